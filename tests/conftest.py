@@ -1,0 +1,49 @@
+"""What all tests share: the programs of the system that some of them need, and repeatable examples.
+
+Law: no fixture that starts a process lives here; those are in tests/integration/conftest.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import hypothesis
+import pytest
+
+#: Debian installs servers where an ordinary user's PATH does not look.
+SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+hypothesis.settings.register_profile("twistcorn", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("twistcorn")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--require-programs` is for continuous integration, where everything is installed."""
+    parser.addoption(
+        "--require-programs",
+        action="store_true",
+        help="fail, rather than skip, a test that needs a program which is not installed",
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Each `needs(program, package)` marker is met, or the test says what to install."""
+    for marker in item.iter_markers("needs"):
+        program, package = marker.args
+        if find_program(program) is None:
+            without(program, package, required=item.config.getoption("--require-programs"))
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, also of one that only root's PATH has."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *SERVER_FOLDERS))
+    return shutil.which(name, path=path)
+
+
+def without(program: str, package: str, *, required: bool) -> None:
+    """End a test whose program is not there."""
+    reason = f"{program} is not installed (Debian package {package})"
+    if required:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

@@ -1,0 +1,58 @@
+"""The errors of twistcorn: each says whose fault it is and carries its answer.
+
+Law: an error raised towards an operator carries an exit code and one clear message; an error raised
+towards a client carries an HTTP status. Nothing here logs, prints or exits.
+"""
+
+from __future__ import annotations
+
+#: Exit codes, in one place. 1 and 3 are Gunicorn's, 64 is EX_USAGE of sysexits(3), which `twist` uses too.
+EXIT_ADDRESS = 1
+EXIT_BOOT = 3
+EXIT_USAGE = 64
+
+
+class TwistcornError(Exception):
+    """The base of every error that is meant to be read by the operator.
+
+    :ivar exit_code: what the process ends with when the error ends it.
+    """
+
+    exit_code = 1
+
+
+class SettingsError(TwistcornError):
+    """The operator's: an option has a value that is not allowed. The message names option, value and what is."""
+
+    exit_code = EXIT_USAGE
+
+
+class AddressError(TwistcornError):
+    """The operator's: a listening address is taken, forbidden or malformed."""
+
+    exit_code = EXIT_ADDRESS
+
+
+class AppLoadError(TwistcornError):
+    """The application's: it cannot be found or imported. The message is complete, with hints, several lines."""
+
+    exit_code = EXIT_BOOT
+
+
+class BootError(TwistcornError):
+    """No worker ever got ready: the message says why the first one did not."""
+
+    exit_code = EXIT_BOOT
+
+
+class HTTPError(Exception):
+    """The client's: a request that is refused.
+
+    :ivar status: the HTTP status code of the refusal (RFC 9110 section 15).
+    :ivar reason: why, in a few words for the log.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason

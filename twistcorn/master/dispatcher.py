@@ -1,0 +1,197 @@
+"""The dispatcher: lends connections to workers and takes them back.
+
+Law: decides nothing about processes; asks `pool.dispatch` who gets a connection and `pool.redo` what becomes of it
+when its worker died. A connection that nobody can take waits here, in the order of arrival.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..pool.dispatch import MAX_UNACKNOWLEDGED, choose
+from ..pool.redo import Verdict, verdict
+from ..pool.worker import Worker
+from ..wire import channel
+from ..wire.scoreboard import W_BUSY, Scoreboard
+from .connections import Connection, ConnectionTable
+
+#: Until a full channel, or too many descriptors in flight for this user (ETOOMANYREFS), is tried again.
+RETRY_DELAY = 0.01
+_TRY_LATER = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Dispatcher:
+    """Moves connections between the table and the workers.
+
+    :param on_room: called when a connection ended, so that a listener that ran out of slots can go on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        table: ConnectionTable,
+        scoreboard: Scoreboard,
+        on_room: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._table = table
+        self._scoreboard = scoreboard
+        self._on_room = on_room
+        self._waiting: deque[Connection] = deque()
+        self._retry: object | None = None
+        self._turn = 0
+        self._emptied: list[Deferred[None]] = []
+        self.workers: list[Worker] = []
+
+    @property
+    def waiting(self) -> int:
+        """Connections that no worker has."""
+        return len(self._waiting)
+
+    def admit(self, worker: Worker) -> None:
+        """A worker got ready: it takes part from now on."""
+        self.workers.append(worker)
+        self.pump()
+
+    def arrived(self, connections: Iterable[Connection]) -> None:
+        """New connections were accepted."""
+        self._waiting.extend(connections)
+        self.pump()
+
+    def pump(self) -> None:
+        """Lend what waits, as far as there are workers for it."""
+        while self._waiting:
+            batches = self._choose_holders()
+            sent = [self._send(worker, batch) for worker, batch in batches.items()]
+            if not all(sent) or not batches:
+                break
+        self._tell_emptied()
+
+    def when_empty(self) -> Deferred[None]:
+        """Fires when every connection is with a worker that has taken it, or when there is no worker to take one."""
+        emptied: Deferred[None] = Deferred()
+        self._emptied.append(emptied)
+        self._tell_emptied()
+        return emptied
+
+    def _tell_emptied(self) -> None:
+        busy = self._waiting or any(worker.unacknowledged for worker in self.workers)
+        if self._emptied and not (busy and self.workers):
+            emptied, self._emptied = self._emptied, []
+            for deferred in emptied:
+                deferred.callback(None)
+
+    def _choose_holders(self) -> dict[Worker, list[Connection]]:
+        words = self._scoreboard.words
+        for worker in self.workers:
+            worker.busy = words[self._scoreboard.worker_base(worker.region) + W_BUSY]
+        batches: dict[Worker, list[Connection]] = {}
+        for _ in range(min(len(self._waiting), MAX_UNACKNOWLEDGED * len(self.workers))):
+            worker_or_none = choose(self.workers, self._turn)
+            if worker_or_none is None:
+                break
+            self._turn += 1
+            connection = self._waiting.popleft()
+            self._table.lend(connection, worker_or_none)
+            worker_or_none.unacknowledged += 1
+            worker_or_none.connections += 1
+            batches.setdefault(worker_or_none, []).append(connection)
+        return batches
+
+    def _send(self, worker: Worker, batch: list[Connection]) -> bool:
+        lends = [channel.Lend(c.slot, c.sequence, c.listener) for c in batch]
+        try:
+            channel.send_lends(worker.process.channel, [c.sock.fileno() for c in batch], lends)
+        except OSError as error:
+            self._take_back(worker, batch)
+            if error.errno in _TRY_LATER:
+                self._retry_later()
+                return False
+            # The worker is dying; its exit will be told.
+            self.dismiss(worker)
+        return True
+
+    def _take_back(self, worker: Worker, batch: list[Connection]) -> None:
+        for connection in reversed(batch):
+            connection.holder = None
+            self._waiting.appendleft(connection)
+        worker.unacknowledged -= len(batch)
+        worker.connections -= len(batch)
+
+    def _retry_later(self) -> None:
+        if self._retry is None:
+            self._retry = self._clock.callLater(RETRY_DELAY, self._retry_now)
+
+    def _retry_now(self) -> None:
+        self._retry = None
+        self.pump()
+
+    def reported(self, worker: Worker, data: bytes) -> None:
+        """A message of reports came from a worker."""
+        closed = 0
+        for kind, slot, sequence in channel.unpack_reports(data):
+            connection = self._table.find(slot, sequence)
+            if connection is None or connection.holder is not worker:
+                continue
+            if not connection.taken:
+                connection.taken = True
+                worker.unacknowledged -= 1
+            if kind == channel.Kind.CLOSED:
+                worker.connections -= 1
+                self._table.close_reported(connection)
+                closed += 1
+            elif kind == channel.Kind.RELEASED:
+                self._released(worker, connection)
+        if closed:
+            self._on_room()
+        self.pump()
+
+    def _released(self, worker: Worker, connection: Connection) -> None:
+        worker.connections -= 1
+        connection.holder = None
+        connection.deaths = 0
+        self._waiting.append(connection)
+
+    def dismiss(self, worker: Worker) -> None:
+        """A worker drains: it gets nothing more, what it holds stays with it until it reports."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+
+    def died(self, worker: Worker) -> list[str]:
+        """A worker is dead and its channel was read to the end: decide on each connection that it held.
+
+        :return: the requests that were running in it, for the log.
+        """
+        self.dismiss(worker)
+        running: list[str] = []
+        again: list[Connection] = []
+        for connection in self._table.held_by(worker):
+            slot = self._scoreboard.read_slot(connection.slot)
+            if slot.state.name in ("IN_APP", "RESPONDING"):
+                running.append(slot.head)
+            connection.holder = None
+            connection.count_death(slot.consume_to)
+            decision = verdict(slot.state.name, slot.consumed, connection.deaths)
+            if decision is Verdict.LEND:
+                again.append(connection)
+            else:
+                self._table.close(connection, reset=decision is Verdict.RESET)
+        worker.connections = worker.unacknowledged = 0
+        self._waiting.extendleft(reversed(again))
+        self._on_room()
+        self.pump()
+        return running
+
+    def close_all(self) -> None:
+        """The server ends: close what is left."""
+        self._waiting.clear()
+        for connection in self._table:
+            self._table.close(connection)

@@ -1,0 +1,230 @@
+"""A listener: binds through a Twisted endpoint, then accepts by itself, raw and in batches.
+
+Law: accepts and files, nothing more; what happens to a connection is the dispatcher's. When there is no room
+(slots, descriptors) it stops reading, says so once, and goes on when there is room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import AddressError
+from .connections import Connection, ConnectionTable
+
+#: Connections accepted before other descriptors get their turn; one message to a worker carries as many.
+BATCH = 64
+#: Until accepting is tried again after the system ran out of descriptors or memory.
+PAUSE = 1.0
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: The connection was gone before it was accepted, or a firewall forbids it (accept(2)).
+_PASSING = (errno.ECONNABORTED, errno.EPERM, errno.EPROTO)
+#: Time for a live server to answer on a UNIX socket that is in the way.
+PROBE_TIMEOUT = 1.0
+
+
+class _Nobody(Factory):
+    """The factory that an endpoint asks for: nothing is accepted through it."""
+
+    noisy = False
+
+
+class Listener(FileDescriptor):
+    """One listening socket.
+
+    :param description: the endpoint string.
+    :param index: its number; lends carry it.
+    :param arrived: takes what was accepted.
+    :ivar sock: the listening socket, once bound.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        description: str,
+        index: int,
+        table: ConnectionTable,
+        arrived: Callable[[list[Connection]], None],
+    ) -> None:
+        super().__init__(reactor)
+        self._clock = reactor
+        self.description = description
+        self.index = index
+        self._table = table
+        self._arrived = arrived
+        self._port: Any = None
+        self._timer: Any = None
+        self._accepting = False
+        self._told = False
+        self.sock: socket.socket
+
+    def bind(self, backlog: int) -> Deferred[None]:
+        """Bind and listen, without accepting yet.
+
+        :raises AddressError: (in the Deferred) the address is taken, forbidden or malformed.
+        """
+
+        def bound(port: Any) -> None:
+            port.stopReading()
+            self._port = port
+            self.sock = port.socket
+            if self.sock.family != socket.AF_UNIX:
+                # Accepted sockets inherit it.
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Once more, for sockets that came from systemd with a backlog of its own.
+            self.sock.listen(backlog)
+
+        return maybeDeferred(self._listen, backlog).addCallbacks(bound, self._refused)
+
+    def _listen(self, backlog: int) -> Any:
+        kind, _, rest = self.description.partition(":")
+        description = self.description
+        if kind == "unix":
+            _clear_stale_socket(rest.split(":", 1)[0])
+        if kind in ("tcp", "tcp6", "unix") and "backlog=" not in description:
+            description += f":backlog={backlog}"
+        return serverFromString(self.reactor, description).listen(_Nobody())
+
+    def _refused(self, failure: Failure) -> None:
+        reason: Any = failure.value
+        if isinstance(reason, error.CannotListenError):
+            reason = reason.socketError
+        if isinstance(reason, AddressError):
+            raise reason
+        if isinstance(reason, OSError):
+            text = os.strerror(reason.errno) if reason.errno else str(reason)
+        elif self.description.startswith("systemd:") and isinstance(reason, IndexError | KeyError | ValueError):
+            text = "systemd passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
+        else:
+            text = str(reason)
+        raise AddressError(f"cannot listen on {self.description}: {text}")
+
+    @property
+    def address(self) -> tuple[int, str, int]:
+        """Family, host or path, and port (0 on UNIX), as workers need them."""
+        name = self.sock.getsockname()
+        if self.sock.family == socket.AF_UNIX:
+            return self.sock.family, os.fsdecode(name), 0
+        return self.sock.family, name[0], name[1]
+
+    @property
+    def shown(self) -> str:
+        """The address as an operator would type it into a browser or a proxy's configuration."""
+        family, host, port = self.address
+        if family == socket.AF_UNIX:
+            return f"unix:{host}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def fileno(self) -> int:
+        return self.sock.fileno() if self._port is not None else -1
+
+    def accept(self) -> None:
+        """Begin to accept."""
+        self._accepting = True
+        self.startReading()
+
+    def room(self) -> None:
+        """There is room again: go on, if this listener had stopped for want of it."""
+        if self._accepting and self._timer is None and not self._table.full:
+            self.startReading()
+
+    def doRead(self) -> None:
+        if batch := self._accept_batch():
+            self._arrived(batch)
+
+    def _accept_batch(self) -> list[Connection]:
+        batch: list[Connection] = []
+        for _ in range(BATCH):
+            if self._table.full:
+                self._pause("the limit of open connections is reached", 0)
+                break
+            try:
+                sock, _ = self.sock.accept()
+            except BlockingIOError:
+                break
+            except OSError as problem:
+                if problem.errno in _PASSING:
+                    continue
+                if problem.errno not in _EXHAUSTED:
+                    raise
+                self._pause(os.strerror(problem.errno or 0), PAUSE)
+                break
+            sock.setblocking(False)
+            batch.append(self._table.add(sock, self.index))
+        return batch
+
+    def _pause(self, reason: str, delay: float) -> None:
+        self.stopReading()
+        if delay:
+            self._timer = self._clock.callLater(delay, self._resume)
+        if not self._told:
+            self._told = True
+            self.log.warn(
+                "{listener}: {reason}; new connections wait in the kernel", listener=self.description, reason=reason
+            )
+
+    def _resume(self) -> None:
+        self._timer = None
+        self.room()
+
+    def drain_backlog(self) -> None:
+        """Accept what the kernel has queued: those clients believe that they are connected."""
+        while self._accepting and (batch := self._accept_batch()):
+            self._arrived(batch)
+
+    def close(self) -> Deferred[None]:
+        """Stop listening; a UNIX socket's file goes."""
+        self._accepting = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._port is None:
+            return maybeDeferred(lambda: None)
+        self.stopReading()
+        port, self._port = self._port, None
+        # Somebody may have removed the file of a UNIX socket.
+        return maybeDeferred(port.stopListening).addErrback(lambda failure: failure.trap(FileNotFoundError) and None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The reactor lost the socket: there is nothing left to accept."""
+        self.stopReading()
+
+
+def _clear_stale_socket(path: str) -> None:
+    """Remove a socket file that nobody answers on, as a killed master leaves one.
+
+    :raises AddressError: when somebody answers, or the file is no socket.
+    """
+    if path.startswith("\0") or not os.path.lexists(path):
+        return
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        raise AddressError(f"cannot listen on unix:{path}: a file that is no socket is in the way")
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(PROBE_TIMEOUT)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        except PermissionError:
+            raise AddressError(f"cannot listen on unix:{path}: {os.strerror(errno.EACCES)}") from None
+        except OSError:
+            # A full backlog does not refuse (EAGAIN), nor does a busy server time out for being absent.
+            pass
+    raise AddressError(f"cannot listen on unix:{path}: {os.strerror(errno.EADDRINUSE)}")

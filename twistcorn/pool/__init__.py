@@ -1,0 +1,1 @@
+"""Pure decisions: no reactor, no socket, no process, no clock; time is a parameter."""

@@ -1,0 +1,143 @@
+"""The master's record of one worker, and its state machine.
+
+Rule: every state, event and transition of a worker stands in the table of this file. `step` answers for each
+(state, event); the effects it names are carried out by the supervisor. A timer belongs to a state: entering a state
+starts the timer of `TIMERS`, leaving it cancels it. No clock, process or socket is touched here.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class State(enum.Enum):
+    """Where a worker is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    WAITING = "waiting"
+    GONE = "gone"
+
+
+class Event(enum.Enum):
+    """What can happen to a worker."""
+
+    BOOTED = "booted"
+    BOOT_FAILED = "boot failed"
+    RETIRE = "retire"
+    LEAVING = "leaving"
+    STOP = "stop"
+    QUIT = "quit"
+    TIMEOUT = "timeout"
+    EXITED = "exited"
+
+
+class Effect(enum.Enum):
+    """What the supervisor does because of a transition."""
+
+    ADMIT = "lend it connections from now on"
+    ORDER_DRAIN = "order: hand back all connections, then leave"
+    ORDER_STOP = "order: answer what runs, close the rest, leave"
+    ORDER_QUIT = "order: leave now"
+    KILL = "SIGKILL"
+    FORGET = "take it out of the pool"
+    RESPAWN = "fill the pool up again"
+
+
+_S, _E, _F = State, Event, Effect
+
+#: (state, event) -> (next state, effects in order). Every pair has an answer.
+TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
+    (_S.STARTING, _E.BOOTED): (_S.READY, (_F.ADMIT,)),
+    # It leaves by itself; should it not, the boot timer still runs.
+    (_S.STARTING, _E.BOOT_FAILED): (_S.STARTING, ()),
+    (_S.STARTING, _E.RETIRE): (_S.STOPPING, (_F.KILL,)),
+    (_S.STARTING, _E.LEAVING): (_S.STARTING, ()),
+    (_S.STARTING, _E.STOP): (_S.STOPPING, (_F.KILL,)),
+    (_S.STARTING, _E.QUIT): (_S.STOPPING, (_F.KILL,)),
+    (_S.STARTING, _E.TIMEOUT): (_S.STARTING, (_F.KILL,)),
+    (_S.STARTING, _E.EXITED): (_S.WAITING, ()),
+    (_S.READY, _E.BOOTED): (_S.READY, ()),
+    (_S.READY, _E.BOOT_FAILED): (_S.READY, ()),
+    (_S.READY, _E.RETIRE): (_S.DRAINING, (_F.ORDER_DRAIN,)),
+    (_S.READY, _E.LEAVING): (_S.DRAINING, (_F.FORGET, _F.RESPAWN)),
+    (_S.READY, _E.STOP): (_S.DRAINING, (_F.ORDER_STOP,)),
+    (_S.READY, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
+    (_S.READY, _E.TIMEOUT): (_S.READY, ()),
+    (_S.READY, _E.EXITED): (_S.GONE, (_F.FORGET, _F.RESPAWN)),
+    (_S.DRAINING, _E.BOOTED): (_S.DRAINING, ()),
+    (_S.DRAINING, _E.BOOT_FAILED): (_S.DRAINING, ()),
+    (_S.DRAINING, _E.RETIRE): (_S.DRAINING, ()),
+    (_S.DRAINING, _E.LEAVING): (_S.DRAINING, ()),
+    (_S.DRAINING, _E.STOP): (_S.DRAINING, (_F.ORDER_STOP,)),
+    (_S.DRAINING, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
+    (_S.DRAINING, _E.TIMEOUT): (_S.STOPPING, (_F.KILL,)),
+    (_S.DRAINING, _E.EXITED): (_S.GONE, (_F.FORGET,)),
+    (_S.STOPPING, _E.BOOTED): (_S.STOPPING, ()),
+    (_S.STOPPING, _E.BOOT_FAILED): (_S.STOPPING, ()),
+    (_S.STOPPING, _E.RETIRE): (_S.STOPPING, ()),
+    (_S.STOPPING, _E.LEAVING): (_S.STOPPING, ()),
+    (_S.STOPPING, _E.STOP): (_S.STOPPING, ()),
+    (_S.STOPPING, _E.QUIT): (_S.STOPPING, (_F.KILL,)),
+    (_S.STOPPING, _E.TIMEOUT): (_S.STOPPING, (_F.KILL,)),
+    (_S.STOPPING, _E.EXITED): (_S.GONE, (_F.FORGET,)),
+    (_S.WAITING, _E.BOOTED): (_S.WAITING, ()),
+    (_S.WAITING, _E.BOOT_FAILED): (_S.WAITING, ()),
+    (_S.WAITING, _E.RETIRE): (_S.GONE, (_F.FORGET,)),
+    (_S.WAITING, _E.LEAVING): (_S.WAITING, ()),
+    (_S.WAITING, _E.STOP): (_S.GONE, (_F.FORGET,)),
+    (_S.WAITING, _E.QUIT): (_S.GONE, (_F.FORGET,)),
+    (_S.WAITING, _E.TIMEOUT): (_S.GONE, (_F.FORGET, _F.RESPAWN)),
+    (_S.WAITING, _E.EXITED): (_S.WAITING, ()),
+    **{(_S.GONE, event): (_S.GONE, ()) for event in Event},
+}
+
+#: The timer that runs while a worker is in a state: the name of the setting, or of the supervisor's own delay.
+TIMERS: dict[State, str] = {
+    State.STARTING: "boot_timeout",
+    State.DRAINING: "graceful_timeout",
+    State.STOPPING: "kill_timeout",
+    State.WAITING: "back_off",
+}
+
+
+def step(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
+    """The next state and the effects of an event."""
+    return TRANSITIONS[state, event]
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker from the master's point of view.
+
+    :ivar ident: its number, never used again.
+    :ivar region: its place on the scoreboard, used again after it is gone.
+    :ivar generation: which reload it belongs to; 1 is the first.
+    :ivar process: the live process, its channel and its AMP, for the effects (`master.process.WorkerProcess`).
+    :ivar busy: requests in it, as the scoreboard said last.
+    :ivar connections: connections that it holds.
+    :ivar unacknowledged: lends that it has not reported as taken yet.
+    :ivar timer: the running timer of its state.
+    :ivar was_ready: whether it ever got ready.
+    :ivar killed: why the master killed it, empty when it did not.
+    :ivar boot_error: what it said about an application that cannot be loaded.
+    """
+
+    ident: int
+    region: int
+    generation: int
+    process: Any
+    born: float = 0.0
+    pid: int = 0
+    state: State = State.STARTING
+    busy: int = 0
+    connections: int = 0
+    unacknowledged: int = 0
+    timer: Any = field(default=None, repr=False)
+    was_ready: bool = False
+    killed: str = ""
+    boot_error: str = ""

@@ -1,0 +1,192 @@
+"""The service: a pool of workers behind listeners, as an `IService` that any Twisted application can hold.
+
+Law: assembles the master in start order and takes it apart in reverse. Embedded (the default) it touches no signal,
+working directory, standard stream, resource limit or log observer; `Application` in `tap` adds those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import (
+    Deferred,
+    DeferredList,
+    FirstError,
+    gatherResults,
+    inlineCallbacks,
+    maybeDeferred,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .errors import TwistcornError
+from .settings import Settings, from_values
+
+if TYPE_CHECKING:
+    from .master.assembly import Assembly
+    from .master.listener import Listener
+    from .master.supervisor import Supervisor
+
+class WSGIPoolService(Service):
+    """A WSGI application served by a pool of worker processes.
+
+    :param app: as `--app`: `module:name`, or empty to look for it.
+    :param reactor: the reactor that the application runs.
+    :param on_fatal: called with the error when the service can never serve: an address that is taken, an
+        application that cannot be loaded. Without it the error is logged.
+    :param settings: options by field name of `settings.Settings`, as values or as texts:
+        `WSGIPoolService("app:app", reactor=reactor, listen=["tcp:8000"], workers=4)`.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        app: str = "",
+        *,
+        reactor: Any,
+        on_fatal: Callable[[TwistcornError], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.settings: Settings = from_values(app=app, **settings)
+        self._reactor = reactor
+        self._on_fatal = on_fatal
+        self._bound: Deferred[Any] | None = None
+        self._listeners: list[Listener] = []
+        self._assembled: Assembly | None = None
+        self._waiting_for_ready: list[Deferred[None]] = []
+        self._outcome: TwistcornError | None = None
+        self._ready = False
+        self._stopping: Deferred[None] | None = None
+
+    # IService
+
+    def privilegedStartService(self) -> None:
+        """Bind the listeners, while the process may still have the right to."""
+        super().privilegedStartService()
+        self._bind()
+
+    def startService(self) -> None:
+        """Bind the listeners unless that is done, and boot the first worker as soon as the reactor runs."""
+        super().startService()
+        bound = self._bind()
+        bound.addCallback(lambda _: self._reactor.callWhenRunning(self._start_pool))
+        bound.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop gracefully: what was accepted is answered, within the graceful time-out."""
+        super().stopService()
+        return self.stop(quick=False)
+
+    # Verbs
+
+    def when_ready(self) -> Deferred[None]:
+        """Fires when the first worker is ready and connections are accepted; fails when that can never be."""
+        ready: Deferred[None] = Deferred()
+        self._waiting_for_ready.append(ready)
+        self._tell_ready()
+        return ready
+
+    def reload(self) -> None:
+        """Replace all workers by new ones, which load the code on disk."""
+        self._with_supervisor(lambda supervisor: supervisor.reload())
+
+    def scale(self, difference: int) -> None:
+        """Want so many workers more, or less."""
+        self._with_supervisor(lambda supervisor: supervisor.scale(difference))
+
+    def reopen_logs(self) -> None:
+        """Have the workers reopen their log files."""
+        self._with_supervisor(lambda supervisor: supervisor.reopen_logs())
+
+    def stop(self, quick: bool) -> Deferred[None]:
+        """Stop, gracefully or now; a quick call hurries a graceful one that is under way."""
+        if self._stopping is None:
+            self._stopping = Deferred()
+            self._stop(quick).chainDeferred(self._stopping)
+        elif quick:
+            self._with_supervisor(lambda supervisor: supervisor.stop(quick=True))
+        # A Deferred of its own for each caller.
+        stopped: Deferred[None] = Deferred()
+        self._stopping.addCallbacks(
+            lambda _: stopped.callback(None), lambda failure: stopped.errback(failure)
+        )
+        return stopped
+
+    # How it is done
+
+    def _with_supervisor(self, verb: Callable[[Supervisor], object]) -> None:
+        """Before the pool has started there is nothing to reload, scale or hurry."""
+        if self._assembled is not None and self._assembled.supervisor is not None:
+            verb(self._assembled.supervisor)
+
+    def _bind(self) -> Deferred[Any]:
+        if self._bound is None:
+            self._assemble()
+            bound = [listener.bind(self.settings.backlog) for listener in self._listeners]
+            self._bound = gatherResults(bound, consumeErrors=True)
+            self._bound.addErrback(_first_failure)
+        return self._bound
+
+    def _assemble(self) -> None:
+        # ampoule installs a reactor when it is imported; nobody else may have had the chance before now.
+        from .master.assembly import Assembly
+
+        self._assembled = Assembly(self._reactor, self.settings)
+        self.settings = self._assembled.settings
+        self._listeners = self._assembled.listeners
+
+    def _start_pool(self) -> None:
+        if self._stopping is None and self._assembled is not None:
+            self._assembled.start(self._became_ready, self._fatal)
+
+    def _became_ready(self) -> None:
+        self._ready = True
+        for listener in self._listeners:
+            listener.accept()
+            self.log.info("serving on {listener}", listener=listener.shown)
+        self._tell_ready()
+
+    def _failed(self, failure: Failure) -> None:
+        if isinstance(failure.value, TwistcornError):
+            self._fatal(failure.value)
+        else:
+            self.log.failure("the service cannot start", failure=failure)
+            self._fatal(TwistcornError(f"the service cannot start: {failure.getErrorMessage()}"))
+
+    def _fatal(self, error: TwistcornError) -> None:
+        self._outcome = error
+        self._tell_ready()
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+        else:
+            self.log.critical("{error}", error=str(error))
+
+    def _tell_ready(self) -> None:
+        if not self._ready and self._outcome is None:
+            return
+        waiting, self._waiting_for_ready = self._waiting_for_ready, []
+        for deferred in waiting:
+            if self._outcome is not None:
+                deferred.errback(self._outcome)
+            else:
+                deferred.callback(None)
+
+    @inlineCallbacks
+    def _stop(self, quick: bool) -> Any:
+        if self._assembled is None:
+            return
+        if self._ready and not quick:
+            for listener in self._listeners:
+                listener.drain_backlog()
+        yield DeferredList([maybeDeferred(listener.close) for listener in self._listeners])
+        yield self._assembled.stop(quick)
+
+
+def _first_failure(failure: Failure) -> Any:
+    """Which listener could not be bound."""
+    failure.trap(FirstError)
+    first: Any = failure.value
+    return first.subFailure

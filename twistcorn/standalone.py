@@ -1,0 +1,146 @@
+"""The service as the application of its process: signals, exit code, pid file, limits.
+
+Law: everything that an embedded service must not touch stands here, and only here. Used by `tap` and `cli`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
+
+from .errors import TwistcornError
+from .master import signals
+from .service import WSGIPoolService
+
+
+class StandaloneService(WSGIPoolService):
+    """A `WSGIPoolService` that owns its process.
+
+    :param reopen: reopens the log file of the process, for SIGUSR1.
+    :ivar exit_code: what the process should end with.
+    """
+
+    def __init__(
+        self, app: str = "", *, reactor: Any, reopen: Callable[[], None] | None = None, **settings: Any
+    ) -> None:
+        super().__init__(app, reactor=reactor, on_fatal=self._end, **settings)
+        self._reopen = reopen
+        self._ending = False
+        self._quick = False
+        self._running = False
+        self._wrote_pidfile = False
+        self.exit_code = 0
+
+    def startService(self) -> None:
+        """Start, with all that belongs to a process of its own.
+
+        :raises SystemExit: when an address is taken; the message has been printed.
+        """
+        if not sys.platform.startswith("linux"):
+            self.log.warn("twistcorn runs on Linux only, for now")
+        _raise_descriptor_limit()
+        _name_systemd_sockets()
+        self._reactor.callWhenRunning(self._reactor_runs)
+        super().startService()
+        if self.exit_code:
+            raise SystemExit(self.exit_code)
+        self._write_pidfile()
+
+    def privilegedStartService(self) -> None:
+        """Bind early under twistd, with the descriptor limit that the listeners' table is made for."""
+        _raise_descriptor_limit()
+        _name_systemd_sockets()
+        super().privilegedStartService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop as the signal that ended the reactor said."""
+        self._ending = True
+        return self.stop(self._quick).addBoth(self._stopped)
+
+    def _stopped(self, result: Any) -> Any:
+        self.running = 0
+        if self._wrote_pidfile:
+            with contextlib.suppress(OSError):
+                os.unlink(self.settings.pidfile)
+        return result
+
+    def _reactor_runs(self) -> None:
+        self._running = True
+        signals.install(
+            self._reactor,
+            {
+                "terminate": lambda earlier: self._shut_down(earlier, quick=False),
+                "interrupt": lambda earlier: self._shut_down(earlier, quick=True),
+                "reload": lambda earlier: self.reload(),
+                "more_workers": lambda earlier: self.scale(+1),
+                "fewer_workers": lambda earlier: self.scale(-1),
+                "reopen_logs": self._reopen_all,
+                "upgrade": lambda earlier: self._not_yet("SIGUSR2 (upgrade of the running program)"),
+                "retire_all": lambda earlier: self._not_yet("SIGWINCH (retiring all workers)"),
+            },
+        )
+
+    def _shut_down(self, earlier: Callable[[], bool], quick: bool) -> None:
+        if self._ending:
+            self.log.info("told again to stop: stopping at once")
+            self.stop(quick=True)
+            return
+        self._ending = True
+        self._quick = quick
+        self.log.info("stopping {how}", how="at once" if quick else "gracefully")
+        if not earlier():
+            self._stop_reactor()
+
+    def _reopen_all(self, earlier: Callable[[], bool]) -> None:
+        earlier()
+        if self._reopen is not None:
+            self._reopen()
+        self.reopen_logs()
+
+    def _not_yet(self, what: str) -> None:
+        self.log.warn("{what} is not there yet; nothing was done", what=what)
+
+    def _end(self, error: TwistcornError) -> None:
+        """The service can never serve: say why and end the process."""
+        self.exit_code = error.exit_code
+        print(f"twistcorn: {error}", file=sys.stderr, flush=True)
+        if self._running:
+            self._ending = self._quick = True
+            self._stop_reactor()
+
+    def _stop_reactor(self) -> None:
+        with contextlib.suppress(ReactorNotRunning):
+            self._reactor.stop()
+
+    def _write_pidfile(self) -> None:
+        if not self.settings.pidfile:
+            return
+        try:
+            with open(self.settings.pidfile, "w") as file:
+                file.write(f"{os.getpid()}\n")
+            self._wrote_pidfile = True
+        except OSError as problem:
+            self.log.warn(
+                "cannot write the pid file {path}: {why}", path=self.settings.pidfile, why=problem.strerror
+            )
+
+
+def _raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files to the hard one: the master keeps every connection."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _name_systemd_sockets() -> None:
+    """Give passed sockets names: without LISTEN_FDNAMES Twisted finds none at all (sd_listen_fds(3))."""
+    passed = os.environ.get("LISTEN_FDS", "")
+    if passed.isdigit() and os.environ.get("LISTEN_PID") == str(os.getpid()):
+        os.environ.setdefault("LISTEN_FDNAMES", ":".join("unknown" for _ in range(int(passed))))

@@ -1,0 +1,101 @@
+"""The channel: the messages on the SEQPACKET pair between the master and one worker, and their framing.
+
+Law: AMP says, the channel carries. From the master go lends (connections, several per message); from the worker
+come reports on them. A message is a run of fixed records and is never split (unix(7), SOCK_SEQPACKET). Nothing here
+knows a reactor; a descriptor received belongs to the caller.
+"""
+
+from __future__ import annotations
+
+import array
+import enum
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+_LEND = struct.Struct("=IIHH")
+_REPORT = struct.Struct("=III")
+
+#: Most connections in one message: well under SCM_MAX_FD (253, unix(7)), and one accept batch of the listener.
+MAX_LENDS = 64
+#: Most reports in one message; a message must fit the socket's buffer by far.
+MAX_REPORTS = 256
+
+
+class Lend(NamedTuple):
+    """A connection on its way to a worker.
+
+    :ivar slot: its place on the scoreboard.
+    :ivar sequence: the number of this lend; reports and slot writes carry it.
+    :ivar listener: which listener accepted it, an index.
+    :ivar flags: reserved, 0.
+    """
+
+    slot: int
+    sequence: int
+    listener: int
+    flags: int = 0
+
+
+class Kind(enum.IntEnum):
+    """What a worker reports of a lend."""
+
+    TAKEN = 1
+    CLOSED = 2
+    RELEASED = 3
+
+
+class Report(NamedTuple):
+    """A worker's word on a connection that was lent to it. RELEASED is also the word for a lend it could not take."""
+
+    kind: int
+    slot: int
+    sequence: int
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """A connected pair for one worker: the master's end (non-blocking) and the worker's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
+
+
+def send_lends(channel: socket.socket, descriptors: Sequence[int], lends: Sequence[Lend]) -> None:
+    """Send connections, at most `MAX_LENDS`.
+
+    :raises BlockingIOError: the worker's queue is full (EAGAIN).
+    :raises OSError: ETOOMANYREFS (too many descriptors in flight), EPIPE or ECONNRESET (the worker is dead).
+    """
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+    channel.sendmsg([b"".join([_LEND.pack(*lend) for lend in lends])], ancillary)
+
+
+def receive_lends(channel: socket.socket) -> tuple[list[int], list[Lend]]:
+    """Receive one message of connections; `[], []` is the end of the channel.
+
+    Fewer descriptors than lends means that the kernel cut some off (MSG_CTRUNC, at the limit of open files): the
+    lends at the end of the list came without theirs.
+    """
+    descriptors = array.array("i")
+    room = socket.CMSG_SPACE(MAX_LENDS * descriptors.itemsize)
+    data, ancillary, _, _ = channel.recvmsg(_LEND.size * MAX_LENDS, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+    return list(descriptors), [Lend._make(record) for record in _LEND.iter_unpack(data)]
+
+
+def pack_reports(reports: Iterable[Report]) -> bytes:
+    """One message of reports, at most `MAX_REPORTS`."""
+    return b"".join([_REPORT.pack(*report) for report in reports])
+
+
+def unpack_reports(data: bytes) -> list[Report]:
+    """The reports of one message."""
+    return [Report._make(record) for record in _REPORT.iter_unpack(data)]
+
+
+#: Bytes to receive for a message of reports.
+REPORTS_SIZE = _REPORT.size * MAX_REPORTS

@@ -1,0 +1,78 @@
+"""Every AMP command between the master and a worker, on one screen.
+
+Law: AMP carries orders and reports about workers, never connections and never bodies (a value has at most 65 535
+bytes). Orders go from the master to the worker, reports the other way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.protocols import amp
+
+#: Most bytes of an AMP value (twisted.protocols.amp.MAX_VALUE_LENGTH), less some room.
+MAX_TEXT = 60_000
+
+
+class Boot(amp.Command):
+    """Order, first of all: load the application. The answer only says that the order came; `Ready` follows."""
+
+    arguments = [
+        (b"settings", amp.String()),
+        (b"listeners", amp.String()),
+        (b"worker", amp.Integer()),
+        (b"region", amp.Integer()),
+        (b"generation", amp.Integer()),
+        (b"workers", amp.Integer()),
+        (b"slots", amp.Integer()),
+    ]
+
+
+class Drain(amp.Command):
+    """Order: hand every connection back as it gets free, take no more, then leave."""
+
+
+class Stop(amp.Command):
+    """Order: the server stops. Answer what runs with `Connection: close`, close what is idle, then leave.
+
+    `quick`: leave now, whatever runs.
+    """
+
+    arguments = [(b"quick", amp.Boolean())]
+
+
+class Reopen(amp.Command):
+    """Order: reopen the log files."""
+
+
+class Ready(amp.Command):
+    """Report: the application is loaded, connections may come."""
+
+    arguments = [(b"app", amp.Unicode()), (b"how", amp.Unicode())]
+
+
+class BootFailed(amp.Command):
+    """Report: the application cannot be loaded. The worker leaves by itself."""
+
+    arguments = [(b"message", amp.Unicode())]
+
+
+class Leaving(amp.Command):
+    """Report: the worker was told from outside (SIGTERM) to go; it drains."""
+
+
+class QuietAMP(amp.AMP):
+    """AMP that does not log each connection: the supervisor tells what becomes of a worker."""
+
+    def makeConnection(self, transport: Any) -> None:
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
+
+
+def cut(text: str) -> str:
+    """A text that fits an AMP value, its end kept: the last lines of a traceback say what happened."""
+    data = text.encode("utf-8", "replace")
+    return data[-MAX_TEXT:].decode("utf-8", "ignore")

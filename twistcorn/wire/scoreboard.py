@@ -1,0 +1,155 @@
+"""The scoreboard: a memory file that the master and every worker map, and its layout in one place.
+
+Law: all offsets stand here and nowhere else. Each field has one writer at a time: a worker's region belongs to that
+worker, a slot belongs to the master while nobody holds the connection and to the holder while it is lent. A word is
+eight aligned bytes, which do not tear; text is read only after its writer is dead.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+import os
+from typing import NamedTuple
+
+#: Words (of 8 bytes) in a worker's region and in a connection's slot.
+WORKER_WORDS = 64
+SLOT_WORDS = 32
+WORD = 8
+
+# Words of a worker's region.
+W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_REQUESTS, W_CONNECTIONS, W_ERRORS = range(7)
+#: Five counters of responses by status class (1xx to 5xx), then the latency histogram.
+W_STATUS = 8
+W_LATENCY = 16
+#: Bucket n of the histogram counts requests that took less than 2**n * 64 us; the last takes the rest.
+LATENCY_BUCKETS = 24
+
+# Words of a slot.
+S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)
+#: Room for the client address that PROXY protocol told (48 bytes), then the head's length and text.
+S_CLIENT = 8
+S_HEAD_LENGTH = 14
+S_HEAD = 15
+HEAD_ROOM = (SLOT_WORDS - S_HEAD) * WORD
+
+
+class State(enum.IntEnum):
+    """What is being done with a connection; the low byte of a slot's first word."""
+
+    FREE = 0
+    IDLE = 1
+    READING = 2
+    IN_APP = 3
+    RESPONDING = 4
+    CLOSING = 5
+
+
+#: Flag: bytes of the current request have been taken from the kernel, so nobody else can read it.
+CONSUMED = 1 << 8
+_FLAGS = 0xFF00
+_SEQUENCE_SHIFT = 32
+
+
+def pack_state(state: int, flags: int, sequence: int) -> int:
+    """One word of state, flags and the lend's sequence."""
+    return state | flags | sequence << _SEQUENCE_SHIFT
+
+
+class Slot(NamedTuple):
+    """What a slot says of its connection.
+
+    `written0` and `written_end` are offsets in the stream to the client, before and after the response
+    (`written_end` 0: length not known); `consume_to` is the offset in the stream from the client after the request.
+    """
+
+    state: State
+    consumed: bool
+    sequence: int
+    attempt: int
+    since: int
+    deadline: int
+    written0: int
+    written_end: int
+    consume_to: int
+    thread: int
+    head: str
+
+
+class Scoreboard:
+    """The mapped memory: word access for the hot paths, named access for the rest.
+
+    :ivar words: the whole memory as 64-bit words.
+    :ivar data: the same memory as bytes.
+    """
+
+    def __init__(self, fd: int, workers: int, slots: int) -> None:
+        self.fd = fd
+        self.workers = workers
+        self.slots = slots
+        self.data = mmap.mmap(fd, required(workers, slots))
+        self.words = memoryview(self.data).cast("Q")
+        self._first_slot = workers * WORKER_WORDS
+
+    @classmethod
+    def create(cls, workers: int, slots: int) -> Scoreboard:
+        """A new one in a memory file (memfd_create(2)); untouched pages cost nothing."""
+        fd = os.memfd_create("twistcorn-scoreboard", os.MFD_CLOEXEC)
+        os.ftruncate(fd, required(workers, slots))
+        return cls(fd, workers, slots)
+
+    def close(self) -> None:
+        """Unmap and close."""
+        self.words.release()
+        self.data.close()
+        os.close(self.fd)
+
+    def worker_base(self, index: int) -> int:
+        """The first word of worker region `index`."""
+        return index * WORKER_WORDS
+
+    def slot_base(self, slot: int) -> int:
+        """The first word of connection slot `slot`."""
+        return self._first_slot + slot * SLOT_WORDS
+
+    def clear_worker(self, index: int) -> None:
+        """Zero a worker's region before a new worker gets it."""
+        start = self.worker_base(index) * WORD
+        self.data[start : start + WORKER_WORDS * WORD] = bytes(WORKER_WORDS * WORD)
+
+    def clear_slot(self, slot: int) -> None:
+        """Zero a slot before a new connection gets it."""
+        start = self.slot_base(slot) * WORD
+        self.data[start : start + SLOT_WORDS * WORD] = bytes(SLOT_WORDS * WORD)
+
+    def write_head(self, base: int, head: bytes) -> None:
+        """Note the method and path of the current request, cut to the room there is."""
+        text = head[:HEAD_ROOM]
+        start = (base + S_HEAD) * WORD
+        self.words[base + S_HEAD_LENGTH] = len(text)
+        self.data[start : start + len(text)] = text
+
+    def read_slot(self, slot: int) -> Slot:
+        """What the slot says; true once its writer is dead or has released it."""
+        base = self.slot_base(slot)
+        word = self.words[base]
+        length = min(self.words[base + S_HEAD_LENGTH], HEAD_ROOM)
+        start = (base + S_HEAD) * WORD
+        return Slot(
+            state=State(word & 0xFF),
+            consumed=bool(word & CONSUMED),
+            sequence=word >> _SEQUENCE_SHIFT,
+            attempt=self.words[base + S_ATTEMPT],
+            since=self.words[base + S_SINCE],
+            deadline=self.words[base + S_DEADLINE],
+            written0=self.words[base + S_WRITTEN0],
+            written_end=self.words[base + S_WRITTEN_END],
+            consume_to=self.words[base + S_CONSUME_TO],
+            thread=self.words[base + S_THREAD],
+            head=self.data[start : start + length].decode("latin-1"),
+        )
+
+
+def required(workers: int, slots: int) -> int:
+    """Bytes of memory for so many workers and slots."""
+    return (workers * WORKER_WORDS + slots * SLOT_WORDS) * WORD

@@ -1,0 +1,298 @@
+"""From the text of --app to the callable that is served, or one message that says what to do about it.
+
+Law: owns importing the app, and with it sys.path and Django's settings variable; every failure leaves as an
+AppLoadError that is complete. It never serves, never retries and never shows a frame that is not the app's.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any
+
+from twistcorn.errors import AppLoadError
+from twistcorn.worker import discovery, hints
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The app, ready to be called.
+
+    :ivar application: the WSGI callable.
+    :ivar target: where it was found, like "app:app".
+    :ivar how: "" when it was named, otherwise one clause that says why it was chosen.
+    """
+
+    application: Callable[..., Any]
+    target: str
+    how: str
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What --app asks for, taken apart.
+
+    :ivar names: the dotted path within the module; empty means `application`, then `app`.
+    :ivar call: the source of the call, like `("x", key=1)`, "" when nothing is called.
+    """
+
+    module: str
+    names: tuple[str, ...] = ()
+    call: str = ""
+    arguments: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ":".join(filter(None, (self.module, self.expression)))
+
+    @property
+    def expression(self) -> str:
+        return ".".join(self.names) + self.call
+
+
+def load(target: str, directory: str, pythonpath: Sequence[str] = ()) -> Loaded:
+    """Find and import the app.
+
+    :param target: `module`, `module:name`, `module:name.attribute`, `module:factory("literal", key=1)`, or
+        "" to look in the directory for what is there.
+    :param directory: the working directory, in which modules are searched first.
+    :param pythonpath: folders in which they are searched next.
+    :raises AppLoadError: with a message for the operator, if there is no app to serve.
+    """
+    first = [directory, *(os.path.join(directory, entry) for entry in pythonpath)]
+    sys.path[:] = first + [entry for entry in sys.path if entry not in first]
+    importlib.invalidate_caches()
+    target = target.strip()
+    if target:
+        return _Loader(f"the app `{target}`", directory).load(target)
+    found = discovery.find(directory, os.environ)
+    how = found.how
+    if found.problem:
+        raise AppLoadError(f"cannot load the app: {found.problem}")
+    if found.settings:
+        asked = f"the app (no --app given: {how} with {discovery.SETTINGS_KEY}={found.settings})"
+        target, how = _Loader(asked, directory).django(found.settings, how)
+    target = target or found.target
+    loaded = _Loader(f"the app `{target}` (no --app given: {how})", directory).load(target)
+    return Loaded(loaded.application, loaded.target, how)
+
+
+class _Loader:
+    """One attempt at one app; it knows how to begin the message when it fails.
+
+    :ivar asked: what was asked for, the beginning of every message.
+    """
+
+    def __init__(self, asked: str, directory: str) -> None:
+        self.asked = asked
+        self.directory = directory
+
+    def load(self, text: str) -> Loaded:
+        target = self.parse(text)
+        module = self.imported(target.module, target.expression)
+        if not target.names:
+            target = self.default(target, module)
+        value = self.resolved(target, module)
+        if target.call:
+            value = self.called(target, value)
+        self.check(target, module, value)
+        return Loaded(value, str(target), "")
+
+    def fail(self, why: str, *more: str) -> AppLoadError:
+        """Build the error: what was asked, why not, and further sentences of which some may be empty."""
+        return AppLoadError(" ".join(filter(None, (f"cannot load {self.asked}: {why}", *more))))
+
+    def failed(self, what: str, exc: BaseException) -> AppLoadError:
+        """Build the error for an exception of the app: its summary, its own traceback, what to do."""
+        lines = (
+            f"cannot load {self.asked}: {what} failed: {hints.summary(exc)}",
+            hints.own_traceback(exc),
+            hints.advice(exc, self.directory),
+        )
+        return AppLoadError("\n".join(filter(None, lines)))
+
+    def parse(self, text: str) -> _Target:
+        module, colon, expression = (part.strip() for part in text.partition(":"))
+        self.check_module_name(module, expression)
+        if not colon:
+            return _Target(module)
+        try:
+            node = ast.parse(expression, mode="eval").body
+        except (SyntaxError, ValueError):
+            raise self.fail(self.syntax(module, expression)) from None
+        target = _Target(module)
+        if isinstance(node, ast.Call):
+            arguments, keywords = self.literals(node)
+            call = expression.encode()[node.func.end_col_offset or 0 :].decode().strip()
+            target = _Target(module, (), call, arguments, keywords)
+            node = node.func
+        names: list[str] = []
+        while isinstance(node, ast.Attribute):
+            names.insert(0, node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            raise self.fail(self.syntax(module, expression))
+        return replace(target, names=(node.id, *names))
+
+    def literals(self, node: ast.Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        try:
+            if any(keyword.arg is None for keyword in node.keywords):
+                raise ValueError("** is no literal")
+            keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+            return tuple(ast.literal_eval(argument) for argument in node.args), keywords
+        except (ValueError, TypeError):
+            raise self.fail(
+                f"the arguments of `{ast.unparse(node)}` must be literals: strings, numbers, None, True, "
+                "False, or tuples, lists, dicts and sets of them."
+            ) from None
+
+    def syntax(self, module: str, expression: str) -> str:
+        """Say what is wrong after the colon."""
+        if not expression:
+            return f"nothing follows the colon. Did you mean `{module}`?"
+        first = expression.partition(":")[0].strip()
+        if first != expression and all(part.isidentifier() for part in first.split(".")):
+            return f"it has one colon too many. Did you mean `{module}:{first}`?"
+        return (
+            f"`{expression}` is neither a name nor a call. "
+            f'Write `{module}:name`, `{module}:name.attribute` or `{module}:factory("argument")`.'
+        )
+
+    def check_module_name(self, module: str, expression: str) -> None:
+        if module[:1] in ("'", '"'):
+            bare = f"{module}:{expression}".strip("'\":")
+            raise self.fail(f"its quotes are a part of it. Did you mean `{bare}`?")
+        is_path = "/" in module or os.sep in module
+        if module.endswith(".py") or is_path:
+            raise self.fail(self.file_name(module, expression))
+        if not module:
+            raise self.fail("no module is named before the colon. Write `module:name`.")
+        if any(char.isspace() for char in module) or not all(module.split(".")):
+            raise self.fail(f"`{module}` is no module name. Write `module:name` or `package.module:name`.")
+
+    def file_name(self, path: str, expression: str) -> str:
+        """Say which module a file is, as seen from the directory."""
+        full = os.path.normpath(os.path.join(self.directory, path))
+        if os.path.isdir(full):
+            return f"`{path}` is a directory. Did you mean --chdir {full}?"
+        stem = full.removesuffix(".py")
+        relative = os.path.relpath(stem, self.directory)
+        chdir = ""
+        if relative.startswith(".."):
+            chdir = f"--chdir {os.path.dirname(full)} and "
+            relative = os.path.basename(stem)
+        module = relative.replace(os.sep, ".").removesuffix(".__init__")
+        name = expression or discovery.read(f"{stem}.py").guess() or "app"
+        return f"`{path}` is a file name. Did you mean {chdir}`{module}:{name}`?"
+
+    def imported(self, name: str, expression: str) -> ModuleType:
+        try:
+            return importlib.import_module(name)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
+            if isinstance(exc, ModuleNotFoundError) and not hints.app_frames(exc):
+                missing = exc.name or name
+                package = sys.modules.get(missing.rpartition(".")[0])
+                said = discovery.no_module(missing, name, expression, self.directory, package)
+                raise self.fail(*said) from None
+            raise self.failed(f"importing {name}", exc) from None
+
+    def default(self, target: _Target, module: ModuleType) -> _Target:
+        for name in discovery.APP_NAMES:
+            try:
+                getattr(module, name)
+            except AttributeError:
+                continue
+            except Exception as exc:
+                raise self.failed(f"reading `{name}`", exc) from None
+            return replace(target, names=(name,))
+        neither = "neither `application` nor `app`"
+        raise self.fail(*hints.no_name(module, "app", neither, self.directory))
+
+    def resolved(self, target: _Target, module: ModuleType) -> Any:
+        value: Any = module
+        for depth, name in enumerate(target.names):
+            try:
+                value = getattr(value, name)
+            except AttributeError:
+                rest = "".join(f".{later}" for later in target.names[1:]) + target.call
+                so_far = str(replace(target, names=target.names[:depth], call=""))
+                if depth == 0:
+                    raise self.fail(
+                        *hints.no_name(module, name, f"no `{name}`", self.directory, rest)
+                    ) from None
+                raise self.fail(*hints.no_attribute(so_far, value, name)) from None
+            except Exception as exc:
+                raise self.failed(f"reading `{name}`", exc) from None
+        return value
+
+    def called(self, target: _Target, factory: Any) -> Any:
+        bare = replace(target, call="")
+        what = f"`{bare.expression}` is"
+        if not callable(factory):
+            raise self.fail(f"{what} {hints.kind(factory)}, which cannot be called.")
+        plain = not target.arguments and not target.keywords and not inspect.isclass(factory)
+        if plain and hints.looks_wsgi(factory):
+            raise self.fail(f"{what} the app, not a factory of it. Did you mean `{bare}`?")
+        try:
+            value = factory(*target.arguments, **target.keywords)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
+            raise self.failed(f"calling {target.expression}", exc) from None
+        if inspect.iscoroutine(value):
+            value.close()  # or Python warns that it was never awaited
+            raise self.fail(f"{what} an async function; a factory has to be a plain one.")
+        return value
+
+    def check(self, target: _Target, module: ModuleType, value: Any) -> None:
+        """Raise unless a value can be called as a WSGI app."""
+        what = f"`{target.expression}` {'returned' if target.call else 'is'}"
+        why: tuple[str, ...] = ()
+        if value is None and target.call:
+            why = f"{what} None.", "Is the `return` of its app missing?"
+        elif isinstance(value, ModuleType):
+            why = f"{what} a module, not an app in it.", hints.others(value, target.names[-1])
+        elif not callable(value):
+            that = "None" if value is None else f"{hints.kind(value)}, which cannot be called"
+            why = f"{what} {that}.", hints.others(module, target.names[-1])
+        elif asynchronous := hints.asynchronous(value):
+            instead = hints.instead_of_asgi(module, value)
+            why = f"{what} an {asynchronous}; twistcorn serves WSGI.", instead
+        elif inspect.isclass(value):
+            why = self.no_wsgi_class(target, module, value)
+        elif not target.call and hints.is_factory(target.names[-1], value):
+            why = (hints.factory(str(target), value),)
+        elif not hints.takes_two(value):
+            taken = ", ".join(hints.required(value))
+            why = (f"{what} called with ({taken}), but a WSGI app with (environ, start_response).",)
+        if why:
+            raise self.fail(*why)
+
+    def no_wsgi_class(self, target: _Target, module: ModuleType, value: type) -> tuple[str, ...]:
+        if hints.is_wsgi_class(value):
+            return ()
+        why = f"`{target.expression}` is a class; an app is an instance of one."
+        if hints.makes_wsgi(value) and not target.call:
+            return why, f"Did you mean `{target}()`?"
+        return why, hints.others(module, target.names[-1])
+
+    def django(self, settings: str, how: str) -> tuple[str, str]:
+        """Read the app of Django's settings: its target, and how it was found."""
+        given = os.environ.get(discovery.SETTINGS_KEY)
+        os.environ[discovery.SETTINGS_KEY] = settings
+        value = getattr(self.imported(settings, ""), "WSGI_APPLICATION", None)
+        source = f"{settings}, which {discovery.SETTINGS_KEY} names" if given else settings
+        if value is None:
+            return "django.core.wsgi:get_wsgi_application()", f"{how}: {source} has no WSGI_APPLICATION"
+        module, dot, name = str(value).rpartition(".")
+        if not dot:
+            raise self.fail(f"WSGI_APPLICATION of {settings} is {value!r}, no dotted name of an app.")
+        return f"{module}:{name}", f"{how}: WSGI_APPLICATION of {source}"

@@ -1,0 +1,158 @@
+"""Request bodies on their way in: how much of the bytes belongs to them, and where they are kept.
+
+Law: pure but for the temporary file. Rejects, never repairs (RFC 9112 section 7.1). What follows a body is not
+touched: `feed` says how many bytes it took.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from typing import IO
+
+from ..errors import HTTPError
+
+#: A body up to here stays in memory; a larger one goes to an unlinked file.
+IN_MEMORY = 1 << 20
+
+#: RFC 9112 section 7.1: hexadecimal digits, then extensions; 15 digits fit in 64 bits.
+_CHUNK_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+    rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|\"[^\"\x00-\x08\x0a-\x1f\x7f]*\"))?)*"
+)
+#: Longest chunk-size line with its extensions, and trailer section: nobody needs them.
+_LINE_LIMIT = 256
+_TRAILER_LIMIT = 8192
+_TRAILER_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+
+
+class Store:
+    """Keeps the bytes of one body.
+
+    :param limit: most bytes allowed, 0 for any number.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._file: IO[bytes] = io.BytesIO()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """Keep some more.
+
+        :raises HTTPError: 413 past the limit.
+        """
+        self.size += len(data)
+        if self._limit and self.size > self._limit:
+            raise HTTPError(413, "request body too large")
+        if self.size > IN_MEMORY and isinstance(self._file, io.BytesIO):
+            spooled = tempfile.TemporaryFile()
+            spooled.write(self._file.getbuffer())
+            self._file = spooled
+        self._file.write(data)
+
+    def close(self) -> None:
+        """Drop the bytes."""
+        self._file.close()
+
+    def finish(self) -> IO[bytes]:
+        """The whole body, to be read from its start."""
+        self._file.seek(0)
+        return self._file
+
+
+class LengthBody:
+    """A body with a Content-Length.
+
+    :ivar left: bytes that are still to come.
+    :ivar done: whether it is whole.
+    """
+
+    def __init__(self, length: int, store: Store) -> None:
+        self.left = length
+        self.store = store
+        self.done = length == 0
+
+    def feed(self, data: bytes) -> int:
+        """Take what belongs to the body; returns how many bytes that was."""
+        taken = min(self.left, len(data))
+        self.store.add(data[:taken] if taken < len(data) else data)
+        self.left -= taken
+        self.done = self.left == 0
+        return taken
+
+
+class ChunkedBody:
+    """A chunked body; extensions are ignored, trailer fields are checked and dropped (RFC 9110 section 6.5.1).
+
+    :ivar done: whether it is whole, trailers included.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.done = False
+        self._left = 0
+        self._ending = False
+        self._trailers: int | None = None
+
+    def feed(self, data: bytes) -> int:
+        """Take whole lines and data; returns how many bytes that was. A line that is not whole is left.
+
+        :raises HTTPError: 400 for bad framing, 413 past the limit.
+        """
+        position = 0
+        while not self.done:
+            taken = self._step(data, position)
+            if taken == 0:
+                break
+            position += taken
+        return position
+
+    def _step(self, data: bytes, position: int) -> int:
+        if self._left:
+            piece = data[position : position + self._left]
+            self.store.add(piece)
+            self._left -= len(piece)
+            self._ending = self._left == 0
+            return len(piece)
+        if self._ending:
+            return self._end_of_chunk(data, position)
+        end = data.find(b"\n", position, position + _LINE_LIMIT + _TRAILER_LIMIT)
+        if self._trailers is not None:
+            return self._trailer(data, position, end)
+        if (len(data) if end < 0 else end) - position > _LINE_LIMIT:
+            raise HTTPError(400, "chunk-size line too long")
+        if end < 0:
+            return 0
+        found = _CHUNK_LINE.fullmatch(data, position, end - 1) if data[end - 1 : end] == b"\r" else None
+        if found is None:
+            raise HTTPError(400, "malformed chunk size")
+        self._left = int(found[1], 16)
+        if self._left == 0:
+            self._trailers = 0
+        return end + 1 - position
+
+    def _end_of_chunk(self, data: bytes, position: int) -> int:
+        ending = data[position : position + 2]
+        if not b"\r\n".startswith(ending):
+            raise HTTPError(400, "chunk longer than its size")
+        if len(ending) < 2:
+            return 0
+        self._ending = False
+        return 2
+
+    def _trailer(self, data: bytes, position: int, end: int) -> int:
+        assert self._trailers is not None
+        size = (len(data) if end < 0 else end + 1) - position
+        if self._trailers + size > _TRAILER_LIMIT:
+            raise HTTPError(431, "trailers too large")
+        if end < 0:
+            return 0
+        line = data[position : end + 1]
+        if line == b"\r\n":
+            self.done = True
+        elif not line.endswith(b"\r\n") or _TRAILER_FIELD.fullmatch(line, 0, len(line) - 2) is None:
+            raise HTTPError(400, "malformed trailer field")
+        self._trailers += size
+        return size

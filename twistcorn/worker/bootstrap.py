@@ -1,0 +1,118 @@
+"""The worker as the master's AMP child: takes orders, sends reports.
+
+Law: translates AMP to the verbs of `lifecycle`, nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+from ampoule.child import AMPChild
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import AppLoadError
+from ..settings import from_json
+from ..wire import commands
+from ..wire.scoreboard import Scoreboard
+from .environ import Address
+from .lifecycle import Lifecycle
+
+#: What a worker inherits besides ampoule's pipes.
+CHANNEL_FD = 5
+SCOREBOARD_FD = 6
+
+
+class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
+    """The child's end of ampoule's AMP."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any) -> None:
+        AMPChild.__init__(self)
+        self._reactor = reactor
+        self._lifecycle: Lifecycle | None = None
+        self._leaving = False
+
+    @commands.Boot.responder
+    def boot(
+        self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int
+    ) -> dict[str, object]:
+        """Load the application, then tell how it went."""
+        board = Scoreboard(SCOREBOARD_FD, workers, slots)
+        addresses = [Address(*entry) for entry in json.loads(listeners)]
+        life = self._lifecycle = Lifecycle(self._reactor, board, region, from_json(settings), self.leave)
+
+        def load() -> None:
+            try:
+                loaded = life.load()
+            except AppLoadError as error:
+                self._tell_failure(str(error))
+                return
+            channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
+            life.serve(loaded.application, channel, addresses, worker, generation)
+            self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
+
+        # The answer goes out first; loading may take a minute.
+        self._reactor.callLater(0, load)
+        return {}
+
+    def _tell_failure(self, message: str) -> None:
+        told = self.callRemote(commands.BootFailed, message=commands.cut(message))
+        told.addErrback(_ignore).addCallback(lambda _: self.leave())
+
+    @commands.Drain.responder
+    def drain(self) -> dict[str, object]:
+        """Order: hand back and leave."""
+        self._with_life(lambda life: life.drain())
+        return {}
+
+    @commands.Stop.responder
+    def stop(self, quick: bool) -> dict[str, object]:
+        """Order: finish and leave, or leave now."""
+        self._with_life(lambda life: life.stop(quick))
+        return {}
+
+    @commands.Reopen.responder
+    def reopen(self) -> dict[str, object]:
+        """Order: reopen log files; a worker writes to the standard streams only, so there are none."""
+        return {}
+
+    def _with_life(self, verb: Any) -> None:
+        if self._lifecycle is None:
+            self.leave()
+        else:
+            verb(self._lifecycle)
+
+    def terminated(self) -> None:
+        """SIGTERM from outside: tell the master, which sends nothing more, and drain."""
+        if self._lifecycle is None:
+            self.leave()
+            return
+        self.callRemote(commands.Leaving).addErrback(_ignore)
+        self._lifecycle.drain()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The master is gone. Unlike ampoule's child this one finishes what runs."""
+        commands.QuietAMP.connectionLost(self, reason)
+        if not self._leaving:
+            self._with_life(lambda life: life.master_gone())
+
+    def leave(self) -> None:
+        """End the process in an orderly way; app threads are daemons."""
+        if not self._leaving:
+            self._leaving = True
+            try:
+                self._reactor.stop()
+            except ReactorNotRunning:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _ignore(failure: Failure) -> None:
+    """The master is gone; `connectionLost` says so."""

@@ -1,0 +1,88 @@
+"""The worker's own HTTP channel: a whole request becomes a turn, and the turn a response.
+
+Law: glue between the poller, the turns and the WSGI resource; runs the application on the thread of the turn only.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import IO, Any, cast
+
+from twisted.logger import Logger
+
+from ..errors import HTTPError
+from ..settings import Settings
+from ..wire.scoreboard import Scoreboard
+from . import responses
+from .connection import Connection
+from .environ import Address, EnvironMaker
+from .poller import Poller
+from .reply import Reply, Surroundings, count
+from .turns import Seat, Turns
+from .wsgi import Application, Call, ClientGone, WSGIResource
+
+
+class Service:
+    """Serves the requests of all connections of a worker with one application."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        app: Application,
+        settings: Settings,
+        listeners: list[Address],
+        worker: int,
+        turns: Turns,
+        board: Scoreboard,
+        region: int,
+    ) -> None:
+        self._resource = WSGIResource(reactor, reactor.getThreadPool(), app)
+        self._makers = [
+            EnvironMaker(settings, address, worker, settings.threads, settings.workers) for address in listeners
+        ]
+        self._settings = settings
+        self._turns = turns
+        self._board = board
+        self._region = region
+        self._poller: Poller
+        self._surroundings: Surroundings
+
+    def attach(self, poller: Poller) -> None:
+        """The poller gets each connection back when its turn is over."""
+        self._poller = poller
+        self._surroundings = Surroundings(self._settings.write_timeout, lambda: poller.stopping)
+
+    def serve(self, connection: Connection) -> None:
+        """A connection has a whole request: give it a turn."""
+        self._turns.submit(partial(self._turn, connection))
+
+    def _turn(self, connection: Connection, seat: Seat) -> None:
+        request = connection.request
+        assert request is not None
+        reply = Reply(connection, request, seat.scratch, self._surroundings)
+        name = f"{request.method} {request.path.decode('latin-1')}"
+        connection.log_in_app(name.encode("latin-1"), seat.thread)
+        try:
+            environ = self._makers[connection.listener].make(request, connection.peer)
+        except HTTPError as error:
+            self.log.error("{name}: {reason}", name=name, reason=error.reason)
+            self._answer(reply, error)
+        else:
+            self._resource.run(reply, name, environ)
+        if not isinstance(request.body, bytes):
+            cast(IO[bytes], request.body).close()
+        count(self._board, self._region, reply.code)
+        self._turns.ended()
+        self._poller.ended(connection)
+
+    def _answer(self, reply: Reply, error: HTTPError) -> None:
+        try:
+            reply.begin(*responses.plain(error.status, error.reason), True)
+            reply.end()
+        except ClientGone:
+            return
+
+
+__all__ = ["Call", "Service"]

@@ -1,0 +1,152 @@
+"""The WSGI environ of a request (PEP 3333, "environ Variables").
+
+Law: pure: everything comes from the request, the listener and the settings. What a client sends can set HTTP_*
+variables and the ones that PEP 3333 takes from the request, and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import sys
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from .. import __version__
+from ..errors import HTTPError
+from ..settings import Settings
+from .http import Request
+
+#: Variable names of header names; bounded, because clients make names up.
+_names: dict[bytes, str] = {}
+_NAMES_LIMIT = 1024
+_NO_BODY = io.BytesIO
+
+
+@dataclass(frozen=True)
+class Address:
+    """A listener's own address: family, host or path, port (0 on UNIX)."""
+
+    family: int
+    host: str
+    port: int
+
+
+class _Errors:
+    """`wsgi.errors`: the standard error of the moment, which the app may have replaced."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        sys.stderr.writelines(lines)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+class EnvironMaker:
+    """Makes environs for one listener.
+
+    :param worker: the worker's number, for the app's own logs.
+    """
+
+    def __init__(self, settings: Settings, address: Address, worker: int, threads: int, workers: int) -> None:
+        self._unix = address.port == 0
+        self._script_name = settings.script_name
+        self._trusted = [ipaddress.ip_network(text, strict=False) for text in settings.forwarded_allow_ips]
+        self._template: dict[str, Any] = {
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": _Errors(),
+            "wsgi.multithread": threads > 1,
+            "wsgi.multiprocess": workers > 1,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            "twistcorn.worker": worker,
+            "SERVER_SOFTWARE": f"twistcorn/{__version__}",
+            "SERVER_NAME": "localhost" if self._unix else address.host,
+            "SERVER_PORT": str(address.port or 80),
+            "SCRIPT_NAME": self._script_name,
+        }
+
+    def make(self, request: Request, peer: tuple[str, str]) -> dict[str, Any]:
+        """The environ of one request.
+
+        :param peer: address and port of the client; empty for a peer on a UNIX socket.
+        :raises HTTPError: 500 when the path is not under SCRIPT_NAME, as Gunicorn does.
+        """
+        environ = self._template.copy()
+        path = request.path
+        text = (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
+        environ["REQUEST_METHOD"] = request.method
+        environ["QUERY_STRING"] = request.query.decode("latin-1")
+        environ["RAW_URI"] = request.target.decode("latin-1")
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == (1, 1) else "HTTP/1.0"
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
+        body = request.body
+        environ["wsgi.input"] = _NO_BODY(body) if isinstance(body, bytes) else body
+        script_name = self._add_fields(environ, request, peer)
+        if script_name:
+            text = self._under(script_name, text)
+        environ["PATH_INFO"] = "" if text == "*" else text
+        return environ
+
+    def _add_fields(self, environ: dict[str, Any], request: Request, peer: tuple[str, str]) -> str:
+        script_name = self._script_name
+        for name, value in request.headers:
+            key = _names.get(name)
+            if key is None:
+                key = _variable(name)
+            text = value.decode("latin-1")
+            if not key:
+                if name == b"script_name" and self._believes(peer):
+                    environ["SCRIPT_NAME"] = script_name = text
+            elif key in environ:
+                environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + text
+            else:
+                environ[key] = text
+        if request.length == -1:
+            # The body is here, whole and without its coding.
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if self._unix and (host := environ.get("HTTP_HOST")):
+            _name_server(environ, host)
+        return script_name
+
+    def _believes(self, peer: tuple[str, str]) -> bool:
+        if not peer[0]:
+            return True
+        address = ipaddress.ip_address(peer[0].partition("%")[0])
+        return any(address in network for network in self._trusted)
+
+    def _under(self, script_name: str, path: str) -> str:
+        rest = path[len(script_name) :]
+        if not path.startswith(script_name) or (rest and not rest.startswith("/")):
+            raise HTTPError(500, f"the path is not under SCRIPT_NAME {script_name}")
+        return rest
+
+
+def _variable(name: bytes) -> str:
+    """The environ variable of a field; empty for one that is left out.
+
+    Names with an underscore could pass for others (`X_Forwarded_For`), and `Proxy` for a setting (httpoxy).
+    """
+    if b"_" in name or name == b"proxy":
+        key = ""
+    else:
+        key = name.decode("ascii").upper().replace("-", "_")
+        if name not in (b"content-type", b"content-length"):
+            key = "HTTP_" + key
+    if len(_names) < _NAMES_LIMIT:
+        _names[name] = key
+    return key
+
+
+def _name_server(environ: dict[str, Any], host: str) -> None:
+    """On a UNIX socket only the Host field knows the server's name."""
+    name, separator, port = host.rpartition(":")
+    if separator and port.isdigit():
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = name, port
+    elif host:
+        environ["SERVER_NAME"] = host

@@ -1,0 +1,211 @@
+"""HTTP/1.1 and 1.0 requests: from the bytes of a head to a `Request`, or to a refusal.
+
+Law: pure, no socket and no clock. Rejects, never repairs. llhttp (httptools) parses a head that is whole; what it
+leaves open is checked here, with the RFC's section. A head goes up to the first empty line and nothing behind it is
+looked at, so that pipelined requests stay where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import httptools
+
+from ..errors import HTTPError
+from ..settings import Settings
+
+#: Bytes looked at while they stay in the kernel; a head must fit. As large as llhttp-based servers allow (Node: 16
+#: KiB, raised to 32 for the cookies of large sites).
+PEEK = 32768
+
+#: RFC 9112 section 2.2: a recipient ignores at least one empty line before the request line.
+_BLANK = b"\r\n"
+#: Control characters and NUL, a CR or LF alone, and line folding (RFC 9112 sections 2.2 and 5.2, RFC 9110 section 5.5).
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]")
+#: RFC 9110 section 9.1: a method is a token; the longest registered one has 17 characters.
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: RFC 9112 section 6.3: digits only; 18 of them fit in 64 bits.
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+#: RFC 3986 section 3.2: host and port, without user information.
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.%vV]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]*)?")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)")
+
+
+@dataclass
+class Request:
+    """A request's head.
+
+    :ivar method: as sent.
+    :ivar target: as sent (RFC 9112 section 3.2).
+    :ivar path: the target's path, undecoded, without the query; `*` for the server as a whole.
+    :ivar query: behind the first question mark, undecoded.
+    :ivar version: (1, 0) or (1, 1).
+    :ivar headers: names in lower case and values, in order.
+    :ivar keep_alive: whether the client wants to keep the connection.
+    :ivar length: of the body; 0 without one, -1 when it is chunked.
+    :ivar expects: whether the client waits for `100 Continue`.
+    :ivar body: the whole body, once it is here: bytes, or a file.
+    """
+
+    __slots__ = ("body", "expects", "headers", "keep_alive", "length", "method", "path", "query", "target", "version")
+    method: str
+    target: bytes
+    path: bytes
+    query: bytes
+    version: tuple[int, int]
+    headers: list[tuple[bytes, bytes]]
+    keep_alive: bool
+    length: int
+    expects: bool
+    body: object
+
+
+class _Collector:
+    """Takes the header fields from llhttp."""
+
+    __slots__ = ("headers",)
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+
+def find_head(data: bytes, settings: Settings) -> int:
+    """The length of the head at the start of the data, 0 when it is not whole yet.
+
+    :raises HTTPError: when it is too long to become one.
+    """
+    start = 2 if data.startswith(_BLANK) else 0
+    end = data.find(b"\r\n\r\n", start)
+    line = data.find(b"\n", start, end if end >= 0 else len(data))
+    if (line if line >= 0 else len(data) if end < 0 else end) - start > settings.limit_request_line + 1:
+        raise HTTPError(414, "request line too long")
+    if end >= 0:
+        return end + 4
+    if len(data) >= PEEK:
+        raise HTTPError(431, "head too large")
+    # Refuse at once what can never become a request: the rest may not come, and time is all that a dribbler has.
+    if (bad := _FORBIDDEN.search(data, start, max(start, len(data) - 1))) is not None:
+        raise HTTPError(400, f"forbidden character at offset {bad.start()}")
+    return 0
+
+
+def parse_head(head: bytes, settings: Settings) -> Request:
+    """The request of a whole head.
+
+    :raises HTTPError: 400 for what is malformed, and 414, 417, 431, 501 and 505 as RFC 9110 section 15 says.
+    """
+    if head.startswith(_BLANK):
+        head = head[2:]
+    if _FORBIDDEN.search(head) is not None:
+        raise HTTPError(400, "forbidden character in the head")
+    line = head[: head.index(b"\r\n")]
+    parts = _REQUEST_LINE.fullmatch(line)
+    if parts is None:
+        raise HTTPError(400, "malformed request line")
+    if parts[3] != b"1":
+        raise HTTPError(505, "HTTP version not supported")
+    version = (1, 1) if parts[4] != b"0" else (1, 0)
+    headers = _fields(head, line, version, settings)
+    method, target = parts[1].decode("ascii"), parts[2]
+    length, expects, connection = _control_data(headers, version)
+    path, query = _split_target(method, target, headers, version)
+    keep_alive = b"close" not in connection and (version == (1, 1) or b"keep-alive" in connection)
+    return Request(
+        method, target, path, query, version, headers,
+        keep_alive and method != "CONNECT", length, expects and length != 0, b"",
+    )  # fmt: skip
+
+
+def _fields(head: bytes, line: bytes, version: tuple[int, int], settings: Settings) -> list[tuple[bytes, bytes]]:
+    """The header fields, by llhttp.
+
+    It gets a request line of its own: ours was checked, and its list of methods is closed.
+    """
+    collector = _Collector()
+    first = b"GET / HTTP/1.1" if version == (1, 1) else b"GET / HTTP/1.0"
+    try:
+        httptools.HttpRequestParser(collector).feed_data(first + head[len(line) :])
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise HTTPError(400, f"malformed head: {error}") from None
+    headers = collector.headers
+    if len(headers) > settings.limit_request_fields:
+        raise HTTPError(431, "too many header fields")
+    # Cheap first: only a large head can hold a large field.
+    limit = settings.limit_request_field_size
+    if len(head) > limit and any(len(name) + len(value) > limit for name, value in headers):
+        raise HTTPError(431, "header field too large")
+    return headers
+
+
+def _control_data(headers: list[tuple[bytes, bytes]], version: tuple[int, int]) -> tuple[int, bool, set[bytes]]:
+    """Framing, expectation and connection options, from the fields that say them (RFC 9112 sections 6 and 9)."""
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    hosts = 0
+    expects = False
+    connection: set[bytes] = set()
+    for name, value in headers:
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+        elif name == b"connection":
+            connection.update(option.strip(b" \t") for option in value.lower().split(b","))
+        elif name == b"host":
+            hosts += 1
+            if _HOST.fullmatch(value) is None:
+                raise HTTPError(400, "malformed Host")
+        elif name == b"expect" and version == (1, 1):
+            if value.lower() != b"100-continue":
+                raise HTTPError(417, "unknown expectation")
+            expects = True
+    if hosts > 1 or (hosts == 0 and version == (1, 1)):
+        raise HTTPError(400, "one Host is required")
+    return _body_length(lengths, codings, version), expects, connection
+
+
+def _body_length(lengths: list[bytes], codings: list[bytes], version: tuple[int, int]) -> int:
+    """The length of the body, -1 for chunked (RFC 9112 section 6.3)."""
+    if codings:
+        if lengths or version == (1, 0):
+            raise HTTPError(400, "Transfer-Encoding with Content-Length or on HTTP/1.0")
+        names = [name.strip(b" \t").lower() for name in b",".join(codings).split(b",")]
+        if names == [b"chunked"]:
+            return -1
+        if names[-1] != b"chunked" or b"chunked" in names[:-1]:
+            raise HTTPError(400, "the last transfer coding is not chunked")
+        raise HTTPError(501, "unknown transfer coding")
+    if not lengths:
+        return 0
+    if len(lengths) > 1 or _LENGTH.fullmatch(lengths[0]) is None:
+        raise HTTPError(400, "malformed Content-Length")
+    return int(lengths[0])
+
+
+def _split_target(
+    method: str, target: bytes, headers: list[tuple[bytes, bytes]], version: tuple[int, int]
+) -> tuple[bytes, bytes]:
+    """Path and query of the target in its four forms (RFC 9112 section 3.2)."""
+    if method == "CONNECT":
+        # Only a proxy tunnels; and the authority form is for no other method.
+        raise HTTPError(501, "CONNECT is for proxies")
+    if not target.startswith(b"/"):
+        if target == b"*" and method == "OPTIONS":
+            return b"*", b""
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None or not absolute[1] or _HOST.fullmatch(absolute[1]) is None:
+            raise HTTPError(400, "malformed request target")
+        if any(name == b"host" and value.lower() != absolute[1].lower() for name, value in headers):
+            raise HTTPError(400, "Host disagrees with the request target")
+        target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+    if b"#" in target:
+        raise HTTPError(400, "a request target has no fragment")
+    path, _, query = target.partition(b"?")
+    return path, query

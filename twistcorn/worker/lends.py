@@ -1,0 +1,99 @@
+"""The worker's end of the channel: receives connections, sends reports.
+
+Law: runs on the reactor thread. Reports are collected and leave together; when the master is slow they wait here,
+in order, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from ..wire import channel
+from ..wire.channel import Kind, Lend, Report
+
+#: Messages received before other descriptors get their turn.
+MESSAGES = 8
+
+
+class LendChannel(FileDescriptor):
+    """The channel in the worker.
+
+    :param sock: the SEQPACKET socket that was inherited.
+    :param adopt: takes a descriptor and its lend.
+    """
+
+    def __init__(self, reactor: Any, sock: socket.socket, adopt: Callable[[int, Lend], None]) -> None:
+        super().__init__(reactor)
+        self._clock = reactor
+        self._sock = sock
+        self._adopt = adopt
+        self._reports: deque[Report] = deque()
+        self._scheduled: Any = None
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def report(self, kind: Kind, slot: int, sequence: int) -> None:
+        """Tell the master, before the reactor waits again."""
+        self._reports.append(Report(kind, slot, sequence))
+        if self._scheduled is None:
+            self._scheduled = self._clock.callLater(0, self.flush)
+
+    def doRead(self) -> None:
+        for _ in range(MESSAGES):
+            try:
+                descriptors, lends = channel.receive_lends(self._sock)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                lends = []
+            if not lends:
+                # The master is gone; its AMP tells what to do.
+                self.stopReading()
+                break
+            self._take(descriptors, lends)
+        self.flush()
+
+    def _take(self, descriptors: list[int], lends: list[Lend]) -> None:
+        """File each; one that the kernel cut off, at the limit of open files, goes back."""
+        for lend in lends[len(descriptors) :]:
+            self._reports.append(Report(Kind.RELEASED, lend.slot, lend.sequence))
+        for descriptor, lend in zip(descriptors, lends, strict=False):
+            self._reports.append(Report(Kind.TAKEN, lend.slot, lend.sequence))
+            self._adopt(descriptor, lend)
+
+    def flush(self) -> None:
+        """Send what was collected."""
+        if self._scheduled is not None:
+            if self._scheduled.active():
+                self._scheduled.cancel()
+            self._scheduled = None
+        while self._reports:
+            batch = [self._reports[n] for n in range(min(len(self._reports), channel.MAX_REPORTS))]
+            try:
+                self._sock.send(channel.pack_reports(batch))
+            except BlockingIOError:
+                self.startWriting()
+                return
+            except OSError:
+                # The master is gone: nobody to tell.
+                self._reports.clear()
+                break
+            for _ in batch:
+                self._reports.popleft()
+        self.stopWriting()
+
+    def doWrite(self) -> None:
+        self.flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The master is gone; its AMP tells what to do."""
+        self.stopReading()
+        self.stopWriting()

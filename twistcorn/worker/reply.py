@@ -1,0 +1,93 @@
+"""The way of a response to a client of the worker's own HTTP channel: framing, redo log, one send where it fits.
+
+Law: runs on the thread that has the turn and touches no other connection and no reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..wire.scoreboard import W_STATUS, Scoreboard
+from . import responses
+from .connection import Connection
+from .http import Request
+from .responses import Fields, Framing
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every reply of a worker needs.
+
+    :ivar write_timeout: seconds without the client taking a byte.
+    :ivar stopping: whether the server stops, so that connections end with their answer.
+    """
+
+    write_timeout: float
+    stopping: Callable[[], bool]
+
+
+class Reply:
+    """One response (`wsgi.Out`).
+
+    :param scratch: a buffer of the thread's own, for bytes that were seen already.
+    :ivar code: the status code, 0 before there is one.
+    """
+
+    __slots__ = ("_chunked", "_connection", "_request", "_scratch", "_silent", "_surroundings", "_whole", "code")
+
+    def __init__(
+        self, connection: Connection, request: Request, scratch: bytearray, surroundings: Surroundings
+    ) -> None:
+        self._connection = connection
+        self._request = request
+        self._scratch = scratch
+        self._surroundings = surroundings
+        self._chunked = False
+        self._silent = False
+        self._whole = False
+        self.code = 0
+
+    def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
+        """Head and first bytes, in one send."""
+        request, connection = self._request, self._connection
+        keep = request.keep_alive and not self._surroundings.stopping()
+        head = responses.make_head(
+            status, fields, request.method, request.version, keep, len(data) if whole else None
+        )
+        self.code = int(status[:3])
+        self._silent = head.framing is Framing.NONE
+        self._chunked = head.framing is Framing.CHUNKED
+        self._whole = whole or self._silent
+        if self._silent:
+            data = b""
+        elif self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        known = len(head.data) if self._silent else len(head.data) + head.length if head.length is not None else 0
+        connection.keep = head.keep_alive
+        connection.log_responding(known)
+        connection.consume(self._scratch)
+        connection.send(head.data + data, self._surroundings.write_timeout, self._whole)
+
+    def more(self, data: bytes) -> None:
+        """Each piece leaves at once."""
+        if self._silent:
+            return
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._connection.send(data, self._surroundings.write_timeout, False)
+
+    def end(self) -> None:
+        """The last chunk, where there are chunks."""
+        if self._chunked and not self._whole:
+            self._connection.send(b"0\r\n\r\n", self._surroundings.write_timeout, True)
+
+    def cut(self) -> None:
+        """The connection ends; that the body is not whole shows in its framing."""
+        self._connection.keep = False
+
+
+def count(board: Scoreboard, region: int, code: int) -> None:
+    """Count a response by its status class."""
+    if 100 <= code < 600:
+        board.words[region + W_STATUS + code // 100 - 1] += 1

@@ -1,0 +1,245 @@
+"""Calling a WSGI application: one piece of code, whichever way the request came (PEP 3333).
+
+Law: knows the app's side only. Where a response goes is an `Out`: the worker's own connections (`reply.Reply`), or a
+`twisted.web` request when the resource is mounted in any Twisted `Site`. `close()` is called once, always.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from twisted.web import wsgi
+from twisted.web.server import NOT_DONE_YET, Request
+
+from . import responses
+from .responses import Fields
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class ClientGone(ConnectionError):
+    """The client closed the connection, or took nothing for too long; there is nobody to answer."""
+
+
+class Out(Protocol):
+    """Where a response goes. `begin` comes once, then any number of `more`, then one of `end` and `cut`."""
+
+    def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
+        """The head and the first bytes; `whole`: there is nothing after them."""
+
+    def more(self, data: bytes) -> None:
+        """More of the body."""
+
+    def end(self) -> None:
+        """The body is whole."""
+
+    def cut(self) -> None:
+        """The body ends too early: the client must see that it does."""
+
+
+class Call:
+    """One call of the application.
+
+    :param out: where the response goes.
+    :param name: method and path, for the log.
+    """
+
+    log = Logger()
+    __slots__ = ("_begun", "_fields", "_left", "_name", "_out", "_status", "_warned")
+
+    def __init__(self, out: Out, name: str) -> None:
+        self._out = out
+        self._name = name
+        self._status: str | None = None
+        self._fields: Fields
+        self._begun = False
+        self._left: int | None = None
+        self._warned = False
+
+    def run(self, application: Application, environ: dict[str, Any]) -> None:
+        """Call the application and send what it answers. Raises nothing."""
+        iterable: Any = None
+        try:
+            iterable = application(environ, self.start_response)
+            if type(iterable) in (list, tuple) and len(iterable) == 1 and not self._begun:
+                self._first(iterable[0], True)
+            else:
+                for chunk in iterable:
+                    if chunk:
+                        self.write(chunk)
+            self._finish()
+        except ClientGone:
+            pass
+        except BaseException:
+            # Whatever the app raises, SystemExit too, ends this request and nothing else.
+            self._failed()
+        finally:
+            self._close(iterable)
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[..., None]:
+        """The `start_response` callable of PEP 3333."""
+        if exc_info is not None:
+            try:
+                if self._begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._status is not None:
+            raise AssertionError("start_response was called twice without exc_info")
+        self._status = responses.check_status(status)
+        self._fields = fields = responses.check_fields(headers)
+        if fields.dropped:
+            self.log.warn(
+                "{name}: the application sent {fields}, which only the server decides: dropped",
+                name=self._name, fields=", ".join(fields.dropped),
+            )  # fmt: skip
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body now."""
+        if not self._begun:
+            self._first(data, False)
+            return
+        if self._left is not None:
+            data = self._police(data)
+        if data:
+            self._out.more(data)
+
+    def _first(self, data: bytes, whole: bool) -> None:
+        if self._status is None:
+            raise AssertionError("the application did not call start_response")
+        if not isinstance(data, bytes):
+            raise TypeError(f"the body must be bytes, not {type(data).__name__}")
+        self._left = self._fields.length
+        if self._left is not None:
+            data = self._police(data)
+            whole = self._left == 0
+        self._begun = True
+        self._out.begin(self._status, self._fields, data, whole)
+
+    def _police(self, data: bytes) -> bytes:
+        """Cut what goes past Content-Length."""
+        assert self._left is not None
+        if not isinstance(data, bytes):
+            raise TypeError(f"the body must be bytes, not {type(data).__name__}")
+        if len(data) > self._left:
+            if not self._warned:
+                self._warned = True
+                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self._name)
+            data = data[: self._left]
+        self._left -= len(data)
+        return data
+
+    def _finish(self) -> None:
+        if not self._begun:
+            self._first(b"", True)
+        if self._left and not self._is_bodiless():
+            self.log.warn(
+                "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
+                name=self._name, left=self._left,
+            )  # fmt: skip
+            self._out.cut()
+        else:
+            self._out.end()
+
+    def _is_bodiless(self) -> bool:
+        """Whether the declared length is about a body that is not sent (HEAD, 304)."""
+        return self._name.startswith("HEAD ") or (self._status or "")[:3] in ("204", "304")
+
+    def _failed(self) -> None:
+        kind, value, traceback = sys.exc_info()
+        self.log.failure("{name}: the application raised", failure=Failure(value, kind, traceback), name=self._name)
+        try:
+            if self._begun:
+                self._out.cut()
+            else:
+                self._begun = True
+                self._out.begin(*responses.plain(500), True)
+                self._out.end()
+        except ClientGone:
+            pass
+
+    def _close(self, iterable: Any) -> None:
+        close = getattr(iterable, "close", None)
+        if close is None:
+            return
+        try:
+            close()
+        except BaseException:
+            self.log.failure("{name}: close() of the application's iterable raised", name=self._name)
+
+
+class RequestOut:
+    """Sends a response through a `twisted.web` request, from a thread that is not the reactor's."""
+
+    def __init__(self, reactor: Any, request: Request) -> None:
+        self._reactor = reactor
+        self._request = request
+        self._gone = False
+        request.notifyFinish().addBoth(self._finished)
+
+    def _finished(self, result: object) -> None:
+        self._gone = True
+
+    def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
+        def send() -> None:
+            if self._gone:
+                return
+            request = self._request
+            request.setResponseCode(int(status[:3]), status[4:].encode("latin-1"))
+            for line in fields.text.splitlines():
+                name, _, value = line.partition(": ")
+                request.responseHeaders.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
+            if data:
+                request.write(data)
+
+        self._call(send)
+
+    def more(self, data: bytes) -> None:
+        self._call(lambda: None if self._gone else self._request.write(data))
+
+    def end(self) -> None:
+        self._reactor.callFromThread(lambda: None if self._gone else self._request.finish())
+
+    def cut(self) -> None:
+        self._reactor.callFromThread(lambda: None if self._gone else self._request.loseConnection())
+
+    def _call(self, function: Callable[[], object]) -> None:
+        if self._gone:
+            raise ClientGone
+        self._reactor.callFromThread(function)
+
+
+class WSGIResource(wsgi.WSGIResource):
+    """A WSGI application as a resource, in the worker's own HTTP channel and in any Twisted `Site`.
+
+    :param reactor: runs the `Site`.
+    :param threadpool: runs the application for requests of a `Site`.
+    :param application: the WSGI application.
+    """
+
+    def __init__(self, reactor: IReactorFromThreads, threadpool: ThreadPool, application: Application) -> None:
+        super().__init__(reactor, threadpool, application)
+        self._reactor: Any = reactor
+        self._threadpool: Any = threadpool
+        self.application = application
+
+    def render(self, request: Request) -> int:
+        """A request of a Twisted `Site`."""
+        # The base class makes the environ; the call is ours.
+        stock = wsgi._WSGIResponse(self._reactor, self._threadpool, self.application, request)
+        environ = {**stock.environ, "wsgi.input_terminated": True}
+        name = f"{environ['REQUEST_METHOD']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']}"
+        out = RequestOut(self._reactor, request)
+        self._threadpool.callInThread(Call(out, name).run, self.application, environ)
+        return NOT_DONE_YET
+
+    def run(self, out: Out, name: str, environ: dict[str, Any]) -> None:
+        """A request of the worker's own channel, on the thread that calls this."""
+        Call(out, name).run(self.application, environ)
