@@ -6,6 +6,7 @@ Law: everything that can be wrong beforehand is found here; nothing under test i
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,8 @@ def find_installations(
 
 def make_plan(options: argparse.Namespace, say: Callable[[str], None]) -> Plan:
     """The plan which the command's options ask for."""
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        raise BenchError(f"--json: there is no directory {options.json.absolute().parent}")
+    if options.json is not None and not os.access(options.json.absolute().parent, os.W_OK):
+        raise BenchError(f"--json: cannot write to {options.json.absolute().parent}")
     pins = cores.choose_here()
     return Plan(
         servers=options.servers,

@@ -24,7 +24,7 @@ SHARED = ("Flask", "Werkzeug", "Twisted")
 LEGEND = f"""\
 medians over the rounds; min-max is their spread; x {BASELINE} is the row's median over {BASELINE}'s
 CPU us/req: user and system time of the server's whole process tree, over the requests wrk completed
-server busy: that CPU time over the wall time of the run, 100% being one CPU"""
+server busy, wrk busy: the CPU time of each over the wall time of the run, 100% being one CPU"""
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,9 @@ def text(finished: Finished) -> str:
     ]
     for workload, rows in zip(plan.workloads, tables, strict=True):
         parts.append(f"\n{workload.name}\n{report.workload_table(rows)}")
-    return "\n".join(
-        [
-            *parts,
-            f"\n{report.noise([row for rows in tables for row in rows], plan.rounds)}",
-            f"load average of the machine: {finished.load_before:.2f} before, {finished.load_after:.2f} after",
-        ]
-    )
+    loads = f"{finished.load_before:.2f} before, {finished.load_after:.2f} after"
+    parts.append(f"\n{report.noise([row for rows in tables for row in rows])}")
+    return "\n".join([*parts, f"load average of the machine: {loads}"])
 
 
 def cpu_model() -> str:

@@ -16,7 +16,7 @@ from bench.workloads import Persistence, Workload
 
 HEADINGS = (
     *("server", "req/s", "min-max", f"x {BASELINE}"),
-    *("CPU us/req", "min-max", f"x {BASELINE}", "server busy", "notes"),
+    *("CPU us/req", "min-max", f"x {BASELINE}", "server busy", "wrk busy", "notes"),
 )
 NOTHING = "-"
 # wrk's own queueing blurs Little's law; half is far outside that blur.
@@ -26,11 +26,12 @@ WRK_LIMIT = 0.95
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some values and how far they reach."""
+    """The median of some values, how far they reach, and how many they are."""
 
     median: float
     low: float
     high: float
+    count: int
 
     @property
     def relative(self) -> float:
@@ -49,13 +50,20 @@ class Row:
     rate_ratio: float | None
     cpu_ratio: float | None
     server_busy: float | None
+    wrk_busy: float | None
     notes: tuple[str, ...]
 
 
 def spread(values: Iterable[float]) -> Spread | None:
     """Median, least and greatest; ``None`` of nothing."""
     known = sorted(values)
-    return Spread(statistics.median(known), known[0], known[-1]) if known else None
+    return Spread(statistics.median(known), known[0], known[-1], len(known)) if known else None
+
+
+def middle(values: Iterable[float]) -> float | None:
+    """The median; ``None`` of nothing."""
+    known = list(values)
+    return statistics.median(known) if known else None
 
 
 def ratio(value: Spread | None, baseline: Spread | None) -> float | None:
@@ -128,7 +136,6 @@ def summarise(
     costs = {
         name: spread(s.cpu_micros for s in samples[name] if s.cpu_micros is not None) for name in servers
     }
-    busy = {name: spread(s.server_busy for s in samples[name]) for name in servers}
     return [
         Row(
             server=name,
@@ -137,15 +144,12 @@ def summarise(
             cpu=costs[name],
             rate_ratio=ratio(rates[name], rates.get(BASELINE)),
             cpu_ratio=ratio(costs[name], costs.get(BASELINE)),
-            server_busy=_median(busy[name]),
+            server_busy=middle(sample.server_busy for sample in samples[name]),
+            wrk_busy=middle(sample.wrk_busy for sample in samples[name]),
             notes=tuple(notes(samples[name], failures[name], workload, connections)),
         )
         for name in servers
     ]
-
-
-def _median(value: Spread | None) -> float | None:
-    return None if value is None else value.median
 
 
 def _figure(value: Spread | None, form: str) -> tuple[str, str]:
@@ -167,24 +171,23 @@ def cells(row: Row) -> tuple[str, ...]:
         *_figure(row.cpu, ".1f"),
         _optional(row.cpu_ratio, ".2f"),
         _optional(row.server_busy, ".0%"),
+        _optional(row.wrk_busy, ".0%"),
         "; ".join(row.notes),
     )
 
 
 def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; first and last to the left, figures to the right."""
+    """Columns as wide as their widest cell; the first to the left, figures to the right, the last free."""
     everything = [headings, *lines]
-    widths = [max(len(line[column]) for line in everything) for column in range(len(headings))]
-    text_columns = (0, len(headings) - 1)
+    widths = [max(len(line[column]) for line in everything) for column in range(len(headings) - 1)]
 
     def padded(line: Sequence[str]) -> str:
-        parts = (
-            cell.ljust(width) if column in text_columns else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        return "  ".join(parts).rstrip()
+        first, *figures, last = line
+        aligned = (cell.rjust(width) for cell, width in zip(figures, widths[1:], strict=True))
+        return "  ".join([first.ljust(widths[0]), *aligned, last]).rstrip()
 
-    return "\n".join([padded(headings), "  ".join("-" * width for width in widths), *map(padded, lines)])
+    rule = padded(["-" * width for width in [*widths, len(headings[-1])]])
+    return "\n".join([padded(headings), rule, *map(padded, lines)])
 
 
 def workload_table(rows: Sequence[Row]) -> str:
@@ -192,24 +195,22 @@ def workload_table(rows: Sequence[Row]) -> str:
     return table(HEADINGS, [cells(row) for row in rows])
 
 
-def noise(rows: Sequence[Row], rounds: int) -> str:
+def noise(rows: Sequence[Row]) -> str:
     """How far the rounds lie apart: what a difference must exceed to mean something."""
-    if rounds < 2:
-        return "noise: unknown, there was one round only"
     lines = [
         _noise_line("req/s", rows, lambda row: row.rate),
         _noise_line("CPU us/req", rows, lambda row: row.cpu),
     ]
-    return "\n".join(line for line in lines if line) or "noise: unknown, nothing was measured"
+    return "\n".join(line for line in lines if line) or "noise: unknown, no row has two rounds"
 
 
-def _noise_line(what: str, rows: Sequence[Row], pick: Callable[[Row], Spread | None]) -> str:
-    reaches = [(value.relative, row) for row in rows if (value := pick(row)) is not None]
+def _noise_line(what: str, rows: Sequence[Row], take: Callable[[Row], Spread | None]) -> str:
+    reaches = [(value.relative, row) for row in rows if (value := take(row)) is not None and value.count > 1]
     if not reaches:
         return ""
     worst, row = max(reaches, key=lambda reach: reach[0])
-    middle = statistics.median(reach for reach, _ in reaches)
+    usual = statistics.median(reach for reach, _ in reaches)
     return (
-        f"noise of {what}: the rounds of a row lie {middle:.0%} of its median apart (median over the rows), "
-        f"at worst {worst:.0%} ({row.server}, {row.workload})"
+        f"noise of {what}: the rounds of a row lie {usual:.0%} of its median apart (median over the rows), "
+        f"{worst:.0%} at worst ({row.server}, {row.workload})"
     )

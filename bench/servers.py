@@ -60,9 +60,9 @@ def command_line(server: Server, workload: Workload, place: Place) -> list[str]:
     return [word.format_map(blanks) for word in server.template(workload.persistence)]
 
 
-# waitress warns once for each request that waits for a thread; its documentation silences that so.
+# waitress logs a warning for each request that waits for a thread; nobody else here logs each request.
 WAITRESS_WITHOUT_QUEUE_LOG = (
-    "import logging; logging.getLogger('waitress.queue').setLevel(logging.ERROR); "
+    'import logging; logging.getLogger("waitress.queue").setLevel(logging.ERROR); '
     "from waitress.runner import run; run()"
 )
 

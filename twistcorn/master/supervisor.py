@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ..errors import BootError
 from ..pool import rollout
-from ..pool.restarts import BackOff
+from ..pool.restarts import BackOff, Intensity
 from ..pool.worker import TIMERS, Effect, Event, State, Worker, step
 from ..settings import MAX_WORKERS, Settings, to_json
 from ..wire import commands
@@ -31,6 +31,8 @@ from .process import ExitStatus
 
 #: What an order to leave at once, or a SIGKILL, may take before SIGKILL is sent (again).
 KILL_TIMEOUT = 2.0
+#: More deaths of serving workers than this many in so many seconds get a warning of their own.
+DEATHS, PERIOD = 5, 60.0
 
 
 class Spawner(Protocol):
@@ -73,11 +75,13 @@ class Supervisor:
         self._idents = itertools.count(1)
         self._regions = list(range(MAX_WORKERS - 1, -1, -1))
         self._back_off = BackOff()
+        self._deaths = Intensity(PERIOD, DEATHS)
         self._generation = 1
         self._reloading: int | None = None
         self._reload_again = False
         self._serving = False
         self._stopped: Deferred[None] | None = None
+        self._deadline: IDelayedCall | None = None
         self.target = settings.workers
         self.workers: dict[int, Worker] = {}
 
@@ -119,6 +123,7 @@ class Supervisor:
         if quick:
             self._tell_all(Event.QUIT)
         elif first:
+            self._deadline = self._clock.callLater(self._settings.graceful_timeout, self._tell_all, Event.QUIT)
             self._dispatcher.when_empty().addCallback(lambda _: self._tell_all(Event.STOP))
         self._tell_stopped()
         return stopped
@@ -130,6 +135,8 @@ class Supervisor:
 
     def _tell_stopped(self) -> None:
         if self._stopped is not None and not self.workers and not self._stopped.called:
+            if self._deadline is not None and self._deadline.active():
+                self._deadline.cancel()
             self._stopped.callback(None)
 
     # Reports of the workers (process.Owner)
@@ -176,6 +183,8 @@ class Supervisor:
         fatal = not self._serving and not worker.was_ready and self._stopped is None
         if not fatal:
             self.log.emit(level, "{text}", text=text)
+        if worker.state is State.READY:
+            self._warn_of_crash_loop()
         if not worker.was_ready:
             self._back_off = self._back_off.died_before_ready()
         self._handle(worker, Event.EXITED)
@@ -184,6 +193,14 @@ class Supervisor:
         elif worker.generation == self._reloading and self._count(self._reloading, State.READY) == 0:
             self._abandon_reload()
         self._tell_stopped()
+
+    def _warn_of_crash_loop(self) -> None:
+        self._deaths, exceeded = self._deaths.add(self._clock.seconds())
+        if exceeded:
+            self.log.warn(
+                "workers keep dying: more than {deaths} within {period:g} s; each is replaced at once",
+                deaths=DEATHS, period=PERIOD,
+            )  # fmt: skip
 
     # The machine
 

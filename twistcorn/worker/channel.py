@@ -61,7 +61,7 @@ class Service:
     def _turn(self, connection: Connection, seat: Seat) -> None:
         request = connection.request
         assert request is not None
-        reply = Reply(connection, request, seat.scratch, self._surroundings)
+        reply = Reply(connection, request, seat, self._surroundings)
         name = f"{request.method} {request.path.decode('latin-1')}"
         connection.log_in_app(name.encode("latin-1"), seat.thread)
         try:
@@ -70,6 +70,7 @@ class Service:
             self.log.error("{name}: {reason}", name=name, reason=error.reason)
             self._answer(reply, error)
         else:
+            seat.call_begins()
             self._resource.run(reply, name, environ)
         if not isinstance(request.body, bytes):
             cast(IO[bytes], request.body).close()

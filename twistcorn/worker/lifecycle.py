@@ -66,7 +66,7 @@ class Lifecycle:
     ) -> None:
         """Take connections from now on."""
         settings, board = self._settings, self._board
-        turns = Turns(settings.threads, board, self._region)
+        turns = Turns(self._reactor, settings.threads, board, self._region)
         service = Service(self._reactor, app, settings, listeners, worker, turns, board, self._region)
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
         poller = Poller(

@@ -172,10 +172,7 @@ class Poller(FileDescriptor):
     def stop(self) -> None:
         """End every connection after its present request; idle ones soon."""
         self.stopping = True
-        soon = time.monotonic() + LAST_REQUEST_TIME
-        for connection in self._connections.values():
-            if connection.phase is Phase.READING and not connection.header_since:
-                connection.deadline = min(connection.deadline, soon)
+        self._sweep()
         self._tell_empty()
 
     # Events
@@ -233,7 +230,7 @@ class Poller(FileDescriptor):
         elif connection.keep:
             connection.request = None
             connection.served += 1
-            connection.log_idle(now + (LAST_REQUEST_TIME if self.stopping else self._settings.keep_alive))
+            connection.log_idle(now + self._settings.keep_alive)
             connection.phase = Phase.READING
             mask = SOON if self.draining else ARMED
         else:
@@ -298,6 +295,8 @@ class Poller(FileDescriptor):
     def _sweep(self) -> None:
         now = time.monotonic()
         for connection in list(self._connections.values()):
+            if self.stopping and connection.phase is Phase.READING and not connection.header_since:
+                connection.deadline = min(connection.deadline, now + LAST_REQUEST_TIME)
             if connection.deadline < now and connection.phase is not Phase.TURN:
                 self._expire(connection)
 

@@ -13,6 +13,7 @@ from . import responses
 from .connection import Connection
 from .http import Request
 from .responses import Fields, Framing
+from .turns import Seat
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,18 @@ class Surroundings:
 class Reply:
     """One response (`wsgi.Out`).
 
-    :param scratch: a buffer of the thread's own, for bytes that were seen already.
+    :param seat: the thread's own.
     :ivar code: the status code, 0 before there is one.
     """
 
-    __slots__ = ("_chunked", "_connection", "_request", "_scratch", "_silent", "_surroundings", "_whole", "code")
+    __slots__ = ("_chunked", "_connection", "_request", "_seat", "_silent", "_surroundings", "_whole", "code")
 
     def __init__(
-        self, connection: Connection, request: Request, scratch: bytearray, surroundings: Surroundings
+        self, connection: Connection, request: Request, seat: Seat, surroundings: Surroundings
     ) -> None:
         self._connection = connection
         self._request = request
-        self._scratch = scratch
+        self._seat = seat
         self._surroundings = surroundings
         self._chunked = False
         self._silent = False
@@ -50,6 +51,7 @@ class Reply:
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
         """Head and first bytes, in one send."""
+        self._seat.call_ends()
         request, connection = self._request, self._connection
         keep = request.keep_alive and not self._surroundings.stopping()
         head = responses.make_head(
@@ -66,7 +68,7 @@ class Reply:
         known = len(head.data) if self._silent else len(head.data) + head.length if head.length is not None else 0
         connection.keep = head.keep_alive
         connection.log_responding(known)
-        connection.consume(self._scratch)
+        connection.consume(self._seat.scratch)
         connection.send(head.data + data, self._surroundings.write_timeout, self._whole)
 
     def more(self, data: bytes) -> None:
