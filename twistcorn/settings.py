@@ -272,3 +272,7 @@ def _shown(default: Any) -> str:
         return ""
     return f"`{', '.join(default)}`" if isinstance(default, tuple) else f"`{default:g}`" if isinstance(
         default, float) else f"`{default}`"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -71,7 +71,8 @@ class _Collector:
         self.headers: list[tuple[bytes, bytes]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        # llhttp leaves the white space behind a value (RFC 9112 section 5.1).
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
 
 
 def find_head(data: bytes, settings: Settings) -> int:
@@ -80,16 +81,17 @@ def find_head(data: bytes, settings: Settings) -> int:
     :raises HTTPError: when it is too long to become one.
     """
     start = 2 if data.startswith(_BLANK) else 0
-    end = data.find(b"\r\n\r\n", start)
-    line = data.find(b"\n", start, end if end >= 0 else len(data))
-    if (line if line >= 0 else len(data) if end < 0 else end) - start > settings.limit_request_line + 1:
+    line = data.find(b"\r\n", start)
+    if (line if line >= 0 else len(data)) - start > settings.limit_request_line:
         raise HTTPError(414, "request line too long")
+    end = data.find(b"\r\n\r\n", start)
     if end >= 0:
         return end + 4
     if len(data) >= PEEK:
         raise HTTPError(431, "head too large")
     # Refuse at once what can never become a request: the rest may not come, and time is all that a dribbler has.
-    if (bad := _FORBIDDEN.search(data, start, max(start, len(data) - 1))) is not None:
+    # Only a CR at the end is undecided.
+    if (bad := _FORBIDDEN.search(data[:-1] if data.endswith(b"\r") else data, start)) is not None:
         raise HTTPError(400, f"forbidden character at offset {bad.start()}")
     return 0
 

@@ -1,0 +1,124 @@
+"""Fixtures of the integration tests: the application, the gate to it, and the program that serves it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.integration.gate import Gate
+from tests.integration.harness import FRONTS, Program, Server
+
+PROBE = Path(__file__).with_name("probe.py")
+#: A free port of the loopback interface, chosen by the kernel.
+ANYWHERE = ("--listen", "127.0.0.1:0")
+
+
+class Start(Protocol):
+    """Starts `twistcorn run ...`, or another front; it ends with the test."""
+
+    def __call__(
+        self,
+        *arguments: str,
+        front: str = "run",
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        listen: Sequence[str] = ANYWHERE,
+        **more: Any,
+    ) -> Server: ...
+
+
+def put_probe(folder: Path, version: str = "one", begin: str = "", name: str = "app.py") -> None:
+    """Put the probe into a folder, as code of this version.
+
+    :param begin: what it does first when it is imported.
+    """
+    text = PROBE.read_text().replace('VERSION = "one"', f"VERSION = {version!r}")
+    future = "from __future__ import annotations\n"
+    (folder / name).write_text(text.replace(future, future + begin))
+
+
+def check(programs: Sequence[Program]) -> None:
+    """End programs and fail for what they leave behind; their logs show with a failure."""
+    problems: list[str] = []
+    for program in programs:
+        problems += program.end()
+        print(f"--- log of {program.pid}, which ended with {program.process.returncode}\n{program.log}")
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The application's directory, with the probe as `app.py`."""
+    here = tmp_path / "site"
+    here.mkdir()
+    put_probe(here)
+    return here
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """The gate at which the application waits."""
+    gate = Gate()
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def start(folder: Path, tmp_path: Path, gate: Gate) -> Iterator[Start]:
+    """Starts programs that serve from `folder`."""
+    yield from _starter(folder, tmp_path, gate)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Start, Gate]]:
+    """As `start`, for programs that all tests of a module use."""
+    here = tmp_path_factory.mktemp("shared")
+    site = here / "site"
+    site.mkdir()
+    put_probe(site)
+    gate = Gate()
+    for start in _starter(site, here, gate):
+        yield start, gate
+    gate.close()
+
+
+def _starter(folder: Path, logs: Path, gate: Gate) -> Iterator[Start]:
+    programs: list[Server] = []
+
+    def start(
+        *arguments: str,
+        front: str = "run",
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        listen: Sequence[str] = ANYWHERE,
+        **more: Any,
+    ) -> Server:
+        server = Server(
+            [*FRONTS[front], *arguments, *listen],
+            cwd=cwd or folder,
+            env={"GATE": gate.name, **(env or {})},
+            log=logs / f"program-{len(programs)}.log",
+            **more,
+        )
+        programs.append(server)
+        return server
+
+    yield start
+    check(programs)
+
+
+@pytest.fixture
+def nginx_folder(tmp_path: Path) -> Iterator[Path]:
+    """A prefix of nginx's own."""
+    here = tmp_path / "nginx"
+    here.mkdir()
+    yield here
+    shutil.rmtree(here, ignore_errors=True)
+
+
+Waiter = Callable[[], bool]
