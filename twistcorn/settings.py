@@ -7,6 +7,7 @@ module reads no file, opens no socket and knows no process; the environment come
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -97,6 +98,28 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[\s,]+", text) if word)
 
 
+def networks(text: str) -> tuple[str, ...]:
+    """Addresses and networks (CIDR), or `*`."""
+    found = words(text)
+    for word in found:
+        try:
+            ipaddress.ip_network(word if word != "*" else "0.0.0.0/0", strict=False)
+        except ValueError:
+            raise ValueError("addresses and networks such as 10.0.0.0/8, separated by commas, or *") from None
+    return found
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(" or ".join(choices))
+        return text
+
+    return parse
+
+
 #: As many worker regions as the scoreboard has.
 MAX_WORKERS = 512
 
@@ -161,8 +184,12 @@ class Settings:
         1 << 30, size, "largest request body; larger: 413; 0: no limit", metavar="SIZE"
     )
     forwarded_allow_ips: tuple[str, ...] = _option(
-        ("127.0.0.1", "::1"), words, "addresses of proxies whose forwarding headers are believed;"
-        " peers on a UNIX socket always are", env=("FORWARDED_ALLOW_IPS",), metavar="ADDRESSES",
+        ("127.0.0.1", "::1"), networks, "addresses and networks of proxies whose forwarding headers are believed,"
+        " or *; peers on a UNIX socket always are", env=("FORWARDED_ALLOW_IPS",), metavar="ADDRESSES",
+    )
+    header_map: str = _option(
+        "drop", one_of("drop", "refuse", "dangerous"), "header names with an underscore, which can pass for others:"
+        " leave out, refuse with 400, or keep", metavar="MODE",
     )
     script_name: str = _option(
         "", script_name, "path prefix under which the application is mounted", env=("SCRIPT_NAME",), metavar="PATH"

@@ -76,7 +76,7 @@ class Client:
         :param headers: further lines, each ending in CRLF.
         """
         length = "" if body is None else f"Content-Length: {len(body)}\r\n"
-        head = f"{method} {target} HTTP/{version}\r\nHost: test\r\n{length}{headers}\r\n"
+        head = f"{method} {target} HTTP/{version}\r\nHost: localhost\r\n{length}{headers}\r\n"
         self.send(head.encode("latin-1") + (body or b""))
 
     def get(self, target: str, headers: str = "") -> Response:

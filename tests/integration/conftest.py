@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ ANYWHERE = ("--listen", "127.0.0.1:0")
 
 
 class Start(Protocol):
-    """Starts `twistcorn run ...`, or another front; it ends with the test."""
+    """Starts `twistcorn run ...`, or another front, at the end of the command `before`; it ends with the test."""
 
     def __call__(
         self,
@@ -27,18 +26,21 @@ class Start(Protocol):
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         listen: Sequence[str] = ANYWHERE,
+        before: Sequence[str] = (),
         **more: Any,
     ) -> Server: ...
 
 
-def put_probe(folder: Path, version: str = "one", begin: str = "", name: str = "app.py") -> None:
-    """Put the probe into a folder, as code of this version.
+def put_probe(folder: Path, version: str = "one", end: str = "") -> None:
+    """Put the probe into a folder as `app.py`, as code of this version.
 
-    :param begin: what it does first when it is imported.
+    :param end: what it does last when it is imported.
     """
     text = PROBE.read_text().replace('VERSION = "one"', f"VERSION = {version!r}")
-    future = "from __future__ import annotations\n"
-    (folder / name).write_text(text.replace(future, future + begin))
+    # Written aside and moved: a worker that boots meanwhile reads the one or the other.
+    new = folder / "app.py.new"
+    new.write_text(f"{text}\n{end}\n")
+    new.replace(folder / "app.py")
 
 
 def check(programs: Sequence[Program]) -> None:
@@ -96,10 +98,11 @@ def _starter(folder: Path, logs: Path, gate: Gate) -> Iterator[Start]:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         listen: Sequence[str] = ANYWHERE,
+        before: Sequence[str] = (),
         **more: Any,
     ) -> Server:
         server = Server(
-            [*FRONTS[front], *arguments, *listen],
+            [*before, *FRONTS[front], *arguments, *listen],
             cwd=cwd or folder,
             env={"GATE": gate.name, **(env or {})},
             log=logs / f"program-{len(programs)}.log",
@@ -111,14 +114,3 @@ def _starter(folder: Path, logs: Path, gate: Gate) -> Iterator[Start]:
     yield start
     check(programs)
 
-
-@pytest.fixture
-def nginx_folder(tmp_path: Path) -> Iterator[Path]:
-    """A prefix of nginx's own."""
-    here = tmp_path / "nginx"
-    here.mkdir()
-    yield here
-    shutil.rmtree(here, ignore_errors=True)
-
-
-Waiter = Callable[[], bool]

@@ -84,7 +84,6 @@ class Program:
         log: Path,
         env: Mapping[str, str] | None = None,
         tracebacks: bool = False,
-        preexec: Callable[[], None] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
         self.lines: list[str] = []
@@ -92,12 +91,13 @@ class Program:
         self.tracebacks = tracebacks
         self.socket_file: Path | None = None
         self._log = log
+        self._open = 2
         self._news = threading.Condition()
         # PWD would name the directory of the tests.
         environment = clean_environment({"PWD": str(cwd), **(env or {})})
         self.process = subprocess.Popen(
             argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, errors="backslashreplace", start_new_session=True, preexec_fn=preexec, pass_fds=pass_fds,
+            text=True, errors="backslashreplace", start_new_session=True, pass_fds=pass_fds,
         )  # fmt: skip
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -128,6 +128,7 @@ class Program:
                         also.append(line.rstrip("\n"))
                     self._news.notify_all()
         with self._news:
+            self._open -= 1
             self._news.notify_all()
 
     # What it says
@@ -145,14 +146,10 @@ class Program:
     ) -> list[re.Match[str]]:
         """The lines with a pattern, as soon as there are `count` of them."""
         with self._news:
-            self._news.wait_for(lambda: len(self.seen(pattern, since)) >= count or self._silent(), timeout)
+            self._news.wait_for(lambda: len(self.seen(pattern, since)) >= count or not self._open, timeout)
         found = self.seen(pattern, since)
         assert len(found) >= count, f"{len(found)} of {count} lines with {pattern!r} in:\n{self.log}"
         return found
-
-    def _silent(self) -> bool:
-        """Whether nothing more can come: this is called by a waiter, so one of the readers may just be ending."""
-        return all(reader is threading.current_thread() or not reader.is_alive() for reader in self._readers)
 
     # How it ends
 
@@ -231,7 +228,7 @@ class Server(Program):
         """The body of an answer on a connection of its own, which must be a good one."""
         with self.connect() as client:
             answer = client.get(target)
-        assert answer.status == 200, answer
+        assert answer.status == 200, (answer.status, answer.body[:500])
         return answer.body.decode()
 
     @property

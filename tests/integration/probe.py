@@ -47,6 +47,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         return _plain(start_response, VERSION.encode())
     if path == "/environ":
         return _plain(start_response, str(environ.get(asked["key"])).encode())
+    if path == "/who":
+        return _plain(start_response, f"{VERSION} {os.getpid()}".encode())
     if path == "/cwd":
         return _plain(start_response, os.getcwd().encode())
     if path == "/raise":

@@ -7,7 +7,6 @@ variables and the ones that PEP 3333 takes from the request, and nothing else.
 from __future__ import annotations
 
 import io
-import ipaddress
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,13 @@ from urllib.parse import unquote_to_bytes
 from .. import __version__
 from ..errors import HTTPError
 from ..settings import Settings
+from .forwarded import Trust, client_of
 from .http import Request
 
-#: Variable names of header names; bounded, because clients make names up.
-_names: dict[bytes, str] = {}
+#: Variable names that are remembered; bounded, because clients make names up.
 _NAMES_LIMIT = 1024
+#: What proxies say, in the order of `forwarded.client_of`.
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
 _NO_BODY = io.BytesIO
 
 
@@ -55,7 +56,9 @@ class EnvironMaker:
     def __init__(self, settings: Settings, address: Address, worker: int, threads: int, workers: int) -> None:
         self._unix = address.port == 0
         self._script_name = settings.script_name
-        self._trusted = [ipaddress.ip_network(text, strict=False) for text in settings.forwarded_allow_ips]
+        self._trust = Trust(settings.forwarded_allow_ips)
+        self._underscores = settings.header_map
+        self._names: dict[bytes, str] = {}
         self._template: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -75,7 +78,8 @@ class EnvironMaker:
         """The environ of one request.
 
         :param peer: address and port of the client; empty for a peer on a UNIX socket.
-        :raises HTTPError: 500 when the path is not under SCRIPT_NAME, as Gunicorn does.
+        :raises HTTPError: 500 when the path is not under SCRIPT_NAME, as Gunicorn does; 400 for a name with an
+            underscore, when those are refused.
         """
         environ = self._template.copy()
         path = request.path
@@ -88,6 +92,8 @@ class EnvironMaker:
         body = request.body
         environ["wsgi.input"] = _NO_BODY(body) if isinstance(body, bytes) else body
         script_name = self._add_fields(environ, request, peer)
+        if ("HTTP_X_FORWARDED_FOR" in environ or not environ.keys().isdisjoint(_FORWARDED)) and peer[0] in self._trust:
+            _forward(environ, self._trust)
         if script_name:
             text = self._under(script_name, text)
         environ["PATH_INFO"] = "" if text == "*" else text
@@ -96,12 +102,12 @@ class EnvironMaker:
     def _add_fields(self, environ: dict[str, Any], request: Request, peer: tuple[str, str]) -> str:
         script_name = self._script_name
         for name, value in request.headers:
-            key = _names.get(name)
+            key = self._names.get(name)
             if key is None:
-                key = _variable(name)
+                key = self._variable(name)
             text = value.decode("latin-1")
             if not key:
-                if name == b"script_name" and self._believes(peer):
+                if name == b"script_name" and peer[0] in self._trust:
                     environ["SCRIPT_NAME"] = script_name = text
             elif key in environ:
                 environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + text
@@ -114,11 +120,23 @@ class EnvironMaker:
             _name_server(environ, host)
         return script_name
 
-    def _believes(self, peer: tuple[str, str]) -> bool:
-        if not peer[0]:
-            return True
-        address = ipaddress.ip_address(peer[0].partition("%")[0])
-        return any(address in network for network in self._trusted)
+    def _variable(self, name: bytes) -> str:
+        """The environ variable of a field; empty for one that is left out.
+
+        Names with an underscore could pass for others (`X_Forwarded_For`), and `Proxy` for a setting (httpoxy).
+        """
+        key = name.decode("ascii").upper().replace("-", "_")
+        if b"_" in name and self._underscores != "dangerous":
+            if self._underscores == "refuse" and name != b"script_name":
+                raise HTTPError(400, "underscore in a header name")
+            key = ""
+        elif name == b"proxy" or name == b"script_name":
+            key = ""
+        elif name not in (b"content-type", b"content-length"):
+            key = "HTTP_" + key
+        if len(self._names) < _NAMES_LIMIT:
+            self._names[name] = key
+        return key
 
     def _under(self, script_name: str, path: str) -> str:
         rest = path[len(script_name) :]
@@ -127,20 +145,17 @@ class EnvironMaker:
         return rest
 
 
-def _variable(name: bytes) -> str:
-    """The environ variable of a field; empty for one that is left out.
-
-    Names with an underscore could pass for others (`X_Forwarded_For`), and `Proxy` for a setting (httpoxy).
-    """
-    if b"_" in name or name == b"proxy":
-        key = ""
-    else:
-        key = name.decode("ascii").upper().replace("-", "_")
-        if name not in (b"content-type", b"content-length"):
-            key = "HTTP_" + key
-    if len(_names) < _NAMES_LIMIT:
-        _names[name] = key
-    return key
+def _forward(environ: dict[str, Any], trust: Trust) -> None:
+    """Put the client that trusted proxies tell of in the place of the last of them."""
+    hop = client_of(trust, *(environ.get(name, "") for name in _FORWARDED))
+    if hop is None:
+        return
+    if hop.address:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = hop.address, hop.port or "0"
+    if hop.scheme:
+        environ["wsgi.url_scheme"] = hop.scheme
+    if hop.host:
+        environ["HTTP_HOST"] = hop.host
 
 
 def _name_server(environ: dict[str, Any], host: str) -> None:

@@ -1,0 +1,93 @@
+"""Clients that keep the server busy, each on one keep-alive connection, and notice every failure.
+
+Law: a client asks again as soon as it was answered, never connects twice, and never repeats a request.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from types import TracebackType
+
+from tests.integration.client import Address, Client
+
+TIMEOUT = 30.0
+#: A body that comes with its head, one that is taken in pieces, one that goes to disk.
+_BODIES = [b"", b"small", b"m" * 70_000, b"large" * 300_000]
+
+
+class Load:
+    """So many clients in a closed loop of GET and POST, from entering the `with` block to leaving it.
+
+    :ivar failures: what went wrong; must stay empty.
+    :ivar answers: what GET /who said since `forget`: version of the code, and pid.
+    """
+
+    def __init__(self, address: Address, clients: int = 8) -> None:
+        self.failures: list[str] = []
+        self.answers: set[tuple[str, int]] = set()
+        self._address = address
+        self._counts = [0] * clients
+        self._news = threading.Condition()
+        self._ending = False
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(clients)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending = True
+        for thread in self._threads:
+            thread.join(TIMEOUT)
+
+    def _run(self, number: int) -> None:
+        try:
+            with Client(self._address) as client:
+                for turn in itertools.count(number):
+                    if self._ending:
+                        return
+                    self._once(client, turn)
+                    with self._news:
+                        self._counts[number] += 1
+                        self._news.notify_all()
+        except Exception as problem:
+            with self._news:
+                self.failures.append(f"client {number} after {self._counts[number]} answers: {problem!r}")
+                self._news.notify_all()
+
+    def _once(self, client: Client, turn: int) -> None:
+        if turn % 2:
+            body = _BODIES[turn // 2 % len(_BODIES)]
+            client.ask("/echo", "POST", body)
+            answer = client.response()
+            assert answer.body == body, f"{len(answer.body)} of {len(body)} bytes came back"
+        else:
+            answer = client.get("/who")
+            version, pid = answer.body.decode().split()
+            with self._news:
+                self.answers.add((version, int(pid)))
+        assert answer.status == 200, answer.status
+        assert "connection" not in answer.headers, "the server wants to close"
+
+    def more(self, count: int) -> None:
+        """Wait until every client got so many more answers."""
+        with self._news:
+            goals = [have + count for have in self._counts]
+
+            def reached() -> bool:
+                return bool(self.failures) or all(h >= g for h, g in zip(self._counts, goals, strict=True))
+
+            assert self._news.wait_for(reached, TIMEOUT), f"only {self._counts} of {goals} answers"
+        assert not self.failures, self.failures
+
+    def forget(self) -> None:
+        """From now on `answers` holds only what is asked after this."""
+        # The request that is under way now, and one that was sent afterwards.
+        self.more(4)
+        with self._news:
+            self.answers.clear()
+        self.more(4)

@@ -1,0 +1,215 @@
+"""SIGTERM, SIGINT, SIGQUIT: what becomes of the clients, how the process ends, and that nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.client import Ended
+from tests.integration.conftest import Start, put_probe
+from tests.integration.gate import Gate
+from tests.integration.harness import READY, TIMEOUT, wait_until
+
+#: What an end within a moment may take on a busy machine; far less than the graceful time-out of 30 s.
+PROMPT = 10.0
+
+#: How each front ends after an orderly stop by SIGTERM.
+by_front = pytest.mark.parametrize(
+    ("front", "code"), [("run", 0), ("twist", -signal.SIGTERM), ("twistd", -signal.SIGTERM)]
+)
+quick_signals = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["INT", "QUIT"])
+
+
+@by_front
+def test_terminate_answers_the_request_in_flight(start: Start, gate: Gate, front: str, code: int) -> None:
+    """After SIGTERM a request in flight is answered with `Connection: close`; idle connections end before it."""
+    server = start("--app", "app:app", "--workers", "2", front=front).ready(2)
+    with server.connect() as busy, server.connect() as idle, server.connect() as silent:
+        idle.get("/pid")
+        busy.ask("/wait")
+        visitor = gate.visitor("request")
+        server.send(signal.SIGTERM)
+        assert idle.ended()
+        assert silent.ended()
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+        assert server.process.poll() is None
+        visitor.release()
+        answer = busy.response()
+        assert (answer.status, answer.body) == (200, str(visitor.pid).encode())
+        assert answer.headers["connection"] == "close"
+        assert busy.ended()
+    assert server.exit_code() == code
+
+
+def test_terminate_answers_what_waits_in_the_backlog(start: Start) -> None:
+    """Clients that the kernel has connected, and nobody has accepted yet, are answered before the end."""
+    server = start("app:app", "--workers", "2").ready(2)
+    server.send(signal.SIGSTOP)
+    clients = [server.connect() for _ in range(100)]
+    for client in clients:
+        client.ask("/pid")
+    server.send(signal.SIGTERM)
+    server.send(signal.SIGCONT)
+    answers = [client.response() for client in clients]
+    assert {answer.status for answer in answers} == {200}
+    for client in clients:
+        client.close()
+    assert server.exit_code() == 0
+
+
+def test_terminate_answers_a_client_that_is_about_to_send(start: Start) -> None:
+    """A client that was accepted and sends its request just after SIGTERM is answered."""
+    server = start("app:app").ready()
+    with server.connect() as client, server.connect() as kept:
+        kept.get("/pid")
+        server.send(signal.SIGTERM)
+        server.wait_for("stopping gracefully")
+        for each in (client, kept):
+            answer = each.get("/pid")
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert server.exit_code() == 0
+
+
+@by_front
+def test_second_terminate_is_quick(start: Start, gate: Gate, front: str, code: int) -> None:
+    """A second SIGTERM does not wait for the request in flight."""
+    server = start("--app", "app:app", front=front).ready()
+    with server.connect() as client:
+        client.ask("/wait")
+        visitor = gate.visitor("request")
+        server.send(signal.SIGTERM)
+        server.wait_for("stopping gracefully")
+        server.send(signal.SIGTERM)
+        visitor.wait_for_end()
+        assert client.ended()
+    assert server.exit_code(PROMPT) == code
+
+
+@quick_signals
+@pytest.mark.parametrize("front", ["run", "twist"])
+def test_quick_signals_do_not_wait(start: Start, gate: Gate, front: str, number: signal.Signals) -> None:
+    """SIGINT and SIGQUIT end the server now, with a request in flight: 0 from `run`, by the signal from `twist`."""
+    server = start("--app", "app:app", "--workers", "2", front=front).ready(2)
+    with server.connect() as client:
+        client.ask("/wait")
+        gate.visitor("request")
+        server.send(number)
+        assert client.ended()
+    assert server.exit_code(PROMPT) == (0 if front == "run" else -number)
+
+
+def test_quick_signal_after_terminate_hurries_it(start: Start, gate: Gate) -> None:
+    """Ctrl-C during a graceful stop ends it."""
+    server = start("app:app").ready()
+    with server.connect() as client:
+        client.ask("/wait")
+        gate.visitor("request")
+        server.send(signal.SIGTERM)
+        server.wait_for("stopping gracefully")
+        server.send(signal.SIGINT)
+        assert client.ended()
+    assert server.exit_code(PROMPT) == 0
+
+
+@by_front
+def test_terminate_during_boot_ends_promptly(
+    start: Start, folder: Path, gate: Gate, front: str, code: int
+) -> None:
+    """SIGTERM while the first worker imports the application ends everything without waiting for it."""
+    put_probe(folder, end='wait("import")')
+    server = start("--app", "app:app", "--workers", "2", front=front)
+    visitor = gate.visitor("import")
+    server.send(signal.SIGTERM)
+    visitor.wait_for_end()
+    assert server.exit_code(PROMPT) == code
+    assert not server.seen(READY)
+
+
+def test_terminate_during_reload_ends_old_and_new(start: Start, folder: Path, gate: Gate) -> None:
+    """SIGTERM while a reload boots a worker ends the booting one at once and the serving ones gracefully."""
+    server = start("app:app", "--workers", "2").ready(2)
+    put_probe(folder, end='wait("import")')
+    with server.connect() as client:
+        client.ask("/wait")
+        request = gate.visitor("request")
+        server.send(signal.SIGHUP)
+        booting = gate.visitor("import")
+        server.send(signal.SIGTERM)
+        booting.wait_for_end()
+        request.release()
+        assert client.response().status == 200
+    assert server.exit_code(PROMPT) == 0
+
+
+def test_past_the_graceful_timeout_the_rest_is_cut(start: Start, gate: Gate) -> None:
+    """A request that runs longer than --graceful-timeout is cut, and the end is an orderly one."""
+    server = start("app:app", "--graceful-timeout", "1s").ready()
+    with server.connect() as client:
+        client.ask("/wait")
+        visitor = gate.visitor("request")
+        server.send(signal.SIGTERM)
+        visitor.wait_for_end()
+        with pytest.raises((Ended, ConnectionResetError)):
+            client.response()
+    assert server.exit_code(PROMPT) == 0
+
+
+def test_worker_that_ignores_everything_is_killed(start: Start) -> None:
+    """A frozen worker does not keep the server from ending quickly."""
+    server = start("app:app", "--workers", "2").ready(2)
+    os.kill(server.worker_pids[0], signal.SIGSTOP)
+    server.send(signal.SIGINT)
+    assert server.exit_code(PROMPT) == 0
+
+
+def test_killed_master_takes_its_workers_along(start: Start, gate: Gate) -> None:
+    """When the master is killed, workers finish what runs, then exit: nothing is left."""
+    server = start("app:app", "--workers", "4").ready(4)
+    with server.connect() as busy, server.connect() as idle:
+        idle.get("/pid")
+        busy.ask("/wait")
+        visitor = gate.visitor("request")
+        server.send(signal.SIGKILL)
+        assert idle.ended()
+        # The idle workers do not wait for the busy one.
+        wait_until(lambda: not _alive(set(server.worker_pids) - {visitor.pid}), "idle workers are gone", TIMEOUT)
+        visitor.release()
+        answer = busy.response()
+        assert (answer.status, answer.body) == (200, str(visitor.pid).encode())
+    assert server.exit_code(PROMPT) == -signal.SIGKILL
+
+
+def test_killed_master_during_boot_takes_the_booting_worker_along(start: Start, folder: Path, gate: Gate) -> None:
+    """A worker that imports its application when the master dies exits as soon as the import lets it."""
+    put_probe(folder, end='wait("import")')
+    server = start("app:app")
+    visitor = gate.visitor("import")
+    server.send(signal.SIGKILL)
+    server.process.wait(TIMEOUT)
+    visitor.release()
+    assert server.exit_code(PROMPT) == -signal.SIGKILL
+
+
+def test_group_signal_from_the_terminal_ends_everything_once(start: Start) -> None:
+    """Ctrl-C reaches the master and all workers at once; the end is as orderly as with the master alone."""
+    server = start("app:app", "--workers", "4").ready(4)
+    os.killpg(server.pid, signal.SIGINT)
+    assert server.exit_code(PROMPT) == 0
+    assert len(server.seen(r"is gone$")) == 4
+    assert not server.seen(r"died|ended while")
+
+
+def _alive(pids: set[int]) -> set[int]:
+    alive = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state not in "ZX":
+            alive.add(pid)
+    return alive
