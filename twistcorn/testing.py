@@ -32,7 +32,7 @@ from .wire.channel import Kind, Lend, Report
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (commands.Boot, commands.Drain, commands.Stop, commands.Reopen)
 
-#: The first pid that is given out: higher than the kernel's usual limit, so that nobody is killed by mistake.
+#: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
 FIRST_PID = 5_000_001
 
 Ancillary = tuple[int, int, Any]
@@ -47,15 +47,15 @@ def _demand(fact: bool, otherwise: str) -> None:
         raise ImpossibleError(otherwise)
 
 
-class Order(NamedTuple):
-    """An order as the worker gets it: through amp's serialisation and back.
+def sent(command: type[amp.Command], **arguments: object) -> dict[str, Any]:
+    """The arguments of a command as they arrive on the other side, by name.
 
-    :ivar command: the class of `wire.commands`.
-    :ivar arguments: by name.
+    :raises Exception: what amp raises: InvalidSignature for an argument that the command does not have, KeyError for
+        one that is missing, TooLong for one over 65 535 bytes, others for a wrong type.
     """
-
-    command: type[amp.Command]
-    arguments: dict[str, Any]
+    box = command.makeArguments(arguments, None)
+    box.serialize()
+    return cast("dict[str, Any]", command.parseArguments(box, None))
 
 
 class _Message:
@@ -118,6 +118,17 @@ class RecordingChannel:
         self.closed = True
 
 
+class Order(NamedTuple):
+    """An order as it arrives at the worker.
+
+    :ivar command: the class of `wire.commands`.
+    :ivar arguments: by name.
+    """
+
+    command: type[amp.Command]
+    arguments: dict[str, Any]
+
+
 class FakeProcess:
     """A worker's process as the master holds it: in the place of `master.process.WorkerProcess`.
 
@@ -154,17 +165,14 @@ class FakeProcess:
 
         :raises ImpossibleError: when the command is no order of `wire.commands`, when the first is not Boot or Boot
             comes again, and when a worker could not boot with these arguments.
-        :raises Exception: what amp raises: InvalidSignature for an argument that the command does not have, KeyError
-            for one that is missing, TooLong for one over 65 535 bytes, others for a wrong type.
+        :raises Exception: what amp raises, see `sent`.
         """
         _demand(command in ORDERS, f"{command.__name__} is not an order")
-        box = command.makeArguments(arguments, None)
-        box.serialize()
-        order = Order(command, command.parseArguments(box, None))
+        order = Order(command, sent(command, **arguments))
         if self.exited:
             self.lost.append(order)
             return
-        _demand((command is commands.Boot) is not self.orders, "Boot is the first order, and comes once")
+        _demand((command is commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
         if command is commands.Boot:
             _check_boot(order.arguments, self._worker.record)
         self.orders.append(order)
@@ -183,24 +191,24 @@ class FakeProcess:
 
         :raises ImpossibleError: before the process is dead, and the second time.
         """
-        _demand(self.exited, "end() before the process is dead")
-        _demand(not self.ended, "end() twice")
+        _demand(self.exited and not self.ended, "end() comes once, after the exit")
         self.ended = True
         self._worker.tell_unread()
         self.channel.close()
 
 
 def _check_boot(arguments: dict[str, Any], worker: Worker) -> None:
-    """A worker reads its settings and its listeners, and maps its own region."""
     from_json(arguments["settings"])
     _demand(all(len(entry) == 3 for entry in json.loads(arguments["listeners"])), "a listener is family, host, port")
-    _demand(arguments["worker"] == worker.ident, f"worker {worker.ident} is told to be another")
-    _demand(arguments["region"] == worker.region, f"worker {worker.ident} is told to write elsewhere")
-    _demand(0 <= arguments["region"] < arguments["workers"], "the region is not on the scoreboard")
+    told = (arguments["worker"], arguments["region"])
+    _demand(told == (worker.ident, worker.region), f"worker {worker.ident} is told to be {told}")
+    _demand(0 <= worker.region < arguments["workers"], f"region {worker.region} is not on the scoreboard")
 
 
 class FakeWorker:
     """The far side: what the process of one worker does. Each method is something that happens now.
+
+    All raise `ImpossibleError` when the process is dead, and all but `exits` when it was not told to boot.
 
     :ivar record: the master's record of it.
     :ivar process: the master's handle on it.
@@ -215,13 +223,13 @@ class FakeWorker:
         self._said = ""
         self._received: list[Lend] = []
         self._word: dict[Lend, Kind] = {}
-        self._unread: list[Report] = []
+        self._unread: Sequence[Report] = ()
 
     @property
     def lends(self) -> list[Lend]:
-        """The connections that it has, oldest first: those it was lent and did not report as closed or released."""
-        sent = self.process.channel
-        received = sent.lends if isinstance(sent, RecordingChannel) else self._received
+        """The connections that it has, oldest first: lent to it, and not reported as closed or released."""
+        ours = self.process.channel
+        received = ours.lends if isinstance(ours, RecordingChannel) else self._received
         return [lend for lend in received if self._word.get(lend, Kind.TAKEN) is Kind.TAKEN]
 
     def receive(self) -> list[tuple[int, Lend]]:
@@ -235,94 +243,62 @@ class FakeWorker:
         return list(zip(descriptors, lends, strict=True))
 
     def ready(self, app: str = "app:app", how: str = "") -> None:
-        """It loaded the application.
-
-        :raises ImpossibleError: when it is dead, was not told to boot, or said already what became of its boot.
-        """
+        """It loaded the application; impossible when it said already what became of its boot."""
         self._say("ready")
-        self._owner.booted(self.record, **commands_sent(commands.Ready, app=app, how=how))
+        self._owner.booted(self.record, **sent(commands.Ready, app=app, how=how))
 
     def boot_fails(self, message: str) -> None:
-        """It cannot load the application, and says so; its exit is another event.
-
-        :raises ImpossibleError: as `ready`.
-        """
+        """It cannot load the application and says so; its exit follows, as another event. Impossible as `ready`."""
         self._say("boot failed")
-        self._owner.boot_failed(self.record, **commands_sent(commands.BootFailed, message=message))
-
-    def _say(self, what: str) -> None:
-        self._must_live()
-        _demand(not self._said, f"{what} after {self._said}")
-        self._said = what
-
-    def _must_live(self) -> None:
-        _demand(not self.process.exited, f"worker {self.record.ident} is dead")
-        _demand(commands.Boot in self.process.ordered, f"worker {self.record.ident} was not told to boot")
+        self._owner.boot_failed(self.record, **sent(commands.BootFailed, message=message))
 
     def leaves(self) -> None:
-        """Somebody sent it SIGTERM, and it tells the master that it drains.
-
-        :raises ImpossibleError: when it is dead or was not told to boot.
-        """
+        """Somebody sent it SIGTERM: it tells the master, and drains."""
         self._must_live()
         self._owner.leaving(self.record)
 
     def reports(self, *reports: Report) -> None:
         """It reports on connections, in one message.
 
-        :raises ImpossibleError: when it is dead or not ready, when it does not have the connection (with this
-            sequence), when it takes one twice, closes one that it did not take, and for no or too many reports.
+        Impossible before it is ready, for a connection that it does not have under this sequence, to take one twice,
+        to close one that it did not take, and for no or more than `wire.channel.MAX_REPORTS` reports.
         """
-        self._must_live()
         self._note(reports)
         self._owner.reported(self.record, channel.pack_reports(reports))
 
-    def _note(self, reports: Sequence[Report]) -> None:
-        _demand(self._said == "ready", f"worker {self.record.ident} is not ready")
-        _demand(0 < len(reports) <= channel.MAX_REPORTS, f"{len(reports)} reports in a message")
-        for kind, slot, sequence in reports:
-            held = {(lend.slot, lend.sequence): lend for lend in self.lends}
-            _demand((slot, sequence) in held, f"slot {slot}, sequence {sequence} is not with this worker")
-            lend = held[slot, sequence]
-            _demand(kind != Kind.TAKEN or lend not in self._word, f"{lend} is taken twice")
-            _demand(kind != Kind.CLOSED or lend in self._word, f"{lend} is closed, but was not taken")
-            self._word[lend] = Kind(kind)
-
     def takes(self) -> None:
         """It reports every connection that is new to it as taken."""
-        new = [Report(Kind.TAKEN, lend.slot, lend.sequence) for lend in self.lends if lend not in self._word]
-        self.reports(*new)
+        self._report(Kind.TAKEN, *[lend for lend in self.lends if lend not in self._word])
 
     def closes(self, *lends: Lend) -> None:
         """It is done with connections that it has taken."""
-        self.reports(*[Report(Kind.CLOSED, lend.slot, lend.sequence) for lend in lends])
+        self._report(Kind.CLOSED, *lends)
 
     def releases(self, *lends: Lend) -> None:
         """It gives connections back, or could not take them."""
-        self.reports(*[Report(Kind.RELEASED, lend.slot, lend.sequence) for lend in lends])
+        self._report(Kind.RELEASED, *lends)
 
     def exits(self, code: int | None = None, signal: int | None = None, unread: Sequence[Report] = ()) -> None:
         """Its process ends and is reaped. Without code and signal: by SIGKILL if it got one, else with code 0.
 
         :param unread: its last reports, which the owner reads when it lets go of the process.
-        :raises ImpossibleError: when it is dead already, for a code and a signal at once, for reports that it could
-            not make, and when the owner does not let go of the process (`FakeProcess.end`).
+        :raises ImpossibleError: for a code and a signal at once, for reports that it could not make, and when the
+            owner does not let go of the process (`FakeProcess.end`).
         """
-        _demand(not self.process.exited, f"worker {self.record.ident} exits twice")
-        _demand(code is None or signal is None, "an exit code and a signal")
+        _demand(not self.process.exited, f"worker {self.record.ident} is dead")
+        _demand(code is None or signal is None, "a process ends by an exit code or by a signal")
         if code is None and signal is None:
-            killed = signals.SIGKILL in self.process.signals
-            code, signal = (None, signals.SIGKILL) if killed else (0, None)
+            code, signal = (None, signals.SIGKILL) if signals.SIGKILL in self.process.signals else (0, None)
         if unread:
             self._note(unread)
-            self._unread = list(unread)
+            self._unread = unread
         self.process.exited = True
         self.close()
         self._owner.exited(self.record, ExitStatus(code, None if signal is None else int(signal)))
         _demand(self.process.ended, f"the owner of worker {self.record.ident} did not let go of its process")
 
     def tell_unread(self) -> None:
-        """What it had reported when it died reaches the owner."""
+        """What it had reported when it died reaches the owner; `FakeProcess.end` calls this."""
         if self._unread:
             self._owner.reported(self.record, channel.pack_reports(self._unread))
 
@@ -331,23 +307,39 @@ class FakeWorker:
         if self.far_end is not None:
             self.far_end.close()
 
+    def _must_live(self) -> None:
+        _demand(not self.process.exited, f"worker {self.record.ident} is dead")
+        _demand(bool(self.process.orders), f"worker {self.record.ident} was not told to boot")
 
-def commands_sent(command: type[amp.Command], **arguments: object) -> dict[str, Any]:
-    """The arguments of a command as they arrive at the other side.
+    def _say(self, what: str) -> None:
+        self._must_live()
+        _demand(not self._said, f"{what} after {self._said}")
+        self._said = what
 
-    :raises Exception: what amp raises for arguments that cannot be sent, as `FakeProcess.order`.
-    """
-    box = command.makeArguments(arguments, None)
-    box.serialize()
-    return cast("dict[str, Any]", command.parseArguments(box, None))
+    def _report(self, kind: Kind, *lends: Lend) -> None:
+        self.reports(*[Report(kind, lend.slot, lend.sequence) for lend in lends])
+
+    def _note(self, reports: Sequence[Report]) -> None:
+        self._must_live()
+        _demand(self._said == "ready", f"worker {self.record.ident} is not ready")
+        _demand(0 < len(reports) <= channel.MAX_REPORTS, f"{len(reports)} reports in a message")
+        for kind, slot, sequence in reports:
+            lend = next((lend for lend in self.lends if lend[:2] == (slot, sequence)), None)
+            if lend is None:
+                raise ImpossibleError(f"slot {slot}, sequence {sequence} is not with worker {self.record.ident}")
+            _demand(kind != Kind.TAKEN or lend not in self._word, f"{lend} is taken twice")
+            _demand(kind != Kind.CLOSED or lend in self._word, f"{lend} is closed, but was not taken")
+            self._word[lend] = Kind(kind)
 
 
 class MemorySpawner:
     """Starts workers in memory: in the place of `master.process.WorkerStarter`.
 
+    Its methods after `spawn` make things happen to a worker, and are those of its `FakeWorker`.
+
     :param real_channels: give each worker a real SEQPACKET pair instead of a `RecordingChannel`; `close` closes them.
     :ivar spawned: all workers, the oldest first.
-    :ivar error: what `spawn` raises, as the system does when it has no process or descriptor left; None: it succeeds.
+    :ivar error: what `spawn` raises, as the system does without a process or descriptor left; None: it succeeds.
     """
 
     def __init__(self, real_channels: bool = False) -> None:
@@ -370,37 +362,29 @@ class MemorySpawner:
         if self.error is not None:
             raise self.error
         _demand(worker.state is State.STARTING and worker.process is None, f"worker {worker.ident} is not new")
-        _demand(all(other.record.ident != worker.ident for other in self.spawned), f"another worker {worker.ident}")
+        _demand(all(w.record.ident != worker.ident for w in self.spawned), f"another worker {worker.ident}")
         _demand(all(w.record.region != worker.region for w in self.alive), f"region {worker.region} is taken")
-        started = FakeWorker(worker, owner, next(self._pids), self._real_channels)
-        self.spawned.append(started)
-        return started.process
+        self.spawned.append(FakeWorker(worker, owner, next(self._pids), self._real_channels))
+        return self.spawned[-1].process
 
     def of(self, worker: Worker) -> FakeWorker:
         """The far side of a worker."""
         return next(spawned for spawned in self.spawned if spawned.record is worker)
 
     def ready(self, worker: Worker, app: str = "app:app", how: str = "") -> None:
-        """See `FakeWorker.ready`."""
         self.of(worker).ready(app, how)
 
     def boot_fails(self, worker: Worker, message: str) -> None:
-        """See `FakeWorker.boot_fails`."""
         self.of(worker).boot_fails(message)
 
     def leaves(self, worker: Worker) -> None:
-        """See `FakeWorker.leaves`."""
         self.of(worker).leaves()
 
     def reports(self, worker: Worker, *reports: Report) -> None:
-        """See `FakeWorker.reports`."""
         self.of(worker).reports(*reports)
 
-    def exits(
-        self, worker: Worker, code: int | None = None, signal: int | None = None, unread: Sequence[Report] = ()
-    ) -> None:
-        """See `FakeWorker.exits`."""
-        self.of(worker).exits(code, signal, unread)
+    def exits(self, worker: Worker, code: int | None = None, signal: int | None = None) -> None:
+        self.of(worker).exits(code, signal)
 
     def close(self) -> None:
         """Close what is open of real channels; nobody hears of it."""

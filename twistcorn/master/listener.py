@@ -41,6 +41,9 @@ class _Nobody(Factory):
 
     noisy = False
 
+    def logPrefix(self) -> str:
+        return "listener"
+
 
 class Listener(FileDescriptor):
     """One listening socket.

@@ -68,10 +68,11 @@ class Service:
             environ = self._makers[connection.listener].make(request, connection.peer)
         except HTTPError as error:
             self.log.error("{name}: {reason}", name=name, reason=error.reason)
+            request.keep_alive = False
             self._answer(reply, error)
         else:
             seat.call_begins()
-            self._resource.run(reply, name, environ)
+            self._resource.run(reply, f"{name} [{environ['twistcorn.request_id']}]", environ)
         if not isinstance(request.body, bytes):
             cast(IO[bytes], request.body).close()
         count(self._board, self._region, reply.code)

@@ -8,9 +8,10 @@ RESPONDING, then the request's bytes are consumed, then the response is sent, th
 from __future__ import annotations
 
 import enum
-import select
+import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..wire.scoreboard import (
@@ -28,10 +29,13 @@ from ..wire.scoreboard import (
 from .http import Request
 from .wsgi import ClientGone
 
-#: Bytes of an answer that is made which wait in the reactor for a slow client, instead of in an app thread.
-REST_LIMIT = 1 << 20
 #: One send; the kernel takes what its buffer has room for.
 SEND_SIZE = 1 << 18
+#: One sendfile; other requests of the thread's core get their turn in between.
+FILE_PIECE = 1 << 20
+
+#: Waits until a socket takes more; false when time is over.
+Wait = Callable[[socket.socket], bool]
 
 
 class Phase(enum.Enum):
@@ -65,7 +69,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_board", "_poll", "base", "body", "consumed", "deadline", "header_since", "keep", "listener", "peer", "phase",
+        "_board", "base", "body", "consumed", "deadline", "header_since", "keep", "listener", "peer", "phase",
         "request", "request_end", "rest", "sequence", "served", "slot", "sock", "watched", "word", "written",
     )  # fmt: skip
 
@@ -73,7 +77,6 @@ class Connection:
         self, board: Scoreboard, sock: socket.socket, slot: int, sequence: int, listener: int, peer: tuple[str, str]
     ) -> None:
         self._board = board
-        self._poll: Any = None
         self.sock = sock
         self.slot = slot
         self.base = base = board.slot_base(slot)
@@ -138,11 +141,13 @@ class Connection:
             left -= taken
         self.consumed = self.request_end
 
-    def send(self, data: bytes, timeout: float, last: bool) -> None:
-        """Send, waiting in this thread for the client, as far as that must be.
+    def send(self, data: bytes, wait: Wait, last: bool) -> None:
+        """Send, waiting in this thread for the client as far as that must be.
 
-        :param last: the answer is made with this; up to `REST_LIMIT` bytes of it become the `rest`.
-        :raises ClientGone: the client is gone, or took nothing for `timeout` seconds.
+        :param wait: waits until the socket takes more; false when the client's time is over.
+        :param last: the answer is made with this: what the client does not take now becomes the `rest`, which is
+            in memory anyway and needs no thread.
+        :raises ClientGone: the client is gone, or took nothing for too long.
         """
         try:
             sent = self.sock.send(data)
@@ -153,15 +158,37 @@ class Connection:
             raise ClientGone from error
         self.written += sent
         if sent < len(data):
-            self._send_rest(memoryview(data)[sent:], timeout, last)
+            self._send_rest(memoryview(data)[sent:], wait, last)
 
-    def _send_rest(self, left: memoryview, timeout: float, last: bool) -> None:
+    def _send_rest(self, left: memoryview, wait: Wait, last: bool) -> None:
+        if last:
+            self.rest = left
+            return
         while left:
-            if last and len(left) <= REST_LIMIT:
-                self.rest = left
-                return
-            self._wait_for_client(timeout)
+            self.await_client(wait)
             left = left[self.send_some(left) :]
+
+    def send_file(self, descriptor: int, offset: int, size: int, wait: Wait) -> int:
+        """Send a part of a file (sendfile(2)); returns how much of it there was.
+
+        :raises ClientGone: the client is gone, or took nothing for too long.
+        """
+        left = size
+        while left > 0:
+            try:
+                sent = os.sendfile(self.sock.fileno(), descriptor, offset, min(left, FILE_PIECE))
+            except BlockingIOError:
+                self.await_client(wait)
+                continue
+            except OSError as error:
+                self.keep = False
+                raise ClientGone from error
+            if sent == 0:
+                break
+            self.written += sent
+            offset += sent
+            left -= sent
+        return size - left
 
     def send_some(self, data: memoryview) -> int:
         """Send what the kernel takes now; returns how many bytes that was."""
@@ -175,10 +202,11 @@ class Connection:
         self.written += sent
         return sent
 
-    def _wait_for_client(self, timeout: float) -> None:
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self.sock, select.POLLOUT)
-        if not self._poll.poll(timeout * 1000):
+    def await_client(self, wait: Wait) -> None:
+        """Wait until the client takes more.
+
+        :raises ClientGone: it does not.
+        """
+        if not wait(self.sock):
             self.keep = False
             raise ClientGone

@@ -7,6 +7,9 @@ variables and the ones that PEP 3333 takes from the request, and nothing else.
 from __future__ import annotations
 
 import io
+import itertools
+import re
+import secrets
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +20,15 @@ from ..errors import HTTPError
 from ..settings import Settings
 from .forwarded import Trust, client_of
 from .http import Request
+from .wsgi import FileWrapper
 
 #: Variable names that are remembered; bounded, because clients make names up.
 _NAMES_LIMIT = 1024
 #: What proxies say, in the order of `forwarded.client_of`.
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
 _NO_BODY = io.BytesIO
+#: A request id from outside is copied into logs: nothing that could be more than an id.
+_IDENT = re.compile(r"[A-Za-z0-9._\-+/=]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ class EnvironMaker:
         self._trust = Trust(settings.forwarded_allow_ips)
         self._underscores = settings.header_map
         self._names: dict[bytes, str] = {}
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
         self._template: dict[str, Any] = {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -67,6 +75,7 @@ class EnvironMaker:
             "wsgi.multiprocess": workers > 1,
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
+            "wsgi.file_wrapper": FileWrapper,
             "twistcorn.worker": worker,
             "SERVER_SOFTWARE": f"twistcorn/{__version__}",
             "SERVER_NAME": "localhost" if self._unix else address.host,
@@ -89,11 +98,14 @@ class EnvironMaker:
         environ["RAW_URI"] = request.target.decode("latin-1")
         environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == (1, 1) else "HTTP/1.0"
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
+        environ["twistcorn.request_id"] = f"{self._prefix}-{next(self._numbers):x}"
         body = request.body
         environ["wsgi.input"] = _NO_BODY(body) if isinstance(body, bytes) else body
         script_name = self._add_fields(environ, request, peer)
         if ("HTTP_X_FORWARDED_FOR" in environ or not environ.keys().isdisjoint(_FORWARDED)) and peer[0] in self._trust:
             _forward(environ, self._trust)
+        if (ident := environ.get("HTTP_X_REQUEST_ID")) and _IDENT.fullmatch(ident):
+            environ["twistcorn.request_id"] = ident
         if script_name:
             text = self._under(script_name, text)
         environ["PATH_INFO"] = "" if text == "*" else text

@@ -5,6 +5,7 @@ Law: runs on the thread that has the turn and touches no other connection and no
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ class Reply:
         connection.keep = head.keep_alive
         connection.log_responding(known)
         connection.consume(self._seat.scratch)
-        connection.send(head.data + data, self._surroundings.write_timeout, self._whole)
+        connection.send(head.data + data, self._wait, self._whole)
 
     def more(self, data: bytes) -> None:
         """Each piece leaves at once."""
@@ -77,12 +78,31 @@ class Reply:
             return
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._connection.send(data, self._surroundings.write_timeout, False)
+        self._connection.send(data, self._wait, False)
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
         if self._chunked and not self._whole:
-            self._connection.send(b"0\r\n\r\n", self._surroundings.write_timeout, True)
+            self._connection.send(b"0\r\n\r\n", self._wait, True)
+
+    def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
+        """A part of a file as the whole body; returns whether all of it was there."""
+        self._seat.call_ends()
+        request, connection = self._request, self._connection
+        keep = request.keep_alive and not self._surroundings.stopping()
+        head = responses.make_head(status, fields, request.method, request.version, keep, size)
+        self.code = int(status[:3])
+        self._whole = True
+        if head.framing is Framing.NONE:
+            size = 0
+        connection.keep = head.keep_alive
+        connection.log_responding(len(head.data) + size)
+        connection.consume(self._seat.scratch)
+        connection.send(head.data, self._wait, size == 0)
+        return connection.send_file(descriptor, offset, size, self._wait) == size
+
+    def _wait(self, sock: socket.socket) -> bool:
+        return self._seat.await_client(sock, self._surroundings.write_timeout)
 
     def cut(self) -> None:
         """The connection ends; that the body is not whole shows in its framing."""

@@ -8,6 +8,9 @@ waiting by the tick, others are woken.
 
 from __future__ import annotations
 
+import itertools
+import select
+import socket
 import threading
 import time
 from collections import deque
@@ -28,6 +31,9 @@ CLIP = 2_000_000
 SAMPLE = 8
 #: How long a turn may wait for the thread that runs before another is woken.
 TICK = 0.002
+#: Threads that may wait for slow clients beside those that run the application: a thread costs some ten KiB, and so
+#: many clients that read slower than their app produces are an attack, which shall not stop the others early.
+MOST_ASIDE = 512
 
 
 class Seat:
@@ -40,15 +46,29 @@ class Seat:
     :ivar wall: nanoseconds that it took; `processor`: nanoseconds of processor time in it.
     """
 
-    __slots__ = ("gate", "processor", "scratch", "thread", "timed", "wall")
+    __slots__ = ("_turns", "gate", "processor", "scratch", "thread", "timed", "wall")
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
         self.thread = threading.get_native_id()
         self.scratch = bytearray(SCRATCH)
         self.gate = threading.Lock()
         self.timed = False
         self.wall = 0
         self.processor = 0
+        self._turns = turns
+
+    def await_client(self, sock: socket.socket, timeout: float) -> bool:
+        """Wait until the socket takes more; meanwhile another thread has this one's place in the application.
+
+        :return: false when that took longer than `timeout` seconds.
+        """
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        self._turns.stand_aside()
+        try:
+            return bool(poll.poll(timeout * 1000))
+        finally:
+            self._turns.come_back()
 
     def call_begins(self) -> None:
         """The application is about to be called."""
@@ -102,13 +122,33 @@ class Turns:
         self._board = board
         self._region = region
         self._ticking = False
+        self._alive = 0
+        self._aside = 0
+        self._names = itertools.count(1)
         self.threads = threads
         self.running = 0
 
     def start(self) -> None:
         """Start the threads."""
-        for number in range(self.threads):
-            threading.Thread(target=self._work, name=f"app-{number + 1}", daemon=True).start()
+        with self._lock:
+            for _ in range(self.threads):
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        self._alive += 1
+        threading.Thread(target=self._work, name=f"app-{next(self._names)}", daemon=True).start()
+
+    def stand_aside(self) -> None:
+        """The thread that calls this waits for a slow client: it runs no application code until it comes back."""
+        with self._lock:
+            self._aside += 1
+            if self._alive - self._aside < self.threads and self._alive < self.threads + MOST_ASIDE:
+                self._start_thread()
+
+    def come_back(self) -> None:
+        """The client took something."""
+        with self._lock:
+            self._aside -= 1
 
     def submit(self, turn: Turn) -> None:
         """Run a turn as soon as a thread is free. Called on the reactor thread."""
@@ -118,7 +158,7 @@ class Turns:
             self._queue.append(turn)
             if not self._parked:
                 return
-            if len(self._parked) == self.threads or self._waiting.likely:
+            if len(self._parked) == self._alive or self._waiting.likely:
                 self._parked.pop().release()
                 return
         if not self._ticking:
@@ -136,20 +176,24 @@ class Turns:
             self._clock.callLater(TICK, self._tick)
 
     def _work(self) -> None:
-        seat = Seat()
+        seat = Seat(self)
         seat.gate.acquire()
         number = 0
         while True:
             with self._lock:
                 turn = self._queue.popleft() if self._queue else None
                 if turn is None:
+                    if self._alive - self._aside > self.threads:
+                        # Those that stood aside are back: there is one too many.
+                        self._alive -= 1
+                        return
                     self._parked.append(seat.gate)
             if turn is None:
                 seat.gate.acquire()
                 continue
             number += 1
             # Beside other threads wall time would measure the interpreter lock.
-            seat.timed = number % SAMPLE == 0 and len(self._parked) == self.threads - 1
+            seat.timed = number % SAMPLE == 0 and len(self._parked) == self._alive - 1
             self._run(turn, seat)
             # Nothing of the request outlives it while the thread waits for the next.
             del turn

@@ -6,8 +6,11 @@ Law: knows the app's side only. Where a response goes is an `Out`: the worker's 
 
 from __future__ import annotations
 
+import io
+import os
+import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorFromThreads
@@ -27,11 +30,54 @@ class ClientGone(ConnectionError):
     """The client closed the connection, or took nothing for too long; there is nobody to answer."""
 
 
+class FileWrapper:
+    """`wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling").
+
+    :param file: anything with `read`; with a `fileno` of a regular file it is sent by the kernel.
+    :param size: bytes read at once where it is not.
+    """
+
+    def __init__(self, file: Any, size: int = 65536) -> None:
+        self._file = file
+        self._size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self._file.read(self._size):
+            yield data
+
+    def close(self) -> None:
+        """Close the file, if it can be closed."""
+        close = getattr(self._file, "close", None)
+        if close is not None:
+            close()
+
+    def part(self) -> tuple[int, int, int] | None:
+        """Descriptor, position and the size of the rest, of a regular file; None for anything else."""
+        # What wraps a file (a temporary one, Django's) has it as `file`; what changes its bytes (gzip) has a fileno
+        # too, which is why only plain files count.
+        file = getattr(self._file, "file", self._file)
+        raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+        if type(raw) is not io.FileIO:
+            return None
+        try:
+            descriptor = file.fileno()
+            status = os.fstat(descriptor)
+            position = file.tell()
+        except (OSError, ValueError):
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return descriptor, position, max(0, status.st_size - position)
+
+
 class Out(Protocol):
     """Where a response goes. `begin` comes once, then any number of `more`, then one of `end` and `cut`."""
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
         """The head and the first bytes; `whole`: there is nothing after them."""
+
+    def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
+        """A part of a file as the whole response, without `end`; returns whether all of it was there."""
 
     def more(self, data: bytes) -> None:
         """More of the body."""
@@ -47,14 +93,16 @@ class Call:
     """One call of the application.
 
     :param out: where the response goes.
-    :param name: method and path, for the log.
+    :param name: method, path and request id, for the log.
+    :param sends_files: whether `out` can send files.
     """
 
     log = Logger()
-    __slots__ = ("_begun", "_fields", "_left", "_name", "_out", "_status", "_warned")
+    __slots__ = ("_begun", "_fields", "_left", "_name", "_out", "_sends_files", "_status", "_warned")
 
-    def __init__(self, out: Out, name: str) -> None:
+    def __init__(self, out: Out, name: str, sends_files: bool = False) -> None:
         self._out = out
+        self._sends_files = sends_files
         self._name = name
         self._status: str | None = None
         self._fields: Fields
@@ -69,6 +117,8 @@ class Call:
             iterable = application(environ, self.start_response)
             if type(iterable) in (list, tuple) and len(iterable) == 1 and not self._begun:
                 self._first(iterable[0], True)
+            elif type(iterable) is FileWrapper and not self._begun and self._send_file(iterable):
+                return
             else:
                 for chunk in iterable:
                     if chunk:
@@ -122,6 +172,22 @@ class Call:
             whole = self._left == 0
         self._begun = True
         self._out.begin(self._status, self._fields, data, whole)
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Send a file without reading it, where that can be; returns whether it was."""
+        part = wrapper.part()
+        if part is None or self._status is None or not self._sends_files:
+            return False
+        descriptor, offset, size = part
+        wanted = self._fields.length
+        if wanted is not None and wanted < size:
+            size = wanted
+        self._begun = True
+        whole = self._out.send_file(self._status, self._fields, descriptor, offset, size)
+        if not whole or (wanted is not None and wanted > size and not self._is_bodiless()):
+            self.log.warn("{name}: the file is shorter than its Content-Length", name=self._name)
+            self._out.cut()
+        return True
 
     def _police(self, data: bytes) -> bytes:
         """Cut what goes past Content-Length."""
@@ -201,6 +267,10 @@ class RequestOut:
 
         self._call(send)
 
+    def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
+        """Never asked for: `Call` iterates instead."""
+        return False
+
     def more(self, data: bytes) -> None:
         self._call(lambda: None if self._gone else self._request.write(data))
 
@@ -234,7 +304,7 @@ class WSGIResource(wsgi.WSGIResource):
         """A request of a Twisted `Site`."""
         # The base class makes the environ; the call is ours.
         stock = wsgi._WSGIResponse(self._reactor, self._threadpool, self.application, request)
-        environ = {**stock.environ, "wsgi.input_terminated": True}
+        environ = {**stock.environ, "wsgi.input_terminated": True, "wsgi.file_wrapper": FileWrapper}
         name = f"{environ['REQUEST_METHOD']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']}"
         out = RequestOut(self._reactor, request)
         self._threadpool.callInThread(Call(out, name).run, self.application, environ)
@@ -242,4 +312,4 @@ class WSGIResource(wsgi.WSGIResource):
 
     def run(self, out: Out, name: str, environ: dict[str, Any]) -> None:
         """A request of the worker's own channel, on the thread that calls this."""
-        Call(out, name).run(self.application, environ)
+        Call(out, name, sends_files=True).run(self.application, environ)
