@@ -7,18 +7,18 @@ this module. A test of the supervisor goes like this::
     spawner = MemorySpawner()
     supervisor = Supervisor(Clock(), settings, spawner, ...)
     supervisor.start()
-    spawner.ready(spawner.spawned[0].record)
+    spawner.ready(spawner.spawned[0])
 """
 
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import os
 import signal as signals
 import socket
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from twisted.protocols import amp
@@ -76,15 +76,13 @@ class RecordingChannel:
 
     :ivar messages: what went through, a list of lends for each message.
     :ivar descriptors: the descriptors that went with them, in the same order; they are not duplicated.
-    :ivar error: an errno that sending fails with: EAGAIN, ETOOMANYREFS, EPIPE...; 0: it succeeds.
-    :ivar closed: whether `close` was called.
+    :ivar error: an errno that sending fails with: EAGAIN, ETOOMANYREFS, EPIPE...; EBADF once closed; 0: it succeeds.
     """
 
     def __init__(self) -> None:
         self.messages: list[list[Lend]] = []
         self.descriptors: list[int] = []
         self.error = 0
-        self.closed = False
 
     @property
     def lends(self) -> list[Lend]:
@@ -98,9 +96,8 @@ class RecordingChannel:
         :raises ImpossibleError: for what no worker could read: not exactly one descriptor for each lend, no lend at
             all, more than `wire.channel.MAX_LENDS`, ancillary data other than one SCM_RIGHTS.
         """
-        if self.closed or self.error:
-            number = errno.EBADF if self.closed else self.error
-            raise OSError(number, os.strerror(number))
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
         data, rights = b"".join(buffers), list(ancillary)
         kinds = [(level, kind) for level, kind, _ in rights]
         _demand(kinds == [(socket.SOL_SOCKET, socket.SCM_RIGHTS)], f"ancillary data other than one SCM_RIGHTS: {kinds}")
@@ -115,50 +112,60 @@ class RecordingChannel:
 
     def close(self) -> None:
         """As `socket.close`."""
-        self.closed = True
+        self.error = errno.EBADF
 
 
 class Order(NamedTuple):
-    """An order as it arrives at the worker.
-
-    :ivar command: the class of `wire.commands`.
-    :ivar arguments: by name.
-    """
+    """An order as it arrives at the worker: a class of `wire.commands`, and the arguments by name."""
 
     command: type[amp.Command]
     arguments: dict[str, Any]
 
 
+@dataclass(eq=False)
 class FakeProcess:
     """A worker's process as the master holds it: in the place of `master.process.WorkerProcess`.
 
+    :ivar worker: the master's record of the worker.
+    :ivar owner: who is told what happens to it.
     :ivar channel: the master's end: a `RecordingChannel`, or a real socket.
+    :ivar far_end: the worker's end of a real channel.
     :ivar orders: the orders that arrived, oldest first.
     :ivar lost: the orders that were sent when the process was already dead.
     :ivar signals: the signals that arrived.
+    :ivar said: what the worker said of its boot: nothing yet, "ready" or "boot failed".
+    :ivar received: the lends that it received from a real channel.
+    :ivar word: the last that it reported of each lend.
+    :ivar unread: what it reported last, and nobody has read.
     :ivar exited: whether the process is dead.
     :ivar ended: whether the owner has let go of it.
     """
 
-    def __init__(self, worker: FakeWorker, pid: int, channel: RecordingChannel | socket.socket) -> None:
-        self._worker = worker
-        self._pid = pid
-        self.channel = channel
-        self.orders: list[Order] = []
-        self.lost: list[Order] = []
-        self.signals: list[signals.Signals] = []
-        self.exited = False
-        self.ended = False
-
-    @property
-    def pid(self) -> int:
-        """The process id, 0 once the process is dead."""
-        return 0 if self.exited else self._pid
+    worker: Worker
+    owner: Owner
+    pid: int
+    channel: RecordingChannel | socket.socket = field(default_factory=RecordingChannel)
+    far_end: socket.socket | None = None
+    orders: list[Order] = field(default_factory=list)
+    lost: list[Order] = field(default_factory=list)
+    signals: list[signals.Signals] = field(default_factory=list)
+    said: str = ""
+    received: list[Lend] = field(default_factory=list)
+    word: dict[Lend, Kind] = field(default_factory=dict)
+    unread: Sequence[Report] = ()
+    exited: bool = False
+    ended: bool = False
 
     @property
     def ordered(self) -> list[type[amp.Command]]:
         """The commands of `orders`."""
         return [order.command for order in self.orders]
+
+    @property
+    def lends(self) -> list[Lend]:
+        """The connections that the worker has, oldest first: lent to it, not reported as closed or released."""
+        received = self.channel.lends if isinstance(self.channel, RecordingChannel) else self.received
+        return [lend for lend in received if self.word.get(lend, Kind.TAKEN) is Kind.TAKEN]
 
     def order(self, command: type[amp.Command], **arguments: object) -> None:
         """Send an order; one to a dead process is lost.
@@ -174,14 +181,11 @@ class FakeProcess:
             return
         _demand((command is commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
         if command is commands.Boot:
-            _check_boot(order.arguments, self._worker.record)
+            _check_boot(order.arguments, self.worker)
         self.orders.append(order)
 
     def kill(self, number: int) -> None:
-        """Send a signal; to a dead process nothing happens.
-
-        :raises ValueError: when there is no such signal.
-        """
+        """Send a signal; a dead process gets none, and a signal that does not exist is a ValueError."""
         known = signals.Signals(number)
         if not self.exited:
             self.signals.append(known)
@@ -193,7 +197,8 @@ class FakeProcess:
         """
         _demand(self.exited and not self.ended, "end() comes once, after the exit")
         self.ended = True
-        self._worker.tell_unread()
+        if self.unread:
+            self.owner.reported(self.worker, channel.pack_reports(self.unread))
         self.channel.close()
 
 
@@ -205,156 +210,33 @@ def _check_boot(arguments: dict[str, Any], worker: Worker) -> None:
     _demand(0 <= worker.region < arguments["workers"], f"region {worker.region} is not on the scoreboard")
 
 
-class FakeWorker:
-    """The far side: what the process of one worker does. Each method is something that happens now.
-
-    All raise `ImpossibleError` when the process is dead, and all but `exits` when it was not told to boot.
-
-    :ivar record: the master's record of it.
-    :ivar process: the master's handle on it.
-    :ivar far_end: the worker's end of a real channel; None with a `RecordingChannel`.
-    """
-
-    def __init__(self, record: Worker, owner: Owner, pid: int, real_channel: bool) -> None:
-        ours, self.far_end = channel.pair() if real_channel else (RecordingChannel(), None)
-        self.record = record
-        self.process = FakeProcess(self, pid, ours)
-        self._owner = owner
-        self._said = ""
-        self._received: list[Lend] = []
-        self._word: dict[Lend, Kind] = {}
-        self._unread: Sequence[Report] = ()
-
-    @property
-    def lends(self) -> list[Lend]:
-        """The connections that it has, oldest first: lent to it, and not reported as closed or released."""
-        ours = self.process.channel
-        received = ours.lends if isinstance(ours, RecordingChannel) else self._received
-        return [lend for lend in received if self._word.get(lend, Kind.TAKEN) is Kind.TAKEN]
-
-    def receive(self) -> list[tuple[int, Lend]]:
-        """Receive one message from a real channel; the descriptors are the caller's to close.
-
-        :raises BlockingIOError: when there is none.
-        """
-        _demand(self.far_end is not None, "a recording channel keeps what it gets in `messages`")
-        descriptors, lends = channel.receive_lends(cast(socket.socket, self.far_end))
-        self._received += lends
-        return list(zip(descriptors, lends, strict=True))
-
-    def ready(self, app: str = "app:app", how: str = "") -> None:
-        """It loaded the application; impossible when it said already what became of its boot."""
-        self._say("ready")
-        self._owner.booted(self.record, **sent(commands.Ready, app=app, how=how))
-
-    def boot_fails(self, message: str) -> None:
-        """It cannot load the application and says so; its exit follows, as another event. Impossible as `ready`."""
-        self._say("boot failed")
-        self._owner.boot_failed(self.record, **sent(commands.BootFailed, message=message))
-
-    def leaves(self) -> None:
-        """Somebody sent it SIGTERM: it tells the master, and drains."""
-        self._must_live()
-        self._owner.leaving(self.record)
-
-    def reports(self, *reports: Report) -> None:
-        """It reports on connections, in one message.
-
-        Impossible before it is ready, for a connection that it does not have under this sequence, to take one twice,
-        to close one that it did not take, and for no or more than `wire.channel.MAX_REPORTS` reports.
-        """
-        self._note(reports)
-        self._owner.reported(self.record, channel.pack_reports(reports))
-
-    def takes(self) -> None:
-        """It reports every connection that is new to it as taken."""
-        self._report(Kind.TAKEN, *[lend for lend in self.lends if lend not in self._word])
-
-    def closes(self, *lends: Lend) -> None:
-        """It is done with connections that it has taken."""
-        self._report(Kind.CLOSED, *lends)
-
-    def releases(self, *lends: Lend) -> None:
-        """It gives connections back, or could not take them."""
-        self._report(Kind.RELEASED, *lends)
-
-    def exits(self, code: int | None = None, signal: int | None = None, unread: Sequence[Report] = ()) -> None:
-        """Its process ends and is reaped. Without code and signal: by SIGKILL if it got one, else with code 0.
-
-        :param unread: its last reports, which the owner reads when it lets go of the process.
-        :raises ImpossibleError: for a code and a signal at once, for reports that it could not make, and when the
-            owner does not let go of the process (`FakeProcess.end`).
-        """
-        _demand(not self.process.exited, f"worker {self.record.ident} is dead")
-        _demand(code is None or signal is None, "a process ends by an exit code or by a signal")
-        if code is None and signal is None:
-            code, signal = (None, signals.SIGKILL) if signals.SIGKILL in self.process.signals else (0, None)
-        if unread:
-            self._note(unread)
-            self._unread = unread
-        self.process.exited = True
-        self.close()
-        self._owner.exited(self.record, ExitStatus(code, None if signal is None else int(signal)))
-        _demand(self.process.ended, f"the owner of worker {self.record.ident} did not let go of its process")
-
-    def tell_unread(self) -> None:
-        """What it had reported when it died reaches the owner; `FakeProcess.end` calls this."""
-        if self._unread:
-            self._owner.reported(self.record, channel.pack_reports(self._unread))
-
-    def close(self) -> None:
-        """Close its end of a real channel, as its death does."""
-        if self.far_end is not None:
-            self.far_end.close()
-
-    def _must_live(self) -> None:
-        _demand(not self.process.exited, f"worker {self.record.ident} is dead")
-        _demand(bool(self.process.orders), f"worker {self.record.ident} was not told to boot")
-
-    def _say(self, what: str) -> None:
-        self._must_live()
-        _demand(not self._said, f"{what} after {self._said}")
-        self._said = what
-
-    def _report(self, kind: Kind, *lends: Lend) -> None:
-        self.reports(*[Report(kind, lend.slot, lend.sequence) for lend in lends])
-
-    def _note(self, reports: Sequence[Report]) -> None:
-        self._must_live()
-        _demand(self._said == "ready", f"worker {self.record.ident} is not ready")
-        _demand(0 < len(reports) <= channel.MAX_REPORTS, f"{len(reports)} reports in a message")
-        for kind, slot, sequence in reports:
-            lend = next((lend for lend in self.lends if lend[:2] == (slot, sequence)), None)
-            if lend is None:
-                raise ImpossibleError(f"slot {slot}, sequence {sequence} is not with worker {self.record.ident}")
-            _demand(kind != Kind.TAKEN or lend not in self._word, f"{lend} is taken twice")
-            _demand(kind != Kind.CLOSED or lend in self._word, f"{lend} is closed, but was not taken")
-            self._word[lend] = Kind(kind)
-
-
 class MemorySpawner:
     """Starts workers in memory: in the place of `master.process.WorkerStarter`.
 
-    Its methods after `spawn` make things happen to a worker, and are those of its `FakeWorker`.
+    The methods after `spawn` make something happen to a worker now. They raise `ImpossibleError` when its process is
+    dead, and all but `exits` when it was not told to boot.
 
     :param real_channels: give each worker a real SEQPACKET pair instead of a `RecordingChannel`; `close` closes them.
-    :ivar spawned: all workers, the oldest first.
+    :ivar spawned: all workers, the oldest first; the `process` of each is a `FakeProcess`.
     :ivar error: what `spawn` raises, as the system does without a process or descriptor left; None: it succeeds.
     """
 
     def __init__(self, real_channels: bool = False) -> None:
         self._real_channels = real_channels
-        self._pids = itertools.count(FIRST_PID)
-        self.spawned: list[FakeWorker] = []
+        self._processes: dict[Worker, FakeProcess] = {}
         self.error: OSError | None = None
 
     @property
-    def alive(self) -> list[FakeWorker]:
+    def spawned(self) -> list[Worker]:
+        return list(self._processes)
+
+    @property
+    def alive(self) -> list[Worker]:
         """The workers whose process lives."""
-        return [worker for worker in self.spawned if not worker.process.exited]
+        return [worker for worker, process in self._processes.items() if not process.exited]
 
     def spawn(self, worker: Worker, owner: Owner) -> FakeProcess:
-        """Start the process of a worker; `owner` hears of what this spawner's methods make happen.
+        """Start the process of a worker; `owner` hears of all that happens.
 
         :raises OSError: `error`.
         :raises ImpossibleError: for a record that is not new, and a region of the scoreboard that a live worker has.
@@ -362,32 +244,107 @@ class MemorySpawner:
         if self.error is not None:
             raise self.error
         _demand(worker.state is State.STARTING and worker.process is None, f"worker {worker.ident} is not new")
-        _demand(all(w.record.ident != worker.ident for w in self.spawned), f"another worker {worker.ident}")
-        _demand(all(w.record.region != worker.region for w in self.alive), f"region {worker.region} is taken")
-        self.spawned.append(FakeWorker(worker, owner, next(self._pids), self._real_channels))
-        return self.spawned[-1].process
-
-    def of(self, worker: Worker) -> FakeWorker:
-        """The far side of a worker."""
-        return next(spawned for spawned in self.spawned if spawned.record is worker)
+        _demand(all(other.ident != worker.ident for other in self._processes), f"another worker {worker.ident}")
+        _demand(all(other.region != worker.region for other in self.alive), f"region {worker.region} is taken")
+        process = FakeProcess(worker, owner, FIRST_PID + len(self._processes))
+        if self._real_channels:
+            process.channel, process.far_end = channel.pair()
+        self._processes[worker] = process
+        return process
 
     def ready(self, worker: Worker, app: str = "app:app", how: str = "") -> None:
-        self.of(worker).ready(app, how)
+        """It loaded the application; impossible when it said already what became of its boot."""
+        self._says(worker, "ready").owner.booted(worker, **sent(commands.Ready, app=app, how=how))
 
     def boot_fails(self, worker: Worker, message: str) -> None:
-        self.of(worker).boot_fails(message)
+        """It cannot load the application and says so; its exit is another event. Impossible as `ready`."""
+        self._says(worker, "boot failed").owner.boot_failed(worker, **sent(commands.BootFailed, message=message))
 
     def leaves(self, worker: Worker) -> None:
-        self.of(worker).leaves()
+        """Somebody sent it SIGTERM: it tells the master, and drains."""
+        self._live(worker).owner.leaving(worker)
 
     def reports(self, worker: Worker, *reports: Report) -> None:
-        self.of(worker).reports(*reports)
+        """It reports on connections, in one message.
 
-    def exits(self, worker: Worker, code: int | None = None, signal: int | None = None) -> None:
-        self.of(worker).exits(code, signal)
+        Impossible before it is ready, for a connection that it does not have under this sequence, to take one twice,
+        to close one that it did not take, and for no or more than `wire.channel.MAX_REPORTS` reports.
+        """
+        process = self._noted(worker, reports)
+        process.owner.reported(worker, channel.pack_reports(reports))
+
+    def takes(self, worker: Worker) -> None:
+        """It reports every connection that is new to it as taken."""
+        process = self._live(worker)
+        self._report(worker, Kind.TAKEN, *[lend for lend in process.lends if lend not in process.word])
+
+    def closes(self, worker: Worker, *lends: Lend) -> None:
+        """It is done with connections that it has taken."""
+        self._report(worker, Kind.CLOSED, *lends)
+
+    def releases(self, worker: Worker, *lends: Lend) -> None:
+        """It gives connections back, or could not take them."""
+        self._report(worker, Kind.RELEASED, *lends)
+
+    def receives(self, worker: Worker) -> list[tuple[int, Lend]]:
+        """It receives one message from its real channel, or BlockingIOError; the caller closes the descriptors."""
+        process = self._live(worker)
+        descriptors, lends = channel.receive_lends(cast(socket.socket, process.far_end))
+        process.received += lends
+        return list(zip(descriptors, lends, strict=True))
+
+    def exits(
+        self, worker: Worker, code: int | None = None, signal: int | None = None, unread: Sequence[Report] = ()
+    ) -> None:
+        """Its process ends and is reaped. Without code and signal: by SIGKILL if it got one, else with code 0.
+
+        :param unread: its last reports, which the owner reads when it lets go of the process.
+        :raises ImpossibleError: for a code and a signal at once, for reports that it could not make, and when the
+            owner does not let go of the process (`FakeProcess.end`).
+        """
+        process = self._processes[worker]
+        _demand(not process.exited, f"worker {worker.ident} is dead")
+        _demand(code is None or signal is None, "a process ends by an exit code or by a signal")
+        if code is None and signal is None:
+            code, signal = (None, signals.SIGKILL) if signals.SIGKILL in process.signals else (0, None)
+        if unread:
+            self._noted(worker, unread).unread = unread
+        process.exited = True
+        if process.far_end is not None:
+            process.far_end.close()
+        process.owner.exited(worker, ExitStatus(code, None if signal is None else int(signal)))
+        _demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
 
     def close(self) -> None:
         """Close what is open of real channels; nobody hears of it."""
-        for worker in self.spawned:
-            worker.close()
-            worker.process.channel.close()
+        for process in self._processes.values():
+            process.channel.close()
+            if process.far_end is not None:
+                process.far_end.close()
+
+    def _live(self, worker: Worker) -> FakeProcess:
+        process = self._processes[worker]
+        _demand(not process.exited, f"worker {worker.ident} is dead")
+        _demand(bool(process.orders), f"worker {worker.ident} was not told to boot")
+        return process
+
+    def _says(self, worker: Worker, what: str) -> FakeProcess:
+        process = self._live(worker)
+        _demand(not process.said, f"worker {worker.ident}: {what} after {process.said}")
+        process.said = what
+        return process
+
+    def _report(self, worker: Worker, kind: Kind, *lends: Lend) -> None:
+        self.reports(worker, *[Report(kind, lend.slot, lend.sequence) for lend in lends])
+
+    def _noted(self, worker: Worker, reports: Sequence[Report]) -> FakeProcess:
+        process = self._live(worker)
+        _demand(process.said == "ready", f"worker {worker.ident} is not ready")
+        _demand(0 < len(reports) <= channel.MAX_REPORTS, f"{len(reports)} reports in a message")
+        for kind, slot, sequence in reports:
+            held = [lend for lend in process.lends if (lend.slot, lend.sequence) == (slot, sequence)]
+            _demand(bool(held), f"worker {worker.ident} does not have slot {slot}, sequence {sequence}")
+            _demand(kind != Kind.TAKEN or held[0] not in process.word, f"{held[0]} is taken twice")
+            _demand(kind != Kind.CLOSED or held[0] in process.word, f"{held[0]} is closed, but was not taken")
+            process.word[held[0]] = Kind(kind)
+        return process

@@ -73,7 +73,10 @@ def group(number: int) -> list[int]:
 class Program:
     """A running program, leader of a process group of its own.
 
-    :ivar lines: everything it and its children wrote so far, line by line.
+    :ivar lines: everything it and its children wrote so far, line by line; `errors`: what went to standard error.
+    :ivar times: when each line came, by the monotonic clock.
+    :ivar tracebacks: whether there may be some in its log.
+    :ivar socket_file: what must be gone after an orderly end.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Program:
     ) -> None:
         self.lines: list[str] = []
         self.errors: list[str] = []
+        self.times: list[float] = []
         self.tracebacks = tracebacks
         self.socket_file: Path | None = None
         self._log = log
@@ -124,6 +128,7 @@ class Program:
                 file.write(line)
                 with self._news:
                     self.lines.append(line.rstrip("\n"))
+                    self.times.append(time.monotonic())
                     if also is not None:
                         also.append(line.rstrip("\n"))
                     self._news.notify_all()

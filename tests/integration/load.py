@@ -13,7 +13,7 @@ from tests.integration.client import Address, Client
 
 TIMEOUT = 30.0
 #: A body that comes with its head, one that is taken in pieces, one that goes to disk.
-_BODIES = [b"", b"small", b"m" * 70_000, b"large" * 300_000]
+_BODIES = [b"", b"small", b"m" * 70_000, b"large" * 240_000]
 
 
 class Load:

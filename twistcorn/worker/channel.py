@@ -14,12 +14,13 @@ from ..errors import HTTPError
 from ..settings import Settings
 from ..wire.scoreboard import Scoreboard
 from . import responses
+from .call import Application, ClientGone
 from .connection import Connection
 from .environ import Address, EnvironMaker
 from .poller import Poller
 from .reply import Reply, Surroundings, count
 from .turns import Seat, Turns
-from .wsgi import Application, Call, ClientGone, WSGIResource
+from .wsgi import WSGIResource
 
 
 class Service:
@@ -86,5 +87,3 @@ class Service:
         except ClientGone:
             return
 
-
-__all__ = ["Call", "Service"]

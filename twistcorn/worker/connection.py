@@ -26,8 +26,8 @@ from ..wire.scoreboard import (
     State,
     pack_state,
 )
+from .call import ClientGone
 from .http import Request
-from .wsgi import ClientGone
 
 #: One send; the kernel takes what its buffer has room for.
 SEND_SIZE = 1 << 18

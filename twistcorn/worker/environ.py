@@ -18,9 +18,9 @@ from urllib.parse import unquote_to_bytes
 from .. import __version__
 from ..errors import HTTPError
 from ..settings import Settings
+from .call import FileWrapper
 from .forwarded import Trust, client_of
 from .http import Request
-from .wsgi import FileWrapper
 
 #: Variable names that are remembered; bounded, because clients make names up.
 _NAMES_LIMIT = 1024

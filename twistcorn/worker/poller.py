@@ -26,10 +26,10 @@ from ..settings import Settings
 from ..wire.channel import Kind, Lend
 from ..wire.scoreboard import S_DEADLINE, W_CONNECTIONS, W_ERRORS, Scoreboard
 from . import responses
+from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
 from .intake import Found, advance, drop_body
-from .wsgi import ClientGone
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 #: One event, then none until it is armed again: a request may be there.

@@ -30,7 +30,7 @@ class Surroundings:
 
 
 class Reply:
-    """One response (`wsgi.Out`).
+    """One response (`call.Out`).
 
     :param seat: the thread's own.
     :ivar code: the status code, 0 before there is one.

@@ -9,8 +9,10 @@ from __future__ import annotations
 import enum
 import re
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _STATUS = re.compile(r"[1-9][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -52,21 +54,19 @@ def check_status(status: object) -> str:
     :raises TypeError, ValueError: when it is not what PEP 3333 asks for.
     """
     if type(status) is not str:
-        raise TypeError(f"status must be str, not {status!r}")
+        raise TypeError(f"status must be str, not {status!r} ({type(status).__name__})")
     if _STATUS.fullmatch(status) is None:
         raise ValueError(f"status must be three digits, a space and a reason, not {status!r}")
-    if status[0] == "1":
-        raise ValueError(f"a final status is needed, not {status!r}")
     return status
 
 
-def check_fields(headers: object) -> Fields:
+def check_fields(headers: Any) -> Fields:
     """The header fields of the app, checked and serialised.
 
     :raises TypeError, ValueError: naming the field that is not allowed.
     """
-    if not isinstance(headers, list):
-        raise TypeError(f"headers must be a list, not {type(headers).__name__}")
+    if type(headers) is not list:
+        _tolerate(headers, f"headers must be a list, not {headers!r} ({type(headers).__name__})")
     lines: list[str] = []
     fields = Fields("", None, False, False, False, ())
     for header in headers:
@@ -88,11 +88,25 @@ _SPECIAL = HOP_BY_HOP | {"content-length", "server", "date"}
 
 
 def _pair(header: object) -> tuple[str, str]:
-    if type(header) is tuple and len(header) == 2:
-        name, value = header
-        if type(name) is str and type(value) is str:
-            return name, value
-    raise TypeError(f"a header must be a tuple of two str, not {header!r}")
+    if type(header) is not tuple:
+        _tolerate(header, f"header must be a (str, str) tuple, not {header!r} ({type(header).__name__})")
+    fields: Any = header
+    if len(fields) != 2:
+        raise TypeError(f"header must be a (str, str) tuple, not {header!r}")
+    name, value = fields
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"header must be (str, str) tuple, not {header!r}")
+    return name, value
+
+
+def _tolerate(given: object, complaint: str) -> None:
+    """Another sequence works as well, and gets a warning, as Twisted's own resource has it.
+
+    :raises TypeError: it is no sequence.
+    """
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise TypeError(complaint)
+    warnings.warn(complaint.replace("must", "should", 1), RuntimeWarning, stacklevel=4)
 
 
 def _check_name(name: str) -> None:

@@ -1,289 +1,131 @@
-"""Calling a WSGI application: one piece of code, whichever way the request came (PEP 3333).
+"""The WSGI application as a Twisted resource.
 
-Law: knows the app's side only. Where a response goes is an `Out`: the worker's own connections (`reply.Reply`), or a
-`twisted.web` request when the resource is mounted in any Twisted `Site`. `close()` is called once, always.
+Law: everything that is particular to `twisted.web` stands here; the application is called by `call.Call`, as in the
+worker's own channel.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import stat
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+import threading
+from collections.abc import Callable
+from typing import Any
 
-from twisted.internet.interfaces import IReactorFromThreads
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IPushProducer, IReactorFromThreads
+from twisted.internet.threads import blockingCallFromThread
 from twisted.python.threadpool import ThreadPool
 from twisted.web import wsgi
 from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
 
-from . import responses
+from .call import Application, Call, ClientGone, FileWrapper, Out
 from .responses import Fields
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-
-class ClientGone(ConnectionError):
-    """The client closed the connection, or took nothing for too long; there is nobody to answer."""
-
-
-class FileWrapper:
-    """`wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling").
-
-    :param file: anything with `read`; with a `fileno` of a regular file it is sent by the kernel.
-    :param size: bytes read at once where it is not.
-    """
-
-    def __init__(self, file: Any, size: int = 65536) -> None:
-        self._file = file
-        self._size = size
-
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self._file.read(self._size):
-            yield data
-
-    def close(self) -> None:
-        """Close the file, if it can be closed."""
-        close = getattr(self._file, "close", None)
-        if close is not None:
-            close()
-
-    def part(self) -> tuple[int, int, int] | None:
-        """Descriptor, position and the size of the rest, of a regular file; None for anything else."""
-        # What wraps a file (a temporary one, Django's) has it as `file`; what changes its bytes (gzip) has a fileno
-        # too, which is why only plain files count.
-        file = getattr(self._file, "file", self._file)
-        raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
-        if type(raw) is not io.FileIO:
-            return None
-        try:
-            descriptor = file.fileno()
-            status = os.fstat(descriptor)
-            position = file.tell()
-        except (OSError, ValueError):
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return descriptor, position, max(0, status.st_size - position)
-
-
-class Out(Protocol):
-    """Where a response goes. `begin` comes once, then any number of `more`, then one of `end` and `cut`."""
-
-    def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
-        """The head and the first bytes; `whole`: there is nothing after them."""
-
-    def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
-        """A part of a file as the whole response, without `end`; returns whether all of it was there."""
-
-    def more(self, data: bytes) -> None:
-        """More of the body."""
-
-    def end(self) -> None:
-        """The body is whole."""
-
-    def cut(self) -> None:
-        """The body ends too early: the client must see that it does."""
-
-
-class Call:
-    """One call of the application.
-
-    :param out: where the response goes.
-    :param name: method, path and request id, for the log.
-    :param sends_files: whether `out` can send files.
-    """
-
-    log = Logger()
-    __slots__ = ("_begun", "_fields", "_left", "_name", "_out", "_sends_files", "_status", "_warned")
-
-    def __init__(self, out: Out, name: str, sends_files: bool = False) -> None:
-        self._out = out
-        self._sends_files = sends_files
-        self._name = name
-        self._status: str | None = None
-        self._fields: Fields
-        self._begun = False
-        self._left: int | None = None
-        self._warned = False
-
-    def run(self, application: Application, environ: dict[str, Any]) -> None:
-        """Call the application and send what it answers. Raises nothing."""
-        iterable: Any = None
-        try:
-            iterable = application(environ, self.start_response)
-            if type(iterable) in (list, tuple) and len(iterable) == 1 and not self._begun:
-                self._first(iterable[0], True)
-            elif type(iterable) is FileWrapper and not self._begun and self._send_file(iterable):
-                return
-            else:
-                for chunk in iterable:
-                    if chunk:
-                        self.write(chunk)
-            self._finish()
-        except ClientGone:
-            pass
-        except BaseException:
-            # Whatever the app raises, SystemExit too, ends this request and nothing else.
-            self._failed()
-        finally:
-            self._close(iterable)
-
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[..., None]:
-        """The `start_response` callable of PEP 3333."""
-        if exc_info is not None:
-            try:
-                if self._begun:
-                    raise exc_info[1].with_traceback(exc_info[2])
-            finally:
-                exc_info = None
-        elif self._status is not None:
-            raise AssertionError("start_response was called twice without exc_info")
-        self._status = responses.check_status(status)
-        self._fields = fields = responses.check_fields(headers)
-        if fields.dropped:
-            self.log.warn(
-                "{name}: the application sent {fields}, which only the server decides: dropped",
-                name=self._name, fields=", ".join(fields.dropped),
-            )  # fmt: skip
-        return self.write
-
-    def write(self, data: bytes) -> None:
-        """Send a piece of the body now."""
-        if not self._begun:
-            self._first(data, False)
-            return
-        if self._left is not None:
-            data = self._police(data)
-        if data:
-            self._out.more(data)
-
-    def _first(self, data: bytes, whole: bool) -> None:
-        if self._status is None:
-            raise AssertionError("the application did not call start_response")
-        if not isinstance(data, bytes):
-            raise TypeError(f"the body must be bytes, not {type(data).__name__}")
-        self._left = self._fields.length
-        if self._left is not None:
-            data = self._police(data)
-            whole = self._left == 0
-        self._begun = True
-        self._out.begin(self._status, self._fields, data, whole)
-
-    def _send_file(self, wrapper: FileWrapper) -> bool:
-        """Send a file without reading it, where that can be; returns whether it was."""
-        part = wrapper.part()
-        if part is None or self._status is None or not self._sends_files:
-            return False
-        descriptor, offset, size = part
-        wanted = self._fields.length
-        if wanted is not None and wanted < size:
-            size = wanted
-        self._begun = True
-        whole = self._out.send_file(self._status, self._fields, descriptor, offset, size)
-        if not whole or (wanted is not None and wanted > size and not self._is_bodiless()):
-            self.log.warn("{name}: the file is shorter than its Content-Length", name=self._name)
-            self._out.cut()
-        return True
-
-    def _police(self, data: bytes) -> bytes:
-        """Cut what goes past Content-Length."""
-        assert self._left is not None
-        if not isinstance(data, bytes):
-            raise TypeError(f"the body must be bytes, not {type(data).__name__}")
-        if len(data) > self._left:
-            if not self._warned:
-                self._warned = True
-                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self._name)
-            data = data[: self._left]
-        self._left -= len(data)
-        return data
-
-    def _finish(self) -> None:
-        if not self._begun:
-            self._first(b"", True)
-        if self._left and not self._is_bodiless():
-            self.log.warn(
-                "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
-                name=self._name, left=self._left,
-            )  # fmt: skip
-            self._out.cut()
-        else:
-            self._out.end()
-
-    def _is_bodiless(self) -> bool:
-        """Whether the declared length is about a body that is not sent (HEAD, 304)."""
-        return self._name.startswith("HEAD ") or (self._status or "")[:3] in ("204", "304")
-
-    def _failed(self) -> None:
-        kind, value, traceback = sys.exc_info()
-        self.log.failure("{name}: the application raised", failure=Failure(value, kind, traceback), name=self._name)
-        try:
-            if self._begun:
-                self._out.cut()
-            else:
-                self._begun = True
-                self._out.begin(*responses.plain(500), True)
-                self._out.end()
-        except ClientGone:
-            pass
-
-    def _close(self, iterable: Any) -> None:
-        close = getattr(iterable, "close", None)
-        if close is None:
-            return
-        try:
-            close()
-        except BaseException:
-            self.log.failure("{name}: close() of the application's iterable raised", name=self._name)
-
-
+@implementer(IPushProducer)
 class RequestOut:
-    """Sends a response through a `twisted.web` request, from a thread that is not the reactor's."""
+    """Sends a response through a `twisted.web` request, from a thread that is not the reactor's.
+
+    A whole response takes one hop to the reactor thread. A body in pieces waits for each: until it is written, and
+    until the transport, whose producer this is, wants more.
+    """
 
     def __init__(self, reactor: Any, request: Request) -> None:
         self._reactor = reactor
         self._request = request
         self._gone = False
+        self._wanted = threading.Event()
+        self._wanted.set()
+        self._producing = False
+        self._pending: tuple[str, Fields, bytes] | None = None
         request.notifyFinish().addBoth(self._finished)
 
     def _finished(self, result: object) -> None:
         self._gone = True
+        self._wanted.set()
+
+    # IPushProducer, on the reactor thread
+
+    def pauseProducing(self) -> None:
+        """The transport has enough."""
+        self._wanted.clear()
+
+    def resumeProducing(self) -> None:
+        """The transport wants more."""
+        self._wanted.set()
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+        self._finished(None)
+
+    # Out, on the app's thread
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
-        def send() -> None:
-            if self._gone:
-                return
-            request = self._request
-            request.setResponseCode(int(status[:3]), status[4:].encode("latin-1"))
-            for line in fields.text.splitlines():
-                name, _, value = line.partition(": ")
-                request.responseHeaders.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
-            if data:
-                request.write(data)
-
-        self._call(send)
+        """Head and first bytes; of a whole response when it ends."""
+        if whole:
+            self._pending = (status, fields, data)
+            return
+        self._wait(lambda: self._start(status, fields, data))
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
-        """Never asked for: `Call` iterates instead."""
+        """Never asked for: the transport may be anything, so `Call` iterates instead."""
         return False
 
     def more(self, data: bytes) -> None:
-        self._call(lambda: None if self._gone else self._request.write(data))
+        """A piece, when the transport wants it."""
+        self._wanted.wait()
+        self._wait(lambda: self._request.write(data))
 
     def end(self) -> None:
-        self._reactor.callFromThread(lambda: None if self._gone else self._request.finish())
+        """Finish, without waiting for it."""
+        self._reactor.callFromThread(self._finish)
 
     def cut(self) -> None:
+        """Close the connection."""
+        self._pending = None
         self._reactor.callFromThread(lambda: None if self._gone else self._request.loseConnection())
 
-    def _call(self, function: Callable[[], object]) -> None:
+    # How, on the reactor thread
+
+    def _wait(self, function: Callable[[], object]) -> None:
+        """Run it on the reactor thread and wait.
+
+        :raises ClientGone: the client was gone before, or is behind it.
+        """
+        if not self._gone:
+            blockingCallFromThread(self._reactor, lambda: None if self._gone else function())
         if self._gone:
             raise ClientGone
-        self._reactor.callFromThread(function)
+
+    def _start(self, status: str, fields: Fields, data: bytes) -> None:
+        request = self._request
+        self._producing = True
+        request.registerProducer(self, True)
+        self._write(status, fields, data)
+
+    def _write(self, status: str, fields: Fields, data: bytes) -> None:
+        request = self._request
+        # The application decides; without this Twisted adds text/html.
+        request.defaultContentType = None
+        request.setResponseCode(int(status[:3]), status[4:].encode("latin-1"))
+        values: dict[bytes, list[bytes]] = {}
+        for line in fields.text.splitlines():
+            name, _, value = line.partition(": ")
+            values.setdefault(name.encode("latin-1"), []).append(value.encode("latin-1"))
+        for field, each in values.items():
+            # In place of the site's own Server and Date.
+            request.responseHeaders.setRawHeaders(field, each)
+        if data:
+            request.write(data)
+
+    def _finish(self) -> None:
+        if self._gone:
+            return
+        if self._pending is not None:
+            self._write(*self._pending)
+        if self._producing and not self._gone:
+            self._request.unregisterProducer()
+        if not self._gone:
+            self._request.finish()
 
 
 class WSGIResource(wsgi.WSGIResource):

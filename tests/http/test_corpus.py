@@ -1,0 +1,64 @@
+"""Each case of the corpus has the outcome that its RFC section asks for, however its bytes are cut."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+
+import pytest
+
+from twistcorn.wire.scoreboard import Scoreboard
+
+from .cases import NEXT, Case, Outcome, Seen
+from .corpus import CASES
+from .driver import KINDS, Feed, bytewise, feed, linewise, whole
+from .known import known
+
+WAYS = {"whole": whole, "bytewise": bytewise, "linewise": linewise}
+FOLLOWED = Seen(path=b"/next", fields=((b"host", b"next"),))
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[Scoreboard]:
+    """One scoreboard with one slot, cleared for each connection."""
+    made = Scoreboard.create(1, 1)
+    yield made
+    made.close()
+
+
+def check(fed: Feed, outcome: Outcome, *more: Seen) -> None:
+    """The requests that came are the ones that were wanted, and so is the end."""
+    wanted = [*outcome.requests, *more]
+    assert [got.like(want) for got, want in zip(fed.seen, wanted, strict=False)] == wanted[: len(fed.seen)]
+    assert len(fed.seen) == len(wanted)
+    if outcome.refused:
+        assert fed.refused in outcome.refused
+    else:
+        assert not fed.refused
+        assert fed.ended == outcome.waits
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name, marks=known(case.name)) for case in CASES])
+class TestCorpus:
+    @pytest.mark.parametrize("way", WAYS)
+    def test_bytes_come_in_pieces(self, board: Scoreboard, case: Case, way: str) -> None:
+        """The outcome is the same whole, byte by byte and line by line, on both kinds of socket."""
+        for kind in KINDS:
+            fed = feed(board, kind, WAYS[way](case.data), case.settings, end=case.outcome.waits)
+            check(fed, case.outcome)
+
+    def test_request_follows(self, board: Scoreboard, case: Case) -> None:
+        """A request behind it is answered where the connection goes on, and else never looked at."""
+        if case.outcome.waits:
+            pytest.skip("what follows belongs to it")
+        more = [FOLLOWED] if case.outcome.open else []
+        for pieces in ([case.data + NEXT], [case.data, NEXT]):
+            check(feed(board, "unix", pieces, case.settings), case.outcome, *more)
+
+
+class TestTable:
+    def test_names(self) -> None:
+        """A name stands for one case."""
+        names = collections.Counter(case.name for case in CASES)
+
+        assert [name for name, count in names.items() if count > 1] == []

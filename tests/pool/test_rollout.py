@@ -1,0 +1,117 @@
+"""The claims of twistcorn.pool.rollout: the pace of a reload, as steps and as whole reloads."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twistcorn.pool.rollout import Step, finished, step
+
+#: situation: (target, old, new and ready, new and starting) -> what to do now
+STEPS = [
+    ("it begins: one new worker goes alone", (4, 4, 0, 0), Step(1, 0)),
+    ("the first one boots: nothing else happens", (4, 4, 0, 1), Step(0, 0)),
+    ("the first one is ready: an old one may go, the next one comes", (4, 4, 1, 0), Step(1, 1)),
+    ("the old one went, the second new one boots", (4, 3, 1, 1), Step(0, 0)),
+    ("the last new one is ready: the last old one may go", (4, 1, 4, 0), Step(0, 1)),
+    ("it is over", (4, 0, 4, 0), Step(0, 0)),
+    ("a large pool: also there the first one goes alone", (16, 16, 0, 0), Step(1, 0)),
+    ("a large pool: a quarter at a time", (16, 16, 1, 0), Step(4, 1)),
+    ("a large pool: never more than a quarter boots", (16, 15, 1, 4), Step(0, 0)),
+    ("a large pool: what is left, at the end", (16, 2, 14, 0), Step(2, 0)),
+    ("a pool of one: both at once, then the old one goes", (1, 1, 1, 0), Step(0, 1)),
+    ("an old one died after the first new one was ready: it is replaced at once", (4, 2, 1, 0), Step(1, 0)),
+    ("several old ones died: all are replaced at once", (4, 0, 1, 0), Step(3, 0)),
+    ("fewer are wanted now: as many old ones go", (2, 4, 0, 1), Step(0, 2)),
+    ("more are wanted now, the first new one boots", (6, 4, 0, 1), Step(1, 0)),
+]
+
+
+@pytest.mark.parametrize(("situation", "numbers", "expected"), STEPS, ids=[row[0] for row in STEPS])
+def test_step(situation: str, numbers: tuple[int, int, int, int], expected: Step) -> None:
+    """The next step follows from four numbers."""
+    assert step(*numbers) == expected
+
+
+def test_new_workers_are_ready_and_an_old_one_is_left() -> None:
+    """A reload is over when nothing old is left, and not before."""
+    assert not finished(old=1, new_ready=4, target=4)
+    assert not finished(old=0, new_ready=3, target=4)
+    assert finished(old=0, new_ready=4, target=4)
+
+
+POOLS = st.tuples(st.integers(1, 40), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+
+
+@given(POOLS)
+def test_any_situation(numbers: tuple[int, int, int, int]) -> None:
+    """Old workers go only as far as new ones that are ready have taken their places."""
+    target, old, new_ready, _ = numbers
+    spawn, retire = step(*numbers)
+
+    assert spawn >= 0
+    assert 0 <= retire <= old
+    assert old - retire + new_ready >= min(target, old + new_ready)
+
+
+class Pool:
+    """The numbers of a reload, with every step carried out as it is advised."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.old, self.ready, self.starting = target, 0, 0
+
+    def proceed(self) -> Step:
+        """Take the next step."""
+        advised = step(self.target, self.old, self.ready, self.starting)
+        self.old -= advised.retire
+        self.starting += advised.spawn
+        return advised
+
+    def happens(self, event: str) -> None:
+        """One worker gets ready or dies, if there is one to do it."""
+        if event == "ready" and self.starting:
+            self.starting, self.ready = self.starting - 1, self.ready + 1
+        elif getattr(self, event) and event != "ready":
+            setattr(self, event, getattr(self, event) - 1)
+
+    @property
+    def over(self) -> bool:
+        return finished(self.old, self.ready, self.target)
+
+
+#: Events of a reload: a new worker gets ready; one that is starting, or old, dies.
+EVENTS = st.lists(st.sampled_from(["ready", "ready", "starting", "old"]), max_size=60)
+
+
+@given(st.integers(1, 40), EVENTS)
+def test_whole_reload(target: int, events: list[str]) -> None:
+    """Whatever dies on the way, the reload ends with as many new workers as wanted."""
+    pool = Pool(target)
+    for event in events + ["ready"] * 2 * target:
+        pool.proceed()
+        pool.happens(event)
+
+    assert pool.over
+    assert (pool.old, pool.ready, pool.starting) == (0, target, 0)
+
+
+@given(st.integers(1, 40))
+def test_nothing_dies(target: int) -> None:
+    """Ready workers never get fewer than wanted, and no more than a quarter, or one, boot at a time."""
+    pool = Pool(target)
+    while not pool.over:
+        pool.proceed()
+        assert pool.old + pool.ready >= target
+        assert pool.starting <= max(1, target // 4)
+        pool.happens("ready")
+
+
+@given(st.integers(2, 40), st.integers(1, 10))
+def test_first_new_worker_boots_for_long(target: int, turns: int) -> None:
+    """Until the first new worker is ready, no second one is started and no old one goes."""
+    pool = Pool(target)
+    steps = [pool.proceed() for _ in range(turns)]
+
+    assert steps == [Step(1, 0)] + [Step(0, 0)] * (turns - 1)

@@ -1,0 +1,174 @@
+"""The claims of twistcorn.pool.worker: the life of a worker as one table, and what holds along every path of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twistcorn.pool.worker import TIMERS, TRANSITIONS, Effect, Event, State, Worker, step
+
+#: The whole machine. A cell is the next state, and after each + an effect; a dot is the same state, or no effect.
+LIFE = """
+             starting        ready                    draining        stopping  waiting              gone
+booted       ready+ADMIT     .                        .               .         .                    .
+boot failed  .               .                        .               .         .                    .
+retire       stopping+KILL   draining+DRAIN           .               .         gone+FORGET          .
+leaving      .               draining+FORGET+RESPAWN  .               .         .                    .
+stop         stopping+KILL   draining+STOP            .+STOP          .         gone+FORGET          .
+quit         stopping+KILL   stopping+QUIT            stopping+QUIT   .+KILL    gone+FORGET          .
+timeout      .+KILL          .                        stopping+KILL   .+KILL    gone+FORGET+RESPAWN  .
+exited       waiting         gone+FORGET+RESPAWN      gone+FORGET     gone+FORGET  .                 .
+"""
+
+EFFECTS = {
+    "ADMIT": Effect.ADMIT,
+    "DRAIN": Effect.ORDER_DRAIN,
+    "STOP": Effect.ORDER_STOP,
+    "QUIT": Effect.ORDER_QUIT,
+    "KILL": Effect.KILL,
+    "FORGET": Effect.FORGET,
+    "RESPAWN": Effect.RESPAWN,
+}
+
+ALIVE = [State.STARTING, State.READY, State.DRAINING, State.STOPPING]
+
+
+def read(table: str) -> dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]]:
+    """The machine that a text like LIFE describes."""
+    heading, *lines = table.strip("\n").splitlines()
+    machine = {}
+    for line in lines:
+        event = next(event for event in Event if line.startswith(event.value + "  "))
+        cells = line[len(event.value) :].split()
+        for name, cell in zip(heading.split(), cells, strict=True):
+            state = State(name)
+            target, *effects = cell.split("+")
+            target_state = state if target == "." else State(target)
+            machine[state, event] = (target_state, tuple(EFFECTS[effect] for effect in effects))
+    return machine
+
+
+def after(*events: Event) -> tuple[State, list[Effect]]:
+    """Where a new worker is after some events, and all that was done on the way."""
+    state, done = State.STARTING, []
+    for event in events:
+        state, effects = step(state, event)
+        done += effects
+    return state, done
+
+
+class TestTable:
+    def test_every_state_answers_every_event(self) -> None:
+        """There is no "what if this comes now" without an answer."""
+        assert set(TRANSITIONS) == {(state, event) for state in State for event in Event}
+
+    @pytest.mark.parametrize(("state", "event"), TRANSITIONS, ids=lambda part: part.value)
+    def test_transition(self, state: State, event: Event) -> None:
+        """The machine is the table above, cell by cell."""
+        assert step(state, event) == read(LIFE)[state, event]
+
+    @pytest.mark.parametrize("event", Event)
+    def test_anything_happens_after_the_end(self, event: Event) -> None:
+        """A worker that is gone stays gone, and nothing is done for it."""
+        assert step(State.GONE, event) == (State.GONE, ())
+
+    def test_timers(self) -> None:
+        """Each state that waits for something has a timer; serving, and being gone, may last."""
+        assert set(TIMERS) == set(State) - {State.READY, State.GONE}
+
+    def test_new_worker(self) -> None:
+        """A worker begins as starting, with nothing in it."""
+        worker = Worker(1, 0, 1, process=None)
+
+        assert worker.state is State.STARTING
+        assert (worker.busy, worker.connections, worker.unacknowledged, worker.was_ready) == (0, 0, 0, False)
+
+
+class TestLives:
+    def test_serving_worker_dies(self) -> None:
+        """It is forgotten and replaced in the same moment."""
+        assert after(Event.BOOTED, Event.EXITED) == (State.GONE, [Effect.ADMIT, Effect.FORGET, Effect.RESPAWN])
+
+    def test_worker_dies_before_it_is_ready(self) -> None:
+        """Its replacement comes after the back-off, not before."""
+        assert after(Event.EXITED) == (State.WAITING, [])
+        assert after(Event.EXITED, Event.TIMEOUT) == (State.GONE, [Effect.FORGET, Effect.RESPAWN])
+
+    def test_worker_says_that_it_cannot_boot(self) -> None:
+        """It leaves by itself, and then counts as one that died before it was ready."""
+        assert after(Event.BOOT_FAILED, Event.EXITED) == after(Event.EXITED)
+
+    def test_worker_does_not_get_ready_in_time(self) -> None:
+        """It is killed, and its exit is what follows."""
+        assert after(Event.TIMEOUT) == (State.STARTING, [Effect.KILL])
+
+    def test_worker_is_retired(self) -> None:
+        """It drains and is not replaced: whoever retired it has its replacement already."""
+        assert after(Event.BOOTED, Event.RETIRE, Event.EXITED) == (
+            State.GONE,
+            [Effect.ADMIT, Effect.ORDER_DRAIN, Effect.FORGET],
+        )
+
+    def test_worker_leaves_by_a_signal_from_outside(self) -> None:
+        """It is replaced at once, drains without an order, and its exit changes nothing more."""
+        assert after(Event.BOOTED, Event.LEAVING, Event.EXITED) == (
+            State.GONE,
+            [Effect.ADMIT, Effect.FORGET, Effect.RESPAWN, Effect.FORGET],
+        )
+
+    def test_worker_drains_for_too_long(self) -> None:
+        """It is killed, again and again until it is dead."""
+        state, done = after(Event.BOOTED, Event.RETIRE, Event.TIMEOUT, Event.TIMEOUT)
+
+        assert (state, done[-2:]) == (State.STOPPING, [Effect.KILL, Effect.KILL])
+
+    def test_server_stops_while_a_worker_drains(self) -> None:
+        """It is told that the server stops: connections that it would hand back have nowhere to go."""
+        assert after(Event.BOOTED, Event.RETIRE, Event.STOP)[1][-1] is Effect.ORDER_STOP
+
+    def test_server_is_told_to_stop_at_once_twice(self) -> None:
+        """The first order asks the worker to leave now, the second kills it."""
+        assert after(Event.BOOTED, Event.QUIT, Event.QUIT)[1][1:] == [Effect.ORDER_QUIT, Effect.KILL]
+
+    def test_worker_gets_ready_after_its_boot_was_timed_out(self) -> None:
+        """Ready may be on its way when the kill is sent: it is taken at its word until its exit comes."""
+        assert after(Event.TIMEOUT, Event.BOOTED, Event.EXITED)[1][1:] == [
+            Effect.ADMIT,
+            Effect.FORGET,
+            Effect.RESPAWN,
+        ]
+
+
+class TestEveryPath:
+    @given(st.lists(st.sampled_from(Event)))
+    def test_worker_is_admitted_once(self, events: list[Event]) -> None:
+        """However reports and orders cross, a worker is let into the pool at most once."""
+        assert after(*events)[1].count(Effect.ADMIT) <= 1
+
+    @given(st.lists(st.sampled_from(Event)))
+    def test_worker_is_replaced_once(self, events: list[Event]) -> None:
+        """However reports and orders cross, one worker asks for one replacement at most."""
+        assert after(*events)[1].count(Effect.RESPAWN) <= 1
+
+    @given(st.lists(st.sampled_from(Event)))
+    def test_worker_leaves_the_pool_before_it_is_gone(self, events: list[Event]) -> None:
+        """Who is gone was taken out of the pool."""
+        state, done = after(*events)
+
+        assert (state is State.GONE) <= (Effect.FORGET in done)
+
+    @given(st.lists(st.sampled_from(Event)))
+    def test_server_stops(self, events: list[Event]) -> None:
+        """From everywhere, an order to stop and the worker's exit lead to the end, with no replacement for it."""
+        before, _ = after(*events)
+        stopped, effects = step(before, Event.STOP)
+        state, more = step(stopped, Event.EXITED)
+
+        assert state is State.GONE
+        assert Effect.RESPAWN not in (*effects, *more)
+
+    @pytest.mark.parametrize("state", ALIVE)
+    def test_server_stops_at_once(self, state: State) -> None:
+        """From every state in which a process lives, something is sent to the process."""
+        assert step(state, Event.QUIT)[1] in [(Effect.ORDER_QUIT,), (Effect.KILL,)]
