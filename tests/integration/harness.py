@@ -22,14 +22,13 @@ from tests.integration.client import Address, Client
 #: For whatever has to happen; generous, because only a failing test waits that long.
 TIMEOUT = 20.0
 
+_TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
 #: The ways to start the server; the arguments of twistcorn follow.
 FRONTS: dict[str, list[str]] = {
     "run": [sys.executable, "-m", "twistcorn.cli", "run"],
     "twist": [sys.executable, "-m", "twisted", "--log-format=text", "twistcorn"],
-    "twistd": [
-        sys.executable, "-c", "from twisted.scripts.twistd import run; run()",
-        "--nodaemon", "--logfile=-", "--pidfile=", "twistcorn",
-    ],
+    "twistd": [*_TWISTD, "--logfile=-", "twistcorn"],
+    "twistd to a file": [*_TWISTD, "--logfile=log", "twistcorn"],
 }  # fmt: skip
 
 #: What of the environment would change the program's settings or its application.
@@ -224,6 +223,10 @@ class Server(Program):
             self.socket_file = Path(self.address)
         self.wait_for(READY, count=workers)
         return self
+
+    def ready_at(self, place: tuple[str, str]) -> None:
+        """Where it serves, for one whose log is elsewhere."""
+        self.address = (place[0], int(place[1]))
 
     def connect(self) -> Client:
         """A new connection; the caller closes it."""

@@ -18,18 +18,18 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import HTTPError
 from ..settings import Settings
 from ..wire.channel import Kind, Lend
-from ..wire.scoreboard import S_DEADLINE, W_CONNECTIONS, W_ERRORS, Scoreboard
+from ..wire.scoreboard import S_DEADLINE, W_CONNECTIONS, Scoreboard
 from . import responses
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
 from .intake import Found, advance, drop_body
+from .refusals import Refusals
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 #: One event, then none until it is armed again: a request may be there.
@@ -63,8 +63,6 @@ class Poller(FileDescriptor):
     :param on_empty: called when a draining or stopping worker has no connection left.
     """
 
-    log = Logger()
-
     def __init__(
         self,
         reactor: Any,
@@ -87,6 +85,7 @@ class Poller(FileDescriptor):
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._scratch = bytearray(65536)
+        self._refusals = Refusals(board, region)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self.draining = False
@@ -281,16 +280,13 @@ class Poller(FileDescriptor):
 
     def _refuse(self, connection: Connection, error: HTTPError) -> None:
         """One answer, then the end; nothing behind it is ever read as a request."""
-        self._board.words[self._region + W_ERRORS] += 1
-        self.log.info(
-            "refused {peer}: {status} {reason}",
-            peer=connection.peer[0] or "a UNIX peer", status=error.status, reason=error.reason,
-        )  # fmt: skip
+        now = time.monotonic()
+        self._refusals.tell(connection.peer[0], error, now)
         connection.log_closing()
         drop_body(connection)
         with contextlib.suppress(OSError):
             connection.sock.send(responses.refusal(error.status))
-        self._epoll.modify(connection.sock, self._begin_linger(connection, time.monotonic()))
+        self._epoll.modify(connection.sock, self._begin_linger(connection, now))
 
     def _sweep(self) -> None:
         now = time.monotonic()
