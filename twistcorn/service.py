@@ -59,7 +59,7 @@ class WSGIPoolService(Service):
         self._waiting_for_ready: list[Deferred[None]] = []
         self._outcome: TwistcornError | None = None
         self._ready = False
-        self._stopping: Deferred[None] | None = None
+        self._told_stopped: list[Deferred[None]] = []
 
     # IService
 
@@ -103,16 +103,12 @@ class WSGIPoolService(Service):
 
     def stop(self, quick: bool) -> Deferred[None]:
         """Stop, gracefully or now; a quick call hurries a graceful one that is under way."""
-        if self._stopping is None:
-            self._stopping = Deferred()
-            self._stop(quick).chainDeferred(self._stopping)
+        stopped: Deferred[None] = Deferred()
+        self._told_stopped.append(stopped)
+        if len(self._told_stopped) == 1:
+            self._stop(quick).addBoth(self._tell_stopped)
         elif quick:
             self._with_supervisor(lambda supervisor: supervisor.stop(quick=True))
-        # A Deferred of its own for each caller.
-        stopped: Deferred[None] = Deferred()
-        self._stopping.addCallbacks(
-            lambda _: stopped.callback(None), lambda failure: stopped.errback(failure)
-        )
         return stopped
 
     # How it is done
@@ -139,7 +135,7 @@ class WSGIPoolService(Service):
         self._listeners = self._assembled.listeners
 
     def _start_pool(self) -> None:
-        if self._stopping is None and self._assembled is not None:
+        if not self._told_stopped and self._assembled is not None:
             self._assembled.start(self._became_ready, self._fatal)
 
     def _became_ready(self) -> None:
@@ -173,6 +169,14 @@ class WSGIPoolService(Service):
                 deferred.errback(self._outcome)
             else:
                 deferred.callback(None)
+
+    def _tell_stopped(self, result: Any) -> None:
+        """All is taken apart; the service is as new and may be started again."""
+        self._bound = self._assembled = self._outcome = None
+        self._ready = False
+        told, self._told_stopped = self._told_stopped, []
+        for deferred in told:
+            deferred.callback(result)
 
     @inlineCallbacks
     def _stop(self, quick: bool) -> Any:

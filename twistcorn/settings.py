@@ -120,8 +120,8 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-#: As many worker regions as the scoreboard has.
-MAX_WORKERS = 512
+#: Far more than a machine has processors; a slip of the finger should not start a thousand interpreters.
+MAX_WORKERS = 256
 
 
 def _option(

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.integration.client import Address, Client
 
@@ -215,6 +215,16 @@ class Server(Program):
 
     address: Address
 
+    def __init__(self, argv: Sequence[str], **more: Any) -> None:
+        super().__init__(argv, **more)
+        self._clients: list[Client] = []
+
+    def end(self) -> Iterator[str]:
+        """As of any program; then nobody is connected any more."""
+        yield from super().end()
+        for client in self._clients:
+            client.close()
+
     def ready(self, workers: int = 1) -> Server:
         """Wait until it accepts connections and so many workers are ready."""
         found = self.wait_for(r"serving on (?:http://\[?([^]]+?)\]?:(\d+)|unix:(.*))$")[0]
@@ -229,8 +239,10 @@ class Server(Program):
         self.address = (place[0], int(place[1]))
 
     def connect(self) -> Client:
-        """A new connection; the caller closes it."""
-        return Client(self.address)
+        """A new connection; it ends with the server, unless it is closed before."""
+        client = Client(self.address)
+        self._clients.append(client)
+        return client
 
     def get(self, target: str = "/pid") -> str:
         """The body of an answer on a connection of its own, which must be a good one."""

@@ -154,5 +154,3 @@ def test_connections_wait_while_no_worker_is_ready(start: Start, folder: Path) -
         client.ask("/version")
     put_probe(folder, "three")
     assert {client.response().body for client in clients} == {b"three"}
-    for client in clients:
-        client.close()

@@ -54,8 +54,6 @@ def test_idle_connections_survive(start: Start, folder: Path) -> None:
     reload(server)
     assert [client.get("/version").body for client in clients] == [b"two"] * 8
     assert not before & {client.get("/pid").body for client in clients}
-    for client in clients:
-        client.close()
 
 
 def test_request_in_flight_is_answered_by_the_old_code(start: Start, folder: Path, gate: Gate) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.client import Client
 from tests.integration.conftest import Start
 from tests.integration.gate import Gate
-from tests.integration.harness import GONE, READY, Server, wait_until
+from tests.integration.harness import GONE, READY, wait_until
 
 ignored_by_workers = [
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
@@ -34,8 +33,6 @@ def test_one_worker_more_and_one_less(start: Start, front: str) -> None:
     server.wait_for("2 workers wanted")
     server.wait_for(GONE)
     assert {client.get("/pid").body for client in clients} <= {str(pid).encode() for pid in server.worker_pids}
-    for client in clients:
-        client.close()
 
 
 def test_never_fewer_workers_than_one(start: Start) -> None:
@@ -131,10 +128,11 @@ def test_workers_ignore_them_while_they_boot(start: Start, folder: Path, gate: G
 def test_worker_told_to_terminate_drains_and_is_replaced(start: Start, gate: Gate) -> None:
     """SIGTERM to a worker: its request in flight is answered, its connections go to others, one takes its place."""
     server = start("app:app", "--workers", "2").ready(2)
+    holders = {client.get("/pid").body: client for client in (server.connect(), server.connect())}
     with server.connect() as busy:
         busy.ask("/wait")
         visitor = gate.visitor("request")
-        idle = held_by(server, visitor.pid)
+        idle = holders[str(visitor.pid).encode()]
         since = server.mark()
         os.kill(visitor.pid, signal.SIGTERM)
         server.wait_for(rf"worker \d+ \(pid {visitor.pid}\) was sent SIGTERM: it drains", since=since)
@@ -148,23 +146,7 @@ def test_worker_told_to_terminate_drains_and_is_replaced(start: Start, gate: Gat
         assert "connection" not in answer.headers
         server.wait_for(rf"pid {visitor.pid}\) is gone", since=since)
         assert int(busy.get("/pid").body) in server.worker_pids
-        idle.close()
     assert len(server.worker_pids) == 2
-
-
-def held_by(server: Server, pid: int) -> Client:
-    """An idle connection that this worker has."""
-    others = []
-    try:
-        while True:
-            client = server.connect()
-            if int(client.get("/pid").body) == pid:
-                return client
-            others.append(client)
-            assert len(others) < 100
-    finally:
-        for other in others:
-            other.close()
 
 
 def children(pid: int) -> list[int]:

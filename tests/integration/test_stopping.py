@@ -56,8 +56,6 @@ def test_terminate_answers_what_waits_in_the_backlog(start: Start) -> None:
     server.send(signal.SIGCONT)
     answers = [client.response() for client in clients]
     assert {answer.status for answer in answers} == {200}
-    for client in clients:
-        client.close()
     assert server.exit_code() == 0
 
 

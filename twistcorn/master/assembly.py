@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from ..errors import BootError
 from ..pool.sizing import auto_workers
 from ..settings import MAX_WORKERS, Settings
-from ..wire.scoreboard import Scoreboard
+from ..wire.scoreboard import REGIONS, Scoreboard
 from .connections import ConnectionTable
 from .dispatcher import Dispatcher
 from .listener import Listener
@@ -45,7 +45,7 @@ class Assembly:
     def __init__(self, reactor: Any, settings: Settings) -> None:
         self._reactor = reactor
         self.settings = settings = self._resolve(settings)
-        self.scoreboard = Scoreboard.create(MAX_WORKERS, _slots(settings))
+        self.scoreboard = Scoreboard.create(REGIONS, _slots(settings))
         self.table = ConnectionTable(self.scoreboard)
         self.dispatcher = Dispatcher(reactor, self.table, self.scoreboard, self._room)
         self.listeners = [
@@ -57,7 +57,7 @@ class Assembly:
     def _resolve(self, settings: Settings) -> Settings:
         if settings.workers == 0:
             wanted, reason = auto_workers(len(os.sched_getaffinity(0)), _read)
-            settings = replace(settings, workers=min(wanted, MAX_WORKERS // 2))
+            settings = replace(settings, workers=min(wanted, MAX_WORKERS))
             self.log.info("--workers auto: {reason}", reason=reason)
         return replace(settings, chdir=_directory(settings.chdir))
 

@@ -73,7 +73,7 @@ class Supervisor:
         self._on_fatal = on_fatal
         self._pool = WorkerPool(self._spawn, self._retire, _oldest)
         self._idents = itertools.count(1)
-        self._regions = list(range(MAX_WORKERS - 1, -1, -1))
+        self._regions = list(range(scoreboard.workers - 1, -1, -1))
         self._back_off = BackOff()
         self._deaths = Intensity(PERIOD, DEATHS)
         self._generation = 1
@@ -93,7 +93,7 @@ class Supervisor:
 
     def scale(self, difference: int) -> None:
         """Want so many workers more or less, never fewer than one."""
-        self.target = max(1, min(MAX_WORKERS // 2, self.target + difference))
+        self.target = max(1, min(MAX_WORKERS, self.target + difference))
         self.log.info("{target} workers wanted", target=self.target)
         self._fill()
 

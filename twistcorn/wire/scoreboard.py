@@ -12,6 +12,8 @@ import mmap
 import os
 from typing import NamedTuple
 
+#: Worker regions. Workers that drain still have theirs: room for the most workers and fifteen generations of them.
+REGIONS = 4096
 #: Words (of 8 bytes) in a worker's region and in a connection's slot.
 WORKER_WORDS = 64
 SLOT_WORDS = 32

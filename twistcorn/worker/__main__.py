@@ -5,6 +5,7 @@ Law: the only place in a worker that names the global reactor. Everything here h
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -25,6 +26,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     # The master blocked them while it spawned us.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
+    for stream in (sys.stdout, sys.stderr):
+        # What the app prints shall be seen when it is printed, also in a file or a journal.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     for descriptor in _INHERITED:
         os.set_inheritable(descriptor, False)
 

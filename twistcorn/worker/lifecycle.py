@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,7 @@ class Lifecycle:
         self._heart.start(HEARTBEAT)
 
     def _beat(self) -> None:
-        self._board.words[self._region + W_HEARTBEAT] = int(self._reactor.seconds() * 1e9)
+        self._board.words[self._region + W_HEARTBEAT] = time.monotonic_ns()
 
     def drain(self) -> None:
         """Hand everything back, then leave."""
