@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench import throughput
+from bench import soak, throughput
 from bench.command import EXIT_INTERRUPTED, EXIT_UNUSABLE, BenchError
 
-COMMANDS = (throughput.COMMAND,)
+COMMANDS = (throughput.COMMAND, soak.COMMAND)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ FRONTS: dict[str, list[str]] = {
     "run": [sys.executable, "-m", "twistcorn.cli", "run"],
     "twist": [sys.executable, "-m", "twisted", "--log-format=text", "twistcorn"],
     "twistd": [*_TWISTD, "--logfile=-", "twistcorn"],
+    "tac": [*_TWISTD, "--logfile=-", "--python=mysite.tac"],
     "twistd to a file": [*_TWISTD, "--logfile=log", "twistcorn"],
 }  # fmt: skip
 

@@ -64,26 +64,26 @@ class Reply:
         self._whole = whole or self._silent
         if self._silent:
             data = b""
-        elif self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        elif self._chunked and data:
+            data = _chunk(data)
         known = len(head.data) if self._silent else len(head.data) + head.length if head.length is not None else 0
         connection.keep = head.keep_alive
         connection.log_responding(known)
         connection.consume(self._seat.scratch)
-        connection.send(head.data + data, self._wait, self._whole)
+        connection.send(head.data, data, self._wait, self._whole)
 
     def more(self, data: bytes) -> None:
         """Each piece leaves at once."""
         if self._silent:
             return
         if self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._connection.send(data, self._wait, False)
+            data = _chunk(data)
+        self._connection.send(b"", data, self._wait, False)
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
         if self._chunked and not self._whole:
-            self._connection.send(b"0\r\n\r\n", self._wait, True)
+            self._connection.send(b"", b"0\r\n\r\n", self._wait, True)
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
         """A part of a file as the whole body; returns whether all of it was there."""
@@ -98,7 +98,7 @@ class Reply:
         connection.keep = head.keep_alive
         connection.log_responding(len(head.data) + size)
         connection.consume(self._seat.scratch)
-        connection.send(head.data, self._wait, size == 0)
+        connection.send(b"", head.data, self._wait, size == 0)
         return connection.send_file(descriptor, offset, size, self._wait) == size
 
     def _wait(self, sock: socket.socket) -> bool:
@@ -107,6 +107,11 @@ class Reply:
     def cut(self) -> None:
         """The connection ends; that the body is not whole shows in its framing."""
         self._connection.keep = False
+
+
+def _chunk(data: bytes) -> bytes:
+    """One chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def count(board: Scoreboard, region: int, code: int) -> None:

@@ -158,7 +158,7 @@ class Turns:
             self._queue.append(turn)
             if not self._parked:
                 return
-            if len(self._parked) == self._alive or self._waiting.likely:
+            if len(self._parked) == self._alive - self._aside or self._waiting.likely:
                 self._parked.pop().release()
                 return
         if not self._ticking:
@@ -193,7 +193,7 @@ class Turns:
                 continue
             number += 1
             # Beside other threads wall time would measure the interpreter lock.
-            seat.timed = number % SAMPLE == 0 and len(self._parked) == self._alive - 1
+            seat.timed = number % SAMPLE == 0 and len(self._parked) == self._alive - self._aside - 1
             self._run(turn, seat)
             # Nothing of the request outlives it while the thread waits for the next.
             del turn

@@ -1,0 +1,174 @@
+"""`WSGIPoolService` as a part of another Twisted application: in this very process, and in a .tac file."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import treq
+from twisted.application.service import MultiService
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
+from twisted.logger import globalLogPublisher
+from twisted.trial import unittest
+from twisted.web.client import HTTPConnectionPool
+
+from tests.integration.conftest import Start, put_probe
+from twistcorn.errors import AddressError, AppLoadError, BootError, TwistcornError
+from twistcorn.service import WSGIPoolService
+
+reactor: Any = installed_reactor
+
+#: A running reactor has these itself.
+OF_THE_REACTOR = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+
+
+def surroundings() -> dict[str, object]:
+    """What belongs to the process, and not to a service in it."""
+    return {
+        **{number.name: signal.getsignal(number) for number in signal.Signals if number not in OF_THE_REACTOR},
+        "mask": signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        "directory": os.getcwd(),
+        "streams": (sys.stdin, sys.stdout, sys.stderr),
+        "observers": list(globalLogPublisher._observers),
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "environment": dict(os.environ),
+        "path": list(sys.path),
+    }
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+class EmbeddedService(unittest.TestCase):
+    """A service of a `MultiService` in the reactor of these tests, asked with treq."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        put_probe(self.folder)
+        self.pool = HTTPConnectionPool(reactor)
+        self.addCleanup(self.pool.closeCachedConnections)
+        self.parent = MultiService()
+
+    def embed(self, app: str = "app:app", **settings: Any) -> WSGIPoolService:
+        """A service in the application, which stops with the test."""
+        settings.setdefault("listen", [f"127.0.0.1:{free_port()}"])
+        service = WSGIPoolService(app, reactor=reactor, chdir=str(self.folder), **settings)
+        service.setServiceParent(self.parent)
+        self.addCleanup(lambda: self.parent.stopService() if self.parent.running else None)
+        return service
+
+    def get(self, service: WSGIPoolService, path: str) -> Deferred[Any]:
+        """The body of an answer."""
+        port = service.settings.listen[0].split(":")[1]
+        answer: Deferred[Any] = treq.get(f"http://127.0.0.1:{port}{path}", pool=self.pool, reactor=reactor)
+        return answer.addCallback(treq.text_content)
+
+    @inlineCallbacks
+    def test_serves_stops_and_touches_nothing_of_the_process(self) -> Any:
+        """It serves while the application runs, leaves with it, and the process stays as it was."""
+        before = surroundings()
+        service = self.embed(workers=2)
+        self.parent.startService()
+        yield service.when_ready()
+        during = surroundings()
+        answers = yield DeferredList([self.get(service, "/pid") for _ in range(20)], fireOnOneErrback=True)
+        pids = {int(body) for _, body in answers}
+        self.assertNotIn(os.getpid(), pids)
+        yield self.pool.closeCachedConnections()
+        yield self.parent.stopService()
+        self.assertEqual(during, before)
+        self.assertEqual(surroundings(), before)
+        for pid in pids:
+            self.assertRaises(ProcessLookupError, os.kill, pid, 0)
+
+    @inlineCallbacks
+    def test_reloads_and_scales_by_its_verbs(self) -> Any:
+        """`reload` and `scale` do what the signals do for a server of its own."""
+        service = self.embed()
+        self.parent.startService()
+        yield service.when_ready()
+        put_probe(self.folder, "two")
+        service.reload()
+        while (yield self.get(service, "/version")) != "two":
+            yield self.pool.closeCachedConnections()
+        yield self.pool.closeCachedConnections()
+        yield self.parent.stopService()
+
+    @inlineCallbacks
+    def test_two_services_live_in_one_application(self) -> Any:
+        """Two pools with applications of their own do not know of each other."""
+        one = self.embed()
+        two = self.embed("twistcorn.demo:app")
+        self.parent.startService()
+        yield DeferredList([one.when_ready(), two.when_ready()], fireOnOneErrback=True)
+        self.assertEqual((yield self.get(one, "/version")), "one")
+        self.assertEqual((yield self.get(two, "/healthz")), "ok")
+        yield self.pool.closeCachedConnections()
+        yield self.parent.stopService()
+
+    @inlineCallbacks
+    def test_app_that_cannot_boot_is_told_to_the_owner(self) -> Any:
+        """What can never serve is an error for `when_ready` and `on_fatal`; the process goes on."""
+        told: Deferred[TwistcornError] = Deferred()
+        service = self.embed("ap:app", on_fatal=told.callback)
+        self.parent.startService()
+        error = yield self.assertFailure(service.when_ready(), BootError, AppLoadError)
+        self.assertIn("Did you mean `app:app`?", str(error))
+        self.assertEqual(str((yield told)), str(error))
+        yield self.parent.stopService()
+
+    @inlineCallbacks
+    def test_address_in_use_is_told_to_the_owner(self) -> Any:
+        """A taken address is too."""
+        first = self.embed()
+        self.parent.startService()
+        yield first.when_ready()
+        told: Deferred[TwistcornError] = Deferred()
+        second = self.embed(listen=first.settings.listen, on_fatal=told.callback)
+        error = yield self.assertFailure(second.when_ready(), AddressError)
+        self.assertIn("Address already in use", str(error))
+        self.assertEqual(str((yield told)), str(error))
+        yield self.parent.stopService()
+
+
+TAC = """\
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twistcorn.service import WSGIPoolService
+
+application = Application("mysite")
+WSGIPoolService("app:app", reactor=reactor, listen=["127.0.0.1:0"], workers=2).setServiceParent(application)
+"""
+
+
+def test_tac_file_serves_and_keeps_twistd_own_signals(start: Start, folder: Path) -> None:
+    """In a .tac file it serves, leaves SIGHUP and the like to their defaults, and ends with the application."""
+    (folder / "mysite.tac").write_text(TAC)
+    server = start(front="tac", listen=()).ready(2)
+    assert server.get("/version") == "one"
+    caught = caught_signals(server.pid)
+    assert signal.SIGTERM in caught
+    assert not caught & {signal.SIGHUP, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTTIN, signal.SIGTTOU}
+    server.send(signal.SIGTERM)
+    assert server.exit_code() == -signal.SIGTERM
+
+
+def caught_signals(pid: int) -> set[int]:
+    """The signals that a process has handlers for (proc_pid_status(5))."""
+    lines = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    mask = int(lines["SigCgt"], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}

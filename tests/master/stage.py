@@ -1,0 +1,208 @@
+"""What the tests of the master share: its parts on a clock, with workers and clients that live in this process.
+
+Law: no reactor runs and nothing waits. `Desk` is a dispatcher with ready workers, `Stage` a supervisor with all of it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from twistcorn.errors import BootError
+from twistcorn.master.connections import Connection, ConnectionTable
+from twistcorn.master.dispatcher import Dispatcher
+from twistcorn.master.process import ExitStatus
+from twistcorn.master.supervisor import Supervisor
+from twistcorn.pool.worker import State, Worker
+from twistcorn.settings import Settings
+from twistcorn.testing import FakeProcess, MemorySpawner
+from twistcorn.wire import commands
+from twistcorn.wire.channel import Lend
+from twistcorn.wire.scoreboard import REGIONS, S_CONSUME_TO, W_BUSY, Scoreboard, pack_state
+from twistcorn.wire.scoreboard import State as SlotState
+
+SLOTS = 200
+
+
+class Desk:
+    """A dispatcher with its table, and the owner of its workers: what a supervisor would do, at its simplest.
+
+    :ivar rooms: how often the dispatcher told that there is room.
+    :ivar running: what it said of the requests of each worker that died.
+    """
+
+    def __init__(self, real_channels: bool = False, slots: int = SLOTS) -> None:
+        self.clock = Clock()
+        self.board = Scoreboard.create(REGIONS, slots)
+        self.table = ConnectionTable(self.board)
+        self.dispatcher = Dispatcher(self.clock, self.table, self.board, self._room)
+        self.spawner = MemorySpawner(real_channels)
+        self.rooms = 0
+        self.running: list[list[str]] = []
+        self._clients: list[socket.socket] = []
+
+    def _room(self) -> None:
+        self.rooms += 1
+
+    # The owner
+
+    def booted(self, worker: Worker, app: str, how: str) -> None:
+        worker.state = State.READY
+        self.dispatcher.admit(worker)
+
+    def boot_failed(self, worker: Worker, message: str) -> None:
+        raise AssertionError("these workers boot")
+
+    def leaving(self, worker: Worker) -> None:
+        worker.state = State.DRAINING
+        self.dispatcher.dismiss(worker)
+
+    def reported(self, worker: Worker, data: bytes) -> None:
+        self.dispatcher.reported(worker, data)
+
+    def exited(self, worker: Worker, status: ExitStatus) -> None:
+        worker.process.end()
+        worker.state = State.GONE
+        self.running.append(self.dispatcher.died(worker))
+
+    # What happens
+
+    def worker(self) -> Worker:
+        """A new worker, ready."""
+        ident = len(self.spawner.spawned) + 1
+        worker = Worker(ident, ident - 1, 1, None)
+        worker.process = self.spawner.spawn(worker, self)
+        boot(worker)
+        self.spawner.ready(worker)
+        return worker
+
+    def workers(self, count: int) -> list[Worker]:
+        """So many new workers, ready."""
+        return [self.worker() for _ in range(count)]
+
+    def busy(self, worker: Worker, requests: int) -> None:
+        """The worker notes on the scoreboard how many requests are in it."""
+        self.board.words[self.board.worker_base(worker.region) + W_BUSY] = requests
+
+    def file(self, count: int, make: Callable[[], tuple[socket.socket, socket.socket]] = socket.socketpair) -> list[
+        Connection
+    ]:
+        """Connections that were accepted, and not given to the dispatcher yet; `client` is their other end."""
+        filed = []
+        for _ in range(count):
+            ours, client = make()
+            self._clients.append(client)
+            filed.append(self.table.add(ours, 0))
+        return filed
+
+    def arrive(self, count: int, make: Callable[[], tuple[socket.socket, socket.socket]] = socket.socketpair) -> list[
+        Connection
+    ]:
+        """So many connections arrive at once."""
+        connections = self.file(count, make)
+        self.dispatcher.arrived(connections)
+        return connections
+
+    def client(self, number: int) -> socket.socket:
+        """The client of the connection that was filed as the n-th."""
+        return self._clients[number]
+
+    def writes(self, connection: Connection, state: SlotState, flags: int = 0, consume_to: int = 0) -> None:
+        """The holder notes on the scoreboard what it does with a connection."""
+        base = self.board.slot_base(connection.slot)
+        self.board.words[base] = pack_state(state, flags, connection.sequence)
+        self.board.words[base + S_CONSUME_TO] = consume_to
+        self.board.write_head(base, b"GET /%d" % connection.slot)
+
+    def close(self) -> None:
+        """Close everything."""
+        self.dispatcher.close_all()
+        self.spawner.close()
+        for client in self._clients:
+            client.close()
+        self.board.close()
+
+
+class Stage(Desk):
+    """A supervisor with a dispatcher, on a clock.
+
+    :param settings: options by field name, besides three workers.
+    :ivar readies: how often the supervisor told that the first worker is ready.
+    :ivar fatal: the errors that it told as fatal.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = Settings(**{"workers": 3, **settings})
+        self.readies = 0
+        self.fatal: list[BootError] = []
+        self.supervisor = Supervisor(
+            self.clock, self.settings, self.spawner, self.dispatcher, self.board,
+            [(socket.AF_INET, "127.0.0.1", 8000)], self._ready, self.fatal.append,
+        )  # fmt: skip
+
+    def _ready(self) -> None:
+        self.readies += 1
+
+    def serve(self) -> list[Worker]:
+        """Start, and have every worker ready."""
+        self.supervisor.start()
+        self.boot_all()
+        return self.spawner.alive
+
+    def boot_all(self) -> None:
+        """Every worker that starts, and every one that starts because of that, gets ready."""
+        while starting := self.starting:
+            self.spawner.ready(starting[0])
+
+    @property
+    def starting(self) -> list[Worker]:
+        """The workers that boot and were not told to go, oldest first."""
+        return [worker for worker in self.spawner.alive if worker.state is State.STARTING]
+
+    @property
+    def ready(self) -> list[Worker]:
+        """The workers that serve, oldest first."""
+        return [worker for worker in self.spawner.alive if worker.state is State.READY]
+
+    @property
+    def newest(self) -> Worker:
+        """The worker that was spawned last."""
+        return self.spawner.spawned[-1]
+
+    @property
+    def states(self) -> dict[int, str]:
+        """The state of each worker that the supervisor knows, by its number."""
+        return {ident: worker.state.value for ident, worker in self.supervisor.workers.items()}
+
+
+def boot(worker: Worker) -> None:
+    """Order a worker to boot, as the supervisor does."""
+    worker.process.order(
+        commands.Boot, settings=b"{}", listeners=b"[]", worker=worker.ident, region=worker.region, generation=1,
+        workers=REGIONS, slots=SLOTS,
+    )  # fmt: skip
+
+
+def process(worker: Worker) -> FakeProcess:
+    """The fake process of a worker."""
+    found: FakeProcess = worker.process
+    return found
+
+
+def slots(lends: Sequence[Lend]) -> list[int]:
+    """The slots of some lends."""
+    return [lend.slot for lend in lends]
+
+
+def tcp() -> tuple[socket.socket, socket.socket]:
+    """A TCP connection over loopback: the server's end, and the client's."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        server, _ = listening.accept()
+    server.setblocking(False)
+    client.settimeout(5)
+    return server, client
