@@ -111,6 +111,16 @@ class WSGIPoolService(Service):
             self._with_supervisor(lambda supervisor: supervisor.stop(quick=True))
         return stopped
 
+    def announce_stop(self) -> None:
+        """Responses that begin from now on end their connections; `stop` follows."""
+        if self._assembled is not None:
+            self._assembled.scoreboard.announce_stop()
+
+    def abandon(self) -> None:
+        """The process ends before the reactor runs: leave no file of a socket behind."""
+        for listener in self._listeners:
+            listener.abandon()
+
     # How it is done
 
     def _with_supervisor(self, verb: Callable[[Supervisor], object]) -> None:
@@ -148,6 +158,8 @@ class WSGIPoolService(Service):
     def _failed(self, failure: Failure) -> None:
         if isinstance(failure.value, TwistcornError):
             self._fatal(failure.value)
+            for listener in self._listeners:
+                listener.close()
         else:
             self.log.failure("the service cannot start", failure=failure)
             self._fatal(TwistcornError(f"the service cannot start: {failure.getErrorMessage()}"))
@@ -182,6 +194,7 @@ class WSGIPoolService(Service):
     def _stop(self, quick: bool) -> Any:
         if self._assembled is None:
             return
+        self.announce_stop()
         if self._ready and not quick:
             for listener in self._listeners:
                 listener.drain_backlog()

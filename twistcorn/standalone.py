@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ class StandaloneService(WSGIPoolService):
 
     :param reopen: reopens the log file of the process, for SIGUSR1.
     :ivar exit_code: what the process should end with.
+    :ivar ended_by: the signal that ended it, when the reactor does not know it.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class StandaloneService(WSGIPoolService):
         self._running = False
         self._wrote_pidfile = False
         self.exit_code = 0
+        self.ended_by = 0
 
     def startService(self) -> None:
         """Start, with all that belongs to a process of its own.
@@ -50,6 +53,7 @@ class StandaloneService(WSGIPoolService):
         self._reactor.callWhenRunning(self._reactor_runs)
         super().startService()
         if self.exit_code:
+            self.abandon()
             raise SystemExit(self.exit_code)
         self._write_pidfile()
 
@@ -78,6 +82,7 @@ class StandaloneService(WSGIPoolService):
             {
                 "terminate": lambda earlier: self._shut_down(earlier, quick=False),
                 "interrupt": lambda earlier: self._shut_down(earlier, quick=True),
+                "quit": lambda earlier: self._shut_down(earlier, quick=True, by=signal.SIGQUIT),
                 "reload": lambda earlier: self.reload(),
                 "more_workers": lambda earlier: self.scale(+1),
                 "fewer_workers": lambda earlier: self.scale(-1),
@@ -87,13 +92,15 @@ class StandaloneService(WSGIPoolService):
             },
         )
 
-    def _shut_down(self, earlier: Callable[[], bool], quick: bool) -> None:
+    def _shut_down(self, earlier: Callable[[], bool], quick: bool, by: int = 0) -> None:
         if self._ending:
             self.log.info("told again to stop: stopping at once")
             self.stop(quick=True)
             return
         self._ending = True
         self._quick = quick
+        self.ended_by = by
+        self.announce_stop()
         self.log.info("stopping {how}", how="at once" if quick else "gracefully")
         if not earlier():
             self._stop_reactor()

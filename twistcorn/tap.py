@@ -8,7 +8,9 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import os
+import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService
@@ -57,18 +59,23 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from None
 
 
-def _add_option(field: dataclasses.Field[Any]) -> None:
+def _taker(field: dataclasses.Field[Any], help: str) -> Callable[[Options, str], None]:
     def take(self: Options, value: str) -> None:
         self.given.setdefault(field.name, []).append(value)
 
-    take.__doc__ = f"{field.metadata['help']} [{flag(field)}]"
-    for name in (field.name, field.metadata["short"], field.metadata["alias"]):
-        if name:
-            setattr(Options, f"opt_{name}", take)
+    take.__doc__ = help
+    return take
 
 
 for _field in OPTIONS:
-    _add_option(_field)
+    _take = _taker(_field, _field.metadata["help"])
+    setattr(Options, f"opt_{_field.name}", _take)
+    if _field.metadata["short"]:
+        # Twisted knows a short option by its sharing the method of the long one.
+        setattr(Options, f"opt_{_field.metadata['short']}", _take)
+    if _field.metadata["alias"]:
+        # And is confused by a second long one that does.
+        setattr(Options, f"opt_{_field.metadata['alias']}", _taker(_field, f"the same as --{flag(_field)}"))
 
 
 def makeService(options: Options) -> IService:
@@ -80,10 +87,13 @@ def makeService(options: Options) -> IService:
     service = StandaloneService(reactor=reactor, **vars(options.resolved))
 
     def leave() -> None:
-        # twist has no way to end with a code of the service's own (Twisted issue 4762).
+        # twist has no way to end with a code of the service's own (Twisted issue 4762), and knows TERM and INT only.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if service.ended_by == signal.SIGQUIT:
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGQUIT)
         if service.exit_code:
-            sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(service.exit_code)
 
     atexit.register(leave)

@@ -126,8 +126,7 @@ class Order(NamedTuple):
 class FakeProcess:
     """A worker's process as the master holds it: in the place of `master.process.WorkerProcess`.
 
-    :ivar worker: the master's record of the worker.
-    :ivar owner: who is told what happens to it.
+    :ivar owner: who is told what happens to the worker.
     :ivar channel: the master's end: a `RecordingChannel`, or a real socket.
     :ivar far_end: the worker's end of a real channel.
     :ivar orders: the orders that arrived, oldest first.
@@ -186,20 +185,23 @@ class FakeProcess:
 
     def kill(self, number: int) -> None:
         """Send a signal; a dead process gets none, and a signal that does not exist is a ValueError."""
-        known = signals.Signals(number)
         if not self.exited:
-            self.signals.append(known)
+            self.signals.append(signals.Signals(number))
 
     def end(self) -> None:
-        """The process is dead: what the worker left in the channel is reported, then the channel is closed.
-
-        :raises ImpossibleError: before the process is dead, and the second time.
-        """
+        """Let go of a dead process, once: what it left in the channel is reported, then the channel is closed."""
         _demand(self.exited and not self.ended, "end() comes once, after the exit")
         self.ended = True
         if self.unread:
             self.owner.reported(self.worker, channel.pack_reports(self.unread))
         self.channel.close()
+
+    def hang_up(self) -> None:
+        """The worker's end of the channel is closed, by its death: lending fails with EPIPE."""
+        if self.far_end is not None:
+            self.far_end.close()
+        if isinstance(self.channel, RecordingChannel):
+            self.channel.error = errno.EPIPE
 
 
 def _check_boot(arguments: dict[str, Any], worker: Worker) -> None:
@@ -267,8 +269,8 @@ class MemorySpawner:
     def reports(self, worker: Worker, *reports: Report) -> None:
         """It reports on connections, in one message.
 
-        Impossible before it is ready, for a connection that it does not have under this sequence, to take one twice,
-        to close one that it did not take, and for no or more than `wire.channel.MAX_REPORTS` reports.
+        Impossible before it is ready; for a connection that it does not have, by this sequence; to take one twice or
+        close one that it did not take; and for none or more than `wire.channel.MAX_REPORTS`.
         """
         process = self._noted(worker, reports)
         process.owner.reported(worker, channel.pack_reports(reports))
@@ -310,17 +312,15 @@ class MemorySpawner:
         if unread:
             self._noted(worker, unread).unread = unread
         process.exited = True
-        if process.far_end is not None:
-            process.far_end.close()
+        process.hang_up()
         process.owner.exited(worker, ExitStatus(code, None if signal is None else int(signal)))
         _demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
 
     def close(self) -> None:
         """Close what is open of real channels; nobody hears of it."""
         for process in self._processes.values():
+            process.hang_up()
             process.channel.close()
-            if process.far_end is not None:
-                process.far_end.close()
 
     def _live(self, worker: Worker) -> FakeProcess:
         process = self._processes[worker]

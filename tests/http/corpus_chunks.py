@@ -38,7 +38,7 @@ NO_CHUNKS = [
     ("space in front of CRLF behind data", b"5\r\nhello \r\n" + END),
     ("data one byte longer than its size", b"5\r\nhello!\r\n" + END),
     ("data one byte shorter than its size", b"5\r\nhell\r\n" + END),
-    ("data that is missing", b"5\r\n\r\n" + END),
+    ("data that is missing", b"5\r\n\r\n5\r\nhello\r\n" + END),
     ("empty line in front of a size", b"\r\n5\r\nhello\r\n" + END),
     ("empty line between chunks", b"5\r\nhello\r\n\r\n" + END),
     ("bare LF behind the last size", b"0\n\r\n"),

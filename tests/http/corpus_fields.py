@@ -105,7 +105,7 @@ CONNECTIONS = [
 
 def connection(version: int, options: tuple[bytes, ...], keep: bool) -> Case:
     data = head(*(b"Connection: " + option for option in options), line=b"GET / HTTP/1.%d" % version)
-    name = f"1.{version} with Connection {' and '.join(map(shown, options)) or 'not there'}"
+    name = f"1.{version} with Connection {' and '.join(map(repr, map(shown, options))) or 'not there'}"
     return accept(name, "9112 9.3", data, Seen(version=(1, version), keep=keep))
 
 

@@ -69,7 +69,12 @@ class Client:
         self.sock.sendall(data)
 
     def ask(
-        self, target: str, method: str = "GET", body: bytes | None = None, headers: str = "", version: str = "1.1"
+        self,
+        target: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: str = "",
+        version: str = "1.1",
     ) -> None:
         """Send a request.
 

@@ -113,4 +113,3 @@ def _starter(folder: Path, logs: Path, gate: Gate) -> Iterator[Start]:
 
     yield start
     check(programs)
-

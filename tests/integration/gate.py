@@ -5,6 +5,7 @@ Law: what the test knows about the application's progress it knows from here, no
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 import uuid
@@ -27,10 +28,8 @@ class Visitor:
 
     def release(self) -> None:
         """Let it go on."""
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._sock.sendall(b"!")
-        except BrokenPipeError:
-            pass
         self.close()
 
     def wait_for_end(self) -> None:

@@ -6,6 +6,7 @@ Law: waits for events with a deadline, never for a time. A program ends with its
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -33,7 +34,9 @@ FRONTS: dict[str, list[str]] = {
 }  # fmt: skip
 
 #: What of the environment would change the program's settings or its application.
-_LEFT_OUT = re.compile(r"TWISTCORN_.*|LISTEN_.*|WEB_CONCURRENCY|PORT|SCRIPT_NAME|FORWARDED_ALLOW_IPS|DJANGO_.*|PYTHON.*")
+_LEFT_OUT = re.compile(
+    r"TWISTCORN_.*|LISTEN_.*|WEB_CONCURRENCY|PORT|SCRIPT_NAME|FORWARDED_ALLOW_IPS|DJANGO_.*|PYTHON.*"
+)
 #: These pass: which code is tested.
 _LET_IN = ("PYTHONPATH",)
 #: Never to be seen in any log.
@@ -195,17 +198,19 @@ class Program:
             self._signal_group(signal.SIGKILL)
             self.process.wait()
             self.all_gone()
-        if self.process.returncode != -signal.SIGKILL and self.socket_file is not None and self.socket_file.exists():
+        if (
+            self.process.returncode != -signal.SIGKILL
+            and self.socket_file is not None
+            and self.socket_file.exists()
+        ):
             yield f"it left its socket behind: {self.socket_file}"
         yield from (line for line in self.lines if _INTERNAL.search(line))
         if not self.tracebacks:
             yield from (line for line in self.lines if "Traceback" in line)
 
     def _signal_group(self, number: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
 
 
 class Server(Program):

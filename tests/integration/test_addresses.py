@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from tests.conftest import find_program
 from tests.integration.client import Client
-from tests.integration.conftest import Start, check
+from tests.integration.conftest import ANYWHERE, Start, check
 from tests.integration.harness import Program, wait_until
 
 
@@ -19,7 +20,9 @@ from tests.integration.harness import Program, wait_until
 def test_unix_socket_is_served_and_removed(start: Start, tmp_path: Path, front: str) -> None:
     """`--listen unix:PATH` serves on a socket that goes with the server; HTTP is the same there."""
     path = tmp_path / "http.sock"
-    server = start("--app", "app:app", "--workers", "2", front=front, listen=("--listen", f"unix:{path}")).ready(2)
+    server = start(
+        "--app", "app:app", "--workers", "2", front=front, listen=("--listen", f"unix:{path}")
+    ).ready(2)
     with server.connect() as client:
         assert client.get("/environ?key=REMOTE_ADDR").body == b""
         assert client.get("/environ?key=SERVER_NAME").body == b"localhost"
@@ -28,7 +31,9 @@ def test_unix_socket_is_served_and_removed(start: Start, tmp_path: Path, front: 
     assert {int(server.get("/pid")) for _ in range(8)} == set(server.worker_pids)
 
 
-def test_relative_unix_socket_is_where_the_server_was_started(start: Start, folder: Path, tmp_path: Path) -> None:
+def test_relative_unix_socket_is_where_the_server_was_started(
+    start: Start, folder: Path, tmp_path: Path
+) -> None:
     """A relative path is relative to the directory of the command, not to --chdir."""
     server = start("app:app", "--chdir", "site", cwd=tmp_path, listen=("--listen", "unix:http.sock"))
     server.wait_for("serving on unix:http.sock")
@@ -38,7 +43,8 @@ def test_relative_unix_socket_is_where_the_server_was_started(start: Start, fold
 def test_several_addresses_serve_the_same(start: Start, tmp_path: Path) -> None:
     """--listen may be given several times; each address has its own SERVER_PORT."""
     path = tmp_path / "http.sock"
-    server = start("app:app", "--listen", "tcp6:0:interface=\\:\\:1", "--bind", f"unix:{path}").ready()
+    more = ("--listen", "tcp6:0:interface=\\:\\:1", "--bind", f"unix:{path}")
+    server = start("app:app", listen=(*ANYWHERE, *more)).ready()
     (six,) = server.wait_for(r"serving on http://\[::1\]:(\d+)$")
     server.wait_for("serving on unix:")
     with server.connect() as four:
@@ -78,7 +84,7 @@ def test_socket_from_systemd_is_served_and_kept(
             server.socket_file = None
             assert early.response().body == b"one"
         assert server.get("/version") == "one"
-        server.send(2)
+        server.send(signal.SIGINT)
         server.exit_code()
         # Whoever connects now waits for the next start.
         with Client(sock.getsockname()):
@@ -141,7 +147,9 @@ def nginx(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.needs("nginx", "nginx-light")
 def test_behind_nginx_with_kept_connections(start: Start, tmp_path: Path, nginx: str) -> None:
     """Behind nginx on a UNIX socket: bodies both ways, on connections that nginx keeps."""
-    server = start("app:app", "--workers", "2", listen=("--listen", f"unix:{tmp_path / 'http.sock'}")).ready(2)
+    server = start("app:app", "--workers", "2", listen=("--listen", f"unix:{tmp_path / 'http.sock'}")).ready(
+        2
+    )
     with Client(nginx) as client:
         for size in (0, 10, 100_000, 900_000):
             client.ask("/echo", "POST", b"x" * size)

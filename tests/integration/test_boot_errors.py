@@ -50,12 +50,16 @@ def told(server: Server) -> str:
         pytest.param("app:ap", "Did you mean `app:app`?", id="misspelt name"),
         pytest.param("app.py", "`app.py` is a file name. Did you mean `app:app`?", id="file name"),
         pytest.param(
-            "factory:create_app", "`create_app` is a factory: did you mean `factory:create_app()`?", id="factory"
+            "factory:create_app",
+            "`create_app` is a factory: did you mean `factory:create_app()`?",
+            id="factory",
         ),
         pytest.param("asgi:application", "ASGI application", id="ASGI"),
         pytest.param("nothing_like_it", "no module named `nothing_like_it` in", id="no such module"),
         pytest.param("value:app", "`app` is an `int`, which cannot be called", id="not callable"),
-        pytest.param("lacking", "`no_such_library` is not installed in this interpreter", id="missing library"),
+        pytest.param(
+            "lacking", "`no_such_library` is not installed in this interpreter", id="missing library"
+        ),
         pytest.param("leaving", "It calls exit() when imported", id="exits"),
         pytest.param("syntax", "SyntaxError", id="syntax error"),
     ],
@@ -130,9 +134,7 @@ def test_replacement_that_cannot_boot_is_tried_again_at_growing_intervals(start:
     os.kill(killed, signal.SIGKILL)
     server.wait_for(r"could not boot: .* LookupError: no such table", since=since, count=3)
     moments = [
-        moment
-        for line, moment in zip(server.lines, server.times, strict=True)
-        if "could not boot" in line
+        moment for line, moment in zip(server.lines, server.times, strict=True) if "could not boot" in line
     ]
     # 0.5 s and 1 s, less what reading the log may be late.
     assert moments[1] - moments[0] > 0.4

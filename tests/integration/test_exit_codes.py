@@ -35,7 +35,9 @@ def test_address_in_use_ends_twistd_with_1(start: Start, taken: int) -> None:
     """Under twistd too."""
     server = start("--app", "app:app", "--listen", f"127.0.0.1:{taken}", front="twistd", listen=())
     assert server.exit_code() == 1
-    server.wait_for(rf"twistcorn: cannot listen on tcp:{taken}:interface=127\.0\.0\.1: Address already in use$")
+    server.wait_for(
+        rf"twistcorn: cannot listen on tcp:{taken}:interface=127\.0\.0\.1: Address already in use$"
+    )
 
 
 def test_second_of_two_addresses_in_use_leaves_nothing_of_the_first(
@@ -135,5 +137,7 @@ def test_file_in_the_way_of_a_socket_is_not_touched(start: Start, tmp_path: Path
     path.write_text("precious")
     server = start("app:app", listen=("--listen", f"unix:{path}"))
     assert server.exit_code() == 1
-    assert server.errors == [f"twistcorn: cannot listen on unix:{path}: a file that is no socket is in the way"]
+    assert server.errors == [
+        f"twistcorn: cannot listen on unix:{path}: a file that is no socket is in the way"
+    ]
     assert path.read_text() == "precious"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import sys
 
 import pytest
@@ -54,7 +55,7 @@ def test_signals_work_while_the_limit_is_reached(start: Start) -> None:
         client.ask("/pid")
     first = clients[0].response().body
     server.wait_for("new connections wait in the kernel")
-    server.send(1)
+    server.send(signal.SIGHUP)
     server.wait_for("reload done")
     server.wait_for("is gone")
     assert clients[0].get("/pid").body != first

@@ -81,7 +81,9 @@ def test_code_that_does_not_import_changes_nothing_and_is_told(start: Start, fol
         client.get("/pid")
         server.send(signal.SIGHUP)
         server.wait_for(OFF)
-        server.wait_for(r"could not boot: cannot load the app `app:app`: importing app failed: LookupError: no such")
+        server.wait_for(
+            r"could not boot: cannot load the app `app:app`: importing app failed: LookupError: no such"
+        )
         assert client.get("/version").body == b"one"
         assert server.get("/version") == "one"
         assert server.worker_pids == old

@@ -65,7 +65,9 @@ def test_django_project_found_by_manage_py_is_served(start: Start, django: Path,
     """Without --app, next to manage.py, the project's own WSGI application is served, and the log says how."""
     server = start(front=front, cwd=django).ready()
     assert server.get("/") == "Hello from Django"
-    server.wait_for(r"is ready after [\d.]+ s: mysite\.wsgi:application \(found manage\.py: WSGI_APPLICATION of")
+    server.wait_for(
+        r"is ready after [\d.]+ s: mysite\.wsgi:application \(found manage\.py: WSGI_APPLICATION of"
+    )
 
 
 @every_front

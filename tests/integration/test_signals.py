@@ -32,7 +32,9 @@ def test_one_worker_more_and_one_less(start: Start, front: str) -> None:
     server.send(signal.SIGTTOU)
     server.wait_for("2 workers wanted")
     server.wait_for(GONE)
-    assert {client.get("/pid").body for client in clients} <= {str(pid).encode() for pid in server.worker_pids}
+    assert {client.get("/pid").body for client in clients} <= {
+        str(pid).encode() for pid in server.worker_pids
+    }
 
 
 def test_never_fewer_workers_than_one(start: Start) -> None:
@@ -76,7 +78,10 @@ def test_log_file_of_twistd_is_rotated(start: Start, folder: Path) -> None:
 @pytest.mark.parametrize("front", ["run", "twist", "twistd"])
 @pytest.mark.parametrize(
     ("number", "name"),
-    [pytest.param(signal.SIGUSR2, "SIGUSR2", id="USR2"), pytest.param(signal.SIGWINCH, "SIGWINCH", id="WINCH")],
+    [
+        pytest.param(signal.SIGUSR2, "SIGUSR2", id="USR2"),
+        pytest.param(signal.SIGWINCH, "SIGWINCH", id="WINCH"),
+    ],
 )
 def test_signals_that_are_not_there_yet_say_so(
     start: Start, front: str, number: signal.Signals, name: str

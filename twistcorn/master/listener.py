@@ -76,6 +76,7 @@ class Listener(FileDescriptor):
         self._table = table
         self._arrived = arrived
         self._port: Any = None
+        self._file = ""
         self._timer: Any = None
         self._accepting = False
         self._told = False
@@ -91,6 +92,8 @@ class Listener(FileDescriptor):
             port.stopReading()
             self._port = port
             self.sock = port.socket
+            if self.description.startswith("unix:"):
+                self._file = self.address[1]
             if self.sock.family != socket.AF_UNIX:
                 # Accepted sockets inherit both.
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -121,7 +124,7 @@ class Listener(FileDescriptor):
             text = "systemd passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
         else:
             text = str(reason)
-        raise AddressError(f"cannot listen on {self.description}: {text}")
+        raise AddressError(f"cannot listen on {self.description.removesuffix(':lockfile=0')}: {text}")
 
     @property
     def address(self) -> tuple[int, str, int]:
@@ -206,8 +209,22 @@ class Listener(FileDescriptor):
             return maybeDeferred(lambda: None)
         self.stopReading()
         port, self._port = self._port, None
-        # Somebody may have removed the file of a UNIX socket.
-        return maybeDeferred(port.stopListening).addErrback(lambda failure: failure.trap(FileNotFoundError) and None)
+        if self.description.startswith("systemd:"):
+            # Its file, if it has one, is not ours to remove, as Twisted would.
+            self.sock.close()
+            return maybeDeferred(lambda: None)
+        return maybeDeferred(port.stopListening).addErrback(self._file_was_gone)
+
+    def _file_was_gone(self, failure: Failure) -> None:
+        """Somebody removed the file of a UNIX socket, where Twisted leaves off."""
+        failure.trap(FileNotFoundError)
+        self.sock.close()
+
+    def abandon(self) -> None:
+        """The process ends now: remove the file of a UNIX socket of ours."""
+        if self._file:
+            with contextlib.suppress(OSError):
+                os.unlink(self._file)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The reactor lost the socket: there is nothing left to accept."""
@@ -219,7 +236,11 @@ def _clear_stale_socket(path: str) -> None:
 
     :raises AddressError: when somebody answers, or the file is no socket.
     """
-    if path.startswith("\0") or not os.path.lexists(path):
+    if path.startswith("\0"):
+        return
+    if not os.path.isdir(folder := os.path.dirname(path) or "."):
+        raise AddressError(f"cannot listen on unix:{path}: {folder}: {os.strerror(errno.ENOENT)}")
+    if not os.path.lexists(path):
         return
     if not stat.S_ISSOCK(os.stat(path).st_mode):
         raise AddressError(f"cannot listen on unix:{path}: a file that is no socket is in the way")

@@ -14,7 +14,7 @@ from typing import Any
 VERBS: dict[signal.Signals, str] = {
     signal.SIGTERM: "terminate",
     signal.SIGINT: "interrupt",
-    signal.SIGQUIT: "interrupt",
+    signal.SIGQUIT: "quit",
     signal.SIGHUP: "reload",
     signal.SIGTTIN: "more_workers",
     signal.SIGTTOU: "fewer_workers",

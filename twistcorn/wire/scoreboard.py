@@ -19,6 +19,10 @@ WORKER_WORDS = 64
 SLOT_WORDS = 32
 WORD = 8
 
+#: Words before the regions, for what the master tells everybody; the first one says that the server stops.
+HEADER_WORDS = 8
+H_STOPPING = 0
+
 # Words of a worker's region.
 W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_REQUESTS, W_CONNECTIONS, W_ERRORS = range(7)
 #: Five counters of responses by status class (1xx to 5xx), then the latency histogram.
@@ -91,7 +95,7 @@ class Scoreboard:
         self.slots = slots
         self.data = mmap.mmap(fd, required(workers, slots))
         self.words = memoryview(self.data).cast("Q")
-        self._first_slot = workers * WORKER_WORDS
+        self._first_slot = HEADER_WORDS + workers * WORKER_WORDS
 
     @classmethod
     def create(cls, workers: int, slots: int) -> Scoreboard:
@@ -106,9 +110,18 @@ class Scoreboard:
         self.data.close()
         os.close(self.fd)
 
+    def announce_stop(self) -> None:
+        """The server stops: no order is as fast as this word, which every response looks at."""
+        self.words[H_STOPPING] = 1
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server stops."""
+        return bool(self.words[H_STOPPING])
+
     def worker_base(self, index: int) -> int:
         """The first word of worker region `index`."""
-        return index * WORKER_WORDS
+        return HEADER_WORDS + index * WORKER_WORDS
 
     def slot_base(self, slot: int) -> int:
         """The first word of connection slot `slot`."""
@@ -154,4 +167,4 @@ class Scoreboard:
 
 def required(workers: int, slots: int) -> int:
     """Bytes of memory for so many workers and slots."""
-    return (workers * WORKER_WORDS + slots * SLOT_WORDS) * WORD
+    return (HEADER_WORDS + workers * WORKER_WORDS + slots * SLOT_WORDS) * WORD

@@ -53,7 +53,7 @@ class Service:
     def attach(self, poller: Poller) -> None:
         """The poller gets each connection back when its turn is over."""
         self._poller = poller
-        self._surroundings = Surroundings(self._settings.write_timeout, lambda: poller.stopping)
+        self._surroundings = Surroundings(self._settings.write_timeout, lambda: poller.stopping or self._board.stopping)
 
     def serve(self, connection: Connection) -> None:
         """A connection has a whole request: give it a turn."""

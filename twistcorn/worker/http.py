@@ -23,9 +23,10 @@ PEEK = 32768
 _BLANK = b"\r\n"
 #: Control characters and NUL, a CR or LF alone, and line folding (RFC 9112 sections 2.2 and 5.2, RFC 9110 section 5.5).
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]")
-#: RFC 9110 section 9.1: a method is a token; the longest registered one has 17 characters.
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: RFC 9110 section 9.1: a method is a token.
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+#: The longest registered one has 17 characters.
+_LONGEST_METHOD = 32
 #: RFC 9112 section 6.3: digits only; 18 of them fit in 64 bits.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 #: RFC 3986 section 3.2: host and port, without user information.
@@ -109,6 +110,8 @@ def parse_head(head: bytes, settings: Settings) -> Request:
     parts = _REQUEST_LINE.fullmatch(line)
     if parts is None:
         raise HTTPError(400, "malformed request line")
+    if len(parts[1]) > _LONGEST_METHOD:
+        raise HTTPError(501, "method longer than any")
     if parts[3] != b"1":
         raise HTTPError(505, "HTTP version not supported")
     version = (1, 1) if parts[4] != b"0" else (1, 0)
