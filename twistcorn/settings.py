@@ -180,6 +180,9 @@ class Settings:
     limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
     limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")
     limit_request_field_size: int = _option(8190, count(64, 32768), "longest header field, in bytes; longer: 431")
+    limit_request_trailers: int = _option(
+        8190, count(0, 32768), "most bytes of trailer fields behind a chunked body, which are dropped; more: 431"
+    )
     limit_request_body: int = _option(
         1 << 30, size, "largest request body; larger: 413; 0: no limit", metavar="SIZE"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +52,15 @@ def check(programs: Sequence[Program]) -> None:
         print(f"--- log of {program.pid}, which ended with {program.process.returncode}\n{program.log}")
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_of_a_terminal() -> None:
+    """Programs start with the signals as a terminal gives them, also when a script runs these tests behind itself."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # A handler, unlike the order to ignore, ends with execve(2).
+            signal.signal(number, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -251,9 +251,13 @@ class Server(Program):
         return client
 
     def get(self, target: str = "/pid") -> str:
-        """The body of an answer on a connection of its own, which must be a good one."""
+        """The body of an answer on a connection of its own, which must be a good one.
+
+        The server ends the connection, and it does so after the request is no longer counted as one that runs.
+        """
         with self.connect() as client:
-            answer = client.get(target)
+            answer = client.get(target, "Connection: close\r\n")
+            assert client.ended()
         assert answer.status == 200, (answer.status, answer.body[:500])
         return answer.body.decode()
 

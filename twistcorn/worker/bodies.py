@@ -19,11 +19,10 @@ IN_MEMORY = 1 << 20
 #: RFC 9112 section 7.1: hexadecimal digits, then extensions; 15 digits fit in 64 bits.
 _CHUNK_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-    rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|\"[^\"\x00-\x08\x0a-\x1f\x7f]*\"))?)*"
+    rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|\"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*"
 )
-#: Longest chunk-size line with its extensions, and trailer section: nobody needs them.
+#: Longest chunk-size line with its extensions: nobody uses them.
 _LINE_LIMIT = 256
-_TRAILER_LIMIT = 8192
 _TRAILER_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -86,12 +85,14 @@ class LengthBody:
 class ChunkedBody:
     """A chunked body; extensions are ignored, trailer fields are checked and dropped (RFC 9110 section 6.5.1).
 
+    :param trailer_limit: most bytes of trailer fields.
     :ivar done: whether it is whole, trailers included.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, trailer_limit: int = 8190) -> None:
         self.store = store
         self.done = False
+        self._trailer_limit = trailer_limit
         self._left = 0
         self._ending = False
         self._trailers: int | None = None
@@ -118,7 +119,7 @@ class ChunkedBody:
             return len(piece)
         if self._ending:
             return self._end_of_chunk(data, position)
-        end = data.find(b"\n", position, position + _LINE_LIMIT + _TRAILER_LIMIT)
+        end = data.find(b"\n", position, position + _LINE_LIMIT + self._trailer_limit)
         if self._trailers is not None:
             return self._trailer(data, position, end)
         if (len(data) if end < 0 else end) - position > _LINE_LIMIT:
@@ -145,7 +146,7 @@ class ChunkedBody:
     def _trailer(self, data: bytes, position: int, end: int) -> int:
         assert self._trailers is not None
         size = (len(data) if end < 0 else end + 1) - position
-        if self._trailers + size > _TRAILER_LIMIT:
+        if self._trailers + size > self._trailer_limit + 2:
             raise HTTPError(431, "trailers too large")
         if end < 0:
             return 0

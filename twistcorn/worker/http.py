@@ -27,6 +27,7 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 #: The longest registered one has 17 characters.
 _LONGEST_METHOD = 32
+_BEHIND_VALUE = re.compile(rb"[ \t]+\r\n")
 #: RFC 9112 section 6.3: digits only; 18 of them fit in 64 bits.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 #: RFC 3986 section 3.2: host and port, without user information.
@@ -72,8 +73,7 @@ class _Collector:
         self.headers: list[tuple[bytes, bytes]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # llhttp leaves the white space behind a value (RFC 9112 section 5.1).
-        self.headers.append((name.lower(), value.rstrip(b" \t")))
+        self.headers.append((name.lower(), value))
 
 
 def find_head(data: bytes, settings: Settings) -> int:
@@ -83,7 +83,7 @@ def find_head(data: bytes, settings: Settings) -> int:
     """
     start = 2 if data.startswith(_BLANK) else 0
     line = data.find(b"\r\n", start)
-    if (line if line >= 0 else len(data)) - start > settings.limit_request_line:
+    if (line if line >= 0 else len(data) - data.endswith(b"\r")) - start > settings.limit_request_line:
         raise HTTPError(414, "request line too long")
     end = data.find(b"\r\n\r\n", start)
     if end >= 0:
@@ -131,10 +131,14 @@ def _fields(head: bytes, line: bytes, version: tuple[int, int], settings: Settin
 
     It gets a request line of its own: ours was checked, and its list of methods is closed.
     """
+    fields = head[len(line) :]
+    if b" \r\n" in fields or b"\t\r\n" in fields:
+        # RFC 9112 section 5.1: white space behind a value is none of it; llhttp leaves it there.
+        fields = _BEHIND_VALUE.sub(b"\r\n", fields)
     collector = _Collector()
     first = b"GET / HTTP/1.1" if version == (1, 1) else b"GET / HTTP/1.0"
     try:
-        httptools.HttpRequestParser(collector).feed_data(first + head[len(line) :])
+        httptools.HttpRequestParser(collector).feed_data(first + fields)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:

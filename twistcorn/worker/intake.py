@@ -40,7 +40,7 @@ def advance(connection: Connection, settings: Settings, ended: bool, now: float)
     :raises OSError: the connection is broken.
     """
     if connection.phase is Phase.BODY:
-        return _take_body(connection, settings, now)
+        return _take_body(connection, settings, ended, now)
     data = connection.sock.recv(PEEK, socket.MSG_PEEK)
     if not data:
         return Found.END
@@ -55,7 +55,7 @@ def advance(connection: Connection, settings: Settings, ended: bool, now: float)
         return Found.REQUEST
     if settings.limit_request_body and request.length > settings.limit_request_body:
         raise HTTPError(413, "request body too large")
-    return _begin_body(connection, request, settings, data, size, now)
+    return _begin_body(connection, request, settings, ended, data[size:], now)
 
 
 def _wait_for_head(connection: Connection, settings: Settings, ended: bool, data: bytes, now: float) -> Found:
@@ -69,11 +69,10 @@ def _wait_for_head(connection: Connection, settings: Settings, ended: bool, data
 
 
 def _begin_body(
-    connection: Connection, request: Request, settings: Settings, data: bytes, size: int, now: float
+    connection: Connection, request: Request, settings: Settings, ended: bool, rest: bytes, now: float
 ) -> Found:
-    """A body: if all of it has been seen, nothing is taken."""
+    """A body: if all of it has been seen, in the `rest` behind the head, nothing is taken."""
     body = _new_body(request, settings)
-    rest = data[size:]
     if request.length > 0 and len(rest) >= request.length:
         request.body = rest[: request.length]
         connection.request_end += request.length
@@ -87,7 +86,7 @@ def _begin_body(
         body.store.close()
         body = _new_body(request, settings)
     connection.log_reading(consumed=True)
-    connection.consume(bytearray(size))
+    connection.consume(bytearray(PEEK))
     connection.phase = Phase.BODY
     connection.body = body
     connection.deadline = now + settings.body_timeout
@@ -95,15 +94,15 @@ def _begin_body(
         if not rest:
             connection.written += connection.sock.send(_CONTINUE)
         request.expects = False
-    return _take_body(connection, settings, now)
+    return _take_body(connection, settings, ended, now)
 
 
 def _new_body(request: Request, settings: Settings) -> LengthBody | ChunkedBody:
     store = Store(settings.limit_request_body)
-    return ChunkedBody(store) if request.length < 0 else LengthBody(request.length, store)
+    return ChunkedBody(store, settings.limit_request_trailers) if request.length < 0 else LengthBody(request.length, store)
 
 
-def _take_body(connection: Connection, settings: Settings, now: float) -> Found:
+def _take_body(connection: Connection, settings: Settings, ended: bool, now: float) -> Found:
     """Take what is there of a body, and nothing behind it."""
     body, request = connection.body, connection.request
     assert request is not None
@@ -116,7 +115,8 @@ def _take_body(connection: Connection, settings: Settings, now: float) -> Found:
             # RFC 9112 section 8: the body is not whole.
             return Found.END
         if taken == 0:
-            return Found.MORE
+            # A part of a line; when the client has closed, the rest of it never comes.
+            return Found.END if ended else Found.MORE
         connection.deadline = now + settings.body_timeout
         if body.done:
             request.body = body.store.finish()
