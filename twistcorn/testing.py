@@ -50,10 +50,10 @@ def _demand(fact: bool, otherwise: str) -> None:
 def sent(command: type[amp.Command], **arguments: object) -> dict[str, Any]:
     """The arguments of a command as they arrive on the other side, by name.
 
-    :raises Exception: what amp raises: InvalidSignature for an argument that the command does not have, KeyError for
-        one that is missing, TooLong for one over 65 535 bytes, others for a wrong type.
+    :raises Exception: what amp raises, or fails its Deferred with: InvalidSignature for an argument too few or too
+        many, TooLong for one over 65 535 bytes, others for a wrong type.
     """
-    box = command.makeArguments(arguments, None)
+    box = command(**arguments).makeArguments(arguments, None)
     box.serialize()
     return cast("dict[str, Any]", command.parseArguments(box, None))
 

@@ -68,9 +68,6 @@ def until(sock: socket.socket, amount: int) -> None:
     begun = time.monotonic()
     while unread(sock) < amount:
         assert time.monotonic() - begun < PATIENCE / 1000, f"{amount - unread(sock)} bytes got lost"
-        if sock.family != socket.AF_UNIX:
-            # The sender of many small segments waits for this, up to 40 ms each time.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         time.sleep(0)
 
 
@@ -85,6 +82,7 @@ class Feed:
     """One connection, fed by hand.
 
     :ivar seen: the requests that came of it.
+    :ivar targets: what each of them asked for, as sent; `ends`: where each of them ends in the stream.
     :ivar refused: the status of the refusal, 0 without one.
     :ivar ended: the intake found the end of the stream.
     :ivar over: no further byte is looked at.
@@ -98,6 +96,8 @@ class Feed:
         self.client = client
         self.now = now
         self.seen: list[Seen] = []
+        self.targets: list[bytes] = []
+        self.ends: list[int] = []
         self.refused = 0
         self.ended = False
         self._settings = settings
@@ -152,6 +152,8 @@ class Feed:
         connection.log_responding(0)
         connection.consume(bytearray(4096))
         self.seen.append(_seen(request))
+        self.targets.append(request.target)
+        self.ends.append(connection.consumed)
         connection.request = None
         connection.log_idle(0.0)
         connection.phase = Phase.READING

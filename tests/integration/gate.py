@@ -30,10 +30,9 @@ class Visitor:
         """Let it go on."""
         with contextlib.suppress(BrokenPipeError):
             self._sock.sendall(b"!")
-        self.close()
 
     def wait_for_end(self) -> None:
-        """Wait until it is there no more: the process died."""
+        """Wait until it is there no more: it was not released, so its process died."""
         assert self._sock.recv(1) == b"", f"{self.name} is still there"
 
     def close(self) -> None:

@@ -39,6 +39,11 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     if path == "/wait":
         wait(asked.get("name", "request"))
         return _plain(start_response, str(os.getpid()).encode())
+    if path == "/fork":
+        if os.fork() == 0:
+            wait("child")
+            os._exit(0)
+        return _plain(start_response, str(os.getpid()).encode())
     if path == "/echo":
         return _plain(start_response, environ["wsgi.input"].read())
     if path == "/seen":

@@ -83,15 +83,34 @@ USAGE = [
 ]
 
 
-@run_and_twist
 @pytest.mark.parametrize(("arguments", "named"), USAGE)
 def test_wrong_usage_is_64_and_names_what_is_allowed(
-    start: Start, front: str, arguments: list[str], named: list[str]
+    start: Start, arguments: list[str], named: list[str]
 ) -> None:
     """A value that is not allowed ends the program with 64, and names the option, the value and what is allowed."""
-    server = start("--app", "app:app", *arguments, front=front)
+    server = start("--app", "app:app", *arguments)
     assert server.exit_code() == 64
     assert all(word in server.log for word in named), server.log
+
+
+@pytest.mark.parametrize("front", ["twist", "twistd"])
+@pytest.mark.parametrize(("arguments", "named"), [USAGE[0], USAGE[-1]])
+def test_wrong_usage_of_twist_is_told_in_the_same_words(
+    start: Start, front: str, arguments: list[str], named: list[str]
+) -> None:
+    """`twist` ends with 64 too, `twistd` with its own code, and both with the same message and no traceback."""
+    server = start("--app", "app:app", *arguments, front=front)
+    assert server.exit_code() == (64 if front == "twist" else 1)
+    assert all(word in server.log for word in named), server.log
+
+
+@pytest.mark.parametrize("front", ["twist", "twistd"])
+def test_help_of_twist_lists_every_option(start: Start, front: str) -> None:
+    """`twist twistcorn --help` shows the table of options."""
+    server = start("--help", front=front)
+    assert server.exit_code() == 0
+    for word in ("--app=", "--listen=", "--bind=", "--workers=", "--graceful-timeout="):
+        assert word in server.log
 
 
 @run_and_twist

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.conftest import Start, put_probe
 from tests.integration.gate import Gate
-from tests.integration.harness import GONE, READY, Server
+from tests.integration.harness import GONE, READY, Server, wait_until
 from tests.integration.load import Load
 
 DONE = r"reload done: generation (\d+) serves"
@@ -123,6 +123,48 @@ def test_reload_during_boot_follows_it(start: Start, folder: Path, gate: Gate) -
     server.wait_for(rf"pid {first.pid}\) is gone")
     assert {server.get("/version") for _ in range(4)} == {"two"}
     server.wait_for(READY, count=3)
+
+
+def test_many_reloads_at_once_are_two(start: Start, folder: Path) -> None:
+    """SIGHUP ten times in a row reloads now and once more afterwards, and nothing is left over."""
+    server = start("app:app", "--workers", "2").ready(2)
+    put_probe(folder, "two")
+    for _ in range(10):
+        server.send(signal.SIGHUP)
+    server.wait_for(DONE, count=1)
+    wait_until(lambda: len(server.worker_pids) == 2 and server.get("/version") == "two", "two new workers")
+    with server.connect() as client:
+        assert client.get("/version").body == b"two"
+
+
+def test_new_worker_killed_during_the_reload_is_replaced_by_new_code(
+    start: Start, folder: Path, gate: Gate
+) -> None:
+    """kill -9 of the first new worker, when the next one boots: the reload goes on to its end."""
+    server = start("app:app", "--workers", "2").ready(2)
+    since = server.mark()
+    put_probe(folder, "two")
+    server.send(signal.SIGHUP)
+    first = int(server.wait_for(READY, since=since)[0]["pid"])
+    os.kill(first, signal.SIGKILL)
+    server.wait_for(DONE, since=since)
+    server.wait_for(GONE, since=since, count=3)
+    assert {server.get("/version") for _ in range(4)} == {"two"}
+    assert len(server.worker_pids) == 2
+    assert first not in server.worker_pids
+
+
+def test_old_worker_that_does_not_finish_is_killed(start: Start, folder: Path, gate: Gate) -> None:
+    """A request that outlasts --graceful-timeout ends with its old worker; the log names it."""
+    server = start("app:app", "--graceful-timeout", "500ms").ready()
+    with server.connect() as client:
+        client.ask("/wait")
+        visitor = gate.visitor("request")
+        server.send(signal.SIGHUP)
+        visitor.wait_for_end()
+        assert client.ended()
+    server.wait_for(rf"pid {visitor.pid}\) was killed: draining for more than 0\.5 s; running: GET /wait")
+    assert server.get("/version") == "one"
 
 
 def test_symlinked_release_takes_effect(start: Start, folder: Path, tmp_path: Path) -> None:

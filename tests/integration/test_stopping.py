@@ -143,6 +143,19 @@ def test_terminate_during_reload_ends_old_and_new(start: Start, folder: Path, ga
     assert server.exit_code(PROMPT) == 0
 
 
+def test_terminate_while_no_worker_can_boot_ends_promptly(start: Start, folder: Path) -> None:
+    """SIGTERM while the only worker is dead and its replacement waits for its next attempt: clients see the end."""
+    server = start("app:app", tracebacks=True).ready()
+    put_probe(folder, end='raise LookupError("no such table")')
+    os.kill(server.worker_pids[0], signal.SIGKILL)
+    server.wait_for("could not boot")
+    with server.connect() as client:
+        client.ask("/pid")
+        server.send(signal.SIGTERM)
+        assert client.ended()
+    assert server.exit_code(PROMPT) == 0
+
+
 def test_past_the_graceful_timeout_the_rest_is_cut(start: Start, gate: Gate) -> None:
     """A request that runs longer than --graceful-timeout is cut, and the end is an orderly one."""
     server = start("app:app", "--graceful-timeout", "1s").ready()

@@ -1,0 +1,348 @@
+"""The claims of twistcorn.master.process: what a worker inherits, and how its reports and its death are told.
+
+Law: no process is started; tests/integration starts real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from twisted.internet import error
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from tests.master.sockets import Sockets
+from twistcorn.master import process
+from twistcorn.master.process import ChannelReader, ExitStatus, MasterProtocol, WorkerStarter, interpreter_flags
+from twistcorn.pool.worker import Worker
+from twistcorn.wire import channel, commands
+from twistcorn.wire.channel import Kind, Lend, Report, pack_reports, unpack_reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Told:
+    """An owner that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[object, ...]] = []
+
+    def booted(self, worker: Worker, app: str, how: str) -> None:
+        self.said.append(("booted", worker.ident, app, how))
+
+    def boot_failed(self, worker: Worker, message: str) -> None:
+        self.said.append(("boot failed", worker.ident, message))
+
+    def leaving(self, worker: Worker) -> None:
+        self.said.append(("leaving", worker.ident))
+
+    def reported(self, worker: Worker, data: bytes) -> None:
+        self.said.append(("reported", worker.ident, *unpack_reports(data)))
+
+    def exited(self, worker: Worker, status: ExitStatus) -> None:
+        self.said.append(("exited", worker.ident, str(status)))
+
+
+class Spawned:
+    """In the place of a process transport: notes what is written and closed."""
+
+    pid = 4711
+
+    def __init__(self) -> None:
+        self.written: dict[int, bytes] = {}
+        self.closed: list[int] = []
+        self.signals: list[object] = []
+        self.gone = False
+
+    def writeToChild(self, descriptor: int, data: bytes) -> None:
+        if descriptor in self.closed:
+            raise KeyError(descriptor)
+        self.written[descriptor] = self.written.get(descriptor, b"") + data
+
+    def closeChildFD(self, descriptor: int) -> None:
+        self.closed.append(descriptor)
+
+    def loseConnection(self) -> None:
+        """As IProcessTransport."""
+
+    def signalProcess(self, number: object) -> None:
+        if self.gone:
+            raise error.ProcessExitedAlready
+        self.signals.append(number)
+
+
+class Spawning(Sockets):
+    """A reactor that starts no process, and notes with what it would have."""
+
+    def spawnProcess(self, protocol: Any, executable: str, argv: list[str], env: Any, childFDs: dict[int, Any]) -> None:
+        self.executable, self.argv, self.env, self.descriptors = executable, argv, env, childFDs
+        self.files = {number: os.fstat(fd) for number, fd in childFDs.items() if isinstance(fd, int)}
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        self.protocol = protocol
+        self.child = Spawned()
+        protocol.makeConnection(self.child)
+
+    def dies(self, code: int | None = None, number: int | None = None) -> None:
+        """The process ends."""
+        self.child.gone = True
+        self.protocol.processExited(Failure(error.ProcessTerminated(code, number)))
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker(7, 0, 1, None)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a channel."""
+    ours, theirs = channel.pair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+class TestExitStatus:
+    @pytest.mark.parametrize(
+        ("code", "number", "text"),
+        [
+            (0, None, "exit code 0"),
+            (3, None, "exit code 3"),
+            (None, 9, "SIGKILL"),
+            (None, 11, "SIGSEGV"),
+            (None, 60, "signal 60"),
+        ],
+    )
+    def test_text(self, code: int | None, number: int | None, text: str) -> None:
+        """A signal has its name, if it has one."""
+        assert str(ExitStatus(code, number)) == text
+
+
+class TestInterpreterFlags:
+    def flags(self, **changed: int) -> SimpleNamespace:
+        names = ("optimize", "dont_write_bytecode", "isolated", "ignore_environment", "no_user_site")
+        return SimpleNamespace(**{**dict.fromkeys(names, 0), **changed})
+
+    @pytest.mark.parametrize(
+        ("changed", "warnings", "implementation", "expected"),
+        [
+            ({}, [], {}, []),
+            ({"optimize": 2, "dont_write_bytecode": 1}, [], {}, ["-OOB"]),
+            ({"isolated": 1, "ignore_environment": 1, "no_user_site": 1}, [], {}, ["-I"]),
+            ({"ignore_environment": 1, "no_user_site": 1}, [], {}, ["-Es"]),
+            ({}, ["error", "ignore::x.Y"], {}, ["-Werror", "-Wignore::x.Y"]),
+            ({}, [], {"dev": True, "utf8": "1"}, ["-Xdev", "-Xutf8=1"]),
+        ],
+    )
+    def test_operator_gave_some(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        changed: dict[str, int],
+        warnings: list[str],
+        implementation: dict[str, Any],
+        expected: list[str],
+    ) -> None:
+        """A worker's interpreter gets what the master's got."""
+        faked = SimpleNamespace(flags=self.flags(**changed), warnoptions=warnings, _xoptions=implementation)
+        monkeypatch.setattr(process, "sys", faked)
+
+        assert interpreter_flags() == expected
+
+
+class TestSpawn:
+    @pytest.fixture
+    def reactor(self) -> Spawning:
+        return Spawning()
+
+    @pytest.fixture
+    def spawned(self, reactor: Spawning, worker: Worker, told: Told) -> Iterator[process.WorkerProcess]:
+        """A worker's process, as the supervisor gets it."""
+        board = os.memfd_create("scoreboard")
+        made = WorkerStarter(reactor, board).spawn(worker, told)
+        self.board = os.fstat(board)
+        os.close(board)
+        yield made
+        made.channel.close()
+
+    def test_what_it_inherits(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """Nothing to read, the master's output, AMP's pipes, the channel, the scoreboard; and nothing more."""
+        assert list(reactor.descriptors) == [0, 1, 2, 3, 4, 5, 6]
+        assert [reactor.descriptors[number] for number in (1, 2, 3, 4)] == [1, 2, "w", "r"]
+        assert reactor.files[0].st_rdev == os.stat(os.devnull).st_rdev
+        assert reactor.files[6].st_ino == self.board.st_ino
+
+    def test_interpreter(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """The same interpreter, with the operator's environment, and not ampoule's empty one."""
+        assert reactor.executable == reactor.argv[0] == sys.executable
+        assert reactor.env is None
+        assert os.path.samefile(os.path.join(reactor.argv[-1], "twistcorn"), os.path.dirname(process.__file__) + "/..")
+
+    def test_signals_of_the_terminal(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """They are blocked while it starts, as until it ignores them they would kill it; and only then."""
+        assert set(process.GROUP_SIGNALS) <= reactor.mask
+        assert not set(process.GROUP_SIGNALS) & signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    def test_channel(self, reactor: Spawning, spawned: process.WorkerProcess, told: Told) -> None:
+        """The master's end is watched, and the worker's end is the worker's alone: its death is the end."""
+        (reader,) = reactor.readers
+        assert reader.fileno() == spawned.channel.fileno()
+        assert spawned.channel.recv(100) == b""
+
+    def test_order(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """It goes into the pipe that the worker reads."""
+        spawned.order(commands.Stop, quick=True)
+        (box,) = amp.parseString(reactor.child.written[3])
+
+        assert (box[b"_command"], box[b"quick"]) == (b"Stop", b"True")
+
+    def test_worker_closed_its_pipe(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """An order is lost, and no error: the exit will be told."""
+        reactor.child.closed.append(3)
+        spawned.order(commands.Drain)
+
+        assert reactor.child.written == {}
+
+    def test_it_dies(self, reactor: Spawning, spawned: process.WorkerProcess, told: Told) -> None:
+        """The owner is told by the exit itself; a grandchild with a copy of a pipe hides nothing."""
+        reactor.dies(number=signal.SIGSEGV)
+        assert told.said == [("exited", 7, "SIGSEGV")]
+
+        reactor.protocol.processEnded(Failure(error.ProcessTerminated(None, signal.SIGSEGV)))
+        assert len(told.said) == 1
+
+    def test_order_after_its_death(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """Orders and signals to a dead process do nothing."""
+        reactor.dies(code=0)
+        spawned.order(commands.Drain)
+        spawned.kill(signal.SIGKILL)
+
+        assert reactor.child.signals == []
+
+    def test_kill(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """The signal is sent, and the pid is the process's."""
+        spawned.kill(signal.SIGKILL)
+
+        assert reactor.child.signals == [signal.SIGKILL]
+        assert spawned.pid == 4711
+
+    def test_end(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """Nothing is watched or open any more."""
+        reactor.dies(code=0)
+        spawned.end()
+
+        assert reactor.readers == set()
+        assert spawned.channel.fileno() == -1
+
+
+class TestReports:
+    @pytest.mark.parametrize(
+        ("command", "arguments", "said"),
+        [
+            (commands.Ready, {"app": "app:app", "how": "found"}, ("booted", 7, "app:app", "found")),
+            (commands.BootFailed, {"message": "no\nmodule"}, ("boot failed", 7, "no\nmodule")),
+            (commands.Leaving, {}, ("leaving", 7)),
+        ],
+    )
+    def test_worker_reports(
+        self, told: Told, worker: Worker, command: type[amp.Command], arguments: dict[str, Any], said: tuple[object]
+    ) -> None:
+        """The owner hears it, and the worker gets an answer."""
+        transport = StringTransport()
+        protocol = MasterProtocol(worker, told)
+        protocol.makeConnection(transport)
+        box = command.makeArguments(arguments, None)
+        box.update({b"_command": command.commandName, b"_ask": b"1"})
+        protocol.dataReceived(box.serialize())
+
+        assert told.said == [said]
+        assert [set(answer) for answer in amp.parseString(transport.value())] == [{b"_answer"}]
+
+    def test_worker_prints(self, told: Told) -> None:
+        """What comes on other pipes than AMP's is not ours: nothing is logged of it."""
+        with capturedLogs() as logged:
+            process.Connector(amp.AMP()).childDataReceived(1, b"hello\n")
+
+        assert logged == []
+
+
+class TestChannelReader:
+    def test_reports_come(self, ends: tuple[socket.socket, socket.socket], told: Told, worker: Worker) -> None:
+        """Each message is handed on, in order."""
+        ours, theirs = ends
+        reports = [Report(Kind.TAKEN, slot, 1) for slot in range(3)]
+        for report in reports:
+            theirs.send(pack_reports([report]))
+        ChannelReader(Sockets(), ours, worker, told).doRead()
+
+        assert told.said == [("reported", 7, report) for report in reports]
+
+    def test_worker_died_with_lends_unread(
+        self, ends: tuple[socket.socket, socket.socket], told: Told, worker: Worker
+    ) -> None:
+        """The kernel tells that once, before what the worker had reported: none of its words is lost."""
+        ours, theirs = ends
+        channel.send_lends(ours, [ours.fileno()], [Lend(1, 2, 3)])
+        last_words = [Report(Kind.CLOSED, 5, 6), Report(Kind.RELEASED, 7, 8)]
+        for report in last_words:
+            theirs.send(pack_reports([report]))
+        theirs.close()
+        ChannelReader(Sockets(), ours, worker, told).read_to_end()
+
+        assert told.said == [("reported", 7, report) for report in last_words]
+        assert ours.fileno() == -1
+
+    def test_grandchild_has_a_copy(
+        self, ends: tuple[socket.socket, socket.socket], told: Told, worker: Worker
+    ) -> None:
+        """The end of the worker is the end: nobody waits for the end of the channel."""
+        ours, theirs = ends
+        theirs.send(pack_reports([Report(Kind.TAKEN, 1, 2)]))
+        ChannelReader(Sockets(), ours, worker, told).read_to_end()
+
+        assert told.said == [("reported", 7, Report(Kind.TAKEN, 1, 2))]
+        assert ours.fileno() == -1
+
+    def test_channel_ends_before_the_worker(
+        self, ends: tuple[socket.socket, socket.socket], told: Told, worker: Worker
+    ) -> None:
+        """It is no longer watched, so that nothing spins until the exit is told."""
+        ours, theirs = ends
+        reactor = Sockets()
+        reader = ChannelReader(reactor, ours, worker, told)
+        reader.startReading()
+        theirs.close()
+        reactor.turn()
+
+        assert reactor.readers == set()
+        assert told.said == []
+
+    def test_worker_reports_without_end(
+        self, ends: tuple[socket.socket, socket.socket], told: Told, worker: Worker
+    ) -> None:
+        """Other descriptors get their turn in between."""
+        ours, theirs = ends
+        sent = 0
+        with pytest.raises(BlockingIOError):  # noqa: PT012
+            while True:
+                theirs.send(pack_reports([Report(Kind.TAKEN, sent, 1)]))
+                sent += 1
+        reader = ChannelReader(Sockets(), ours, worker, told)
+        reader.doRead()
+        assert len(told.said) == min(sent, process.MESSAGES_AT_ONCE)
+
+        reader.read_to_end()
+        assert len(told.said) == sent

@@ -1,0 +1,141 @@
+"""The claims of twistcorn.tap: the options of `twist twistcorn`, made from the table of settings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.python import usage
+
+from twistcorn.settings import OPTIONS, Settings, flag
+from twistcorn.tap import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """An environment that says nothing of twistcorn."""
+    for variable in list(os.environ):
+        if variable.startswith("TWISTCORN_") or variable in ("PORT", "WEB_CONCURRENCY", "SCRIPT_NAME"):
+            monkeypatch.delenv(variable)
+    yield monkeypatch
+
+
+def resolved(*argv: str) -> Settings:
+    """The settings that a command line gives."""
+    options = Options()
+    options.parseOptions(argv)
+    return options.resolved
+
+
+def text_for(option: str) -> str:
+    """A text that an option allows, and that is not its default."""
+    texts = {
+        "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x",
+        "forwarded_allow_ips": "10.0.0.1",
+    }  # fmt: skip
+    return texts.get(option, "77")
+
+
+class TestOptions:
+    @pytest.mark.parametrize("field", OPTIONS, ids=[field.name for field in OPTIONS])
+    def test_every_option_is_there(self, field: Any) -> None:
+        """Its long form, its short one and its alias mean the same."""
+        text, meta = text_for(field.name), field.metadata
+        lines = [[f"--{flag(field)}", text], [f"--{flag(field)}={text}"]]
+        lines += [[f"--{meta['alias']}", text]] * bool(meta["alias"])
+        lines += [[f"-{meta['short']}", text]] * bool(meta["short"])
+        values = {getattr(resolved(*line), field.name) for line in lines}
+
+        assert len(values) == 1
+        assert values != {getattr(Settings(), field.name)}
+
+    def test_nothing_is_given(self) -> None:
+        """The defaults."""
+        assert resolved() == Settings()
+
+    def test_app_comes_last(self) -> None:
+        """It may be given without --app, as with the console script."""
+        assert resolved("--workers", "2", "shop:app") == Settings(app="shop:app", workers=2)
+
+    def test_several_addresses(self) -> None:
+        """In the order in which they were given, however they were called."""
+        assert resolved("--bind", ":1", "-b", ":2", "--listen", ":3").listen == ("tcp:1", "tcp:2", "tcp:3")
+
+    def test_environment(self, environment: pytest.MonkeyPatch) -> None:
+        """It counts where the command line says nothing."""
+        environment.setenv("WEB_CONCURRENCY", "3")
+        environment.setenv("TWISTCORN_THREADS", "3")
+        made = resolved("--threads", "5")
+
+        assert (made.workers, made.threads) == (3, 5)
+
+    def test_two_are_parsed(self) -> None:
+        """One command line leaves nothing behind for the next."""
+        resolved("--bind", ":1")
+
+        assert resolved() == Settings()
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("argv", "said"),
+        [
+            (["--threads", "0"], r"--threads '0': allowed is a whole number from 1 to 1024"),
+            (["--bind", "8000"], r"--listen '8000': allowed is an endpoint"),
+            (["--theads", "2"], "--theads not recognized"),
+            (["--threads"], "--threads requires argument"),
+            (["app:app", "app:app"], "Wrong number of arguments"),
+        ],
+    )
+    def test_it_is_wrong(self, argv: list[str], said: str) -> None:
+        """It is a usage error, which `twist` ends with its own exit code."""
+        with pytest.raises(usage.UsageError) as raised:
+            resolved(*argv)
+
+        assert said in str(raised.value)
+
+    def test_variable_is_wrong(self, environment: pytest.MonkeyPatch) -> None:
+        """It is named."""
+        environment.setenv("WEB_CONCURRENCY", "lots")
+
+        with pytest.raises(usage.UsageError, match="^WEB_CONCURRENCY 'lots': allowed is "):
+            resolved()
+
+    @pytest.mark.parametrize("option", ["reactor", "log-level", "log-file", "log-format"])
+    def test_option_of_twist_comes_too_late(self, option: str) -> None:
+        """The message has the right line: options of `twist` go before the plugin's name."""
+        with pytest.raises(usage.UsageError) as raised:
+            resolved(f"--{option}=epoll")
+
+        assert str(raised.value) == f"--{option} belongs to twist: twist --{option}=... twistcorn ..."
+
+    def test_help(self) -> None:
+        """Every option is there with its meaning, and its short form; what the option is not called is not."""
+        shown = " ".join(str(Options()).split())
+
+        for field in OPTIONS:
+            meta = field.metadata
+            assert f"--{flag(field)}=" in shown
+            assert " ".join(meta["help"].split())[:30] in shown
+            assert f"-{meta['short']}, --{flag(field)}=" in shown or not meta["short"]
+            assert f"--{meta['alias']}=" in shown or not meta["alias"]
+
+    def test_synopsis(self) -> None:
+        """The application has its place in it."""
+        assert "[options] [APP]" in str(Options())
+
+
+class TestPlugin:
+    def test_twist_looks_for_it(self) -> None:
+        """`twist` finds the plugin by its name, with these options and a service to make."""
+        (maker,) = [plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "twistcorn"]
+
+        assert maker.options is Options
+        assert callable(maker.makeService)
+        assert maker.description
