@@ -12,7 +12,6 @@ from twistcorn.errors import EXIT_USAGE
 from twistcorn.settings import OPTIONS, Settings, flag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -25,7 +24,7 @@ class Run(NamedTuple):
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """What the command would have run, in an environment that says nothing."""
     called: list[Run] = []
 
@@ -38,7 +37,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Run]]:
         if variable.startswith("TWISTCORN_") or variable in ("PORT", "WEB_CONCURRENCY", "SCRIPT_NAME"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("COLUMNS", "200")
-    yield called
+    return called
 
 
 def exit_code(*argv: str) -> int:

@@ -230,7 +230,7 @@ class TestPython:
 
     def test_name_is_unknown(self) -> None:
         """The error names it, and those that there are."""
-        with pytest.raises(SettingsError, match="^theads is not a setting: allowed are app, listen, "):
+        with pytest.raises(SettingsError, match=r"^theads is not a setting: allowed are app, listen, "):
             from_values(theads=2)
 
     @pytest.mark.parametrize(

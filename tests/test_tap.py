@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from twisted.application.service import IServiceMaker
@@ -13,17 +13,14 @@ from twisted.python import usage
 from twistcorn.settings import OPTIONS, Settings, flag
 from twistcorn.tap import Options
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment that says nothing of twistcorn."""
     for variable in list(os.environ):
         if variable.startswith("TWISTCORN_") or variable in ("PORT", "WEB_CONCURRENCY", "SCRIPT_NAME"):
             monkeypatch.delenv(variable)
-    yield monkeypatch
+    return monkeypatch
 
 
 def resolved(*argv: str) -> Settings:
@@ -104,7 +101,7 @@ class TestUsage:
         """It is named."""
         environment.setenv("WEB_CONCURRENCY", "lots")
 
-        with pytest.raises(usage.UsageError, match="^WEB_CONCURRENCY 'lots': allowed is "):
+        with pytest.raises(usage.UsageError, match=r"^WEB_CONCURRENCY 'lots': allowed is "):
             resolved()
 
     @pytest.mark.parametrize("option", ["reactor", "log-level", "log-file", "log-format"])

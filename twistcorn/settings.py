@@ -256,12 +256,22 @@ def from_values(**values: Any) -> Settings:
         field = _FIELDS.get(name)
         if field is None:
             raise SettingsError(f"{name} is not a setting: allowed are {', '.join(_FIELDS)}")
-        if field.metadata["many"]:
-            texts = [value] if isinstance(value, str) else value
-            resolved[name] = tuple(parse_value(field, text, name) for text in texts)
-        else:
-            resolved[name] = parse_value(field, value, name) if isinstance(value, str) else value
+        resolved[name] = _from_python(field, value)
     return Settings(**resolved)
+
+
+def _from_python(field: dataclasses.Field[Any], value: Any) -> Any:
+    """A value is checked as its text would be."""
+    texts = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else None
+    if texts is not None and all(isinstance(text, str) for text in texts):
+        if field.metadata["many"]:
+            return tuple(parse_value(field, text, field.name) for text in texts)
+        return parse_value(field, ",".join(texts), field.name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or isinstance(field.default, str | tuple):
+        raise SettingsError(f"{field.name} {value!r}: allowed is what the option --{flag(field)} takes")
+    if field.name == "workers" and value == 0:
+        return 0
+    return parse_value(field, f"{value:g}" if isinstance(value, float) else str(value), field.name)
 
 
 def _parse_many(field: dataclasses.Field[Any], texts: Iterable[str], origin: str) -> Any:

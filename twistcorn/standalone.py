@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -80,29 +79,28 @@ class StandaloneService(WSGIPoolService):
         signals.install(
             self._reactor,
             {
-                "terminate": lambda earlier: self._shut_down(earlier, quick=False),
-                "interrupt": lambda earlier: self._shut_down(earlier, quick=True),
-                "quit": lambda earlier: self._shut_down(earlier, quick=True, by=signal.SIGQUIT),
-                "reload": lambda earlier: self.reload(),
-                "more_workers": lambda earlier: self.scale(+1),
-                "fewer_workers": lambda earlier: self.scale(-1),
-                "reopen_logs": self._reopen_all,
-                "upgrade": lambda earlier: self._not_yet("SIGUSR2 (upgrade of the running program)"),
-                "retire_all": lambda earlier: self._not_yet("SIGWINCH (retiring all workers)"),
+                "terminate": lambda earlier, number: self._shut_down(earlier, number, quick=False),
+                "interrupt": lambda earlier, number: self._shut_down(earlier, number, quick=True),
+                "reload": lambda earlier, number: self.reload(),
+                "more_workers": lambda earlier, number: self.scale(+1),
+                "fewer_workers": lambda earlier, number: self.scale(-1),
+                "reopen_logs": lambda earlier, number: self._reopen_all(earlier),
+                "upgrade": lambda earlier, number: self._not_yet("SIGUSR2 (upgrade of the running program)"),
+                "retire_all": lambda earlier, number: self._not_yet("SIGWINCH (retiring all workers)"),
             },
         )
 
-    def _shut_down(self, earlier: Callable[[], bool], quick: bool, by: int = 0) -> None:
+    def _shut_down(self, earlier: Callable[[], bool], number: int, quick: bool) -> None:
         if self._ending:
             self.log.info("told again to stop: stopping at once")
             self.stop(quick=True)
             return
         self._ending = True
         self._quick = quick
-        self.ended_by = by
         self.announce_stop()
         self.log.info("stopping {how}", how="at once" if quick else "gracefully")
         if not earlier():
+            self.ended_by = number
             self._stop_reactor()
 
     def _reopen_all(self, earlier: Callable[[], bool]) -> None:

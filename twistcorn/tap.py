@@ -87,12 +87,13 @@ def makeService(options: Options) -> IService:
     service = StandaloneService(reactor=reactor, **vars(options.resolved))
 
     def leave() -> None:
-        # twist has no way to end with a code of the service's own (Twisted issue 4762), and knows TERM and INT only.
+        # twist has no way to end with a code of the service's own (Twisted issue 4762), and knows only the signals
+        # that its reactor handles.
         sys.stdout.flush()
         sys.stderr.flush()
-        if service.ended_by == signal.SIGQUIT:
-            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGQUIT)
+        if service.ended_by:
+            signal.signal(service.ended_by, signal.SIG_DFL)
+            os.kill(os.getpid(), service.ended_by)
         if service.exit_code:
             os._exit(service.exit_code)
 

@@ -29,7 +29,8 @@ class Sockets(Clock):
         self.readers: set[Any] = set()
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> tcp.Port:
-        listening = tcp.Port(port, factory, backlog, interface, self)
+        made: Any = tcp.Port
+        listening: tcp.Port = made(port, factory, backlog, interface, self)
         listening.startListening()
         return listening
 

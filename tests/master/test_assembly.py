@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.master.sockets import Sockets
-from twistcorn.master.assembly import DEFAULT_CONNECTIONS, DESCRIPTORS_OF_A_WORKER, RESERVED_DESCRIPTORS, Assembly
+from twistcorn.master.assembly import (
+    DEFAULT_CONNECTIONS,
+    DESCRIPTORS_OF_A_WORKER,
+    RESERVED_DESCRIPTORS,
+    Assembly,
+)
 from twistcorn.settings import MAX_WORKERS, Settings
 
 if TYPE_CHECKING:

@@ -94,8 +94,13 @@ class TestBacklog:
         lengths: list[int] = []
         listener = place.make(f"{description}:interface=127.0.0.1")
         listen = socket.socket.listen
+
+        def note(sock: socket.socket, length: int) -> None:
+            lengths.append(length)
+            listen(sock, length)
+
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(socket.socket, "listen", lambda sock, length: lengths.append(length) or listen(sock, length))
+            patch.setattr(socket.socket, "listen", note)
             listener.bind(expected)
 
         assert lengths[-1] == expected

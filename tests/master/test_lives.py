@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,7 +38,7 @@ def attempts(stage: Stage, seconds: float, tick: float = 0.25) -> list[float]:
 
 class TestServingWorkerDies:
     @pytest.mark.parametrize("end", [{"code": 0}, {"code": 1}, {"signal": signal.SIGKILL}, {"signal": signal.SIGSEGV}])
-    def test_it_is_replaced_at_once(self, stage: Stage, end: dict[str, int]) -> None:
+    def test_it_is_replaced_at_once(self, stage: Stage, end: dict[str, Any]) -> None:
         """However it ended, a new one boots in the same moment."""
         stage.serve()
         stage.spawner.exits(stage.ready[0], **end)
@@ -97,7 +98,7 @@ class TestBackOff:
         stage.spawner.exits(stage.ready[0], code=1)
         moments = attempts(stage, 130)
 
-        assert [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)] == [
+        assert [later - earlier for earlier, later in pairwise(moments)] == [
             0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0,
         ]  # fmt: skip
 
@@ -108,7 +109,7 @@ class TestBackOff:
         stage.spawner.exits(stage.ready[0], code=1)
         moments = attempts(stage, 20)
 
-        waits = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(moments)]
         assert waits[:3] == [0.5, 1.0, 1.0]
         assert set(waits[1:]) == {1.0}
 

@@ -21,7 +21,13 @@ from twisted.python.failure import Failure
 
 from tests.master.sockets import Sockets
 from twistcorn.master import process
-from twistcorn.master.process import ChannelReader, ExitStatus, MasterProtocol, WorkerStarter, interpreter_flags
+from twistcorn.master.process import (
+    ChannelReader,
+    ExitStatus,
+    MasterProtocol,
+    WorkerStarter,
+    interpreter_flags,
+)
 from twistcorn.pool.worker import Worker
 from twistcorn.wire import channel, commands
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports, unpack_reports

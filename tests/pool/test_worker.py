@@ -51,7 +51,8 @@ def read(table: str) -> dict[tuple[State, Event], tuple[State, tuple[Effect, ...
 
 def after(*events: Event) -> tuple[State, list[Effect]]:
     """Where a new worker is after some events, and all that was done on the way."""
-    state, done = State.STARTING, []
+    state = State.STARTING
+    done: list[Effect] = []
     for event in events:
         state, effects = step(state, event)
         done += effects

@@ -7,8 +7,10 @@ it is shut down and closed only when nobody else can hold it: its worker reporte
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import struct
+import termios
 from collections.abc import Iterator
 
 from ..pool.worker import Worker
@@ -26,7 +28,7 @@ class Connection:
     :ivar sequence: the number of its latest lend; a report with another number is stale.
     :ivar holder: the worker that has it, None while it waits here.
     :ivar taken: whether the holder reported the lend as taken.
-    :ivar deaths: workers that died with it since a request on it was last answered.
+    :ivar deaths: workers that died with it, while bytes waited, since a request on it was last answered.
     :ivar progress: how far its stream was consumed when a worker died with it last.
     """
 
@@ -41,6 +43,13 @@ class Connection:
         self.taken = False
         self.deaths = 0
         self.progress = 0
+
+    def bytes_wait(self) -> bool:
+        """Whether the client has sent something that nobody has taken; asked only when nobody else holds it."""
+        try:
+            return fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)) != bytes(4)
+        except OSError:
+            return False
 
     def count_death(self, consumed_to: int) -> None:
         """Its worker died; an answered request since the last such death starts the count anew."""

@@ -70,8 +70,12 @@ class Dispatcher:
         """Lend what waits, as far as there are workers for it."""
         while self._waiting:
             batches = self._choose_holders()
-            sent = [self._send(worker, batch) for worker, batch in batches.items()]
-            if not all(sent) or not batches:
+            unsent = [c for worker, batch in batches.items() if not self._send(worker, batch) for c in batch]
+            # In the order of arrival, which is that of their lends.
+            for connection in sorted(unsent, key=lambda c: c.sequence, reverse=True):
+                connection.holder = None
+                self._waiting.appendleft(connection)
+            if self._retry is not None or not batches:
                 break
         self._tell_emptied()
 
@@ -107,24 +111,20 @@ class Dispatcher:
         return batches
 
     def _send(self, worker: Worker, batch: list[Connection]) -> bool:
+        """Send a batch; returns whether it went."""
         lends = [channel.Lend(c.slot, c.sequence, c.listener) for c in batch]
         try:
             channel.send_lends(worker.process.channel, [c.sock.fileno() for c in batch], lends)
         except OSError as error:
-            self._take_back(worker, batch)
+            worker.unacknowledged -= len(batch)
+            worker.connections -= len(batch)
             if error.errno in _TRY_LATER:
                 self._retry_later()
-                return False
-            # The worker is dying; its exit will be told.
-            self.dismiss(worker)
+            else:
+                # The worker is dying; its exit will be told.
+                self.dismiss(worker)
+            return False
         return True
-
-    def _take_back(self, worker: Worker, batch: list[Connection]) -> None:
-        for connection in reversed(batch):
-            connection.holder = None
-            self._waiting.appendleft(connection)
-        worker.unacknowledged -= len(batch)
-        worker.connections -= len(batch)
 
     def _retry_later(self) -> None:
         if self._retry is None:
@@ -178,7 +178,8 @@ class Dispatcher:
             if slot.state.name in ("IN_APP", "RESPONDING"):
                 running.append(slot.head)
             connection.holder = None
-            connection.count_death(slot.consume_to)
+            if connection.bytes_wait():
+                connection.count_death(slot.consume_to)
             decision = verdict(slot.state.name, slot.consumed, connection.deaths)
             if decision is Verdict.LEND:
                 again.append(connection)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable
@@ -34,9 +35,12 @@ UNSENT = 128 << 10
 BATCH = 64
 #: Until accepting is tried again after the system ran out of descriptors or memory.
 PAUSE = 1.0
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-#: The connection was gone before it was accepted, or a firewall forbids it (accept(2)).
-_PASSING = (errno.ECONNABORTED, errno.EPERM, errno.EPROTO)
+#: The connection was gone before it was accepted, or a firewall forbids it; and errors of its network, which accept(2)
+#: passes on and asks to be treated like nothing to accept.
+_PASSING = (
+    errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET,
+    errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH,
+)  # fmt: skip
 #: Time for a live server to answer on a UNIX socket that is in the way.
 PROBE_TIMEOUT = 1.0
 
@@ -104,10 +108,10 @@ class Listener(FileDescriptor):
         return maybeDeferred(self._listen, backlog).addCallbacks(bound, self._refused)
 
     def _listen(self, backlog: int) -> Any:
-        kind, _, rest = self.description.partition(":")
+        kind = self.description.partition(":")[0]
         description = self.description
         if kind == "unix":
-            _clear_stale_socket(rest.split(":", 1)[0])
+            _clear_stale_socket(_unix_path(description))
         if kind in ("tcp", "tcp6", "unix") and "backlog=" not in description:
             description += f":backlog={backlog}"
         return serverFromString(self.reactor, description).listen(_Nobody())
@@ -172,8 +176,7 @@ class Listener(FileDescriptor):
             except OSError as problem:
                 if problem.errno in _PASSING:
                     continue
-                if problem.errno not in _EXHAUSTED:
-                    raise
+                # Out of descriptors or memory; or nobody foresaw it, and accepting goes on after a while just the same.
                 self._pause(os.strerror(problem.errno or 0), PAUSE)
                 break
             sock.setblocking(False)
@@ -182,7 +185,7 @@ class Listener(FileDescriptor):
 
     def _pause(self, reason: str, delay: float) -> None:
         self.stopReading()
-        if delay:
+        if delay and self._timer is None:
             self._timer = self._clock.callLater(delay, self._resume)
         if not self._told:
             self._told = True
@@ -229,6 +232,13 @@ class Listener(FileDescriptor):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The reactor lost the socket: there is nothing left to accept."""
         self.stopReading()
+
+
+def _unix_path(description: str) -> str:
+    """The path of a `unix:` endpoint: its first argument, or the one named address; a colon in it has a backslash."""
+    arguments = [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", description)[1:]]
+    named = [argument.removeprefix("address=") for argument in arguments if argument.startswith("address=")]
+    return (named or arguments)[0]
 
 
 def _clear_stale_socket(path: str) -> None:

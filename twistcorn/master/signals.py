@@ -14,7 +14,7 @@ from typing import Any
 VERBS: dict[signal.Signals, str] = {
     signal.SIGTERM: "terminate",
     signal.SIGINT: "interrupt",
-    signal.SIGQUIT: "quit",
+    signal.SIGQUIT: "interrupt",
     signal.SIGHUP: "reload",
     signal.SIGTTIN: "more_workers",
     signal.SIGTTOU: "fewer_workers",
@@ -28,16 +28,16 @@ Handler = Callable[[int, FrameType | None], object]
 _CHAINED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
-def install(reactor: Any, verbs: Mapping[str, Callable[[Callable[[], bool]], object]]) -> Callable[[], None]:
+def install(reactor: Any, verbs: Mapping[str, Callable[[Callable[[], bool], int], object]]) -> Callable[[], None]:
     """Install the handlers.
 
     :param verbs: by name; each takes a callable that does what the signal did before (the reactor's handler) and
-        says whether there was anything to do.
+        says whether there was anything to do, and the signal's number.
     :return: a callable that puts the earlier handlers back.
     """
     before: dict[signal.Signals, Any] = {}
 
-    def handler_for(number: signal.Signals, verb: Callable[[Callable[[], bool]], object]) -> Handler:
+    def handler_for(number: signal.Signals, verb: Callable[[Callable[[], bool], int], object]) -> Handler:
         def earlier() -> bool:
             previous = before[number]
             chained = number in _CHAINED and callable(previous) and previous is not signal.default_int_handler
@@ -45,7 +45,7 @@ def install(reactor: Any, verbs: Mapping[str, Callable[[Callable[[], bool]], obj
                 previous(number, None)
             return chained
 
-        return lambda received, frame: reactor.callFromThread(verb, earlier)
+        return lambda received, frame: reactor.callFromThread(verb, earlier, number)
 
     for number, name in VERBS.items():
         before[number] = signal.getsignal(number)

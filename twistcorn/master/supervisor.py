@@ -113,7 +113,8 @@ class Supervisor:
     def reopen_logs(self) -> None:
         """Have every worker reopen its log files."""
         for worker in self.workers.values():
-            worker.process.order(commands.Reopen)
+            if worker.process is not None:
+                worker.process.order(commands.Reopen)
 
     def stop(self, quick: bool) -> Deferred[None]:
         """End all workers; fires when none is left. A second, quick call hurries the first."""
@@ -180,19 +181,27 @@ class Supervisor:
         running = self._dispatcher.died(worker)
         self._regions.append(worker.region)
         level, text = describe(worker, str(status), running, self._clock.seconds() - worker.born)
-        fatal = not self._serving and not worker.was_ready and self._stopped is None
-        if not fatal:
+        if not self._is_fatal(worker):
             self.log.emit(level, "{text}", text=text)
         if worker.state is State.READY:
             self._warn_of_crash_loop()
-        if not worker.was_ready:
+        self._ended(worker, worker.boot_error or text)
+
+    def _ended(self, worker: Worker, reason: str) -> None:
+        """A worker is no more, or never came to be."""
+        fatal = self._is_fatal(worker)
+        if worker.state is State.STARTING:
             self._back_off = self._back_off.died_before_ready()
         self._handle(worker, Event.EXITED)
         if fatal:
-            self._on_fatal(BootError(worker.boot_error or text))
-        elif worker.generation == self._reloading and self._count(self._reloading, State.READY) == 0:
+            self._on_fatal(BootError(reason))
+        elif worker.generation == self._reloading != self._generation and not worker.was_ready:
             self._abandon_reload()
         self._tell_stopped()
+
+    def _is_fatal(self, worker: Worker) -> bool:
+        """Only a first boot in which nobody got ready ends the server."""
+        return not self._serving and not worker.was_ready and self._stopped is None
 
     def _warn_of_crash_loop(self) -> None:
         self._deaths, exceeded = self._deaths.add(self._clock.seconds())
@@ -237,6 +246,9 @@ class Supervisor:
     def _carry_out(self, effect: Effect, worker: Worker) -> None:
         if effect is Effect.ADMIT:
             self._dispatcher.admit(worker)
+        elif worker.process is None and effect not in (Effect.FORGET, Effect.RESPAWN):
+            # It was never born; there is nobody to order.
+            return
         elif effect is Effect.ORDER_DRAIN:
             worker.process.order(commands.Drain)
         elif effect is Effect.ORDER_STOP:
@@ -265,7 +277,7 @@ class Supervisor:
             self._advance_reload(self._reloading)
 
     def _advance_reload(self, generation: int) -> None:
-        old = sorted((w for w in self._pool.processes if w.generation != generation), key=lambda w: w.ident)
+        old = sorted((w for w in self._pool.processes if w.generation != generation), key=_least_wanted)
         ready = self._count(generation, State.READY)
         starting = sum(w.generation == generation for w in self._pool.processes) - ready
         plan = rollout.step(self.target, len(old), ready, starting)
@@ -277,6 +289,8 @@ class Supervisor:
             self._reloading = None
             self.log.info("reload done: generation {generation} serves", generation=generation)
             self._fill()
+            if self._reload_again:
+                self.reload()
 
     def _abandon_reload(self) -> None:
         """The first new worker did not get ready: the old generation goes on."""
@@ -299,7 +313,16 @@ class Supervisor:
         worker = Worker(next(self._idents), self._regions.pop(), generation, None, born=self._clock.seconds())
         self._scoreboard.clear_worker(worker.region)
         self.workers[worker.ident] = worker
-        worker.process = self._spawner.spawn(worker, self)
+        try:
+            worker.process = self._spawner.spawn(worker, self)
+        except OSError as problem:
+            # No process, no descriptor, no memory: as if it had died while it booted.
+            self._regions.append(worker.region)
+            text = f"a worker cannot be started: {problem.strerror}"
+            self.log.error("{text}", text=text)
+            # The pool files it first.
+            self._clock.callLater(0, self._ended, worker, text)
+            return worker
         worker.pid = worker.process.pid
         worker.timer = self._clock.callLater(self._delay(State.STARTING), self._timed_out, worker)
         worker.process.order(
@@ -310,6 +333,11 @@ class Supervisor:
         return worker
 
 
+def _least_wanted(worker: Worker) -> tuple[bool, int]:
+    """The order in which workers are retired: first those that do not serve, then the oldest."""
+    return worker.state is State.READY, worker.ident
+
+
 def _oldest(workers: set[Worker]) -> Worker:
-    """Whom to retire when there are too many: first one that does not serve, then the oldest."""
-    return min(workers, key=lambda worker: (worker.state is State.READY, worker.ident))
+    """Whom to retire when there are too many."""
+    return min(workers, key=_least_wanted)

@@ -151,7 +151,7 @@ class Scoreboard:
         length = min(self.words[base + S_HEAD_LENGTH], HEAD_ROOM)
         start = (base + S_HEAD) * WORD
         return Slot(
-            state=State(word & 0xFF),
+            state=_state(word & 0xFF),
             consumed=bool(word & CONSUMED),
             sequence=word >> _SEQUENCE_SHIFT,
             attempt=self.words[base + S_ATTEMPT],
@@ -163,6 +163,14 @@ class Scoreboard:
             thread=self.words[base + S_THREAD],
             head=self.data[start : start + length].decode("latin-1"),
         )
+
+
+def _state(value: int) -> State:
+    """A state, whatever a crashing worker left there: nothing that could be relied on means an end."""
+    try:
+        return State(value)
+    except ValueError:
+        return State.CLOSING
 
 
 def required(workers: int, slots: int) -> int:

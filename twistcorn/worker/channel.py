@@ -53,7 +53,9 @@ class Service:
     def attach(self, poller: Poller) -> None:
         """The poller gets each connection back when its turn is over."""
         self._poller = poller
-        self._surroundings = Surroundings(self._settings.write_timeout, lambda: poller.stopping or self._board.stopping)
+        self._surroundings = Surroundings(
+            self._settings.write_timeout, lambda: poller.stopping or self._board.stopping, self._turns.ended
+        )
 
     def serve(self, connection: Connection) -> None:
         """A connection has a whole request: give it a turn."""
@@ -77,7 +79,7 @@ class Service:
         if not isinstance(request.body, bytes):
             cast(IO[bytes], request.body).close()
         count(self._board, self._region, reply.code)
-        self._turns.ended()
+        reply.answered()
         self._poller.ended(connection)
 
     def _answer(self, reply: Reply, error: HTTPError) -> None:

@@ -99,7 +99,9 @@ def _begin_body(
 
 def _new_body(request: Request, settings: Settings) -> LengthBody | ChunkedBody:
     store = Store(settings.limit_request_body)
-    return ChunkedBody(store, settings.limit_request_trailers) if request.length < 0 else LengthBody(request.length, store)
+    if request.length < 0:
+        return ChunkedBody(store, settings.limit_request_trailers)
+    return LengthBody(request.length, store)
 
 
 def _take_body(connection: Connection, settings: Settings, ended: bool, now: float) -> Found:

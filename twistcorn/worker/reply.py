@@ -23,10 +23,13 @@ class Surroundings:
 
     :ivar write_timeout: seconds without the client taking a byte.
     :ivar stopping: whether the server stops, so that connections end with their answer.
+    :ivar answered: told once for each request, before the last bytes of its answer are sent: a client that has them may
+        ask again at once, and then this worker shall not look busy.
     """
 
     write_timeout: float
     stopping: Callable[[], bool]
+    answered: Callable[[], None]
 
 
 class Reply:
@@ -36,7 +39,9 @@ class Reply:
     :ivar code: the status code, 0 before there is one.
     """
 
-    __slots__ = ("_chunked", "_connection", "_request", "_seat", "_silent", "_surroundings", "_whole", "code")
+    __slots__ = (
+        "_answered", "_chunked", "_connection", "_request", "_seat", "_silent", "_surroundings", "_whole", "code",
+    )  # fmt: skip
 
     def __init__(
         self, connection: Connection, request: Request, seat: Seat, surroundings: Surroundings
@@ -48,6 +53,7 @@ class Reply:
         self._chunked = False
         self._silent = False
         self._whole = False
+        self._answered = False
         self.code = 0
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
@@ -67,6 +73,8 @@ class Reply:
         elif self._chunked and data:
             data = _chunk(data)
         known = len(head.data) if self._silent else len(head.data) + head.length if head.length is not None else 0
+        if self._whole:
+            self.answered()
         connection.keep = head.keep_alive
         connection.log_responding(known)
         connection.consume(self._seat.scratch)
@@ -82,6 +90,7 @@ class Reply:
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
+        self.answered()
         if self._chunked and not self._whole:
             self._connection.send(b"", b"0\r\n\r\n", self._wait, True)
 
@@ -100,6 +109,12 @@ class Reply:
         connection.consume(self._seat.scratch)
         connection.send(b"", head.data, self._wait, size == 0)
         return connection.send_file(descriptor, offset, size, self._wait) == size
+
+    def answered(self) -> None:
+        """The application has said everything; told once."""
+        if not self._answered:
+            self._answered = True
+            self._surroundings.answered()
 
     def _wait(self, sock: socket.socket) -> bool:
         return self._seat.await_client(sock, self._surroundings.write_timeout)
