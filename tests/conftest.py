@@ -14,7 +14,9 @@ import pytest
 #: Debian installs servers where an ordinary user's PATH does not look.
 SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
-hypothesis.settings.register_profile("twistcorn", derandomize=True, deadline=None, database=None)
+#: The same examples each time, unless `python -m bench fuzz` names a seed.
+REPEATABLE = "TWISTCORN_FUZZ_SEED" not in os.environ
+hypothesis.settings.register_profile("twistcorn", derandomize=REPEATABLE, deadline=None, database=None)
 hypothesis.settings.load_profile("twistcorn")
 
 

@@ -16,7 +16,7 @@ from tests.integration.conftest import ANYWHERE, Start, check
 from tests.integration.harness import Program, wait_until
 
 
-@pytest.mark.parametrize("front", ["run", "twist", "twistd"])
+@pytest.mark.parametrize("front", ["run", "twistd"])
 def test_unix_socket_is_served_and_removed(start: Start, tmp_path: Path, front: str) -> None:
     """`--listen unix:PATH` serves on a socket that goes with the server; HTTP is the same there."""
     path = tmp_path / "http.sock"
@@ -66,8 +66,15 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("front", ["run", "twist", "twistd"])
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["INET", "UNIX"])
+@pytest.mark.parametrize(
+    ("front", "family"),
+    [
+        pytest.param("run", socket.AF_INET, id="run INET"),
+        pytest.param("run", socket.AF_UNIX, id="run UNIX"),
+        pytest.param("twist", socket.AF_INET, id="twist INET"),
+        pytest.param("twistd", socket.AF_UNIX, id="twistd UNIX"),
+    ],
+)
 def test_socket_from_systemd_is_served_and_kept(
     start: Start, tmp_path: Path, front: str, family: socket.AddressFamily
 ) -> None:

@@ -140,18 +140,23 @@ def test_many_reloads_at_once_are_two(start: Start, folder: Path) -> None:
 def test_new_worker_killed_during_the_reload_is_replaced_by_new_code(
     start: Start, folder: Path, gate: Gate
 ) -> None:
-    """kill -9 of the first new worker, when the next one boots: the reload goes on to its end."""
+    """kill -9 of the first new worker, while the next one boots: the reload goes on to its end."""
     server = start("app:app", "--workers", "2").ready(2)
     since = server.mark()
-    put_probe(folder, "two")
+    put_probe(folder, "two", end='wait("import")')
     server.send(signal.SIGHUP)
-    first = int(server.wait_for(READY, since=since)[0]["pid"])
-    os.kill(first, signal.SIGKILL)
+    first = gate.visitor("import")
+    first.release()
+    server.wait_for(READY, since=since)
+    second = gate.visitor("import")
+    os.kill(first.pid, signal.SIGKILL)
+    server.wait_for(rf"pid {first.pid}\) died", since=since)
+    put_probe(folder, "two")
+    second.release()
     server.wait_for(DONE, since=since)
     server.wait_for(GONE, since=since, count=3)
     assert {server.get("/version") for _ in range(4)} == {"two"}
     assert len(server.worker_pids) == 2
-    assert first not in server.worker_pids
 
 
 def test_old_worker_that_does_not_finish_is_killed(start: Start, folder: Path, gate: Gate) -> None:

@@ -31,6 +31,7 @@ urlpatterns = [path("", lambda request: HttpResponse("Hello from Django"))]
 """
 
 every_front = pytest.mark.parametrize("front", ["run", "twist", "twistd"])
+run_and_twist = pytest.mark.parametrize("front", ["run", "twist"])
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_flask_app_named_on_the_command_line_is_served(start: Start, flask: Path
     assert server.get("/") == "Hello from Flask"
 
 
-@every_front
+@run_and_twist
 def test_django_project_found_by_manage_py_is_served(start: Start, django: Path, front: str) -> None:
     """Without --app, next to manage.py, the project's own WSGI application is served, and the log says how."""
     server = start(front=front, cwd=django).ready()
@@ -70,7 +71,7 @@ def test_django_project_found_by_manage_py_is_served(start: Start, django: Path,
     )
 
 
-@every_front
+@run_and_twist
 def test_django_module_named_from_elsewhere_is_served(
     start: Start, django: Path, tmp_path: Path, front: str
 ) -> None:
@@ -79,7 +80,7 @@ def test_django_module_named_from_elsewhere_is_served(
     assert server.get("/") == "Hello from Django"
 
 
-@every_front
+@run_and_twist
 def test_demo_is_served_where_there_is_nothing(start: Start, tmp_path: Path, front: str) -> None:
     """Without --app and without anything to serve, the built-in demo answers, and the log says why."""
     server = start(front=front, cwd=tmp_path).ready()

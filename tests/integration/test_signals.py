@@ -19,7 +19,7 @@ ignored_by_workers = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("front", ["run", "twist", "twistd"])
+@pytest.mark.parametrize("front", ["run", "twist"])
 def test_one_worker_more_and_one_less(start: Start, front: str) -> None:
     """SIGTTIN adds a worker that gets connections, SIGTTOU retires one, whose connections live on."""
     server = start("--app", "app:app", "--workers", "2", front=front).ready(2)
@@ -76,21 +76,13 @@ def test_log_file_of_twistd_is_rotated(start: Start, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("front", ["run", "twist", "twistd"])
-@pytest.mark.parametrize(
-    ("number", "name"),
-    [
-        pytest.param(signal.SIGUSR2, "SIGUSR2", id="USR2"),
-        pytest.param(signal.SIGWINCH, "SIGWINCH", id="WINCH"),
-    ],
-)
-def test_signals_that_are_not_there_yet_say_so(
-    start: Start, front: str, number: signal.Signals, name: str
-) -> None:
+def test_signals_that_are_not_there_yet_say_so(start: Start, front: str) -> None:
     """SIGUSR2 and SIGWINCH are told to be not there yet, and nothing ends."""
     server = start("--app", "app:app", front=front).ready()
     (pid,) = server.worker_pids
-    server.send(number)
-    server.wait_for(rf"{name} .* is not there yet; nothing was done")
+    for number in (signal.SIGUSR2, signal.SIGWINCH):
+        server.send(number)
+        server.wait_for(rf"{number.name} .* is not there yet; nothing was done")
     assert server.get("/pid") == str(pid)
 
 

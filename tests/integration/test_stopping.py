@@ -17,9 +17,9 @@ from tests.integration.harness import READY, TIMEOUT, wait_until
 PROMPT = 10.0
 
 #: How each front ends after an orderly stop by SIGTERM.
-by_front = pytest.mark.parametrize(
-    ("front", "code"), [("run", 0), ("twist", -signal.SIGTERM), ("twistd", -signal.SIGTERM)]
-)
+ENDS = [("run", 0), ("twist", -signal.SIGTERM), ("twistd", -signal.SIGTERM)]
+by_front = pytest.mark.parametrize(("front", "code"), ENDS, ids=["run", "twist", "twistd"])
+run_and_twist = pytest.mark.parametrize(("front", "code"), ENDS[:2], ids=["run", "twist"])
 quick_signals = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["INT", "QUIT"])
 
 
@@ -72,7 +72,7 @@ def test_terminate_answers_a_client_that_is_about_to_send(start: Start) -> None:
     assert server.exit_code() == 0
 
 
-@by_front
+@run_and_twist
 def test_second_terminate_is_quick(start: Start, gate: Gate, front: str, code: int) -> None:
     """A second SIGTERM does not wait for the request in flight."""
     server = start("--app", "app:app", front=front).ready()
@@ -113,7 +113,7 @@ def test_quick_signal_after_terminate_hurries_it(start: Start, gate: Gate) -> No
     assert server.exit_code(PROMPT) == 0
 
 
-@by_front
+@run_and_twist
 def test_terminate_during_boot_ends_promptly(
     start: Start, folder: Path, gate: Gate, front: str, code: int
 ) -> None:

@@ -31,39 +31,45 @@ def kill(server: Server, pid: int) -> int:
     return since
 
 
+@pytest.fixture(scope="module")
+def four_shared(shared: tuple[Start, Gate]) -> Server:
+    """A server for tests that kill nobody."""
+    return shared[0]("app:app", "--workers", "4", "--threads", "1").ready(4)
+
+
 @pytest.fixture
 def four(start: Start) -> Server:
     """A server with four workers of one thread each: an answer tells that the thread's earlier turns are over."""
     return start("app:app", "--workers", "4", "--threads", "1").ready(4)
 
 
-def test_new_connections_one_after_another_spread_evenly(four: Server) -> None:
+def test_new_connections_one_after_another_spread_evenly(four_shared: Server) -> None:
     """Of 40 connections in a row each of 4 workers gets about ten."""
-    counts = Counter(int(four.get("/pid")) for _ in range(40))
-    assert set(counts) == set(four.worker_pids)
+    counts = Counter(int(four_shared.get("/pid")) for _ in range(40))
+    assert set(counts) == set(four_shared.worker_pids)
     assert all(8 <= count <= 12 for count in counts.values()), counts
 
 
-def test_connections_held_at_the_same_time_spread_evenly(four: Server) -> None:
+def test_connections_held_at_the_same_time_spread_evenly(four_shared: Server) -> None:
     """Of 40 open connections each of 4 workers holds about ten; one that was slow to take some has a few less."""
-    clients = [four.connect() for _ in range(40)]
+    clients = [four_shared.connect() for _ in range(40)]
     for client in clients:
         client.ask("/pid")
     counts = Counter(int(client.response().body) for client in clients)
-    assert set(counts) == set(four.worker_pids)
+    assert set(counts) == set(four_shared.worker_pids)
     assert all(5 <= count <= 15 for count in counts.values()), counts
 
 
-def test_busy_workers_are_passed_over(four: Server, gate: Gate) -> None:
+def test_busy_workers_are_passed_over(four_shared: Server, shared: tuple[Start, Gate]) -> None:
     """While three workers are in the application, all new connections go to the fourth."""
-    busy = [four.connect() for _ in range(3)]
+    busy = [four_shared.connect() for _ in range(3)]
     visitors = []
     for client in busy:
         client.ask("/wait")
-        visitors.append(gate.visitor("request"))
-    free = set(four.worker_pids) - {visitor.pid for visitor in visitors}
+        visitors.append(shared[1].visitor("request"))
+    free = set(four_shared.worker_pids) - {visitor.pid for visitor in visitors}
     assert len(free) == 1
-    assert {int(four.get("/pid")) for _ in range(10)} == free
+    assert {int(four_shared.get("/pid")) for _ in range(10)} == free
     for client, visitor in zip(busy, visitors, strict=True):
         visitor.release()
         assert client.response().status == 200

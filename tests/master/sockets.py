@@ -37,7 +37,8 @@ class Sockets(Clock):
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool = False
     ) -> unix.Port:
-        listening = unix.Port(address, factory, backlog, mode, self, wantPID)
+        made: Any = unix.Port
+        listening: unix.Port = made(address, factory, backlog, mode, self, wantPID)
         listening.startListening()
         return listening
 

@@ -37,10 +37,6 @@ def lives(client: socket.socket) -> bool:
     return False
 
 
-def answered(desk: Desk, *lends_of: object) -> None:
-    """Nothing: a readable name for the state in which a connection is."""
-
-
 class TestUntouched:
     @pytest.mark.parametrize("state", [State.IDLE, State.READING])
     def test_no_request_was_seen(self, desk: Desk, state: State) -> None:
@@ -202,6 +198,13 @@ class TestAllKinds:
 
 
 class TestAgainAndAgain:
+    """Each time bytes of the client wait in the kernel, unless the claim says otherwise."""
+
+    def arrive(self, desk: Desk) -> None:
+        """A client connects and sends something."""
+        desk.arrive(1, tcp)
+        desk.client(0).sendall(b"\x00")
+
     def die(self, desk: Desk, state: State = State.READING, consume_to: int = 0) -> None:
         """A new worker gets the connection, and dies with it."""
         worker = desk.worker()
@@ -211,8 +214,7 @@ class TestAgainAndAgain:
 
     def test_bytes_that_kill_the_parser(self, desk: Desk) -> None:
         """A connection with which worker after worker dies without progress is closed after the second."""
-        desk.arrive(1, tcp)
-        desk.client(0).sendall(b"\x00")
+        self.arrive(desk)
         for _ in range(MAX_DEATHS):
             self.die(desk)
             assert lives(desk.client(0))
@@ -222,7 +224,7 @@ class TestAgainAndAgain:
 
     def test_requests_are_answered_in_between(self, desk: Desk) -> None:
         """Progress on the connection shows that it is not to blame: it lives as long as there is some."""
-        desk.arrive(1, tcp)
+        self.arrive(desk)
         for number in range(20):
             self.die(desk, consume_to=100 * (number + 1))
 
@@ -230,7 +232,7 @@ class TestAgainAndAgain:
 
     def test_progress_ends(self, desk: Desk) -> None:
         """From the last answered request on it is counted anew."""
-        desk.arrive(1, tcp)
+        self.arrive(desk)
         for consume_to in (100, 200, 200):
             self.die(desk, consume_to=consume_to)
         assert lives(desk.client(0))
@@ -248,7 +250,7 @@ class TestAgainAndAgain:
 
     def test_worker_released_it(self, desk: Desk) -> None:
         """A worker that gave it back has read it and lived: it is counted anew."""
-        desk.arrive(1, tcp)
+        self.arrive(desk)
         for _ in range(MAX_DEATHS):
             self.die(desk)
         worker = desk.worker()

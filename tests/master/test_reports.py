@@ -204,6 +204,8 @@ class TestLastWords:
         """What it closed stays closed and is not lent again; what it gave back is not counted as a death."""
         worker = desk.worker()
         connections = desk.arrive(3)
+        for number in range(3):
+            desk.client(number).send(b"GET")
         desk.spawner.takes(worker)
         first, second, _ = process(worker).lends
         desk.spawner.exits(

@@ -38,16 +38,16 @@ def queue() -> Iterator[Queue]:
 
 
 class Verbs:
-    """Notes which verb was called, and with which answer of what was there before."""
+    """Notes which verb was called, for which signal, and what the earlier handler answered."""
 
     def __init__(self) -> None:
-        self.called: list[tuple[str, bool]] = []
+        self.called: list[tuple[str, int, bool]] = []
 
-    def table(self) -> dict[str, Callable[[Callable[[], bool]], object]]:
+    def table(self) -> dict[str, Callable[[Callable[[], bool], int], object]]:
         return {name: self._verb(name) for name in VERBS.values()}
 
-    def _verb(self, name: str) -> Callable[[Callable[[], bool]], object]:
-        return lambda earlier: self.called.append((name, earlier()))
+    def _verb(self, name: str) -> Callable[[Callable[[], bool], int], object]:
+        return lambda earlier, number: self.called.append((name, number, earlier()))
 
 
 def send(number: signal.Signals) -> None:
@@ -66,7 +66,7 @@ def test_signal_comes(queue: Queue, number: signal.Signals, verb: str) -> None:
     assert verbs.called == []
 
     queue.run()
-    assert verbs.called == [(verb, False)]
+    assert verbs.called == [(verb, number, False)]
 
 
 def test_handlers_are_put_back(queue: Queue) -> None:
@@ -91,7 +91,7 @@ def test_reactor_had_a_handler(queue: Queue, number: signal.Signals) -> None:
 
     queue.run()
     assert earlier == [(number, None)]
-    assert verbs.called == [(VERBS[number], True)]
+    assert verbs.called == [(VERBS[number], number, True)]
 
 
 def test_python_had_its_own_handler_of_interrupts(queue: Queue) -> None:
@@ -102,7 +102,7 @@ def test_python_had_its_own_handler_of_interrupts(queue: Queue) -> None:
     send(signal.SIGINT)
     queue.run()
 
-    assert verbs.called == [("interrupt", False)]
+    assert verbs.called == [("interrupt", signal.SIGINT, False)]
 
 
 def test_verb_is_missing(queue: Queue) -> None:

@@ -47,6 +47,7 @@ def test_first_boot(stage: Stage, number: int) -> None:
     """It is fatal, as any first boot that fails, and says why."""
     refuse(stage, number)
     stage.supervisor.start()
+    stage.clock.advance(0)
 
     assert [os.strerror(number) in str(error) for error in stage.fatal] == [True]
 
@@ -57,6 +58,7 @@ def test_reload(stage: Stage, number: int) -> None:
     stage.serve()
     refuse(stage, number)
     stage.supervisor.reload()
+    stage.clock.advance(0)
     assert set(stage.states.values()) == {"ready"}
 
     stage.spawner.error = None
@@ -74,6 +76,7 @@ def test_server_stops(stage: Stage, number: int) -> None:
     stopped = stage.supervisor.stop(quick=False)
     for worker in stage.spawner.alive:
         stage.spawner.exits(worker)
+    stage.clock.advance(0)
 
     assert stopped.called
     assert stage.clock.getDelayedCalls() == []

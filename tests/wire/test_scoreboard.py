@@ -43,13 +43,16 @@ def other(board: Scoreboard) -> Iterator[Scoreboard]:
 
 
 def fields(prefix: str) -> dict[str, range]:
-    """The words of each field of a worker's region (`W_`) or of a slot (`S_`)."""
+    """The words of each field of the header (`H_`), of a worker's region (`W_`) or of a slot (`S_`)."""
     starts = {name: start for name, start in vars(scoreboard).items() if name.startswith(prefix)}
     return {name: range(start, start + SPANS.get(name, 1)) for name, start in starts.items()}
 
 
 class TestLayout:
-    @pytest.mark.parametrize(("prefix", "size"), [("W_", scoreboard.WORKER_WORDS), ("S_", scoreboard.SLOT_WORDS)])
+    @pytest.mark.parametrize(
+        ("prefix", "size"),
+        [("H_", scoreboard.HEADER_WORDS), ("W_", scoreboard.WORKER_WORDS), ("S_", scoreboard.SLOT_WORDS)],
+    )
     def test_fields_lie_side_by_side(self, prefix: str, size: int) -> None:
         """No field reaches into another one, or out of its region."""
         used = [word for span in fields(prefix).values() for word in span]
@@ -58,15 +61,16 @@ class TestLayout:
         assert set(used) <= set(range(size))
 
     def test_sizes(self) -> None:
-        """A slot is four cache lines; a worker's region shares no line with another's."""
+        """A slot is four cache lines; no line is shared by two regions, or with the header."""
         assert scoreboard.SLOT_WORDS * WORD == 256
-        assert scoreboard.WORKER_WORDS * WORD % 64 == 0
+        assert scoreboard.WORKER_WORDS * WORD % 64 == scoreboard.HEADER_WORDS * WORD % 64 == 0
 
     def test_every_place_is_its_own(self, board: Scoreboard) -> None:
-        """Regions and slots do not overlap, and together they are the whole memory."""
+        """Header, regions and slots do not overlap, and together they are the whole memory."""
+        header = [(0, scoreboard.HEADER_WORDS)]
         regions = [(board.worker_base(index), scoreboard.WORKER_WORDS) for index in range(WORKERS)]
         slots = [(board.slot_base(slot), scoreboard.SLOT_WORDS) for slot in range(SLOTS)]
-        words = [word for start, size in regions + slots for word in range(start, start + size)]
+        words = [word for start, size in header + regions + slots for word in range(start, start + size)]
 
         assert sorted(words) == list(range(len(board.words)))
         assert required(WORKERS, SLOTS) == len(words) * WORD == len(board.data)
@@ -137,6 +141,13 @@ class TestSlot:
 
         assert len(board.read_slot(0).head) == HEAD_ROOM
 
+    @pytest.mark.parametrize("value", [max(State) + 1, 0xEF, 0xFF])
+    def test_dead_worker_left_a_state_that_is_none(self, board: Scoreboard, value: int) -> None:
+        """It is read as the end of the connection: nothing there can be relied on."""
+        board.words[board.slot_base(0)] = value
+
+        assert board.read_slot(0).state is State.CLOSING
+
     @pytest.mark.parametrize("slot", [0, 3, SLOTS - 1])
     def test_slot_is_cleared(self, board: Scoreboard, slot: int) -> None:
         """All of it is zero, and nothing else."""
@@ -162,6 +173,15 @@ class TestRegion:
         other.words[other.worker_base(2) + scoreboard.W_BUSY] = 5
 
         assert [board.words[board.worker_base(index) + scoreboard.W_BUSY] for index in range(WORKERS)] == [0, 0, 5, 0]
+
+
+class TestHeader:
+    def test_server_stops(self, board: Scoreboard, other: Scoreboard) -> None:
+        """Every worker sees it at once, with no message sent."""
+        assert other.words[scoreboard.H_STOPPING] == 0
+        board.words[scoreboard.H_STOPPING] = 1
+
+        assert other.words[scoreboard.H_STOPPING] == 1
 
 
 class TestMemory:

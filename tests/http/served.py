@@ -1,0 +1,220 @@
+"""A worker but for its process: poller, service, replies and scoreboard are real, the reactor is moved by hand.
+
+Law: the application runs at once, on the thread of the test; time stands still unless a test moves it. Connections
+are UNIX stream pairs, on which what was sent is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+import socket
+import types
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from twistcorn.settings import Settings
+from twistcorn.wire.channel import Kind, Lend
+from twistcorn.wire.scoreboard import Scoreboard, Slot
+from twistcorn.worker.call import Application
+from twistcorn.worker.channel import Service
+from twistcorn.worker.environ import Address
+from twistcorn.worker.poller import SWEEP, Poller
+from twistcorn.worker.turns import Seat, Turn, Turns
+
+from .cases import DEFAULTS
+
+UNIX = Address(socket.AF_UNIX, "/run/test.sock", 0)
+#: What the clock says when a test begins.
+START = 1000.0
+
+
+class AtOnce(Turns):
+    """Turns that run when they are submitted.
+
+    :ivar aside: called in place of waiting when the application's thread waits for its client.
+    """
+
+    def __init__(self, board: Scoreboard, region: int) -> None:
+        super().__init__(None, 1, board, region)
+        self.aside: Callable[[], object] = lambda: None
+        self._seat = Seat(self)
+
+    def submit(self, turn: Turn) -> None:
+        self.running += 1
+        turn(self._seat)
+
+    def stand_aside(self) -> None:
+        self.aside()
+
+    def come_back(self) -> None:
+        """The test did what there was to wait for."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response as the client read it."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def __getitem__(self, name: str) -> list[str]:
+        return [value for each, value in self.fields if each.lower() == name.lower()]
+
+
+class Client:
+    """The other end of a connection.
+
+    :ivar received: all bytes that came; `closed`: and their end.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.received = b""
+        self.closed = False
+
+    def read(self) -> bytes:
+        """Everything that has come so far."""
+        with contextlib.suppress(BlockingIOError):
+            while not self.closed:
+                data = self.sock.recv(1 << 20)
+                self.received += data
+                self.closed = not data
+        return self.received
+
+    def answers(self, *methods: str) -> list[Answer]:
+        """The responses that have come, to requests of these methods; GET where they are not told."""
+        return list(answers(self.read(), methods))
+
+
+def answers(data: bytes, methods: Iterable[str] = ()) -> Iterator[Answer]:
+    """The responses in a stream; what does not end is an error."""
+    told = iter(methods)
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        found = re.fullmatch(r"HTTP/1\.1 ([0-9]{3}) .*", lines[0])
+        assert found is not None, lines[0]
+        fields = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines[1:]))
+        answer = Answer(int(found[1]), fields, b"")
+        body = b""
+        if answer.status != 100 and next(told, "GET") == "HEAD" or answer.status in (100, 204, 304):
+            pass
+        elif "chunked" in answer["Transfer-Encoding"]:
+            body, data = unchunked(data)
+        else:
+            size = int((answer["Content-Length"] or ["0"])[0])
+            body, data = data[:size], data[size:]
+            assert len(body) == size
+        yield Answer(answer.status, fields, body)
+
+
+def unchunked(data: bytes) -> tuple[bytes, bytes]:
+    """A chunked body, and what is behind it."""
+    body = b""
+    while True:
+        line, _, data = data.partition(b"\r\n")
+        size = int(line, 16)
+        piece, end, data = data[:size], data[size : size + 2], data[size + 2 :]
+        assert (len(piece), end) == (size, b"\r\n")
+        if not size:
+            return body, data
+        body += piece
+
+
+class Served:
+    """One worker and its connections.
+
+    :ivar reports: what it told the master.
+    :ivar emptied: how often it said that it has no connection left.
+    """
+
+    def __init__(self, app: Application, settings: Settings = DEFAULTS, address: Address = UNIX) -> None:
+        self.board = Scoreboard.create(1, 4)
+        self.region = self.board.worker_base(0)
+        self.reactor: Any = MemoryReactorClock()
+        self.reactor.getThreadPool = lambda: None
+        self.reports: list[tuple[Kind, int, int]] = []
+        self.emptied = 0
+        self.turns = AtOnce(self.board, self.region)
+        service = Service(self.reactor, app, settings, [address], 0, self.turns, self.board, self.region)
+        self.poller = Poller(
+            self.reactor, self.board, self.region, settings, [address], service.serve, self._report, self._empty
+        )
+        service.attach(self.poller)
+        self.poller.start()
+        self._open: list[socket.socket] = []
+        self._lends = 0
+
+    def _report(self, kind: Kind, slot: int, sequence: int) -> None:
+        self.reports.append((kind, slot, sequence))
+
+    def _empty(self) -> None:
+        self.emptied += 1
+
+    def connect(self, slot: int = 0) -> Client:
+        """A client connects; the master lends the connection."""
+        client, server = socket.socketpair()
+        client.setblocking(False)
+        self._open.append(client)
+        self.lend(server, slot)
+        return Client(client)
+
+    def lend(self, server: socket.socket, slot: int = 0) -> None:
+        """The worker gets a connection."""
+        server.setblocking(False)
+        self._lends += 1
+        self.poller.adopt(server.detach(), Lend(slot, self._lends, 0))
+
+    def run(self) -> None:
+        """Handle events until there are none."""
+        for _ in range(10_000):
+            if not select.select([self.poller], [], [], 0)[0]:
+                return
+            self.poller.doRead()
+        raise AssertionError("the poller spins")
+
+    def send(self, client: Client, data: bytes) -> None:
+        """The client sends, and the worker does what there is to do."""
+        client.sock.sendall(data)
+        self.run()
+
+    def slot(self, number: int = 0) -> Slot:
+        return self.board.read_slot(number)
+
+    def count(self, word: int) -> int:
+        """A word of the worker's region."""
+        return int(self.board.words[self.region + word])
+
+    def close(self) -> None:
+        """Leave nothing open."""
+        for client in self._open:
+            client.close()
+        # Whatever holds a connection longer than its client gives it up by and by.
+        self.poller.stop()
+        self.run()
+        with contextlib.suppress(KeyError):
+            for connection in list(self.poller._connections.values()):
+                connection.sock.close()
+        self.poller._epoll.close()
+        self.board.close()
+
+
+class Clock:
+    """The poller's clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = START
+        monkeypatch.setattr("twistcorn.worker.poller.time", types.SimpleNamespace(monotonic=lambda: self.now))
+
+    def pass_by(self, served: Served, seconds: float) -> None:
+        """Time passes, and the poller looks at its deadlines at the end of it."""
+        self.now += seconds
+        served.reactor.advance(SWEEP)
+        served.run()
