@@ -23,6 +23,7 @@ from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import Scoreboard, Slot
 from twistcorn.worker.call import Application
 from twistcorn.worker.channel import Service
+from twistcorn.worker.connection import Connection
 from twistcorn.worker.environ import Address
 from twistcorn.worker.poller import SWEEP, Poller
 from twistcorn.worker.turns import Seat, Turn, Turns
@@ -104,7 +105,7 @@ def answers(data: bytes, methods: Iterable[str] = ()) -> Iterator[Answer]:
         fields = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines[1:]))
         answer = Answer(int(found[1]), fields, b"")
         body = b""
-        if answer.status != 100 and next(told, "GET") == "HEAD" or answer.status in (100, 204, 304):
+        if (answer.status != 100 and next(told, "GET") == "HEAD") or answer.status in (100, 204, 304):
             pass
         elif "chunked" in answer["Transfer-Encoding"]:
             body, data = unchunked(data)
@@ -135,8 +136,10 @@ class Served:
     :ivar emptied: how often it said that it has no connection left.
     """
 
-    def __init__(self, app: Application, settings: Settings = DEFAULTS, address: Address = UNIX) -> None:
-        self.board = Scoreboard.create(1, 4)
+    def __init__(
+        self, app: Application, settings: Settings = DEFAULTS, address: Address = UNIX, board: Scoreboard | None = None
+    ) -> None:
+        self.board = Scoreboard.create(1, 4) if board is None else board
         self.region = self.board.worker_base(0)
         self.reactor: Any = MemoryReactorClock()
         self.reactor.getThreadPool = lambda: None
@@ -185,6 +188,10 @@ class Served:
         client.sock.sendall(data)
         self.run()
 
+    def connections(self) -> list[Connection]:
+        """What the worker holds."""
+        return list(self.poller._connections.values())
+
     def slot(self, number: int = 0) -> Slot:
         return self.board.read_slot(number)
 
@@ -199,9 +206,8 @@ class Served:
         # Whatever holds a connection longer than its client gives it up by and by.
         self.poller.stop()
         self.run()
-        with contextlib.suppress(KeyError):
-            for connection in list(self.poller._connections.values()):
-                connection.sock.close()
+        for connection in self.connections():
+            connection.sock.close()
         self.poller._epoll.close()
         self.board.close()
 

@@ -272,7 +272,7 @@ class TestEnds:
             pytest.param(b"GET / HTTP/1.1\r\n", marks=known("claim: end within a head")),
             post(LENGTH, body=b"hel"),
             chunked(b"5\r\nhel"),
-            chunked(b"5\r\nhello\r\n0\r\nX: a"),
+            pytest.param(chunked(b"5\r\nhello\r\n0\r\nX: a"), marks=known("claim: end within a head")),
         ],
     )
     def test_client_closes_its_side_within_a_request(self, serve: Serve, part: bytes) -> None:

@@ -21,10 +21,12 @@ class Load:
 
     :ivar failures: what went wrong; must stay empty.
     :ivar answers: what GET /who said since `forget`: version of the code, and pid.
+    :ivar may_end: whether the server may say that an answer is the last one on its connection.
     """
 
     def __init__(self, address: Address, clients: int = 8) -> None:
         self.failures: list[str] = []
+        self.may_end = False
         self.answers: set[tuple[str, int]] = set()
         self._address = address
         self._counts = [0] * clients
@@ -48,9 +50,8 @@ class Load:
         try:
             with Client(self._address) as client:
                 for turn in itertools.count(number):
-                    if self._ending:
+                    if self._ending or not self._once(client, turn):
                         return
-                    self._once(client, turn)
                     with self._news:
                         self._counts[number] += 1
                         self._news.notify_all()
@@ -59,7 +60,8 @@ class Load:
                 self.failures.append(f"client {number} after {self._counts[number]} answers: {problem!r}")
                 self._news.notify_all()
 
-    def _once(self, client: Client, turn: int) -> None:
+    def _once(self, client: Client, turn: int) -> bool:
+        """Ask once; returns whether the connection goes on."""
         if turn % 2:
             body = _BODIES[turn // 2 % len(_BODIES)]
             client.ask("/echo", "POST", body)
@@ -71,7 +73,17 @@ class Load:
             with self._news:
                 self.answers.add((version, int(pid)))
         assert answer.status == 200, answer.status
-        assert "connection" not in answer.headers, "the server wants to close"
+        if "connection" not in answer.headers:
+            return True
+        assert self.may_end, "the server wants to close"
+        assert client.ended(), "the server said that it would close"
+        return False
+
+    def wait_for_end(self) -> None:
+        """Wait until the server has ended every connection."""
+        for thread in self._threads:
+            thread.join(TIMEOUT)
+        assert not any(thread.is_alive() for thread in self._threads), "some connections go on"
 
     def more(self, count: int) -> None:
         """Wait until every client got so many more answers."""

@@ -12,6 +12,7 @@ from tests.integration.client import Ended
 from tests.integration.conftest import Start, put_probe
 from tests.integration.gate import Gate
 from tests.integration.harness import READY, TIMEOUT, wait_until
+from tests.integration.load import Load
 
 #: What an end within a moment may take on a busy machine; far less than the graceful time-out of 30 s.
 PROMPT = 10.0
@@ -70,6 +71,19 @@ def test_terminate_answers_a_client_that_is_about_to_send(start: Start) -> None:
         assert client.get("/pid").status == 200
         assert kept.get("/pid").status == 200
     assert server.exit_code() == 0
+
+
+@pytest.mark.slow
+def test_terminate_under_load_answers_every_request(start: Start) -> None:
+    """Clients that ask again as soon as they are answered all get a last answer, which says that it is the last."""
+    server = start("app:app", "--workers", "2").ready(2)
+    with Load(server.address) as load:
+        load.more(10)
+        load.may_end = True
+        server.send(signal.SIGTERM)
+        load.wait_for_end()
+    assert load.failures == []
+    assert server.exit_code(PROMPT) == 0
 
 
 @run_and_twist

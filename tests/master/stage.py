@@ -20,7 +20,7 @@ from twistcorn.pool.worker import State, Worker
 from twistcorn.settings import Settings
 from twistcorn.testing import FakeProcess, MemorySpawner
 from twistcorn.wire import commands
-from twistcorn.wire.channel import Lend
+from twistcorn.wire.channel import Lend, unpack_reports
 from twistcorn.wire.scoreboard import REGIONS, S_CONSUME_TO, W_BUSY, Scoreboard, pack_state
 from twistcorn.wire.scoreboard import State as SlotState
 
@@ -177,6 +177,28 @@ class Stage(Desk):
     def states(self) -> dict[int, str]:
         """The state of each worker that the supervisor knows, by its number."""
         return {ident: worker.state.value for ident, worker in self.supervisor.workers.items()}
+
+
+class Told:
+    """An owner that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[object, ...]] = []
+
+    def booted(self, worker: Worker, app: str, how: str) -> None:
+        self.said.append(("booted", worker.ident, app, how))
+
+    def boot_failed(self, worker: Worker, message: str) -> None:
+        self.said.append(("boot failed", worker.ident, message))
+
+    def leaving(self, worker: Worker) -> None:
+        self.said.append(("leaving", worker.ident))
+
+    def reported(self, worker: Worker, data: bytes) -> None:
+        self.said.append(("reported", worker.ident, *unpack_reports(data)))
+
+    def exited(self, worker: Worker, status: ExitStatus) -> None:
+        self.said.append(("exited", worker.ident, str(status)))
 
 
 def boot(worker: Worker) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.master.stage import process
+from twistcorn import __version__
 from twistcorn.errors import EXIT_BOOT
 from twistcorn.pool.worker import State
 from twistcorn.settings import from_json
@@ -139,6 +140,7 @@ class TestOrders:
         (order,) = process(worker).orders
 
         assert order.command is commands.Boot
+        assert order.arguments.pop("version") == __version__
         assert from_json(order.arguments.pop("settings")) == stage.settings
         assert json.loads(order.arguments.pop("listeners")) == [[2, "127.0.0.1", 8000]]
         assert order.arguments == {

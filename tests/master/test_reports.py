@@ -110,6 +110,10 @@ class TestReleased:
         assert (first.connections, second.connections) == (0, 1)
         assert is_open(connection.sock)
 
+        assert second.unacknowledged == 1
+        desk.spawner.takes(second)
+        assert second.unacknowledged == 0
+
     def test_worker_could_not_take_it(self, desk: Desk) -> None:
         """A lend whose descriptor was cut off comes back, and is not counted as on its way."""
         first, second = desk.workers(2)

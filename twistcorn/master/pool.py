@@ -40,8 +40,10 @@ class WorkerPool(ProcessPool):  # type: ignore[misc]
 
     def startAWorker(self) -> None:
         """Start one more."""
-        if not self.finished:
-            self.processes.add(self._spawn())
+        if self.finished:
+            # `adjustPoolSize` would ask for ever.
+            raise RuntimeError("the pool has been stopped")
+        self.processes.add(self._spawn())
 
     def stopAWorker(self, child: Worker | None = None) -> Deferred[None]:
         """Retire one; it no longer counts."""

@@ -261,6 +261,9 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
             protocol, finished = self.startAMPProcess(
                 "twistcorn.worker", ampParent=lambda: MasterProtocol(worker, owner)
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
         reader = ChannelReader(self._reactor, ours, worker, owner)

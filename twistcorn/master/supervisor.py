@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from .. import __version__
 from ..errors import BootError
 from ..pool import rollout
 from ..pool.restarts import BackOff, Intensity
@@ -327,8 +328,9 @@ class Supervisor:
         worker.timer = self._clock.callLater(self._delay(State.STARTING), self._timed_out, worker)
         worker.process.order(
             commands.Boot,
-            settings=to_json(self._settings), listeners=self._listeners, worker=worker.ident, region=worker.region,
-            generation=generation, workers=self._scoreboard.workers, slots=self._scoreboard.slots,
+            version=__version__, settings=to_json(self._settings), listeners=self._listeners,
+            worker=worker.ident, region=worker.region, generation=generation,
+            workers=self._scoreboard.workers, slots=self._scoreboard.slots,
         )  # fmt: skip
         return worker
 

@@ -18,6 +18,7 @@ class Boot(amp.Command):
     """Order, first of all: load the application. The answer only says that the order came; `Ready` follows."""
 
     arguments = [
+        (b"version", amp.Unicode(optional=True)),
         (b"settings", amp.String()),
         (b"listeners", amp.String()),
         (b"worker", amp.Integer()),

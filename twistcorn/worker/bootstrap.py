@@ -17,6 +17,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .. import __version__
 from ..errors import AppLoadError
 from ..settings import from_json
 from ..wire import commands
@@ -41,27 +42,32 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._leaving = False
 
     @commands.Boot.responder
-    def boot(
-        self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int
-    ) -> dict[str, object]:
+    def boot(self, version: str | None = None, **order: Any) -> dict[str, object]:
         """Load the application, then tell how it went."""
+        if version == __version__:
+            # The answer goes out first; loading may take a minute.
+            self._reactor.callLater(0, self._load, **order)
+        else:
+            # Installed anew under a running server: what the master says may mean something else here.
+            self._tell_failure(
+                f"twistcorn {version} runs, but its workers find {__version__} installed: restart the server"
+            )
+        return {}
+
+    def _load(
+        self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int
+    ) -> None:
         board = Scoreboard(SCOREBOARD_FD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
         life = self._lifecycle = Lifecycle(self._reactor, board, region, from_json(settings), self.leave)
-
-        def load() -> None:
-            try:
-                loaded = life.load()
-            except AppLoadError as error:
-                self._tell_failure(str(error))
-                return
-            channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
-            life.serve(loaded.application, channel, addresses, worker, generation)
-            self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
-
-        # The answer goes out first; loading may take a minute.
-        self._reactor.callLater(0, load)
-        return {}
+        try:
+            loaded = life.load()
+        except AppLoadError as error:
+            self._tell_failure(str(error))
+            return
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
+        life.serve(loaded.application, channel, addresses, worker, generation)
+        self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
 
     def _tell_failure(self, message: str) -> None:
         told = self.callRemote(commands.BootFailed, message=commands.cut(message))

@@ -106,7 +106,7 @@ class EnvironMaker:
             _forward(environ, self._trust)
         if (ident := environ.get("HTTP_X_REQUEST_ID")) and _IDENT.fullmatch(ident):
             environ["twistcorn.request_id"] = ident
-        if script_name:
+        if script_name and text != "*":
             text = self._under(script_name, text)
         environ["PATH_INFO"] = "" if text == "*" else text
         return environ
@@ -133,19 +133,10 @@ class EnvironMaker:
         return script_name
 
     def _variable(self, name: bytes) -> str:
-        """The environ variable of a field; empty for one that is left out.
-
-        Names with an underscore could pass for others (`X_Forwarded_For`), and `Proxy` for a setting (httpoxy).
-        """
-        key = name.decode("ascii").upper().replace("-", "_")
-        if b"_" in name and self._underscores != "dangerous":
-            if self._underscores == "refuse" and name != b"script_name":
-                raise HTTPError(400, "underscore in a header name")
-            key = ""
-        elif name == b"proxy" or name == b"script_name":
-            key = ""
-        elif name not in (b"content-type", b"content-length"):
-            key = "HTTP_" + key
+        """The environ variable of a field, remembered."""
+        if b"_" in name and self._underscores == "refuse" and name != b"script_name":
+            raise HTTPError(400, "underscore in a header name")
+        key = variable(name, self._underscores == "dangerous")
         if len(self._names) < _NAMES_LIMIT:
             self._names[name] = key
         return key
@@ -168,6 +159,20 @@ def _forward(environ: dict[str, Any], trust: Trust) -> None:
         environ["wsgi.url_scheme"] = hop.scheme
     if hop.host:
         environ["HTTP_HOST"] = hop.host
+
+
+def variable(name: bytes, underscores: bool = False) -> str:
+    """The environ variable of a field; empty for one that is left out.
+
+    Names with an underscore could pass for others (`X_Forwarded_For`), and `Proxy` for a setting (httpoxy).
+
+    :param name: in lower case.
+    :param underscores: whether names with one are kept all the same.
+    """
+    if (b"_" in name and not underscores) or name in (b"proxy", b"script_name"):
+        return ""
+    key = name.decode("ascii").upper().replace("-", "_")
+    return key if name in (b"content-type", b"content-length") else "HTTP_" + key
 
 
 def _name_server(environ: dict[str, Any], host: str) -> None:

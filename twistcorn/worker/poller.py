@@ -206,10 +206,19 @@ class Poller(FileDescriptor):
         if found is Found.REQUEST:
             self._begin_turn(connection)
         elif found is Found.END:
-            self._close(connection)
+            self._end(connection)
         elif found is Found.AGAIN or not connection.watched:
             connection.watched = True
             self._epoll.modify(connection.sock, WATCHED)
+
+    def _end(self, connection: Connection) -> None:
+        """The client has ended it, perhaps in the middle of a request.
+
+        What is unread is taken first: closing on it would reset the connection, and an answer still on its way with it.
+        """
+        drop_body(connection)
+        self._epoll.modify(connection.sock, self._begin_linger(connection, time.monotonic()))
+        self._linger(connection)
 
     def _begin_turn(self, connection: Connection) -> None:
         if connection.watched:
@@ -285,8 +294,18 @@ class Poller(FileDescriptor):
         connection.log_closing()
         drop_body(connection)
         with contextlib.suppress(OSError):
-            connection.sock.send(responses.refusal(error.status))
+            connection.sock.send(responses.refusal(error.status, self._method(connection)))
         self._epoll.modify(connection.sock, self._begin_linger(connection, now))
+
+    @staticmethod
+    def _method(connection: Connection) -> str:
+        """The method of a refused request, as far as it matters: the answer to HEAD has no body."""
+        if connection.request is not None:
+            return connection.request.method
+        try:
+            return "HEAD" if connection.sock.recv(5, socket.MSG_PEEK) == b"HEAD " else "GET"
+        except OSError:
+            return "GET"
 
     def _sweep(self) -> None:
         now = time.monotonic()

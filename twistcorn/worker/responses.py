@@ -16,7 +16,7 @@ from typing import Any
 
 _STATUS = re.compile(r"[1-9][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BAD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 #: PEP 3333, "Other HTTP Features": an app must not send these (RFC 9110 section 7.6.1).
 HOP_BY_HOP = frozenset(
@@ -31,7 +31,7 @@ _KNOWN_LIMIT = 1024
 class Fields:
     """The app's header fields.
 
-    :ivar text: serialised, each with its line end.
+    :ivar text: serialised, each with its line end, without Content-Length.
     :ivar length: what Content-Length says, None without one.
     :ivar has_server: whether the app sent Server.
     :ivar has_date: whether the app sent Date.
@@ -80,7 +80,7 @@ def check_fields(headers: Any) -> Fields:
     fields.text = text = "".join(lines)
     # One look at everything: a field with CR or LF of its own has more of them than there are lines.
     if text.count("\r") != len(lines) or text.count("\n") != len(lines) or _BAD_VALUE.search(text.replace("\r\n", "")):
-        raise ValueError(f"control character in a header: {_culprit(headers)!r}")
+        raise ValueError(f"character that is not allowed in a header: {_culprit(headers)!r}")
     return fields
 
 
@@ -126,6 +126,7 @@ def _note(fields: Fields, name: str, value: str) -> bool:
         if _LENGTH.fullmatch(value) is None or fields.length is not None:
             raise ValueError(f"Content-Length {value!r} is malformed or given twice")
         fields.length = int(value)
+        return False
     elif name == "server":
         fields.has_server = True
     else:
@@ -173,12 +174,17 @@ def make_head(
     """
     code = status[:3]
     length = fields.length
-    if code in ("204", "304"):
+    if length is None and (whole or (whole == 0 and method != "HEAD")):
+        # An empty answer to HEAD says nothing of what GET would have (RFC 9110 section 9.3.2).
+        length = whole
+    if code == "204" or (code == "304" and fields.length is None):
+        # RFC 9110 section 8.6: no length with 204; with 304 only that of the answer it stands for.
         framing, extra = Framing.NONE, ""
     elif length is not None:
-        framing, extra = Framing.LENGTH, ""
-    elif whole is not None:
-        framing, extra, length = Framing.LENGTH, f"Content-Length: {whole}\r\n", whole
+        framing = Framing.NONE if code == "304" else Framing.LENGTH
+        extra = f"Content-Length: {length}\r\n"
+    elif method == "HEAD" and whole is not None:
+        framing, extra = Framing.NONE, ""
     elif version == (1, 1):
         framing, extra = Framing.CHUNKED, "Transfer-Encoding: chunked\r\n"
     else:
@@ -234,7 +240,8 @@ def plain(code: int, text: str = "") -> tuple[str, Fields, bytes]:
     return status, fields, body
 
 
-def refusal(code: int) -> bytes:
+def refusal(code: int, method: str = "GET") -> bytes:
     """A whole response that refuses a request; the connection ends behind it."""
     status, fields, body = plain(code)
-    return make_head(status, fields, "GET", (1, 1), False, len(body)).data + body
+    head = make_head(status, fields, method, (1, 1), False, len(body)).data
+    return head if method == "HEAD" else head + body

@@ -18,6 +18,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from .call import Application, Call, ClientGone, FileWrapper, Out
+from .environ import variable
 from .responses import Fields
 
 
@@ -108,7 +109,9 @@ class RequestOut:
         request.defaultContentType = None
         request.setResponseCode(int(status[:3]), status[4:].encode("latin-1"))
         values: dict[bytes, list[bytes]] = {}
-        for line in fields.text.splitlines():
+        if fields.length is not None:
+            values[b"Content-Length"] = [b"%d" % fields.length]
+        for line in fields.text.split("\r\n")[:-1]:
             name, _, value = line.partition(": ")
             values.setdefault(name.encode("latin-1"), []).append(value.encode("latin-1"))
         for field, each in values.items():
@@ -128,6 +131,49 @@ class RequestOut:
             self._request.finish()
 
 
+def site_environ(request: Request) -> dict[str, Any]:
+    """The environ of a request of a Twisted `Site`, by the rules of `environ` where a `Site` leaves room for them."""
+    peer, host = request.getClientAddress(), request.getHost()
+    script_name = "".join("/" + part.decode("latin-1") for part in request.prepath or ())
+    path = "".join("/" + part.decode("latin-1") for part in request.postpath or ())
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": _native(request.method),
+        "SCRIPT_NAME": script_name,
+        "PATH_INFO": path,
+        "QUERY_STRING": request.uri.partition(b"?")[2].decode("latin-1"),
+        "RAW_URI": request.uri.decode("latin-1"),
+        "REMOTE_ADDR": str(getattr(peer, "host", "")),
+        "REMOTE_PORT": str(getattr(peer, "port", "")),
+        "CONTENT_TYPE": (request.getHeader(b"content-type") or b"").decode("latin-1"),
+        "CONTENT_LENGTH": (request.getHeader(b"content-length") or b"").decode("latin-1"),
+        "SERVER_NAME": _native(request.getRequestHostname()),
+        "SERVER_PORT": str(getattr(host, "port", 80)),
+        "SERVER_PROTOCOL": request.clientproto.decode("latin-1"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "https" if request.isSecure() else "http",
+        "wsgi.run_once": False,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        # Twisted's own: what an app writes there goes to Twisted's log, and reading is its business.
+        "wsgi.errors": wsgi._ErrorStream(),
+        "wsgi.input": wsgi._InputStream(request.content),
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+    fields: Any = request.requestHeaders.getAllRawHeaders()
+    for name, values in fields:
+        key = variable(name.lower())
+        if key.startswith("HTTP_"):
+            joint = b"; " if key == "HTTP_COOKIE" else b","
+            environ[key] = joint.join(values).decode("latin-1").replace("\n", " ")
+    return environ
+
+
+def _native(text: bytes | str) -> str:
+    """A native string of what may be one already, in a subclass of Twisted's request."""
+    return text if isinstance(text, str) else text.decode("latin-1")
+
+
 class WSGIResource(wsgi.WSGIResource):
     """A WSGI application as a resource, in the worker's own HTTP channel and in any Twisted `Site`.
 
@@ -144,9 +190,7 @@ class WSGIResource(wsgi.WSGIResource):
 
     def render(self, request: Request) -> int:
         """A request of a Twisted `Site`."""
-        # The base class makes the environ; the call is ours.
-        stock = wsgi._WSGIResponse(self._reactor, self._threadpool, self.application, request)
-        environ = {**stock.environ, "wsgi.input_terminated": True, "wsgi.file_wrapper": FileWrapper}
+        environ = site_environ(request)
         name = f"{environ['REQUEST_METHOD']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']}"
         out = RequestOut(self._reactor, request)
         self._threadpool.callInThread(Call(out, name).run, self.application, environ)
