@@ -70,8 +70,8 @@ def spawn(spawner: MemorySpawner, owner: Told, ident: int = 1, region: int = 0) 
 def boot(worker: Worker, **changed: object) -> None:
     """The first order."""
     arguments: dict[str, Any] = {
-        "settings": b"{}", "listeners": b"[]", "worker": worker.ident, "region": worker.region, "generation": 1,
-        "workers": 8, "slots": 16,
+        "version": "0", "settings": b"{}", "listeners": b"[]", "worker": worker.ident, "region": worker.region,
+        "generation": 1, "workers": 8, "slots": 16,
     }  # fmt: skip
     worker.process.order(commands.Boot, **{**arguments, **changed})
 
