@@ -7,7 +7,7 @@ worker's own channel.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer, IReactorFromThreads
@@ -131,6 +131,43 @@ class RequestOut:
             self._request.finish()
 
 
+class SiteInput:
+    """`wsgi.input` in a Twisted `Site`, which closes the body under the app's feet when the client goes.
+
+    :param content: the whole body.
+    """
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+
+    def _do(self, method: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._content, method)(*arguments)
+        except ValueError:
+            if self._content.closed:
+                raise ClientGone from None
+            raise
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._do("read", size)  # type: ignore[no-any-return]
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._do("readline", size)  # type: ignore[no-any-return]
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        return self._do("readlines", hint)  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self.readline():
+            yield line
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._do("seek", offset, whence)  # type: ignore[no-any-return]
+
+    def tell(self) -> int:
+        return self._do("tell")  # type: ignore[no-any-return]
+
+
 def site_environ(request: Request) -> dict[str, Any]:
     """The environ of a request of a Twisted `Site`, by the rules of `environ` where a `Site` leaves room for them."""
     peer, host = request.getClientAddress(), request.getHost()
@@ -154,9 +191,9 @@ def site_environ(request: Request) -> dict[str, Any]:
         "wsgi.run_once": False,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
-        # Twisted's own: what an app writes there goes to Twisted's log, and reading is its business.
+        # Twisted's own: what an app writes there goes to Twisted's log.
         "wsgi.errors": wsgi._ErrorStream(),
-        "wsgi.input": wsgi._InputStream(request.content),
+        "wsgi.input": SiteInput(request.content),
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
