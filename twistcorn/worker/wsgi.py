@@ -6,8 +6,9 @@ worker's own channel.
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer, IReactorFromThreads
@@ -131,45 +132,11 @@ class RequestOut:
             self._request.finish()
 
 
-class SiteInput:
-    """`wsgi.input` in a Twisted `Site`, which closes the body under the app's feet when the client goes.
+def site_environ(request: Request, body: Any) -> dict[str, Any]:
+    """The environ of a request of a Twisted `Site`, by the rules of `environ` where a `Site` leaves room for them.
 
-    :param content: the whole body.
+    :param body: the file with the whole body.
     """
-
-    def __init__(self, content: Any) -> None:
-        self._content = content
-
-    def _do(self, method: str, *arguments: Any) -> Any:
-        try:
-            return getattr(self._content, method)(*arguments)
-        except ValueError:
-            if self._content.closed:
-                raise ClientGone from None
-            raise
-
-    def read(self, size: int | None = -1) -> bytes:
-        return self._do("read", size)  # type: ignore[no-any-return]
-
-    def readline(self, size: int | None = -1) -> bytes:
-        return self._do("readline", size)  # type: ignore[no-any-return]
-
-    def readlines(self, hint: int | None = -1) -> list[bytes]:
-        return self._do("readlines", hint)  # type: ignore[no-any-return]
-
-    def __iter__(self) -> Iterator[bytes]:
-        while line := self.readline():
-            yield line
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._do("seek", offset, whence)  # type: ignore[no-any-return]
-
-    def tell(self) -> int:
-        return self._do("tell")  # type: ignore[no-any-return]
-
-
-def site_environ(request: Request) -> dict[str, Any]:
-    """The environ of a request of a Twisted `Site`, by the rules of `environ` where a `Site` leaves room for them."""
     peer, host = request.getClientAddress(), request.getHost()
     script_name = "".join("/" + part.decode("latin-1") for part in request.prepath or ())
     path = "".join("/" + part.decode("latin-1") for part in request.postpath or ())
@@ -193,7 +160,7 @@ def site_environ(request: Request) -> dict[str, Any]:
         "wsgi.multiprocess": False,
         # Twisted's own: what an app writes there goes to Twisted's log.
         "wsgi.errors": wsgi._ErrorStream(),
-        "wsgi.input": SiteInput(request.content),
+        "wsgi.input": body,
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
@@ -227,10 +194,20 @@ class WSGIResource(wsgi.WSGIResource):
 
     def render(self, request: Request) -> int:
         """A request of a Twisted `Site`."""
-        environ = site_environ(request)
+        # Twisted closes the body when the client goes, under the app's feet: it gets another one to close.
+        body: Any = request.content
+        request.content = io.BytesIO()
+        environ = site_environ(request, body)
         name = f"{environ['REQUEST_METHOD']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']}"
         out = RequestOut(self._reactor, request)
-        self._threadpool.callInThread(Call(out, name).run, self.application, environ)
+
+        def run() -> None:
+            try:
+                Call(out, name).run(self.application, environ)
+            finally:
+                body.close()
+
+        self._threadpool.callInThread(run)
         return NOT_DONE_YET
 
     def run(self, out: Out, name: str, environ: dict[str, Any]) -> None:
