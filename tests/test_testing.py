@@ -15,7 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols import amp
 
 from twistcorn.pool.worker import State, Worker
-from twistcorn.testing import FakeProcess, ImpossibleError, MemorySpawner, sent
+from twistcorn.testing import FakeProcess, ImpossibleError, MemorySpawner
 from twistcorn.wire import channel, commands
 from twistcorn.wire.channel import MAX_REPORTS, Kind, Lend, Report, unpack_reports
 
@@ -344,10 +344,3 @@ class TestRealChannel:
         assert process.far_end.fileno() == -1
         assert isinstance(process.channel, socket.socket)
         assert process.channel.fileno() == -1
-
-
-def test_sent() -> None:
-    """Arguments arrive as the other side gets them: a copy, through bytes."""
-    message = "é" * 10
-
-    assert sent(commands.BootFailed, message=message) == {"message": message}

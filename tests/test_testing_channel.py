@@ -1,4 +1,4 @@
-"""The claims of twistcorn.testing.RecordingChannel: it refuses what a real SEQPACKET socket refuses."""
+"""The claims of twistcorn.testing about the wire: it refuses what amp and a real SEQPACKET socket refuse."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from twisted.protocols import amp
 
-from twistcorn.testing import ImpossibleError, RecordingChannel
-from twistcorn.wire import channel
+from twistcorn.testing import ImpossibleError, RecordingChannel, sent
+from twistcorn.wire import channel, commands
 from twistcorn.wire.channel import MAX_LENDS, Lend
 
 LEND = Lend(3, 40, 0)
@@ -97,3 +98,10 @@ class TestRecordingChannel:
         for ancillary in ([], [rights, rights], [(socket.SOL_SOCKET, 2, rights[2])]):
             with pytest.raises(ImpossibleError):
                 RecordingChannel().sendmsg([b"x" * 12], ancillary)
+
+
+def test_sent() -> None:
+    """Arguments arrive as the other side gets them: through bytes; one that is forgotten is refused."""
+    assert sent(commands.BootFailed, message="é") == {"message": "é"}
+    with pytest.raises(amp.InvalidSignature):
+        sent(commands.BootFailed)

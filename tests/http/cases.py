@@ -76,7 +76,12 @@ def accept(name: str, section: str, data: bytes, *requests: Seen, settings: Sett
 
 
 def refuse(
-    name: str, section: str, data: bytes, *statuses: int, after: Iterable[Seen] = (), settings: Settings = DEFAULTS
+    name: str,
+    section: str,
+    data: bytes,
+    *statuses: int,
+    after: Iterable[Seen] = (),
+    settings: Settings = DEFAULTS,
 ) -> Case:
     """Bytes that are refused with one of the statuses, behind requests that are not."""
     return Case(name, section, data, Outcome(tuple(after), statuses or (400,)), settings)

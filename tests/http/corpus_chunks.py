@@ -15,11 +15,18 @@ SIZES = [
 NO_SIZES = [
     b"+5", b"-5", b"0x5", b"0X5", b"5_0", b"5x", b"x5", b"g", b" 5", b"\t5", b"5 ", b"5\t", b"", b" ", b";a", b"5,5",
     b"5.0", b"5 5", b"\x005", b"5\x00", b"\xd9\xa5", b"\xb2", b"5\r", b"\r5", b"5;", b"5;=a", b"5;a=", b"5;a b",
-    b'5;a="b', b'5;a="b"c', b'5;a="\\"', b"5;a=\xe9", b"5;a=b\x00", b'5;a="\x01"', b"5;a\x7f", b"5;a\rb", b"5;;a", b"5:a",
-    b"5=a", b"5;a,b",
+    b'5;a="b', b'5;a="b"c', b'5;a="\\"', b"5;a=\xe9", b"5;a=b\x00", b'5;a="\x01"', b"5;a\x7f", b"5;a\rb", b"5;;a",
+    b"5:a", b"5=a", b"5;a,b",
 ]  # fmt: skip
 #: More bytes than a machine can count: one above 64 bits, and what would be 5 or -1 in fewer.
-HUGE = [b"10000000000000005", b"1" + b"0" * 15, b"f" * 16, b"F" * 17, b"8" + b"0" * 15, b"1" + b"0" * 30 + b"5"]
+HUGE = [
+    b"10000000000000005",
+    b"1" + b"0" * 15,
+    b"f" * 16,
+    b"F" * 17,
+    b"8" + b"0" * 15,
+    b"1" + b"0" * 30 + b"5",
+]
 
 #: (name, body): what is not a run of chunks.
 NO_CHUNKS = [

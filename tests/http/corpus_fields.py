@@ -67,10 +67,13 @@ NO_HEADS = [
 ]
 
 #: Host fields that are right on 1.1.
-HOSTS = [b"a", b"a.example.", b"a:80", b"a:", b"192.0.2.1:8000", b"[::1]", b"[::1]:80", b"a_b-c~d", b"a%20b", b"A.B", b""]
+HOSTS = [
+    b"a", b"a.example.", b"a:80", b"a:", b"192.0.2.1:8000", b"[::1]", b"[::1]:80", b"a_b-c~d", b"a%20b", b"A.B", b"",
+]  # fmt: skip
 NO_HOSTS = [
-    b"a b", b"a\tb", b"a/b", b"/a", b"a?b", b"a#b", b"u@a", b"u:p@a", b"http://a", b"a:b", b"a:80:80", b"a:-1", b"a:+80",
-    b"a:80a", b"[::1", b"::1", b"[::1]a", b"[a b]", b"a, b", b"a\\b", b'"a"', b"<a>", b"\xc3\xa9", b"a\x00", b"a]",
+    b"a b", b"a\tb", b"a/b", b"/a", b"a?b", b"a#b", b"u@a", b"u:p@a", b"http://a", b"a:b", b"a:80:80", b"a:-1",
+    b"a:+80", b"a:80a", b"[::1", b"::1", b"[::1]a", b"[a b]", b"a, b", b"a\\b", b'"a"', b"<a>", b"\xc3\xa9",
+    b"a\x00", b"a]",
 ]  # fmt: skip
 
 #: (version, Connection fields, whether the connection is kept)
@@ -143,8 +146,8 @@ CASES: list[Case] = [
     refuse("malformed Host on 1.0", "9112 3.2", head(line=b"GET / HTTP/1.0", host=b"Host: a/b")),
     accept("Host_ is not Host", "9110 7.2", head(b"Host_: b", b"X-Host: c"), Seen(fields=((b"host", b"a"),))),
     *(connection(*row) for row in CONNECTIONS),
-    accept("Proxy-Connection means nothing", "9112 C.2.2", head(b"Proxy-Connection: keep-alive", line=b"GET / HTTP/1.0"),
-           TEN),
+    accept("Proxy-Connection means nothing", "9112 C.2.2",
+           head(b"Proxy-Connection: keep-alive", line=b"GET / HTTP/1.0"), TEN),
     accept("Keep-Alive alone means nothing", "9112 9.3", head(b"Keep-Alive: 300", line=b"GET / HTTP/1.0"), TEN),
     accept("Upgrade is not followed", "9110 7.8", head(b"Connection: Upgrade", b"Upgrade: websocket"), Seen()),
     accept("Upgrade with a body", "9110 7.8",

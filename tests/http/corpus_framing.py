@@ -15,7 +15,13 @@ NO_LENGTHS = [
     b"", b" ", b"\xb2", b"\xd9\xa5", b"\xa05", b"five", b"5\x00", b"5\x0b", b"\x0c5", b"5,", b",5",
 ]  # fmt: skip
 #: Numbers that are too large for any machine, or for the limit.
-HUGE = [b"99999999999999999", b"9223372036854775808", b"18446744073709551616", b"18446744073709551621", b"9" * 60]
+HUGE = [
+    b"99999999999999999",
+    b"9223372036854775808",
+    b"18446744073709551616",
+    b"18446744073709551621",
+    b"9" * 60,
+]
 
 #: (codings of as many fields, statuses): Transfer-Encodings that are no framing.
 NO_CODINGS: list[tuple[tuple[bytes, ...], tuple[int, ...]]] = [
@@ -132,7 +138,8 @@ CASES: list[Case] = [
     refuse("TE.CL", "9112 11.2",
            post(CHUNKED, b"Content-Length: 4", body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN))),
     refuse("TE.TE", "9112 11.2", coded((b"chunked", b"x"), b"0\r\n\r\n" + HIDDEN), 400),
-    refuse("space between Transfer-Encoding and its colon", "9112 5.1", post(b"Transfer-Encoding : chunked", body=HELLO)),
+    refuse("space between Transfer-Encoding and its colon", "9112 5.1",
+           post(b"Transfer-Encoding : chunked", body=HELLO)),
     refuse("folded coding", "9112 5.2", post(b"Transfer-Encoding:", b" chunked", body=HELLO)),
     refuse("coding behind a bare LF", "9112 2.2", post(b"X: a\nTransfer-Encoding: chunked", body=HELLO)),
     refuse("coding behind a bare CR", "9112 2.2", post(b"X: a\rTransfer-Encoding: chunked", body=HELLO)),

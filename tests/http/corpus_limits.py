@@ -7,7 +7,11 @@ from dataclasses import replace
 from .cases import DEFAULTS, NEXT, Case, Seen, accept, chunked, head, post, refuse, wait
 
 TIGHT = replace(
-    DEFAULTS, limit_request_line=100, limit_request_fields=5, limit_request_field_size=80, limit_request_body=10
+    DEFAULTS,
+    limit_request_line=100,
+    limit_request_fields=5,
+    limit_request_field_size=80,
+    limit_request_body=10,
 )
 WIDE = replace(DEFAULTS, limit_request_field_size=32768, limit_request_fields=32768)
 UNLIMITED = replace(DEFAULTS, limit_request_body=0)
@@ -100,7 +104,8 @@ CASES: list[Case] = [
     refuse("chunks above the limit", "9110 15.5.14", chunked(b"6\r\naaaaaa\r\n5\r\naaaaa\r\n0\r\n\r\n"), 413,
            settings=TIGHT),
     accept("size line at the limit", "9112 7.1.1", chunked(last_chunk_line(SIZE_LINE - 1) + b"\r\n\r\n"), Seen("POST")),
-    refuse("size line above the limit", "9112 7.1.1", chunked(last_chunk_line(SIZE_LINE + 1) + b"\r\n\r\n"), 400, 413, 431),
+    refuse("size line above the limit", "9112 7.1.1", chunked(last_chunk_line(SIZE_LINE + 1) + b"\r\n\r\n"),
+           400, 413, 431),
     refuse("size line without an end", "9112 7.1.1", chunked(last_chunk_line(SIZE_LINE * 2)), 400, 413, 431),
     accept("trailers at the limit", "issue 3", chunked(trailers(TRAILERS)), Seen("POST")),
     refuse("trailers above the limit", "RFC 6585 5", chunked(trailers(TRAILERS + 1)), 431),

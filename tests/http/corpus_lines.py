@@ -61,7 +61,20 @@ METHODS = [
     (b"!#$%&'*+-.^_`|~", "9110 5.6.2"),
 ]
 
-NO_METHODS = [b"G@T", b"G/T", b"(GET)", b'"GET"', b"GET:", b"G\xc9T", b"GE\x00T", b"GE\x7fT", b"G,T", b"", b"[]", b"{}"]
+NO_METHODS = [
+    b"G@T",
+    b"G/T",
+    b"(GET)",
+    b'"GET"',
+    b"GET:",
+    b"G\xc9T",
+    b"GE\x00T",
+    b"GE\x7fT",
+    b"G,T",
+    b"",
+    b"[]",
+    b"{}",
+]
 
 #: Versions that cannot be read.
 NO_VERSIONS = [

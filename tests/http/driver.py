@@ -89,7 +89,12 @@ class Feed:
     """
 
     def __init__(
-        self, board: Scoreboard, client: socket.socket, server: socket.socket, settings: Settings, now: float = 1.0
+        self,
+        board: Scoreboard,
+        client: socket.socket,
+        server: socket.socket,
+        settings: Settings,
+        now: float = 1.0,
     ) -> None:
         board.clear_slot(0)
         self.connection = Connection(board, server, 0, 1, 0, ("", ""))
@@ -165,7 +170,13 @@ def _seen(request: Request) -> Seen:
         with cast(IO[bytes], body) as file:
             body = file.read()
     return Seen(
-        request.method, request.path, request.query, request.version, request.keep_alive, body, tuple(request.headers)
+        request.method,
+        request.path,
+        request.query,
+        request.version,
+        request.keep_alive,
+        body,
+        tuple(request.headers),
     )
 
 

@@ -129,6 +129,13 @@ def unchunked(data: bytes) -> tuple[bytes, bytes]:
         body += piece
 
 
+class Reactor(MemoryReactorClock):
+    """A reactor that does nothing by itself."""
+
+    def getThreadPool(self) -> Any:
+        """None: nothing here runs in the reactor's threads."""
+
+
 class Served:
     """One worker and its connections.
 
@@ -137,18 +144,28 @@ class Served:
     """
 
     def __init__(
-        self, app: Application, settings: Settings = DEFAULTS, address: Address = UNIX, board: Scoreboard | None = None
+        self,
+        app: Application,
+        settings: Settings = DEFAULTS,
+        address: Address = UNIX,
+        board: Scoreboard | None = None,
     ) -> None:
         self.board = Scoreboard.create(1, 4) if board is None else board
         self.region = self.board.worker_base(0)
-        self.reactor: Any = MemoryReactorClock()
-        self.reactor.getThreadPool = lambda: None
+        self.reactor = Reactor()
         self.reports: list[tuple[Kind, int, int]] = []
         self.emptied = 0
         self.turns = AtOnce(self.board, self.region)
         service = Service(self.reactor, app, settings, [address], 0, self.turns, self.board, self.region)
         self.poller = Poller(
-            self.reactor, self.board, self.region, settings, [address], service.serve, self._report, self._empty
+            self.reactor,
+            self.board,
+            self.region,
+            settings,
+            [address],
+            service.serve,
+            self._report,
+            self._empty,
         )
         service.attach(self.poller)
         self.poller.start()

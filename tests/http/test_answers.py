@@ -69,7 +69,10 @@ class TestContinue:
         for byte in body:
             served.send(client, bytes([byte]))
 
-        assert [(answer.status, answer.body) for answer in client.answers()] == [(100, b""), (200, b"/ hello")]
+        assert [(answer.status, answer.body) for answer in client.answers()] == [
+            (100, b""),
+            (200, b"/ hello"),
+        ]
 
     @pytest.mark.parametrize(
         ("data", "status"),
@@ -226,7 +229,12 @@ class TestFraming:
 
     def test_hop_by_hop_fields_of_the_application(self, serve: Serve) -> None:
         """They are dropped: a body is never framed twice."""
-        headers = [("Transfer-Encoding", "chunked"), ("Upgrade", "h2c"), ("Keep-Alive", "1"), ("Trailer", "X")]
+        headers = [
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+            ("Keep-Alive", "1"),
+            ("Trailer", "X"),
+        ]
         served, client = serve(app(b"hello", b"you", headers=headers))
         served.send(client, head())
 

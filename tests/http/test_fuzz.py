@@ -49,6 +49,8 @@ def oracle(data: bytes) -> tuple[Seen, bytes, int]:
     return seen, request.target, len(data) - len(connection.trailing_data[0])
 
 
+FRAMING_TRAILER = rb"\r\n0+[^\r\n]*\r\n(.+\r\n)*(content-length|transfer-encoding):"
+
 #: Where h11 refuses what twistcorn accepts: name, how it shows, why twistcorn is right.
 STRICTER: list[tuple[str, Callable[[bytes], bool], str]] = [
     (
@@ -63,7 +65,7 @@ STRICTER: list[tuple[str, Callable[[bytes], bool], str]] = [
     ),
     (
         "framing fields in trailers",
-        lambda data: re.search(rb"\r\n0+[^\r\n]*\r\n(.+\r\n)*(content-length|transfer-encoding):", data, re.I) is not None,
+        lambda data: re.search(FRAMING_TRAILER, data, re.IGNORECASE) is not None,
         "RFC 9110 6.5.1: trailers are not merged, so what they say of framing is ignored; h11 checks it",
     ),
 ]
@@ -77,9 +79,10 @@ def agree(seen: Seen, target: bytes, data: bytes) -> None:
     """h11 reads in these bytes, all of them and no more, the same request."""
     try:
         theirs, their_target, length = oracle(data.removeprefix(CRLF))
-    except h11.RemoteProtocolError as error:
-        assert explained(data.removeprefix(CRLF)), f"h11 says: {error}"
-        return
+    except h11.RemoteProtocolError:
+        if explained(data.removeprefix(CRLF)):
+            return
+        raise
     assert length == len(data.removeprefix(CRLF))
     assert (seen.method, target, seen.version) == (theirs.method, their_target, theirs.version)
     assert seen.body == theirs.body

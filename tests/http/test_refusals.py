@@ -26,14 +26,16 @@ ROWS = [pytest.param(case, id=case.name, marks=known(case.name)) for case in CAS
 
 @pytest.mark.parametrize("case", ROWS)
 def test_client_sends_a_case_and_a_request(case: Case) -> None:
-    """Every request in front is answered in order, one refusal is the last word, and behind it there is only the end."""
+    """Every request in front is answered in order, a refusal is the last word, and behind it there is only the end."""
     served = Served(app, case.settings)
     client = served.connect()
     try:
         served.send(client, case.data)
         served.send(client, NEXT)
         got = client.answers(*(request.method for request in case.outcome.requests))
-        assert [answer.status for answer in got[: len(case.outcome.requests)]] == [200] * len(case.outcome.requests)
+        assert [answer.status for answer in got[: len(case.outcome.requests)]] == [200] * len(
+            case.outcome.requests
+        )
         last = got[len(case.outcome.requests) :]
         if case.outcome.open:
             assert [answer["X-Target"] for answer in last] == [["/next"]]

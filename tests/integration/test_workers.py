@@ -60,16 +60,16 @@ def test_connections_held_at_the_same_time_spread_evenly(four_shared: Server) ->
     assert all(5 <= count <= 15 for count in counts.values()), counts
 
 
-def test_busy_workers_are_passed_over(four_shared: Server, shared: tuple[Start, Gate]) -> None:
+def test_busy_workers_are_passed_over(four: Server, gate: Gate) -> None:
     """While three workers are in the application, all new connections go to the fourth."""
-    busy = [four_shared.connect() for _ in range(3)]
+    busy = [four.connect() for _ in range(3)]
     visitors = []
     for client in busy:
         client.ask("/wait")
-        visitors.append(shared[1].visitor("request"))
-    free = set(four_shared.worker_pids) - {visitor.pid for visitor in visitors}
+        visitors.append(gate.visitor("request"))
+    free = set(four.worker_pids) - {visitor.pid for visitor in visitors}
     assert len(free) == 1
-    assert {int(four_shared.get("/pid")) for _ in range(10)} == free
+    assert {int(four.get("/pid")) for _ in range(10)} == free
     for client, visitor in zip(busy, visitors, strict=True):
         visitor.release()
         assert client.response().status == 200
@@ -167,6 +167,21 @@ def test_connection_of_a_request_that_forked_ends(start: Start, gate: Gate) -> N
         assert client.response().status == 200
         assert client.ended()
         child.release()
+
+
+def test_clients_of_workers_that_die_one_after_another_are_answered(four: Server) -> None:
+    """Nobody is blamed for the death of a worker that never took the connection, however often that happens."""
+    workers = four.worker_pids
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    clients = [four.connect() for _ in range(40)]
+    for client in clients:
+        client.ask("/pid")
+    for pid in workers:
+        kill(four, pid)
+        four.wait_for(rf"pid {pid}\) died .*; no request was running")
+    answers = [int(client.response().body) for client in clients]
+    assert not set(workers) & set(answers)
 
 
 def test_frozen_worker_does_not_keep_its_clients(start: Start, gate: Gate) -> None:

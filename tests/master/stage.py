@@ -204,8 +204,8 @@ class Told:
 def boot(worker: Worker) -> None:
     """Order a worker to boot, as the supervisor does."""
     worker.process.order(
-        commands.Boot, version="0", settings=b"{}", listeners=b"[]", worker=worker.ident, region=worker.region, generation=1,
-        workers=REGIONS, slots=SLOTS,
+        commands.Boot, version="0", settings=b"{}", listeners=b"[]", worker=worker.ident, region=worker.region,
+        generation=1, workers=REGIONS, slots=SLOTS,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from collections.abc import Callable, Iterator
 
@@ -91,6 +93,18 @@ def time_passes(stage: Stage) -> int:
     return 0
 
 
+def system_refuses(stage: Stage) -> int:
+    """There is no process left for another worker."""
+    stage.spawner.error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    return 0
+
+
+def system_gives_in(stage: Stage) -> int:
+    """There are processes again."""
+    stage.spawner.error = None
+    return 0
+
+
 def killed_ones_die(stage: Stage) -> int:
     """SIGKILL does what it does."""
     for worker in stage.spawner.alive:
@@ -102,7 +116,8 @@ def killed_ones_die(stage: Stage) -> int:
 #: What can happen; each says how it changed the number of ready workers by itself.
 HAPPENINGS: list[Callable[[Stage], int]] = [
     gets_ready, gets_ready, gets_ready, fails_to_boot, newest_fails_to_boot, oldest_dies, newest_dies, leaves,
-    retired_one_goes, more, fewer, reload, reload, time_passes, killed_ones_die,
+    retired_one_goes, more, fewer, reload, reload, time_passes, time_passes, killed_ones_die, system_refuses,
+    system_gives_in, system_gives_in,
 ]  # fmt: skip
 
 lives = given(st.lists(st.sampled_from(HAPPENINGS), max_size=40))
@@ -120,6 +135,7 @@ def served() -> Iterator[Stage]:
 
 def settle(stage: Stage) -> None:
     """From now on nothing fails, and everybody who is told to go goes."""
+    system_gives_in(stage)
     for _ in range(60):
         stage.boot_all()
         while any(worker.state in (State.DRAINING, State.STOPPING) for worker in stage.spawner.alive):
@@ -157,6 +173,7 @@ def test_reload_that_nothing_disturbs(happenings: list[Callable[[Stage], int]]) 
         for happens in happenings:
             happens(stage)
         before = set(stage.spawner.spawned)
+        system_gives_in(stage)
         stage.supervisor.reload()
         settle(stage)
 
@@ -174,6 +191,7 @@ def test_server_stops(happenings: list[Callable[[Stage], int]]) -> None:
         stage.supervisor.stop(quick=False).addCallback(done.append)
         for worker in stage.spawner.alive:
             stage.spawner.exits(worker)
+        stage.clock.advance(0)
 
         assert done == [None]
         assert stage.states == {}

@@ -111,7 +111,9 @@ def app(body: Any, headers: Headers | None = None, status: str = "200 OK") -> Ap
     return answer
 
 
-def call(application: Application, out: RecordingOut | None = None, name: str = "GET /") -> tuple[RecordingOut, list[str]]:
+def call(
+    application: Application, out: RecordingOut | None = None, name: str = "GET /"
+) -> tuple[RecordingOut, list[str]]:
     """Call an application; returns what became of it and what was logged."""
     out = RecordingOut() if out is None else out
     with capturedLogs() as events:

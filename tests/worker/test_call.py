@@ -240,7 +240,7 @@ class TestLength:
         assert (out.body, out.ending, logged) == (b"hello", "end", [])
 
     @pytest.mark.parametrize(
-        "chunks", [[b"hello!"], [b"hello", b"!", b"!"], [b"hel", b"lo!", b"!"], Body(b"hello", b"!"), [b"hello", b"more"]]
+        "chunks", [[b"hello!"], [b"hello", b"!", b"!"], [b"hel", b"lo!", b"!"], Body(b"hello", b"more")]
     )
     def test_body_is_longer(self, chunks: Any) -> None:
         """What is too much never leaves, and is told once."""
@@ -259,7 +259,8 @@ class TestLength:
         assert logged == ["the body is {left} bytes shorter than its Content-Length: connection closed"]
 
     @pytest.mark.parametrize(
-        ("name", "status"), [("HEAD /", "200 OK"), ("GET /", "304 Not Modified"), ("HEAD /", "304 Not Modified")]
+        ("name", "status"),
+        [("HEAD /", "200 OK"), ("GET /", "304 Not Modified"), ("HEAD /", "304 Not Modified")],
     )
     @pytest.mark.parametrize("chunks", [[], [b""], Body()])
     def test_no_body_is_due(self, name: str, status: str, chunks: Any) -> None:

@@ -152,7 +152,9 @@ class TestFields:
         """A comma may be a part of a cookie, so those are joined as RFC 9113 section 8.2.3 has it."""
         assert environ(b"Cookie: a=b", b"Cookie: c=d")["HTTP_COOKIE"] == "a=b; c=d"
 
-    @pytest.mark.parametrize("name", [b"X_Forwarded_For", b"X_Y", b"_", b"X-Y_Z", b"Content_Length", b"Host_", b"wsgi_input"])
+    @pytest.mark.parametrize(
+        "name", [b"X_Forwarded_For", b"X_Y", b"_", b"X-Y_Z", b"Content_Length", b"Host_", b"wsgi_input"]
+    )
     def test_underscore_in_a_name(self, name: bytes) -> None:
         """The field is dropped: it would pass for another (`X_Y` for `X-Y`)."""
         assert fields_of(environ(name + b": a")) == {"HTTP_HOST": "a"}
@@ -309,5 +311,9 @@ class TestForwarded:
         """The same fields change nothing, and are plain fields."""
         made = environ(*self.FIELDS)
 
-        assert (made["REMOTE_ADDR"], made["wsgi.url_scheme"], made["HTTP_HOST"]) == ("198.51.100.7", "http", "a")
+        assert (made["REMOTE_ADDR"], made["wsgi.url_scheme"], made["HTTP_HOST"]) == (
+            "198.51.100.7",
+            "http",
+            "a",
+        )
         assert made["HTTP_X_FORWARDED_FOR"] == "203.0.113.9"

@@ -145,7 +145,9 @@ class TestFields:
         assert fields.text == "X: a\r\nsEt-cookie: b=c; d\r\nX: \r\nY: \t caf\xe9\r\n"
         assert (fields.length, fields.close, fields.dropped) == (None, False, ())
 
-    @pytest.mark.parametrize(("given", "kind"), [row[1:] for row in BAD_FIELDS], ids=[row[0] for row in BAD_FIELDS])
+    @pytest.mark.parametrize(
+        ("given", "kind"), [row[1:] for row in BAD_FIELDS], ids=[row[0] for row in BAD_FIELDS]
+    )
     def test_fields_are_wrong(self, given: Any, kind: type[Exception]) -> None:
         """None of them goes out."""
         with pytest.raises(kind):
@@ -191,7 +193,9 @@ class TestFields:
 
 
 class TestHead:
-    @pytest.mark.parametrize(("method", "status", "minor", "fields", "whole", "framing", "kept", "told"), HEADS)
+    @pytest.mark.parametrize(
+        ("method", "status", "minor", "fields", "whole", "framing", "kept", "told"), HEADS
+    )
     def test_framing(
         self,
         method: str,
@@ -230,12 +234,16 @@ class TestHead:
 
     def test_reason_beyond_ascii(self) -> None:
         """It goes out in latin-1, as PEP 3333 has it."""
-        assert make_head("200 caf\xe9", NONE, "GET", (1, 1), True, 0).data.startswith(b"HTTP/1.1 200 caf\xe9\r\n")
+        assert make_head("200 caf\xe9", NONE, "GET", (1, 1), True, 0).data.startswith(
+            b"HTTP/1.1 200 caf\xe9\r\n"
+        )
 
 
 class TestDate:
     def now(self) -> str:
-        (line,) = [line for line in lines(make_head("200 OK", NONE, "GET", (1, 1), True, 0)) if "Date" in line]
+        (line,) = [
+            line for line in lines(make_head("200 OK", NONE, "GET", (1, 1), True, 0)) if "Date" in line
+        ]
         return line.removeprefix("Date: ")
 
     @pytest.mark.parametrize("moment", ["1994-11-06T08:49:37", "2024-02-29T00:00:00", "2033-12-31T23:59:59"])

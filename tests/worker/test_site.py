@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.logger import capturedLogs
 from twisted.web.server import Site
@@ -53,13 +53,17 @@ class Mounted:
         return answer
 
 
-def get(application: Application, *fields: bytes, line: bytes = b"GET / HTTP/1.1", body: bytes = b"") -> Mounted:
+def get(
+    application: Application, *fields: bytes, line: bytes = b"GET / HTTP/1.1", body: bytes = b""
+) -> Mounted:
     mounted = Mounted(application)
     mounted.send(b"\r\n".join([line, b"Host: a", *fields, b"", body]))
     return mounted
 
 
-def environ_of(*fields: bytes, line: bytes = b"GET / HTTP/1.1", body: bytes = b"", peer: Any = None) -> dict[str, Any]:
+def environ_of(
+    *fields: bytes, line: bytes = b"GET / HTTP/1.1", body: bytes = b"", peer: Any = None
+) -> dict[str, Any]:
     """The environ that an application in a Site gets, its body read."""
     got: dict[str, Any] = {}
 
@@ -108,7 +112,6 @@ class TestAnswers:
 
         assert [answer.body for answer in answers(mounted.transport.value())] == [b"a", b"a"]
 
-    @known("claim: line separator in a site")
     def test_line_separator_in_a_field(self) -> None:
         """U+0085 is a byte like others, and not the end of the field."""
         answer = get(app([b"a"], [("X", "a\x85Set-Cookie: b=c")])).answer()
@@ -132,7 +135,9 @@ class TestAnswers:
 
         assert (answer.status, answer["Y"]) == (500, [])
 
-    @pytest.mark.parametrize("application", [lambda environ, start_response: [b"a"], app([b"a"], status="200")])
+    @pytest.mark.parametrize(
+        "application", [lambda environ, start_response: [b"a"], app([b"a"], status="200")]
+    )
     def test_application_without_a_head(self, application: Application) -> None:
         """The client is answered, where the stock resource drops the connection."""
         assert get(application).answer().status == 500
@@ -200,26 +205,82 @@ class TestFailures:
 class TestEnviron:
     def test_chunked_body(self) -> None:
         """It can be read to its end, and frameworks are told so."""
-        made = environ_of(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.1", body=b"5\r\nhello\r\n0\r\n\r\n")
+        made = environ_of(
+            b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.1", body=b"5\r\nhello\r\n0\r\n\r\n"
+        )
 
         assert (made["body"], made["wsgi.input_terminated"]) == (b"hello", True)
 
     def test_body_with_a_length(self) -> None:
         """It is there, with its type."""
-        made = environ_of(b"Content-Length: 5", b"Content-Type: a/b", line=b"POST /a%2Fb?c HTTP/1.1", body=b"hello")
+        made = environ_of(
+            b"Content-Length: 5", b"Content-Type: a/b", line=b"POST /a%2Fb?c HTTP/1.1", body=b"hello"
+        )
 
         assert (made["body"], made["CONTENT_LENGTH"], made["CONTENT_TYPE"]) == (b"hello", "5", "a/b")
         assert (made["REQUEST_METHOD"], made["QUERY_STRING"]) == ("POST", "c")
 
-    @known("claim: fields in a site")
     @pytest.mark.parametrize("field", [b"Content-Type: a", b"Content-Length: 0", b"Proxy: a", b"X_Y: a"])
     def test_fields_that_have_no_variable(self, field: bytes) -> None:
         """They have none here either (PEP 3333; httpoxy; names that pass for others)."""
         assert [name for name in environ_of(field) if name.startswith("HTTP_")] == ["HTTP_HOST"]
 
-    @known("claim: UNIX in a site")
+    def test_repeated_fields(self) -> None:
+        """They are joined as in the worker's own channel."""
+        made = environ_of(b"X: a", b"X: b", b"Cookie: a=b", b"Cookie: c=d")
+
+        assert (made["HTTP_X"], made["HTTP_COOKIE"]) == ("a,b", "a=b; c=d")
+
+    @pytest.mark.parametrize(
+        ("target", "path"), [(b"/", "/"), (b"/a/b/", "/a/b/"), (b"/%C3%A9%20b", "/\xc3\xa9 b"), (b"//a", "//a")]
+    )
+    def test_path(self, target: bytes, path: str) -> None:
+        """It is decoded to bytes in a string; RAW_URI is not."""
+        made = environ_of(line=b"GET %b?c HTTP/1.1" % target)
+
+        assert (made["SCRIPT_NAME"], made["PATH_INFO"], made["QUERY_STRING"]) == ("", path, "c")
+        assert made["RAW_URI"] == target.decode() + "?c"
+
+    def test_peer(self) -> None:
+        """Address and port are the client's."""
+        made = environ_of(peer=IPv4Address("TCP", "192.0.2.7", 50000))
+
+        assert (made["REMOTE_ADDR"], made["REMOTE_PORT"]) == ("192.0.2.7", "50000")
+
     def test_unix_socket(self) -> None:
         """A peer without address and port is a peer (twisted#5406, twisted#8137)."""
         made = environ_of(peer=UNIXAddress(None))
 
         assert (made["REMOTE_ADDR"], made["SERVER_NAME"]) == ("", "a")
+
+    @known("claim: seek in a site")
+    def test_input_is_sought(self) -> None:
+        """`wsgi.input` can be read a second time (twisted#11875)."""
+        got = []
+
+        def twice(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+            stream = environ["wsgi.input"]
+            got.append(stream.read())
+            stream.seek(0)
+            got.append(stream.read())
+            start_response("200 OK", [])
+            return [b""]
+
+        get(twice, b"Content-Length: 5", line=b"POST / HTTP/1.1", body=b"hello")
+        assert got == [b"hello", b"hello"]
+
+    @known("claim: input outlives the client in a site")
+    def test_client_goes_away_in_front_of_the_reading(self) -> None:
+        """The body is there all the same: it was whole before the application was called."""
+        got = []
+        mounted: list[Mounted] = []
+
+        def late(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+            mounted[0].transport.loseConnection()
+            got.append(environ["wsgi.input"].read())
+            start_response("200 OK", [])
+            return [b""]
+
+        mounted.append(Mounted(late))
+        mounted[0].send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+        assert got == [b"hello"]

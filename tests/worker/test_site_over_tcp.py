@@ -99,7 +99,7 @@ class TestSite(TestCase):
         deaf = Deaf()
         factory = ClientFactory()
         factory.noisy = False
-        factory.protocol = lambda: deaf  # type: ignore[assignment]
+        factory.protocol = lambda: deaf
         connector = reactor.connectTCP("127.0.0.1", port, factory)
         self.addCleanup(connector.disconnect)
         await self.until(lambda: deaf.transport is not None)

@@ -128,7 +128,9 @@ class TestRoutes:
 
 
 class TestDemo:
-    @pytest.mark.parametrize("path", ["/", "/slow?seconds=0", "/stream", "/crash", "/environ", "/healthz", "/no"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/slow?seconds=0", "/stream", "/crash", "/environ", "/healthz", "/no"]
+    )
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_built_in_application(self, monkeypatch: pytest.MonkeyPatch, method: str, path: str) -> None:
         """The demo is an application without fault, too."""

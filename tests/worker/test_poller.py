@@ -1,0 +1,333 @@
+"""Deadlines, ends and orders: what becomes of connections while nothing comes, or too much."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.http.cases import DEFAULTS, NEXT, chunked, head, post
+from tests.http.served import Client, Clock, Served
+from tests.worker.apps import Body, Start, app
+from twistcorn.settings import Settings
+from twistcorn.wire.channel import Kind, Lend
+from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS, W_STATUS, State
+from twistcorn.worker.environ import Address
+from twistcorn.worker.poller import LAST_REQUEST_TIME, LINGER_BYTES, LINGER_TIME
+
+LARGE = b"x" * (8 << 20)
+TIMES = replace(DEFAULTS, header_timeout=10.0, body_timeout=30.0, write_timeout=60.0, keep_alive=75.0)
+PART = b"GET / HTTP/1.1\r\n"
+
+Serve = Callable[..., tuple[Served, Client]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Makes a worker with a client; closes it at the end."""
+    made: list[Served] = []
+
+    def make(application: Any = None, settings: Settings = TIMES) -> tuple[Served, Client]:
+        made.append(Served(application or app([b"hello"]), settings))
+        return made[-1], made[-1].connect()
+
+    yield make
+    for served in made:
+        served.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def statuses(client: Client) -> list[int]:
+    return [answer.status for answer in client.answers()]
+
+
+class TestDeadlines:
+    def test_nothing_comes(self, serve: Serve, clock: Clock) -> None:
+        """A new connection has the time of a head, and then ends without a word."""
+        served, client = serve()
+        clock.pass_by(served, 9.9)
+        assert (client.read(), client.closed) == (b"", False)
+
+        clock.pass_by(served, 0.6)
+        assert (client.read(), client.closed) == (b"", True)
+        assert served.reports == [(Kind.CLOSED, 0, 1)]
+
+    def test_head_comes_byte_by_byte(self, serve: Serve, clock: Clock) -> None:
+        """Its time is counted from the first byte, whatever comes after: 408, then the end."""
+        served, client = serve()
+        clock.pass_by(served, 5)
+        for byte in PART[:10]:
+            served.send(client, bytes([byte]))
+            clock.pass_by(served, 0.99)
+        assert statuses(client) == []
+
+        clock.pass_by(served, 0.6)
+        assert statuses(client) == [408]
+        assert client.closed
+        assert served.count(W_ERRORS) == 1
+
+    def test_head_of_the_second_request_is_late(self, serve: Serve, clock: Clock) -> None:
+        """Its time begins with its own first byte."""
+        served, client = serve()
+        served.send(client, head())
+        clock.pass_by(served, 70)
+        served.send(client, PART)
+        clock.pass_by(served, 9.5)
+        assert statuses(client) == [200]
+
+        clock.pass_by(served, 1)
+        assert statuses(client) == [200, 408]
+
+    @pytest.mark.parametrize("request_", [post(b"Content-Length: 9", body=b"a"), chunked(b"9\r\na")])
+    def test_body_stops(self, serve: Serve, clock: Clock, request_: bytes) -> None:
+        """Each byte of a body gives it its whole time again; without one it is 408."""
+        served, client = serve()
+        served.send(client, request_)
+        for _ in range(4):
+            clock.pass_by(served, 29.5)
+            served.send(client, b"a")
+        clock.pass_by(served, 29.5)
+        assert statuses(client) == []
+
+        clock.pass_by(served, 1)
+        assert statuses(client) == [408]
+        assert client.closed
+
+    def test_connection_is_idle(self, serve: Serve, clock: Clock) -> None:
+        """Between requests it has the time of --keep-alive, and then ends without a word."""
+        served, client = serve()
+        served.send(client, head())
+        clock.pass_by(served, 74.5)
+        served.send(client, head())
+        clock.pass_by(served, 74.5)
+        assert (statuses(client), client.closed) == ([200, 200], False)
+
+        clock.pass_by(served, 1)
+        assert (statuses(client), client.closed) == ([200, 200], True)
+
+    def test_client_does_not_read(self, serve: Serve, clock: Clock) -> None:
+        """Each byte that it takes gives an answer its whole time again; without one the connection ends."""
+        served, client = serve(app([LARGE]))
+        served.send(client, head())
+        for _ in range(4):
+            clock.pass_by(served, 59.5)
+            client.received += client.sock.recv(1 << 18)
+            served.run()
+        clock.pass_by(served, 59.5)
+        assert served.reports == []
+
+        clock.pass_by(served, 1)
+        assert served.reports == [(Kind.CLOSED, 0, 1)]
+        assert len(client.read()) < len(LARGE)
+
+    def test_connection_had_a_holder_before(self, serve: Serve, clock: Clock) -> None:
+        """A lend does not give a client more time."""
+        served, _ = serve()
+        client, server = socket.socketpair()
+        with client, socket.socket(fileno=server.detach()) as masters:
+            masters.setblocking(False)
+            served.lend(masters.dup(), 1)
+            clock.pass_by(served, 6)
+            served.poller.drain()
+            served.poller.draining = False
+            served.reports.clear()
+            served.lend(masters.dup(), 1)
+            clock.pass_by(served, 3.9)
+            assert served.reports == []
+
+            clock.pass_by(served, 0.6)
+            assert served.reports == [(Kind.CLOSED, 1, 3)]
+
+    def test_closing_client_stays(self, serve: Serve, clock: Clock) -> None:
+        """Time to read the last answer is given, and no more."""
+        served, client = serve()
+        served.send(client, head(b"Connection: close"))
+        assert client.read()
+        assert served.reports == []
+
+        clock.pass_by(served, LINGER_TIME + 0.5)
+        assert served.reports == [(Kind.CLOSED, 0, 1)]
+
+    def test_closing_client_sends_on(self, serve: Serve) -> None:
+        """What it sends is forgotten, up to a bound."""
+        served, client = serve()
+        served.send(client, head(b"X : a"))
+        sent = 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 2 * LINGER_BYTES:
+                sent += client.sock.send(b"x" * 65536)
+                served.run()
+
+        assert LINGER_BYTES <= sent < 2 * LINGER_BYTES
+        assert served.reports == [(Kind.CLOSED, 0, 1)]
+
+
+class TestSlowClients:
+    def test_answer_is_made(self, serve: Serve) -> None:
+        """It waits in memory, the application is done, and the connection goes on when the client has it all."""
+        body = Body(LARGE)
+        served, client = serve(app(body, [("Content-Length", str(len(LARGE)))]))
+        served.send(client, head() + NEXT)
+        assert (body.closed, served.count(W_BUSY), served.count(W_REQUESTS)) == (1, 0, 1)
+
+        while len(client.read()) < 2 * len(LARGE):
+            served.run()
+        assert [answer.body for answer in client.answers()] == [LARGE, LARGE]
+        assert not client.closed
+
+    def test_answer_is_being_made(self, serve: Serve) -> None:
+        """The application's thread waits for the client at each piece that finds no room."""
+        pieces = [b"x" * (1 << 18)] * 16
+        served, client = serve(app(Body(*pieces)))
+        waits: list[bytes] = []
+        served.turns.aside = lambda: waits.append(client.read())
+        served.send(client, head())
+
+        assert waits
+        assert [answer.body for answer in client.answers()] == [b"".join(pieces)]
+        assert served.slot().state is State.IDLE
+
+    def test_client_never_reads(self, serve: Serve) -> None:
+        """The application is stopped after the write time-out, and its iterable is closed."""
+        body = Body(*[b"x" * (1 << 18)] * 16)
+        served, client = serve(app(body), replace(TIMES, write_timeout=0.05))
+        served.send(client, head())
+
+        assert body.asked < 16
+        assert body.closed == 1
+        client.read()
+        assert client.closed
+
+    def test_client_leaves(self, serve: Serve) -> None:
+        """The application is stopped at the next piece, and its iterable is closed."""
+        clients: list[Client] = []
+
+        class Leaves(Body):
+            def __iter__(self) -> Iterator[Any]:
+                for chunk in super().__iter__():
+                    if self.asked == 3:
+                        clients[0].sock.close()
+                    yield chunk
+
+        body = Leaves(*[b"x"] * 10)
+        served, client = serve(app(body))
+        clients.append(client)
+        served.send(client, head())
+
+        assert (body.asked, body.closed) == (3, 1)
+        assert served.reports == [(Kind.CLOSED, 0, 1)]
+
+
+class TestStop:
+    def test_connection_is_idle(self, serve: Serve, clock: Clock) -> None:
+        """It may bring one more request for a moment; the answer to that says close."""
+        served, client = serve()
+        served.send(client, head())
+        served.poller.stop()
+        assert not client.closed
+        served.send(client, head())
+
+        assert [answer["Connection"] for answer in client.answers()] == [[], ["close"]]
+        assert client.closed
+
+    def test_connection_stays_idle(self, serve: Serve, clock: Clock) -> None:
+        """Then it ends, and the worker says that it is empty."""
+        served, client = serve()
+        served.send(client, head())
+        served.poller.stop()
+        assert served.emptied == 0
+        clock.pass_by(served, LAST_REQUEST_TIME + 0.5)
+
+        client.read()
+        assert client.closed
+        assert served.emptied == 1
+
+    def test_nothing_is_open(self, serve: Serve) -> None:
+        """A worker without connections is empty at once."""
+        served, client = serve()
+        client.sock.close()
+        served.run()
+        served.poller.stop()
+
+        assert served.emptied == 1
+
+
+class TestLends:
+    def test_client_was_faster(self, serve: Serve) -> None:
+        """A connection that was reset on its way is reported closed."""
+        served, _ = serve()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            server, _ = listener.accept()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        served.poller.adopt(server.detach(), Lend(2, 9, 0))
+
+        assert served.reports == [(Kind.CLOSED, 2, 9)]
+        assert served.count(W_CONNECTIONS) == 1
+
+    def test_worker_drains(self, serve: Serve) -> None:
+        """What still comes goes back untouched."""
+        served, _ = serve()
+        served.poller.drain()
+        served.reports.clear()
+        ours, server = socket.socketpair()
+        with ours:
+            served.lend(server, 2)
+            assert served.reports == [(Kind.RELEASED, 2, 2)]
+            assert served.count(W_CONNECTIONS) == 0
+
+    @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+    def test_peer(self, family: socket.AddressFamily) -> None:
+        """The application sees the client's address and port."""
+        host = "127.0.0.1" if family is socket.AF_INET else "::1"
+        seen: list[tuple[str, str]] = []
+
+        def sees(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+            seen.append((environ["REMOTE_ADDR"], environ["REMOTE_PORT"]))
+            start_response("200 OK", [])
+            return [b""]
+
+        try:
+            listener = socket.create_server((host, 0), family=family)
+        except OSError:
+            pytest.skip(f"no {host} here")
+        with listener:
+            client = socket.create_connection(listener.getsockname()[:2])
+            server, _ = listener.accept()
+        client.settimeout(5)
+        served = Served(sees, DEFAULTS, Address(family, host, 8000))
+        with client:
+            served.lend(server)
+            client.sendall(head(b"Connection: close"))
+            port = client.getsockname()[1]
+            while not seen:
+                served.run()
+        served.close()
+
+        assert seen == [(host, str(port))]
+
+
+class TestCounters:
+    def test_words_of_the_worker(self, serve: Serve) -> None:
+        """Connections, requests, refusals and statuses are counted."""
+        served, client = serve(app(Body(b"a")))
+        served.connect(1)
+        assert served.count(W_CONNECTIONS) == 2
+        served.send(client, head() + head())
+        served.send(client, head(b"X : a"))
+        client.sock.close()
+        served.run()
+
+        assert served.count(W_CONNECTIONS) == 1
+        assert (served.count(W_REQUESTS), served.count(W_ERRORS), served.count(W_BUSY)) == (2, 1, 0)
+        assert [served.count(W_STATUS + number) for number in range(5)] == [0, 2, 0, 0, 0]
