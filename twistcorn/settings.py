@@ -25,12 +25,24 @@ _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._*-]*):(?P<port>\d{1,5})")
 
 
+#: Names of endpoints that are not served, which would pass for hosts.
+_OTHER_ENDPOINTS = ("ssl", "tls", "haproxy", "fd", "stdio")
+
+
 def duration(text: str) -> float:
     """Seconds from `30s`, `5m`, `1h`, `250ms` or plain seconds."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:
         raise ValueError("a duration such as 30, 30s, 5m or 250ms")
     return float(found[1]) * _DURATION_UNITS[found[2]]
+
+
+def some_time(text: str) -> float:
+    """A duration longer than nothing."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("a duration longer than 0, such as 10 or 250ms")
+    return seconds
 
 
 def size(text: str) -> int:
@@ -74,7 +86,7 @@ def endpoint(text: str) -> str:
         return f"{text}:lockfile=0"
     if kind in ("tcp", "tcp6", "unix", "systemd") and len(text) > len(kind) + 1:
         return text
-    found = _HOST_PORT.fullmatch(text)
+    found = _HOST_PORT.fullmatch(text) if kind not in _OTHER_ENDPOINTS else None
     if found is not None and int(found["port"]) < 1 << 16:
         host = found["host"].strip("[]")
         if found["host"].startswith("["):
@@ -168,12 +180,14 @@ class Settings:
         75.0, duration, "how long an idle connection is kept: longer than the usual 60 s of load balancers",
         metavar="TIME",
     )
-    header_timeout: float = _option(10.0, duration, "time for a request's head, from its first byte", metavar="TIME")
-    body_timeout: float = _option(30.0, duration, "time without a byte of a request's body", metavar="TIME")
+    header_timeout: float = _option(10.0, some_time, "time for a request's head, from its first byte", metavar="TIME")
+    body_timeout: float = _option(30.0, some_time, "time without a byte of a request's body", metavar="TIME")
     write_timeout: float = _option(
-        60.0, duration, "time without the client taking a byte of the response", metavar="TIME"
+        60.0, some_time, "time without the client taking a byte of the response", metavar="TIME"
     )
-    boot_timeout: float = _option(60.0, duration, "time for a worker to load the application", metavar="TIME")
+    boot_timeout: float = _option(
+        60.0, duration, "time for a worker to load the application; 0: no limit", metavar="TIME"
+    )
     graceful_timeout: float = _option(
         30.0, duration, "time for requests in flight when a worker or the server stops", metavar="TIME"
     )
@@ -221,15 +235,21 @@ def parse_value(field: dataclasses.Field[Any], text: str, origin: str) -> Any:
         raise SettingsError(f"{origin} {text!r}: allowed is {error}") from None
 
 
-def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that the environment gives: TWISTCORN_* for each option, and the field's customary variables."""
+def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> dict[str, Any]:
+    """The settings that the environment gives: TWISTCORN_* for each option, and the field's customary variables.
+
+    :param given: names of the fields that the command line gives; for them the environment is not looked at.
+    """
     values: dict[str, Any] = {}
+    known = set(given)
     for field in OPTIONS:
+        if field.name in known:
+            continue
         for variable in (f"TWISTCORN_{field.name.upper()}", *field.metadata["env"]):
             text = environ.get(variable, "")
             if text and field.name not in values:
                 values[field.name] = _parse_many(field, [text], variable)
-    if "listen" not in values and environ.get("PORT"):
+    if "listen" not in values and "listen" not in known and environ.get("PORT"):
         values["listen"] = _parse_many(_FIELDS["listen"], [":" + environ["PORT"]], "PORT")
     return values
 
@@ -239,7 +259,7 @@ def resolve(given: Mapping[str, Iterable[str]], environ: Mapping[str, str]) -> S
 
     :raises SettingsError: when a value is not allowed.
     """
-    values = from_environment(environ)
+    values = from_environment(environ, given)
     for name, texts in given.items():
         field = _FIELDS[name]
         values[name] = _parse_many(field, texts, "--" + flag(field))

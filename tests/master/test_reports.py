@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from tests.master.stage import Desk, process
+from twistcorn.master.dispatcher import RETRY_DELAY
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 if TYPE_CHECKING:
@@ -115,13 +116,15 @@ class TestReleased:
         assert second.unacknowledged == 0
 
     def test_worker_could_not_take_it(self, desk: Desk) -> None:
-        """A lend whose descriptor was cut off comes back, and is not counted as on its way."""
+        """A lend whose descriptor was cut off comes back, is not counted as on its way, and rests a little."""
         first, second = desk.workers(2)
         desk.arrive(1)
         desk.busy(first, 5)
         desk.spawner.releases(first, *process(first).lends)
 
         assert (first.connections, first.unacknowledged) == (0, 0)
+        assert process(second).lends == []
+        desk.clock.advance(RETRY_DELAY)
         assert len(process(second).lends) == 1
 
     def test_worker_drains(self, desk: Desk) -> None:

@@ -136,12 +136,13 @@ class Dispatcher:
 
     def reported(self, worker: Worker, data: bytes) -> None:
         """A message of reports came from a worker."""
-        closed = 0
+        closed = refused = 0
         for kind, slot, sequence in channel.unpack_reports(data):
             connection = self._table.find(slot, sequence)
             if connection is None or connection.holder is not worker:
                 continue
             if not connection.taken:
+                refused += kind == channel.Kind.RELEASED
                 connection.taken = True
                 worker.unacknowledged -= 1
             if kind == channel.Kind.CLOSED:
@@ -152,7 +153,11 @@ class Dispatcher:
                 self._released(worker, connection)
         if closed:
             self._on_room()
-        self.pump()
+        if refused:
+            # The worker is at its limit of open files: lent back at once, it would be refused again and again.
+            self._retry_later()
+        else:
+            self.pump()
 
     def _released(self, worker: Worker, connection: Connection) -> None:
         worker.connections -= 1

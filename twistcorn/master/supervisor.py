@@ -219,10 +219,15 @@ class Supervisor:
         if state is not worker.state:
             self._stop_timer(worker)
             worker.state = state
-            if state in TIMERS:
-                worker.timer = self._clock.callLater(self._delay(state), self._timed_out, worker)
+            self._start_timer(worker)
         for effect in effects:
             self._carry_out(effect, worker)
+
+    def _start_timer(self, worker: Worker) -> None:
+        delay = self._delay(worker.state) if worker.state in TIMERS else None
+        # A boot may take for ever, if the operator says 0, as with Gunicorn.
+        if delay is not None and (delay or worker.state is not State.STARTING):
+            worker.timer = self._clock.callLater(delay, self._timed_out, worker)
 
     def _delay(self, state: State) -> float:
         if state is State.WAITING:
@@ -325,7 +330,7 @@ class Supervisor:
             self._clock.callLater(0, self._ended, worker, text)
             return worker
         worker.pid = worker.process.pid
-        worker.timer = self._clock.callLater(self._delay(State.STARTING), self._timed_out, worker)
+        self._start_timer(worker)
         worker.process.order(
             commands.Boot,
             version=__version__, settings=to_json(self._settings), listeners=self._listeners,
