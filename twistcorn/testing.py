@@ -2,12 +2,8 @@
 
 Law: as strict as the real thing. What amp or a SEQPACKET socket refuses is refused here with the same error; what a
 worker's process can never do raises `ImpossibleError`. No process is started and no reactor runs; only tests import
-this module. A test of the supervisor goes like this::
-
-    spawner = MemorySpawner()
-    supervisor = Supervisor(Clock(), settings, spawner, ...)
-    supervisor.start()
-    spawner.ready(spawner.spawned[0])
+this module: `spawner = MemorySpawner()`, `Supervisor(Clock(), settings, spawner, ...).start()`, then
+`spawner.ready(spawner.spawned[0])`.
 """
 
 from __future__ import annotations
@@ -187,6 +183,9 @@ class FakeProcess:
         """Send a signal; a dead process gets none, and a signal that does not exist is a ValueError."""
         if not self.exited:
             self.signals.append(signals.Signals(number))
+
+    def catch_up(self) -> None:
+        """Take the reports that are there: all of them were delivered when they were made."""
 
     def end(self) -> None:
         """Let go of a dead process, once: what it left in the channel is reported, then the channel is closed."""

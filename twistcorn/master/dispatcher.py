@@ -63,6 +63,9 @@ class Dispatcher:
 
     def arrived(self, connections: Iterable[Connection]) -> None:
         """New connections were accepted."""
+        for worker in [worker for worker in self.workers if worker.unacknowledged]:
+            # What it has taken already counts no longer; its report may be behind the new connection in this round.
+            worker.process.catch_up()
         self._waiting.extend(connections)
         self.pump()
 
@@ -183,7 +186,8 @@ class Dispatcher:
             if slot.state.name in ("IN_APP", "RESPONDING"):
                 running.append(slot.head)
             connection.holder = None
-            if connection.bytes_wait():
+            # A worker that never had it cannot have died of it.
+            if connection.taken and connection.bytes_wait():
                 connection.count_death(slot.consume_to)
             decision = verdict(slot.state.name, slot.consumed, connection.deaths)
             if decision is Verdict.LEND:

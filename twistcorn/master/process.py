@@ -210,6 +210,10 @@ class WorkerProcess:
         with contextlib.suppress(error.ProcessExitedAlready):
             self._connector.signalProcess(number)
 
+    def catch_up(self) -> None:
+        """Take the reports that are there now."""
+        self._reader.doRead()
+
     def end(self) -> None:
         """The process is dead: read the channel to its end and let go of everything."""
         self._reader.read_to_end()
