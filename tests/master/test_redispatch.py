@@ -206,8 +206,9 @@ class TestAgainAndAgain:
         desk.client(0).sendall(b"\x00")
 
     def die(self, desk: Desk, state: State = State.READING, consume_to: int = 0) -> None:
-        """A new worker gets the connection, and dies with it."""
+        """A new worker gets the connection, takes it, and dies with it."""
         worker = desk.worker()
+        desk.spawner.takes(worker)
         (connection,) = desk.table.held_by(worker)
         desk.writes(connection, state, consume_to=consume_to)
         desk.spawner.exits(worker, signal=11)
@@ -245,6 +246,14 @@ class TestAgainAndAgain:
         desk.arrive(1, tcp)
         for _ in range(MAX_DEATHS + 5):
             self.die(desk, State.IDLE)
+
+        assert lives(desk.client(0))
+
+    def test_workers_never_took_it(self, desk: Desk) -> None:
+        """A worker that never had it cannot have died of it: it is kept however many die."""
+        self.arrive(desk)
+        for _ in range(MAX_DEATHS + 5):
+            desk.spawner.exits(desk.worker(), signal=11)
 
         assert lives(desk.client(0))
 
