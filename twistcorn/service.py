@@ -89,6 +89,11 @@ class WSGIPoolService(Service):
         self._tell_ready()
         return ready
 
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, once it is bound: `http://127.0.0.1:8000`, `unix:/path`; tells the port of `tcp:0`."""
+        return [listener.shown for listener in self._listeners]
+
     def reload(self) -> None:
         """Replace all workers by new ones, which load the code on disk."""
         self._with_supervisor(lambda supervisor: supervisor.reload())
