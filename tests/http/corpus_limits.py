@@ -14,6 +14,7 @@ TIGHT = replace(
     limit_request_body=10,
 )
 WIDE = replace(DEFAULTS, limit_request_field_size=32768, limit_request_fields=32768)
+NO_TRAILERS = replace(DEFAULTS, limit_request_trailers=0)
 UNLIMITED = replace(DEFAULTS, limit_request_body=0)
 
 #: Bytes that a head may have at most, and that a line of a chunk's size and the trailers may.
@@ -111,6 +112,10 @@ CASES: list[Case] = [
     refuse("trailers above the limit", "RFC 6585 5", chunked(trailers(TRAILERS + 1)), 431),
     refuse("trailer without an end", "RFC 6585 5", chunked(b"0\r\nX: " + b"a" * (TRAILERS + 10)), 431),
     refuse("many small trailers", "RFC 6585 5", chunked(b"0\r\n" + b"X: a\r\n" * 1500), 431),
+    accept("no trailers where none are allowed", "issue 3", chunked(b"1\r\na\r\n0\r\n\r\n"), Seen("POST", body=b"a"),
+           settings=NO_TRAILERS),
+    refuse("trailer where none is allowed", "RFC 6585 5", chunked(b"1\r\na\r\n0\r\nX:\r\n\r\n"), 431,
+           settings=NO_TRAILERS),
     wait("nothing", "9112 8", b""),
     wait("empty line", "9112 8", b"\r\n"),
     wait("part of a method", "9112 8", b"GE"),

@@ -9,10 +9,7 @@ from __future__ import annotations
 import pytest
 
 #: Name of the case or claim: what is wrong.
-KNOWN: dict[str, str] = {
-    "claim: seek in a site": "Twisted's _InputStream has no seek; twisted#11875",
-    "claim: input outlives the client in a site": "Twisted closes request.content when the client goes",
-}
+KNOWN: dict[str, str] = {}
 
 
 def known(*names: str) -> pytest.MarkDecorator:

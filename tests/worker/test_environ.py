@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.http.cases import DEFAULTS, head
-from tests.http.known import known
 from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
 from twistcorn.worker.environ import Address, EnvironMaker
@@ -242,7 +241,6 @@ class TestPaths:
             environ(line=b"GET %b HTTP/1.1" % target, settings=replace(DEFAULTS, script_name="/shop"))
         assert caught.value.status == 500
 
-    @known("claim: asterisk under a script name")
     def test_server_as_a_whole_with_a_mounted_application(self) -> None:
         """`*` is under every application."""
         made = environ(line=b"OPTIONS * HTTP/1.1", settings=replace(DEFAULTS, script_name="/shop"))

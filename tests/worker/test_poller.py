@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.http.cases import DEFAULTS, NEXT, chunked, head, post
+from tests.http.cases import DEFAULTS, chunked, head, post
 from tests.http.served import Client, Clock, Served
 from tests.worker.apps import Body, Start, app
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind, Lend
-from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS, W_STATUS, State
+from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS, W_STATUS
 from twistcorn.worker.environ import Address
 from twistcorn.worker.poller import LAST_REQUEST_TIME, LINGER_BYTES, LINGER_TIME
 
@@ -86,6 +86,20 @@ class TestDeadlines:
 
         clock.pass_by(served, 1)
         assert statuses(client) == [200, 408]
+
+    def test_first_head_came_in_pieces(self, serve: Serve, clock: Clock) -> None:
+        """Its time has nothing to do with the next one's, nor with the wait for that."""
+        served, client = serve()
+        served.send(client, PART)
+        served.send(client, head()[len(PART) :])
+        clock.pass_by(served, 74.5)
+        served.send(client, PART)
+        clock.pass_by(served, 9.5)
+        served.send(client, head()[len(PART) :])
+        assert statuses(client) == [200, 200]
+
+        clock.pass_by(served, 75.5)
+        assert (statuses(client), client.closed) == ([200, 200], True)
 
     @pytest.mark.parametrize("request_", [post(b"Content-Length: 9", body=b"a"), chunked(b"9\r\na")])
     def test_body_stops(self, serve: Serve, clock: Clock, request_: bytes) -> None:
@@ -168,62 +182,6 @@ class TestDeadlines:
                 served.run()
 
         assert LINGER_BYTES <= sent < 2 * LINGER_BYTES
-        assert served.reports == [(Kind.CLOSED, 0, 1)]
-
-
-class TestSlowClients:
-    def test_answer_is_made(self, serve: Serve) -> None:
-        """It waits in memory, the application is done, and the connection goes on when the client has it all."""
-        body = Body(LARGE)
-        served, client = serve(app(body, [("Content-Length", str(len(LARGE)))]))
-        served.send(client, head() + NEXT)
-        assert (body.closed, served.count(W_BUSY), served.count(W_REQUESTS)) == (1, 0, 1)
-
-        while len(client.read()) < 2 * len(LARGE):
-            served.run()
-        assert [answer.body for answer in client.answers()] == [LARGE, LARGE]
-        assert not client.closed
-
-    def test_answer_is_being_made(self, serve: Serve) -> None:
-        """The application's thread waits for the client at each piece that finds no room."""
-        pieces = [b"x" * (1 << 18)] * 16
-        served, client = serve(app(Body(*pieces)))
-        waits: list[bytes] = []
-        served.turns.aside = lambda: waits.append(client.read())
-        served.send(client, head())
-
-        assert waits
-        assert [answer.body for answer in client.answers()] == [b"".join(pieces)]
-        assert served.slot().state is State.IDLE
-
-    def test_client_never_reads(self, serve: Serve) -> None:
-        """The application is stopped after the write time-out, and its iterable is closed."""
-        body = Body(*[b"x" * (1 << 18)] * 16)
-        served, client = serve(app(body), replace(TIMES, write_timeout=0.05))
-        served.send(client, head())
-
-        assert body.asked < 16
-        assert body.closed == 1
-        client.read()
-        assert client.closed
-
-    def test_client_leaves(self, serve: Serve) -> None:
-        """The application is stopped at the next piece, and its iterable is closed."""
-        clients: list[Client] = []
-
-        class Leaves(Body):
-            def __iter__(self) -> Iterator[Any]:
-                for chunk in super().__iter__():
-                    if self.asked == 3:
-                        clients[0].sock.close()
-                    yield chunk
-
-        body = Leaves(*[b"x"] * 10)
-        served, client = serve(app(body))
-        clients.append(client)
-        served.send(client, head())
-
-        assert (body.asked, body.closed) == (3, 1)
         assert served.reports == [(Kind.CLOSED, 0, 1)]
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.http.known import known
 from twistcorn.worker.responses import (
     REASONS,
     Fields,
@@ -153,7 +152,6 @@ class TestFields:
         with pytest.raises(kind):
             check_fields(given)
 
-    @known("claim: beyond latin-1")
     @pytest.mark.parametrize("value", ["\u20ac", "a\u0142b", "\ud800"])
     def test_value_beyond_latin_1(self, value: str) -> None:
         """It has no bytes on the wire, so it is refused where the application can see it (PEP 3333)."""
