@@ -17,6 +17,7 @@ from . import responses
 from .call import Application, ClientGone
 from .connection import Connection
 from .environ import Address, EnvironMaker
+from .http import Request
 from .poller import Poller
 from .reply import Reply, Surroundings, count
 from .turns import Seat, Turns
@@ -65,6 +66,19 @@ class Service:
         request = connection.request
         assert request is not None
         reply = Reply(connection, request, seat, self._surroundings)
+        try:
+            self._answer_request(connection, request, reply, seat)
+        except BaseException:
+            # An error of ours; the connection has no answer, or half of one.
+            self.log.failure("internal error in a turn")
+            connection.keep = False
+        if not isinstance(request.body, bytes):
+            cast(IO[bytes], request.body).close()
+        count(self._board, self._region, reply.code)
+        reply.answered()
+        self._poller.ended(connection)
+
+    def _answer_request(self, connection: Connection, request: Request, reply: Reply, seat: Seat) -> None:
         name = f"{request.method} {request.path.decode('latin-1')}"
         connection.log_in_app(name.encode("latin-1"), seat.thread)
         try:
@@ -76,11 +90,6 @@ class Service:
         else:
             seat.call_begins()
             self._resource.run(reply, f"{name} [{environ['twistcorn.request_id']}]", environ)
-        if not isinstance(request.body, bytes):
-            cast(IO[bytes], request.body).close()
-        count(self._board, self._region, reply.code)
-        reply.answered()
-        self._poller.ended(connection)
 
     def _answer(self, reply: Reply, error: HTTPError) -> None:
         try:

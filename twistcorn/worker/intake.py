@@ -46,7 +46,7 @@ def advance(connection: Connection, settings: Settings, ended: bool, now: float)
         return Found.END
     size = find_head(data, settings)
     if size == 0:
-        return _wait_for_head(connection, settings, ended, data, now)
+        return _wait_for_head(connection, settings, ended, now)
     request = parse_head(data[:size], settings)
     connection.request = request
     connection.header_since = 0.0
@@ -58,8 +58,8 @@ def advance(connection: Connection, settings: Settings, ended: bool, now: float)
     return _begin_body(connection, request, settings, ended, data[size:], now)
 
 
-def _wait_for_head(connection: Connection, settings: Settings, ended: bool, data: bytes, now: float) -> Found:
-    if ended or (len(data) > 4 and data == b"\r\n" * (len(data) // 2)):
+def _wait_for_head(connection: Connection, settings: Settings, ended: bool, now: float) -> Found:
+    if ended:
         return Found.END
     if not connection.header_since:
         connection.header_since = now

@@ -303,7 +303,7 @@ class Poller(FileDescriptor):
         if connection.request is not None:
             return connection.request.method
         try:
-            return "HEAD" if connection.sock.recv(5, socket.MSG_PEEK) == b"HEAD " else "GET"
+            return "HEAD" if connection.sock.recv(7, socket.MSG_PEEK).lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
         except OSError:
             return "GET"
 
