@@ -53,7 +53,6 @@ class State(enum.IntEnum):
 
 #: Flag: bytes of the current request have been taken from the kernel, so nobody else can read it.
 CONSUMED = 1 << 8
-_FLAGS = 0xFF00
 _SEQUENCE_SHIFT = 32
 
 

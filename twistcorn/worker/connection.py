@@ -68,12 +68,11 @@ class Connection:
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
     :ivar watched: whether every event is told (while a request is incomplete), instead of one.
-    :ivar served: requests answered in this worker.
     """
 
     __slots__ = (
         "_board", "base", "body", "consumed", "deadline", "header_since", "keep", "listener", "peer", "phase",
-        "request", "request_end", "rest", "sequence", "served", "slot", "sock", "watched", "word", "written",
+        "request", "request_end", "rest", "sequence", "slot", "sock", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -94,7 +93,6 @@ class Connection:
         self.body: Any = None
         self.keep = False
         self.watched = False
-        self.served = 0
         # Where the last holder left off; zero on a connection that was lent for the first time.
         self.consumed = self.request_end = board.words[base + S_CONSUME_TO]
         self.written = board.words[base + S_WRITTEN_END]

@@ -237,7 +237,6 @@ class Poller(FileDescriptor):
             mask = _WRITABLE
         elif connection.keep:
             connection.request = None
-            connection.served += 1
             connection.log_idle(now + self._settings.keep_alive)
             connection.phase = Phase.READING
             mask = SOON if self.draining else ARMED
