@@ -12,7 +12,6 @@ from twistcorn.wire.scoreboard import Scoreboard
 from .cases import NEXT, Case, Outcome, Seen
 from .corpus import CASES
 from .driver import KINDS, Feed, bytewise, feed, linewise, whole
-from .known import KNOWN, known
 
 Cut = Callable[[bytes], list[bytes]]
 #: How a case is cut, and on which sockets it is fed. Not byte by byte on TCP, but for one case: the kernel delays the
@@ -47,13 +46,13 @@ def check(fed: Feed, outcome: Outcome, *more: Seen) -> None:
 
 #: Each case, fed each way.
 FED = [
-    pytest.param(case, way, id=f"{way}: {case.name}", marks=known(case.name, f"{case.name}, {way}"))
+    pytest.param(case, way, id=f"{way}: {case.name}")
     for case in CASES
     for way in WAYS
 ]
 #: Each case that can have something behind it.
 FOLLOWED = [
-    pytest.param(case, id=case.name, marks=known(case.name)) for case in CASES if not case.outcome.waits
+    pytest.param(case, id=case.name) for case in CASES if not case.outcome.waits
 ]
 
 
@@ -85,9 +84,3 @@ class TestTable:
         names = collections.Counter(case.name for case in CASES)
 
         assert [name for name, count in names.items() if count > 1] == []
-
-    def test_known_faults(self) -> None:
-        """What is listed as known is a case of the corpus, or a claim elsewhere, which says so with a colon."""
-        names = {name for case in CASES for name in (case.name, *(f"{case.name}, {way}" for way in WAYS))}
-
-        assert [name for name in KNOWN if name not in names and not name.startswith("claim: ")] == []

@@ -11,7 +11,6 @@ from twistcorn.wire.scoreboard import W_ERRORS, W_REQUESTS
 
 from .cases import NEXT, Case
 from .corpus import CASES
-from .known import known
 from .served import Served
 
 
@@ -21,7 +20,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     return []
 
 
-ROWS = [pytest.param(case, id=case.name, marks=known(case.name)) for case in CASES if not case.outcome.waits]
+ROWS = [pytest.param(case, id=case.name) for case in CASES if not case.outcome.waits]
 
 
 @pytest.mark.parametrize("case", ROWS)

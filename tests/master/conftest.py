@@ -7,7 +7,29 @@ from typing import Any
 
 import pytest
 
-from tests.master.stage import Desk, Stage
+from tests.master.sockets import Place
+from tests.master.stage import Desk, Stage, Told
+from twistcorn.pool.worker import Worker
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """A table, a reactor that does not run, and listeners that a test makes."""
+    made = Place()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def told() -> Told:
+    """An owner that hears what a worker's process reports."""
+    return Told()
+
+
+@pytest.fixture
+def worker() -> Worker:
+    """A record without a process."""
+    return Worker(7, 0, 1, None)
 
 
 @pytest.fixture

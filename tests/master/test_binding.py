@@ -13,16 +13,7 @@ from twistcorn.errors import EXIT_ADDRESS, AddressError
 from twistcorn.settings import endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """A reactor that does not run, and listeners that a test makes."""
-    made = Place()
-    yield made
-    made.close()
 
 
 def free_port() -> int:

@@ -15,16 +15,7 @@ from tests.master.sockets import Place
 from twistcorn.master.listener import BATCH, PAUSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    """A table, a reactor that does not run, and listeners that a test makes."""
-    made = Place()
-    yield made
-    made.close()
 
 
 #: What accept(2) reports of one connection, and asks to treat as if there had been none.

@@ -77,16 +77,6 @@ class Spawning(Sockets):
         self.protocol.processExited(Failure(error.ProcessTerminated(code, number)))
 
 
-@pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
-def worker() -> Worker:
-    return Worker(7, 0, 1, None)
-
-
 class TestExitStatus:
     @pytest.mark.parametrize(
         ("code", "number", "text"),

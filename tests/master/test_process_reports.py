@@ -21,16 +21,6 @@ from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture
-def worker() -> Worker:
-    return Worker(7, 0, 1, None)
-
-
-@pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a channel."""
     ours, theirs = channel.pair()

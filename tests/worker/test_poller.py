@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,36 +13,15 @@ import pytest
 from tests.http.cases import DEFAULTS, chunked, head, post
 from tests.http.served import Client, Clock, Served
 from tests.worker.apps import Body, Start, app
-from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS, W_STATUS
 from twistcorn.worker.environ import Address
 from twistcorn.worker.poller import LAST_REQUEST_TIME, LINGER_BYTES, LINGER_TIME
 
 LARGE = b"x" * (8 << 20)
-TIMES = replace(DEFAULTS, header_timeout=10.0, body_timeout=30.0, write_timeout=60.0, keep_alive=75.0)
 PART = b"GET / HTTP/1.1\r\n"
 
 Serve = Callable[..., tuple[Served, Client]]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Makes a worker with a client; closes it at the end."""
-    made: list[Served] = []
-
-    def make(application: Any = None, settings: Settings = TIMES) -> tuple[Served, Client]:
-        made.append(Served(application or app([b"hello"]), settings))
-        return made[-1], made[-1].connect()
-
-    yield make
-    for served in made:
-        served.close()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
 
 
 def statuses(client: Client) -> list[int]:

@@ -14,32 +14,12 @@ import pytest
 from tests.http.cases import DEFAULTS, NEXT, chunked, head, post
 from tests.http.served import Answer, Client, Clock, Served
 from tests.worker.apps import Body, Start, app
-from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import W_BUSY, W_REQUESTS, State
 
 LARGE = b"x" * (8 << 20)
 
 Serve = Callable[..., tuple[Served, Client]]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Makes a worker with a client; closes it at the end."""
-    made: list[Served] = []
-
-    def make(application: Any = None, settings: Settings = DEFAULTS) -> tuple[Served, Client]:
-        made.append(Served(application or app([b"hello"]), settings))
-        return made[-1], made[-1].connect()
-
-    yield make
-    for served in made:
-        served.close()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
 
 
 def echo(environ: dict[str, Any], start_response: Start) -> list[bytes]:
