@@ -168,6 +168,10 @@ class Settings:
         short="w", env=("WEB_CONCURRENCY",), metavar="N|auto",
     )
     threads: int = _option(8, count(1, 1024), "app threads of each worker")
+    turns: str = _option(
+        "adaptive", one_of("adaptive", "inline", "pool"),
+        "where the application runs: on the reactor's thread while its calls do not wait, whenever it can, or never",
+    )
     chdir: str = _option("", text_value, "directory of the application, resolved anew at each spawn", metavar="DIR")
     pythonpath: tuple[str, ...] = _option(
         (), words, "directories to put on the application's import path, separated by commas", metavar="DIRS"

@@ -30,6 +30,9 @@ W_STATUS = 8
 W_LATENCY = 16
 #: Bucket n of the histogram counts requests that took less than 2**n * 64 us; the last takes the rest.
 LATENCY_BUCKETS = 24
+#: What W_REQUESTS and W_STATUS count for turns in threads of their own, for turns on the leader's: one writer each.
+W_LED_REQUESTS = 40
+W_LED_STATUS = 41
 
 # Words of a slot.
 S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)

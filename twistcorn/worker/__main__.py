@@ -33,9 +33,11 @@ def main() -> None:
     for descriptor in _INHERITED:
         os.set_inheritable(descriptor, False)
 
-    from twisted.internet import epollreactor
+    from twisted.internet.main import installReactor
 
-    epollreactor.install()
+    from .reactor import WorkerReactor
+
+    installReactor(WorkerReactor())
     _begin_logging()
 
     from twisted.internet import reactor, stdio

@@ -67,7 +67,19 @@ class FileWrapper:
 
 
 class Out(Protocol):
-    """Where a response goes. `begin` comes once, then any number of `more`, then one of `end` and `cut`."""
+    """Where a response goes. `begin` comes once, then any number of `more`, then one of `end` and `cut`.
+
+    :ivar is_head: whether the request is a HEAD, so that no body is sent.
+    :ivar name: method, path and request id, for the log.
+    """
+
+    @property
+    def is_head(self) -> bool:
+        """See above."""
+
+    @property
+    def name(self) -> str:
+        """See above; made when it is asked for."""
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
         """The head and the first bytes; `whole`: there is nothing after them."""
@@ -89,31 +101,32 @@ class Call:
     """One call of the application.
 
     :param out: where the response goes.
-    :param name: method, path and request id, for the log.
     :param sends_files: whether `out` can send files.
     """
 
     log = Logger()
-    __slots__ = ("_begun", "_fields", "_left", "_name", "_out", "_sends_files", "_status", "_warned")
+    _status: str | None = None
+    _fields: Fields
+    _begun = False
+    _left: int | None = None
+    _warned = False
 
-    def __init__(self, out: Out, name: str, sends_files: bool = False) -> None:
+    def __init__(self, out: Out, sends_files: bool = False) -> None:
         self._out = out
         self._sends_files = sends_files
-        self._name = name
-        self._status: str | None = None
-        self._fields: Fields
-        self._begun = False
-        self._left: int | None = None
-        self._warned = False
 
     def run(self, application: Application, environ: dict[str, Any]) -> None:
         """Call the application and send what it answers. Raises nothing."""
         iterable: Any = None
         try:
             iterable = application(environ, self.start_response)
-            if type(iterable) in (list, tuple) and len(iterable) == 1 and not self._begun:
-                self._first(iterable[0], True)
-            elif type(iterable) is FileWrapper and not self._begun and self._send_file(iterable):
+            if iterable.__class__ is list and len(iterable) == 1 and not self._begun:
+                # It has no close().
+                chunk, iterable = iterable[0], None
+                self._first(chunk, True)
+                self._finish()
+                return
+            if type(iterable) is FileWrapper and not self._begun and self._send_file(iterable):
                 return
             else:
                 for chunk in iterable:
@@ -129,9 +142,12 @@ class Call:
             # Whatever the app raises, SystemExit too, ends this request and nothing else.
             self._failed()
         finally:
-            self._close_after_failure(iterable)
+            if iterable is not None:
+                self._close_after_failure(iterable)
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[..., None]:
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[..., None]:
         """The `start_response` callable of PEP 3333."""
         if exc_info is not None:
             try:
@@ -147,7 +163,7 @@ class Call:
         if fields.dropped:
             self.log.warn(
                 "{name}: the application sent {fields}, which only the server decides: dropped",
-                name=self._name, fields=", ".join(fields.dropped),
+                name=self._out.name, fields=", ".join(fields.dropped),
             )  # fmt: skip
         return self.write
 
@@ -164,17 +180,22 @@ class Call:
     def _first(self, data: bytes, whole: bool) -> None:
         if self._status is None:
             raise AssertionError("the application did not call start_response")
-        if self._status.startswith("1"):
+        if self._status[0] == "1":
             # The client would go on waiting for the answer (RFC 9110 section 15.2).
             raise ValueError(f"a final status is needed, not {self._status!r}")
-        if not isinstance(data, bytes):
+        if data.__class__ is not bytes and not isinstance(data, bytes):
             raise TypeError(f"Can only write bytes to a transport, not {data!r}")
-        self._left = self._fields.length
-        if self._left is not None:
-            data = self._police(data)
-            whole = self._left == 0
+        fields = self._fields
+        if fields.length is not None:
+            if fields.length == len(data):
+                self._left = 0
+                whole = True
+            else:
+                self._left = fields.length
+                data = self._police(data)
+                whole = self._left == 0
         self._begun = True
-        self._out.begin(self._status, self._fields, data, whole)
+        self._out.begin(self._status, fields, data, whole)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Send a file without reading it, where that can be; returns whether it was."""
@@ -188,7 +209,7 @@ class Call:
         self._begun = True
         whole = self._out.send_file(self._status, self._fields, descriptor, offset, size)
         if not whole or (wanted is not None and wanted > size and not self._is_bodiless()):
-            self.log.warn("{name}: the file is shorter than its Content-Length", name=self._name)
+            self.log.warn("{name}: the file is shorter than its Content-Length", name=self._out.name)
             self._out.cut()
         return True
 
@@ -200,7 +221,7 @@ class Call:
         if len(data) > self._left:
             if not self._warned:
                 self._warned = True
-                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self._name)
+                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self._out.name)
             data = data[: self._left]
         self._left -= len(data)
         return data
@@ -211,7 +232,7 @@ class Call:
         if self._left and not self._is_bodiless():
             self.log.warn(
                 "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
-                name=self._name, left=self._left,
+                name=self._out.name, left=self._left,
             )  # fmt: skip
             self._out.cut()
         else:
@@ -219,11 +240,13 @@ class Call:
 
     def _is_bodiless(self) -> bool:
         """Whether the declared length is about a body that is not sent (HEAD, 304)."""
-        return self._name.startswith("HEAD ") or (self._status or "")[:3] in ("204", "304")
+        return self._out.is_head or (self._status or "")[:3] in ("204", "304")
 
     def _failed(self) -> None:
         kind, value, traceback = sys.exc_info()
-        self.log.failure("{name}: the application raised", failure=Failure(value, kind, traceback), name=self._name)
+        self.log.failure(
+            "{name}: the application raised", failure=Failure(value, kind, traceback), name=self._out.name
+        )
         try:
             if self._begun:
                 self._out.cut()
@@ -238,7 +261,7 @@ class Call:
         try:
             _close(iterable)
         except BaseException:
-            self.log.failure("{name}: close() of the application's iterable raised", name=self._name)
+            self.log.failure("{name}: close() of the application's iterable raised", name=self._out.name)
 
 
 def _close(iterable: Any) -> None:

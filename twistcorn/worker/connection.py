@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import os
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +26,7 @@ from ..wire.scoreboard import (
     pack_state,
 )
 from .call import ClientGone
-from .http import Request
+from .http import Request, RequestLine
 
 #: One send; the kernel takes what its buffer has room for.
 SEND_SIZE = 1 << 18
@@ -36,6 +35,14 @@ FILE_PIECE = 1 << 20
 
 #: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
 COPIED = 65536
+
+#: Bytes of the buffers that `consume` is given.
+SCRATCH = 65536
+#: Seconds by which the deadline of an idle connection may be wrong in its slot.
+DEADLINE_STEP = 0.5
+
+# What an enumeration's members cost to look up is seen in each request.
+_IDLE, _READING, _IN_APP, _RESPONDING = map(int, (State.IDLE, State.READING, State.IN_APP, State.RESPONDING))
 
 #: Waits until a socket takes more; false when time is over.
 Wait = Callable[[socket.socket], bool]
@@ -65,20 +72,34 @@ class Connection:
     :ivar body: the body being read.
     :ivar request_end: where the present request ends in the stream from the client.
     :ivar consumed: bytes taken from the kernel so far; `written` bytes given to it.
+    :ivar made: a whole answer that is not sent yet; `code` is its status.
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
-    :ivar watched: whether every event is told (while a request is incomplete), instead of one.
+    :ivar missed: whether something may wait in the socket whose event was told already, and did not help.
+    :ivar watched: whether the poller is told of bytes that come, and not of room for bytes that go.
     """
 
     __slots__ = (
-        "_board", "base", "body", "consumed", "deadline", "header_since", "keep", "listener", "peer", "phase",
-        "request", "request_end", "rest", "sequence", "slot", "sock", "watched", "word", "written",
+        "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
+        "header_since", "keep", "listener", "made", "missed", "peer", "phase", "request", "request_end", "rest",
+        "sequence", "slot", "sock", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
-        self, board: Scoreboard, sock: socket.socket, slot: int, sequence: int, listener: int, peer: tuple[str, str]
+        self,
+        board: Scoreboard,
+        sock: socket.socket,
+        slot: int,
+        sequence: int,
+        listener: int,
+        peer: tuple[str, str],
     ) -> None:
         self._board = board
+        self._words = board.words
+        self._flags = 0
+        self._logged_deadline = 0.0
+        self.made: bytes | None = None
+        self.code = 0
         self.sock = sock
         self.slot = slot
         self.base = base = board.slot_base(slot)
@@ -92,50 +113,62 @@ class Connection:
         self.request: Request | None = None
         self.body: Any = None
         self.keep = False
-        self.watched = False
+        self.missed = False
+        self.watched = True
+        self._line: RequestLine | None = None
         # Where the last holder left off; zero on a connection that was lent for the first time.
         self.consumed = self.request_end = board.words[base + S_CONSUME_TO]
         self.written = board.words[base + S_WRITTEN_END]
         self.rest: memoryview | None = None
 
+    def log_made(self) -> None:
+        """The application has answered, and nothing of it was sent: no thread is at work on the request any more."""
+        self._words[self.base + S_THREAD] = 0
+
     def log_idle(self, deadline: float) -> None:
         """Nothing of a request was taken, nothing is owed: the connection could be lent to anybody."""
         self.deadline = deadline
-        words, base = self._board.words, self.base
-        words[base + S_DEADLINE] = int(deadline * 1e9)
+        self._flags = 0
+        words, base = self._words, self.base
+        if not -DEADLINE_STEP < deadline - self._logged_deadline < DEADLINE_STEP:
+            words[base + S_DEADLINE] = int(deadline * 1e9)
+            self._logged_deadline = deadline
         words[base + S_CONSUME_TO] = self.consumed
         words[base + S_WRITTEN_END] = self.written
-        words[base] = self.word | State.IDLE
+        words[base] = self.word | _IDLE
 
     def log_reading(self, consumed: bool) -> None:
         """A request is coming in; `consumed`: bytes of it were taken, so nobody else can answer it."""
-        self._board.words[self.base] = self.word | State.READING | (CONSUMED if consumed else 0)
+        self._flags = CONSUMED if consumed else 0
+        self._words[self.base] = self.word | _READING | self._flags
 
-    def log_in_app(self, name: bytes, thread: int) -> None:
-        """The application is about to be called, on the thread with this native id."""
-        words, base = self._board.words, self.base
-        words[base + S_SINCE] = time.monotonic_ns()
+    def log_in_app(self, line: RequestLine, thread: int, now: int) -> None:
+        """The application is about to be called, on the thread with this native id; monotonic nanoseconds."""
+        words, base = self._words, self.base
+        words[base + S_SINCE] = now
         words[base + S_THREAD] = thread
-        self._board.write_head(base, name)
-        words[base] = self.word | State.IN_APP | (words[base] & CONSUMED)
+        if line is not self._line:
+            self._board.write_head(base, line.name.encode("latin-1"))
+            self._line = line
+        words[base] = self.word | _IN_APP | self._flags
 
     def log_responding(self, length: int) -> None:
         """The first byte is about to be sent; `length` of the whole response, 0 when it is not known."""
-        words, base = self._board.words, self.base
-        words[base + S_WRITTEN0] = self.written
-        words[base + S_WRITTEN_END] = self.written + length if length else 0
+        words, base, written = self._words, self.base, self.written
+        words[base + S_WRITTEN0] = written
+        words[base + S_WRITTEN_END] = written + length if length else 0
         words[base + S_CONSUME_TO] = self.request_end
-        words[base] = self.word | State.RESPONDING | (words[base] & CONSUMED)
+        words[base] = self.word | _RESPONDING | self._flags
 
     def log_closing(self) -> None:
         """The connection ends here; nobody must lend it again."""
-        self._board.words[self.base] = self.word | State.CLOSING
+        self._words[self.base] = self.word | State.CLOSING
 
     def consume(self, scratch: bytearray) -> None:
         """Take the present request's bytes, all of which were seen, from the kernel."""
         left = self.request_end - self.consumed
         while left > 0:
-            taken = self.sock.recv_into(scratch, min(left, len(scratch)))
+            taken = self.sock.recv_into(scratch, min(left, SCRATCH))
             if taken == 0:
                 self.keep = False
                 raise ClientGone
@@ -174,6 +207,23 @@ class Connection:
         while left:
             self.await_client(wait)
             left = left[self.send_some(left) :]
+
+    def send_made(self, scratch: bytearray) -> None:
+        """Send the answer that is made; what the client does not take now becomes the `rest`."""
+        made, self.made = self.made, None
+        assert made is not None
+        self.log_responding(len(made))
+        try:
+            self.consume(scratch)
+            sent = self.sock.send(made)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.keep = False
+            return
+        self.written += sent
+        if sent < len(made):
+            self.rest = memoryview(made)[sent:]
 
     def send_file(self, descriptor: int, offset: int, size: int, wait: Wait) -> int:
         """Send a part of a file (sendfile(2)); returns how much of it there was.

@@ -20,7 +20,7 @@ from ..errors import HTTPError
 from ..settings import Settings
 from .call import FileWrapper
 from .forwarded import Trust, client_of
-from .http import Request
+from .http import HeaderBlock, Request, RequestLine
 
 #: Variable names that are remembered; bounded, because clients make names up.
 _NAMES_LIMIT = 1024
@@ -53,6 +53,24 @@ class _Errors:
         sys.stderr.flush()
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What the requests with the same fields have in common.
+
+    :ivar environ: their variables.
+    :ivar from_peer: whether the client is the peer, and not one that a proxy tells of.
+    :ivar script_name: SCRIPT_NAME, from the settings or a proxy.
+    :ivar ident: the request's id, where it came with one.
+    :ivar told: whether this depends on who sent the request.
+    """
+
+    environ: dict[str, Any]
+    from_peer: bool
+    script_name: str
+    ident: str
+    told: bool
+
+
 class EnvironMaker:
     """Makes environs for one listener.
 
@@ -80,7 +98,6 @@ class EnvironMaker:
             "SERVER_SOFTWARE": f"twistcorn/{__version__}",
             "SERVER_NAME": "localhost" if self._unix else address.host,
             "SERVER_PORT": str(address.port or 80),
-            "SCRIPT_NAME": self._script_name,
         }
 
     def make(self, request: Request, peer: tuple[str, str]) -> dict[str, Any]:
@@ -90,46 +107,75 @@ class EnvironMaker:
         :raises HTTPError: 500 when the path is not under SCRIPT_NAME, as Gunicorn does; 400 for a name with an
             underscore, when those are refused.
         """
-        environ = self._template.copy()
-        path = request.path
-        text = (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
-        environ["REQUEST_METHOD"] = request.method
-        environ["QUERY_STRING"] = request.query.decode("latin-1")
-        environ["RAW_URI"] = request.target.decode("latin-1")
-        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == (1, 1) else "HTTP/1.0"
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
-        environ["twistcorn.request_id"] = f"{self._prefix}-{next(self._numbers):x}"
+        made = request.made
+        if made is None or made[0] is not self:
+            made = self._make_template(request, peer[0])
+        environ: dict[str, Any] = made[1].copy()
+        if made[2]:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
+        environ["twistcorn.request_id"] = made[3] or f"{self._prefix}-{next(self._numbers):x}"
         body = request.body
-        environ["wsgi.input"] = _NO_BODY(body) if isinstance(body, bytes) else body
-        script_name = self._add_fields(environ, request, peer)
-        if ("HTTP_X_FORWARDED_FOR" in environ or not environ.keys().isdisjoint(_FORWARDED)) and peer[0] in self._trust:
-            _forward(environ, self._trust)
-        if (ident := environ.get("HTTP_X_REQUEST_ID")) and _IDENT.fullmatch(ident):
-            environ["twistcorn.request_id"] = ident
-        if script_name and text != "*":
-            text = self._under(script_name, text)
-        environ["PATH_INFO"] = "" if text == "*" else text
+        environ["wsgi.input"] = _NO_BODY(body) if body.__class__ is bytes else body
         return environ
 
-    def _add_fields(self, environ: dict[str, Any], request: Request, peer: tuple[str, str]) -> str:
-        script_name = self._script_name
-        for name, value in request.headers:
+    def _make_template(self, request: Request, peer: str) -> tuple[EnvironMaker, dict[str, Any], bool, str]:
+        """What all who send this request have in common; kept in it, where it does not matter who sent it."""
+        line, block = request.line, request.block
+        shared = block.made.get(self) or self._share(block, peer in self._trust)
+        environ = shared.environ.copy()
+        environ.update(line.environ or _read_line(line))
+        if shared.script_name and line.path != b"*":
+            environ["PATH_INFO"] = self._under(shared.script_name, environ["PATH_INFO"])
+        made = (self, environ, shared.from_peer, shared.ident)
+        if not shared.told:
+            request.made = made
+        return made
+
+    def _share(self, block: HeaderBlock, trusted: bool) -> _Shared:
+        """What all requests with these fields have in common, made once; where a proxy speaks, once for each trust."""
+        shared: _Shared | None = block.made.get((self, trusted))
+        if shared is None:
+            shared = self._read_block(block, trusted)
+            block.made[(self, trusted) if shared.told else self] = shared
+        return shared
+
+    def _read_block(self, block: HeaderBlock, trusted: bool) -> _Shared:
+        environ = self._template.copy()
+        told = self._add_fields(environ, block)
+        script_name = told if told is not None and trusted else self._script_name
+        if block.length == -1:
+            # The body is here, whole and without its coding.
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        if self._unix and (host := environ.get("HTTP_HOST")):
+            _name_server(environ, host)
+        forwarded = not environ.keys().isdisjoint(_FORWARDED)
+        if forwarded and trusted:
+            _forward(environ, self._trust)
+        environ["SCRIPT_NAME"] = script_name
+        ident = environ.get("HTTP_X_REQUEST_ID", "")
+        return _Shared(
+            environ,
+            from_peer="REMOTE_ADDR" not in environ,
+            script_name=script_name,
+            ident=ident if _IDENT.fullmatch(ident) else "",
+            told=forwarded or told is not None,
+        )
+
+    def _add_fields(self, environ: dict[str, Any], block: HeaderBlock) -> str | None:
+        """Add the variables of the fields; returns the SCRIPT_NAME that a proxy tells, None for none."""
+        script_name = None
+        for name, value in block.headers:
             key = self._names.get(name)
             if key is None:
                 key = self._variable(name)
             text = value.decode("latin-1")
             if not key:
-                if name == b"script_name" and peer[0] in self._trust:
-                    environ["SCRIPT_NAME"] = script_name = text
+                if name == b"script_name":
+                    script_name = text
             elif key in environ:
                 environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + text
             else:
                 environ[key] = text
-        if request.length == -1:
-            # The body is here, whole and without its coding.
-            environ.pop("HTTP_TRANSFER_ENCODING", None)
-        if self._unix and (host := environ.get("HTTP_HOST")):
-            _name_server(environ, host)
         return script_name
 
     def _variable(self, name: bytes) -> str:
@@ -146,6 +192,20 @@ class EnvironMaker:
         if not path.startswith(script_name) or (rest and not rest.startswith("/")):
             raise HTTPError(500, f"the path is not under SCRIPT_NAME {script_name}")
         return rest
+
+
+def _read_line(line: RequestLine) -> dict[str, Any]:
+    """The variables of a request line, made once."""
+    path = line.path
+    text = "" if path == b"*" else (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
+    line.environ = {
+        "REQUEST_METHOD": line.method,
+        "PATH_INFO": text,
+        "QUERY_STRING": line.query.decode("latin-1"),
+        "RAW_URI": line.target.decode("latin-1"),
+        "SERVER_PROTOCOL": "HTTP/1.1" if line.version == (1, 1) else "HTTP/1.0",
+    }
+    return line.environ
 
 
 def _forward(environ: dict[str, Any], trust: Trust) -> None:

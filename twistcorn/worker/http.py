@@ -8,7 +8,7 @@ looked at, so that pipelined requests stay where they are.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import Any
 
 import httptools
 
@@ -35,33 +35,73 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.%vV]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?:
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)")
 
 
-@dataclass
-class Request:
-    """A request's head.
+class RequestLine:
+    """A request line; shared by the requests that repeat it.
 
     :ivar method: as sent.
     :ivar target: as sent (RFC 9112 section 3.2).
     :ivar path: the target's path, undecoded, without the query; `*` for the server as a whole.
     :ivar query: behind the first question mark, undecoded.
     :ivar version: (1, 0) or (1, 1).
+    :ivar name: method and path, as logs and crash reports name the request.
+    :ivar environ: what `environ` makes of it, once it did; `route` likewise for `routes`.
+    """
+
+    __slots__ = ("environ", "method", "name", "path", "query", "route", "target", "version")
+
+    def __init__(
+        self, method: str, target: bytes, path: bytes, query: bytes, version: tuple[int, int]
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.version = version
+        self.name = f"{method} {path.decode('latin-1')}"
+        self.environ: dict[str, Any] | None = None
+        self.route: Any = None
+
+
+class HeaderBlock:
+    """The header fields of a request, and what they say about it; shared by the requests that repeat them.
+
     :ivar headers: names in lower case and values, in order.
     :ivar keep_alive: whether the client wants to keep the connection.
     :ivar length: of the body; 0 without one, -1 when it is chunked.
     :ivar expects: whether the client waits for `100 Continue`.
+    :ivar made: what each `environ.EnvironMaker` makes of it, once it did.
+    """
+
+    __slots__ = ("expects", "headers", "keep_alive", "length", "made")
+
+    def __init__(
+        self, headers: list[tuple[bytes, bytes]], keep_alive: bool, length: int, expects: bool
+    ) -> None:
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.length = length
+        self.expects = expects
+        self.made: dict[object, Any] = {}
+
+
+class Request:
+    """A request. One without a body is never changed, and shared by those that repeat it.
+
+    :ivar size: bytes of its head.
+    :ivar expects: whether the client still waits for `100 Continue`.
+    :ivar made: what an `environ.EnvironMaker` made of it, and which one.
     :ivar body: the whole body, once it is here: bytes, or a file.
     """
 
-    __slots__ = ("body", "expects", "headers", "keep_alive", "length", "method", "path", "query", "target", "version")
-    method: str
-    target: bytes
-    path: bytes
-    query: bytes
-    version: tuple[int, int]
-    headers: list[tuple[bytes, bytes]]
-    keep_alive: bool
-    length: int
-    expects: bool
-    body: object
+    __slots__ = ("block", "body", "expects", "line", "made", "size")
+
+    def __init__(self, line: RequestLine, block: HeaderBlock, size: int) -> None:
+        self.line = line
+        self.block = block
+        self.size = size
+        self.expects = block.expects
+        self.made: Any = None
+        self.body: object = b""
 
 
 class _Collector:
@@ -102,6 +142,7 @@ def parse_head(head: bytes, settings: Settings) -> Request:
 
     :raises HTTPError: 400 for what is malformed, and 414, 417, 431, 501 and 505 as RFC 9110 section 15 says.
     """
+    size = len(head)
     if head.startswith(_BLANK):
         head = head[2:]
     if _FORBIDDEN.search(head) is not None:
@@ -115,18 +156,39 @@ def parse_head(head: bytes, settings: Settings) -> Request:
     if parts[3] != b"1":
         raise HTTPError(505, "HTTP version not supported")
     version = (1, 1) if parts[4] != b"0" else (1, 0)
-    headers = _fields(head, line, version, settings)
     method, target = parts[1].decode("ascii"), parts[2]
+    block = _header_block(head, line, version, settings)
+    path, query = _split_target(method, target, block.headers, version)
+    return Request(RequestLine(method, target, path, query, version), block, size)
+
+
+def parse_line(line: bytes, settings: Settings) -> RequestLine | None:
+    """The plain case of a request line: version 1.1, a path as target, nothing wrong; None for any other."""
+    parts = _REQUEST_LINE.fullmatch(line)
+    if (
+        parts is None
+        or (parts[3], parts[4]) != (b"1", b"1")
+        or not parts[2].startswith(b"/")
+        or b"#" in parts[2]
+        or len(parts[1]) > _LONGEST_METHOD
+        or parts[1] == b"CONNECT"
+        or len(line) > settings.limit_request_line
+    ):
+        return None
+    path, _, query = parts[2].partition(b"?")
+    return RequestLine(parts[1].decode("ascii"), parts[2], path, query, (1, 1))
+
+
+def _header_block(head: bytes, line: bytes, version: tuple[int, int], settings: Settings) -> HeaderBlock:
+    headers = _fields(head, line, version, settings)
     length, expects, connection = _control_data(headers, version)
-    path, query = _split_target(method, target, headers, version)
     keep_alive = b"close" not in connection and (version == (1, 1) or b"keep-alive" in connection)
-    return Request(
-        method, target, path, query, version, headers,
-        keep_alive and method != "CONNECT", length, expects and length != 0, b"",
-    )  # fmt: skip
+    return HeaderBlock(headers, keep_alive, length, expects and length != 0)
 
 
-def _fields(head: bytes, line: bytes, version: tuple[int, int], settings: Settings) -> list[tuple[bytes, bytes]]:
+def _fields(
+    head: bytes, line: bytes, version: tuple[int, int], settings: Settings
+) -> list[tuple[bytes, bytes]]:
     """The header fields, by llhttp.
 
     It gets a request line of its own: ours was checked, and its list of methods is closed.
@@ -153,7 +215,9 @@ def _fields(head: bytes, line: bytes, version: tuple[int, int], settings: Settin
     return headers
 
 
-def _control_data(headers: list[tuple[bytes, bytes]], version: tuple[int, int]) -> tuple[int, bool, set[bytes]]:
+def _control_data(
+    headers: list[tuple[bytes, bytes]], version: tuple[int, int]
+) -> tuple[int, bool, set[bytes]]:
     """Framing, expectation and connection options, from the fields that say them (RFC 9112 sections 6 and 9)."""
     lengths: list[bytes] = []
     codings: list[bytes] = []

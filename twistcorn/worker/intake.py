@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import enum
 import socket
+import time
 
 from ..errors import HTTPError
 from ..settings import Settings
 from .bodies import ChunkedBody, LengthBody, Store
 from .connection import Connection, Phase
-from .http import PEEK, Request, find_head, parse_head
+from .heads import Heads
+from .http import PEEK, Request
 
+#: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.
+_FIRST = 4096
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes of a body taken at once.
 _PIECE = 65536
@@ -32,79 +36,91 @@ class Found(enum.Enum):
     END = "the client has closed"
 
 
-def advance(connection: Connection, settings: Settings, ended: bool, now: float) -> Found:
+_REQUEST = Found.REQUEST
+
+
+def advance(connection: Connection, heads: Heads, settings: Settings, ended: bool) -> Found:
     """Look at, or take, what there is.
 
     :param ended: the client has closed its side (EPOLLRDHUP): what is there now is all.
     :raises HTTPError: the request is refused.
     :raises OSError: the connection is broken.
     """
-    if connection.phase is Phase.BODY:
-        return _take_body(connection, settings, ended, now)
-    data = connection.sock.recv(PEEK, socket.MSG_PEEK)
+    if connection.body is not None:
+        return _take_body(connection, settings, ended)
+    data = connection.sock.recv(_FIRST, socket.MSG_PEEK)
+    if len(data) == _FIRST:
+        data = connection.sock.recv(PEEK, socket.MSG_PEEK)
     if not data:
         return Found.END
-    size = find_head(data, settings)
-    if size == 0:
-        return _wait_for_head(connection, settings, ended, now)
-    request = parse_head(data[:size], settings)
+    request = heads.read(data)
+    if request is None:
+        return _wait_for_head(connection, settings, ended)
     connection.request = request
     connection.header_since = 0.0
+    size = request.size
     connection.request_end = connection.consumed + size
-    if request.length == 0:
-        return Found.REQUEST
-    if settings.limit_request_body and request.length > settings.limit_request_body:
+    length = request.block.length
+    if length == 0:
+        # What stands behind the request will cause no event of its own.
+        connection.missed = len(data) > size
+        return _REQUEST
+    if settings.limit_request_body and length > settings.limit_request_body:
         raise HTTPError(413, "request body too large")
-    return _begin_body(connection, request, settings, ended, data[size:], now)
+    # Where a request with a body ends, another one may stand.
+    connection.missed = True
+    return _begin_body(connection, request, settings, ended, data[size:])
 
 
-def _wait_for_head(connection: Connection, settings: Settings, ended: bool, now: float) -> Found:
+def _wait_for_head(connection: Connection, settings: Settings, ended: bool) -> Found:
     if ended:
         return Found.END
     if not connection.header_since:
-        connection.header_since = now
+        connection.header_since = now = time.monotonic()
         connection.deadline = now + settings.header_timeout
         connection.log_reading(consumed=False)
     return Found.MORE
 
 
 def _begin_body(
-    connection: Connection, request: Request, settings: Settings, ended: bool, rest: bytes, now: float
+    connection: Connection, request: Request, settings: Settings, ended: bool, rest: bytes
 ) -> Found:
     """A body: if all of it has been seen, in the `rest` behind the head, nothing is taken."""
-    body = _new_body(request, settings)
-    if request.length > 0 and len(rest) >= request.length:
-        request.body = rest[: request.length]
-        connection.request_end += request.length
+    length = request.block.length
+    if 0 < length <= len(rest):
+        request.body = rest[:length]
+        connection.request_end += length
+        connection.missed = len(rest) > length
         return Found.REQUEST
-    if request.length < 0:
+    body = _new_body(length, settings)
+    if length < 0:
         taken = body.feed(rest)
         if body.done:
             request.body = body.store.finish()
             connection.request_end += taken
             return Found.REQUEST
         body.store.close()
-        body = _new_body(request, settings)
+        body = _new_body(length, settings)
     connection.log_reading(consumed=True)
     connection.consume(bytearray(PEEK))
     connection.phase = Phase.BODY
     connection.body = body
-    connection.deadline = now + settings.body_timeout
+    connection.deadline = time.monotonic() + settings.body_timeout
     if request.expects:
         if not rest:
             connection.written += connection.sock.send(_CONTINUE)
         request.expects = False
-    return _take_body(connection, settings, ended, now)
+    return _take_body(connection, settings, ended)
 
 
-def _new_body(request: Request, settings: Settings) -> LengthBody | ChunkedBody:
+def _new_body(length: int, settings: Settings) -> LengthBody | ChunkedBody:
     store = Store(settings.limit_request_body)
-    if request.length < 0:
+    if length < 0:
         return ChunkedBody(store, settings.limit_request_trailers)
-    return LengthBody(request.length, store)
+    return LengthBody(length, store)
 
 
-def _take_body(connection: Connection, settings: Settings, ended: bool, now: float) -> Found:
+def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found:
     """Take what is there of a body, and nothing behind it."""
     body, request = connection.body, connection.request
     assert request is not None
@@ -119,7 +135,7 @@ def _take_body(connection: Connection, settings: Settings, ended: bool, now: flo
         if taken == 0:
             # A part of a line; when the client has closed, the rest of it never comes.
             return Found.END if ended else Found.MORE
-        connection.deadline = now + settings.body_timeout
+        connection.deadline = time.monotonic() + settings.body_timeout
         if body.done:
             request.body = body.store.finish()
             connection.body = None
@@ -150,3 +166,21 @@ def drop_body(connection: Connection) -> None:
     if connection.body is not None:
         connection.body.store.close()
         connection.body = None
+
+
+def has_bytes(connection: Connection) -> bool:
+    """Whether something waits to be read."""
+    try:
+        return bool(connection.sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
+def method_of(connection: Connection) -> str:
+    """The method of a request that is refused, as far as it matters: the answer to HEAD has no body."""
+    if connection.request is not None:
+        return connection.request.line.method
+    try:
+        return "HEAD" if connection.sock.recv(7, socket.MSG_PEEK).lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
+    except OSError:
+        return "GET"

@@ -31,20 +31,16 @@ class LendChannel(FileDescriptor):
 
     def __init__(self, reactor: Any, sock: socket.socket, adopt: Callable[[int, Lend], None]) -> None:
         super().__init__(reactor)
-        self._clock = reactor
         self._sock = sock
         self._adopt = adopt
         self._reports: deque[Report] = deque()
-        self._scheduled: Any = None
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def report(self, kind: Kind, slot: int, sequence: int) -> None:
-        """Tell the master, before the reactor waits again."""
+        """Tell the master, when the loop flushes."""
         self._reports.append(Report(kind, slot, sequence))
-        if self._scheduled is None:
-            self._scheduled = self._clock.callLater(0, self.flush)
 
     def doRead(self) -> None:
         for _ in range(MESSAGES):
@@ -59,7 +55,6 @@ class LendChannel(FileDescriptor):
                 self.stopReading()
                 break
             self._take(descriptors, lends)
-        self.flush()
 
     def _take(self, descriptors: list[int], lends: list[Lend]) -> None:
         """File each; one that the kernel cut off, at the limit of open files, goes back."""
@@ -70,11 +65,9 @@ class LendChannel(FileDescriptor):
             self._adopt(descriptor, lend)
 
     def flush(self) -> None:
-        """Send what was collected."""
-        if self._scheduled is not None:
-            if self._scheduled.active():
-                self._scheduled.cancel()
-            self._scheduled = None
+        """Send what was collected; the loop does this each time before it waits."""
+        if not self._reports:
+            return
         while self._reports:
             batch = [self._reports[n] for n in range(min(len(self._reports), channel.MAX_REPORTS))]
             try:

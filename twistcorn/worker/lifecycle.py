@@ -10,6 +10,7 @@ import gc
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.task import LoopingCall
@@ -23,6 +24,7 @@ from .channel import Service
 from .environ import Address
 from .lends import LendChannel
 from .poller import Poller
+from .seats import Seat
 from .turns import Turns
 
 #: Between two heartbeats.
@@ -62,27 +64,26 @@ class Lifecycle:
             raise AppLoadError(f"--chdir {directory}: {problem.strerror}") from None
         return application.load(self._settings.app, directory, self._settings.pythonpath)
 
-    def serve(
-        self, app: Any, channel: Any, listeners: list[Address], worker: int, generation: int
-    ) -> None:
+    def serve(self, app: Any, channel: Any, listeners: list[Address], worker: int, generation: int) -> None:
         """Take connections from now on."""
         settings, board = self._settings, self._board
-        turns = Turns(self._reactor, settings.threads, board, self._region)
-        service = Service(self._reactor, app, settings, listeners, worker, turns, board, self._region)
+        service = Service(self._reactor, app, settings, listeners, worker, board)
+        turns = Turns(self._reactor, settings.threads, settings.turns, board, self._region, service)
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
         poller = Poller(
-            self._reactor, board, self._region, settings, listeners, service.serve, lends.report, self._empty
+            self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
         )
-        service.attach(poller)
+        service.attach(poller, turns.answered)
         self._poller, self._channel = poller, lends
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()
         # What the application built while it was imported lives as long as the worker: no collection looks at it again.
         gc.collect()
         gc.freeze()
-        turns.start()
+        poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
         lends.startReading()
+        self._reactor.enlist(partial(_poll, poller, turns, lends), turns.join)
         self._heart.start(HEARTBEAT)
 
     def _beat(self) -> None:
@@ -112,3 +113,10 @@ class Lifecycle:
         assert self._channel is not None
         self._channel.flush()
         self._leave()
+
+
+def _poll(poller: Poller, turns: Turns, lends: LendChannel, timeout: float | None, seat: Seat) -> None:
+    """One round of the worker's loop, behind its timers."""
+    lends.flush()
+    turns.settle()
+    poller.poll(timeout, seat)

@@ -1,9 +1,9 @@
 """The poller: the worker's connections, their events, deadlines and ends.
 
-Law: runs on the reactor thread; only here connections are registered and closed. The connections have an epoll
-descriptor of their own, which the reactor watches like any other: edge-triggered events on bytes that were only
-looked at, and re-arming from any thread, need no private interface. The order of an end is always EPOLL_CTL_DEL,
-close, report; a descriptor closed earlier stays registered as long as the master's copy lives.
+Law: runs on the leader's thread, and stops at once where that has lost the lead; only here connections are registered
+and closed. They have an epoll descriptor of their own, for edge-triggered events on bytes that were only looked at; the
+reactor's is one among them. The order of an end is always EPOLL_CTL_DEL, close, report; a descriptor closed earlier
+stays registered as long as the master's copy lives.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
 
 from ..errors import HTTPError
 from ..settings import Settings
@@ -28,21 +25,20 @@ from . import responses
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
-from .intake import Found, advance, drop_body
+from .heads import Heads
+from .intake import Found, advance, drop_body, has_bytes, method_of
 from .refusals import Refusals
+from .rounds import WATCHED, Rounds
+from .seats import Seat
 
-_READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-#: One event, then none until it is armed again: a request may be there.
-ARMED = _READ | select.EPOLLONESHOT
-#: Every event: a request is incomplete. Level-triggered, the bytes that were looked at would spin.
-WATCHED = _READ
-#: An event at once, to bring the connection back to the reactor thread.
-SOON = select.EPOLLIN | select.EPOLLOUT | select.EPOLLONESHOT
+#: An event at once, to bring the connection back to the leader.
+_SOON = select.EPOLLIN | select.EPOLLOUT | select.EPOLLONESHOT
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
-_SILENT = select.EPOLLONESHOT
+_ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 
-#: Events handled before other descriptors get their turn.
-EVENTS = 64
+# What an enumeration's members cost to look up is seen in each request.
+_READING, _TURN, _REQUEST = Phase.READING, Phase.TURN, Found.REQUEST
+
 #: How long, and for how many bytes, a closing connection waits for its client: time for a round trip or two around
 #: the globe, bytes for what was on its way when the answer came early.
 LINGER_TIME = 2.0
@@ -54,11 +50,12 @@ LAST_REQUEST_TIME = 1.0
 SWEEP = 0.5
 
 
-class Poller(FileDescriptor):
+class Poller(Rounds):
     """All connections of this worker.
 
     :param listeners: their addresses, by index.
-    :param serve: runs the request of a connection; `ended` is called from any thread when its turn is over.
+    :param take: gives a connection that has a request its turn, perhaps here and now; `ended` is called from any thread
+        when that is over.
     :param report: tells the master about a lend.
     :param on_empty: called when a draining or stopping worker has no connection left.
     """
@@ -70,37 +67,25 @@ class Poller(FileDescriptor):
         region: int,
         settings: Settings,
         listeners: Sequence[Address],
-        serve: Callable[[Connection], None],
+        take: Callable[[Connection, Seat], None],
         report: Callable[[Kind, int, int], None],
         on_empty: Callable[[], None],
     ) -> None:
-        super().__init__(reactor)
+        super().__init__(settings, take)
         self._board = board
         self._region = region
-        self._settings = settings
         self._listeners = listeners
-        self._serve = serve
         self._report = report
         self._on_empty = on_empty
-        self._epoll = select.epoll()
-        self._connections: dict[int, Connection] = {}
-        self._scratch = bytearray(65536)
+        self._heads = Heads(settings)
         self._refusals = Refusals(board, region)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
-        self.draining = False
         self.stopping = False
 
     def start(self) -> None:
-        """Begin to watch."""
-        self.startReading()
+        """Begin to look at deadlines."""
         self._sweeping.start(SWEEP, now=False)
-
-    def fileno(self) -> int:
-        return self._epoll.fileno()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Never: nobody closes the poller's descriptor."""
 
     # Coming and going
 
@@ -127,7 +112,7 @@ class Poller(FileDescriptor):
         connection.log_idle(deadline or now + self._settings.header_timeout)
         self._connections[descriptor] = connection
         self._count()
-        self._epoll.register(descriptor, ARMED)
+        self._epoll.register(descriptor, WATCHED)
 
     def _count(self) -> None:
         self._board.words[self._region + W_CONNECTIONS] = len(self._connections)
@@ -176,26 +161,28 @@ class Poller(FileDescriptor):
 
     # Events
 
-    def doRead(self) -> None:
-        for descriptor, mask in self._epoll.poll(0, EVENTS):
-            connection = self._connections.get(descriptor)
-            if connection is not None:
-                self._handle(connection, mask)
-
     def _handle(self, connection: Connection, mask: int) -> None:
         phase = connection.phase
-        if phase is Phase.READING and self.draining:
-            self._release(connection)
-        elif phase is Phase.READING or phase is Phase.BODY:
-            self._read(connection, bool(mask & (select.EPOLLRDHUP | select.EPOLLHUP)))
+        if phase is _READING:
+            if self.draining:
+                self._release(connection)
+            else:
+                self._read(connection, mask & _ENDED != 0)
+        elif phase is Phase.BODY:
+            self._read(connection, mask & _ENDED != 0)
         elif phase is Phase.LINGERING:
             self._linger(connection)
         elif phase is Phase.WRITING:
             self._write(connection)
+        elif phase is Phase.TURN:
+            connection.missed = True
+            # Whoever ends the turn first writes the phase and then looks at `missed`.
+            if connection.phase is not Phase.TURN:
+                self._handle(connection, mask)
 
     def _read(self, connection: Connection, ended: bool) -> None:
         try:
-            found = advance(connection, self._settings, ended, time.monotonic())
+            found = advance(connection, self._heads, self._settings, ended)
         except HTTPError as error:
             self._refuse(connection, error)
             return
@@ -203,12 +190,15 @@ class Poller(FileDescriptor):
             found = Found.MORE
         except (OSError, ClientGone):
             found = Found.END
-        if found is Found.REQUEST:
-            self._begin_turn(connection)
+        if found is _REQUEST:
+            connection.phase = _TURN
+            connection.keep = False
+            # The end of the stream has been told, and will not be told again.
+            connection.missed |= ended
+            self._ready.append(connection)
         elif found is Found.END:
             self._end(connection)
-        elif found is Found.AGAIN or not connection.watched:
-            connection.watched = True
+        elif found is Found.AGAIN:
             self._epoll.modify(connection.sock, WATCHED)
 
     def _end(self, connection: Connection) -> None:
@@ -220,31 +210,26 @@ class Poller(FileDescriptor):
         self._epoll.modify(connection.sock, self._begin_linger(connection, time.monotonic()))
         self._linger(connection)
 
-    def _begin_turn(self, connection: Connection) -> None:
-        if connection.watched:
-            connection.watched = False
-            self._epoll.modify(connection.sock, _SILENT)
-        connection.phase = Phase.TURN
-        connection.keep = False
-        self._serve(connection)
-
     def ended(self, connection: Connection) -> None:
-        """The turn is over. Called from any thread; arming the connection is the last thing that it does."""
+        """The turn is over. Called from any thread; nothing of the connection is touched after it."""
         now = time.monotonic()
         if connection.rest is not None:
             connection.deadline = now + self._settings.write_timeout
+            connection.watched = False
             connection.phase = Phase.WRITING
-            mask = _WRITABLE
+            self._arm(connection, _WRITABLE)
         elif connection.keep:
             connection.request = None
             connection.log_idle(now + self._settings.keep_alive)
             connection.phase = Phase.READING
-            mask = SOON if self.draining else ARMED
+            # From here on the leader may have it.
+            if self.draining:
+                self._arm(connection, _SOON)
+            elif connection.missed or not connection.watched:
+                connection.watched = True
+                self._arm(connection, WATCHED)
         else:
-            mask = self._begin_linger(connection, now)
-        # A connection given back meanwhile has nothing left to arm.
-        with contextlib.suppress(OSError, ValueError):
-            self._epoll.modify(connection.sock, mask)
+            self._arm(connection, self._begin_linger(connection, now))
 
     def _begin_linger(self, connection: Connection, now: float) -> int:
         connection.request = None
@@ -293,18 +278,8 @@ class Poller(FileDescriptor):
         connection.log_closing()
         drop_body(connection)
         with contextlib.suppress(OSError):
-            connection.sock.send(responses.refusal(error.status, self._method(connection)))
+            connection.sock.send(responses.refusal(error.status, method_of(connection)))
         self._epoll.modify(connection.sock, self._begin_linger(connection, now))
-
-    @staticmethod
-    def _method(connection: Connection) -> str:
-        """The method of a refused request, as far as it matters: the answer to HEAD has no body."""
-        if connection.request is not None:
-            return connection.request.method
-        try:
-            return "HEAD" if connection.sock.recv(7, socket.MSG_PEEK).lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
-        except OSError:
-            return "GET"
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -317,15 +292,8 @@ class Poller(FileDescriptor):
     def _expire(self, connection: Connection) -> None:
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
             self._refuse(connection, HTTPError(408, "the request took too long"))
-        elif connection.phase is Phase.READING and self._has_bytes(connection):
+        elif connection.phase is Phase.READING and has_bytes(connection):
             # Its event is on the way.
             return
         else:
             self._close(connection)
-
-    @staticmethod
-    def _has_bytes(connection: Connection) -> bool:
-        try:
-            return bool(connection.sock.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False

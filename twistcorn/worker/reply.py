@@ -6,42 +6,50 @@ Law: runs on the thread that has the turn and touches no other connection and no
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
-from ..wire.scoreboard import W_STATUS, Scoreboard
 from . import responses
 from .connection import Connection
 from .http import Request
 from .responses import Fields, Framing
-from .turns import Seat
+from .seats import Seat
+
+#: Bytes of a body that may wait a moment, so that it is sent together with others.
+DEFERRED = 16384
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Protocol):
     """What every reply of a worker needs.
 
     :ivar write_timeout: seconds without the client taking a byte.
-    :ivar stopping: whether the server stops, so that connections end with their answer.
-    :ivar answered: told once for each request, before the last bytes of its answer are sent: a client that has them may
-        ask again at once, and then this worker shall not look busy.
     """
 
     write_timeout: float
-    stopping: Callable[[], bool]
-    answered: Callable[[], None]
+
+    def is_stopping(self) -> bool:
+        """Whether the server stops, so that connections end with their answer."""
+
+    def answered(self, seat: Seat, code: int) -> None:
+        """Told once for each request, before the last bytes of its answer are sent.
+
+        A client that has them may ask again at once, and then this worker shall not look busy.
+        """
 
 
 class Reply:
     """One response (`call.Out`).
 
     :param seat: the thread's own.
+    :param ident: the request's id.
     :ivar code: the status code, 0 before there is one.
     """
 
-    __slots__ = (
-        "_answered", "_chunked", "_connection", "_request", "_seat", "_silent", "_surroundings", "_whole", "code",
-    )  # fmt: skip
+    ident = ""
+    code = 0
+    _chunked = False
+    _silent = False
+    _whole = False
+    _answered = False
 
     def __init__(
         self, connection: Connection, request: Request, seat: Seat, surroundings: Surroundings
@@ -50,35 +58,55 @@ class Reply:
         self._request = request
         self._seat = seat
         self._surroundings = surroundings
-        self._chunked = False
-        self._silent = False
-        self._whole = False
-        self._answered = False
-        self.code = 0
+
+    @property
+    def is_head(self) -> bool:
+        """Whether no body is sent because the request is a HEAD."""
+        return self._request.line.method == "HEAD"
+
+    @property
+    def name(self) -> str:
+        """Method, path and request id, for the log."""
+        return f"{self._request.line.name} [{self.ident}]"
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
         """Head and first bytes, in one send."""
-        self._seat.call_ends()
-        request, connection = self._request, self._connection
-        keep = request.keep_alive and not self._surroundings.stopping()
-        head = responses.make_head(
-            status, fields, request.method, request.version, keep, len(data) if whole else None
-        )
-        self.code = int(status[:3])
-        self._silent = head.framing is Framing.NONE
-        self._chunked = head.framing is Framing.CHUNKED
+        connection = self._connection
+        head = self._make_head(status, fields, len(data) if whole else None)
+        framing, length = head.framing, len(head.data)
+        if framing is Framing.LENGTH and whole:
+            self._whole = True
+            if self._seat.inline and len(data) <= DEFERRED:
+                # Whoever sends it tells before it does.
+                self._answered = True
+                connection.made, connection.code = head.data + data, self.code
+                return
+        self._silent = framing is Framing.NONE
         self._whole = whole or self._silent
         if self._silent:
             data = b""
-        elif self._chunked and data:
-            data = _chunk(data)
-        known = len(head.data) if self._silent else len(head.data) + head.length if head.length is not None else 0
+        elif framing is Framing.CHUNKED:
+            self._chunked = True
+            data = _chunk(data) if data else b""
+            length = 0
+        elif head.length is not None:
+            length += head.length
+        else:
+            length = 0
         if self._whole:
             self.answered()
-        connection.keep = head.keep_alive
-        connection.log_responding(known)
+        connection.log_responding(length)
         connection.consume(self._seat.scratch)
         connection.send(head.data, data, self._wait, self._whole)
+
+    def _make_head(self, status: str, fields: Fields, whole: int | None) -> responses.Head:
+        request = self._request
+        line = request.line
+        keep = request.block.keep_alive and not self._surroundings.is_stopping()
+        head = responses.make_head(status, fields, line.method, line.version, keep, whole)
+        self._connection.keep = head.keep_alive
+        self.code = int(status[:3])
+        return head
 
     def more(self, data: bytes) -> None:
         """Each piece leaves at once."""
@@ -90,21 +118,18 @@ class Reply:
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
-        self.answered()
+        if not self._answered:
+            self.answered()
         if self._chunked and not self._whole:
             self._connection.send(b"", b"0\r\n\r\n", self._wait, True)
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
         """A part of a file as the whole body; returns whether all of it was there."""
-        self._seat.call_ends()
-        request, connection = self._request, self._connection
-        keep = request.keep_alive and not self._surroundings.stopping()
-        head = responses.make_head(status, fields, request.method, request.version, keep, size)
-        self.code = int(status[:3])
+        connection = self._connection
+        head = self._make_head(status, fields, size)
         self._whole = True
         if head.framing is Framing.NONE:
             size = 0
-        connection.keep = head.keep_alive
         connection.log_responding(len(head.data) + size)
         connection.consume(self._seat.scratch)
         connection.send(b"", head.data, self._wait, size == 0)
@@ -114,7 +139,7 @@ class Reply:
         """The application has said everything; told once."""
         if not self._answered:
             self._answered = True
-            self._surroundings.answered()
+            self._surroundings.answered(self._seat, self.code)
 
     def _wait(self, sock: socket.socket) -> bool:
         return self._seat.await_client(sock, self._surroundings.write_timeout)
@@ -127,9 +152,3 @@ class Reply:
 def _chunk(data: bytes) -> bytes:
     """One chunk (RFC 9112 section 7.1)."""
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def count(board: Scoreboard, region: int, code: int) -> None:
-    """Count a response by its status class."""
-    if 100 <= code < 600:
-        board.words[region + W_STATUS + code // 100 - 1] += 1

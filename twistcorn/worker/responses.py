@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _STATUS = re.compile(r"[1-9][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -22,14 +22,26 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
-#: Names seen and found right; bounded, because an app may make names up.
-_known_names: set[str] = set()
+#: Status lines and header fields that were found right, with what they came to; bounded, because an app may make them
+#: up, and forgotten together when there are too many.
+_known_statuses: set[str] = set()
+_known_fields: dict[tuple[str, str], str | _Special] = {}
+_known_lists: dict[tuple[tuple[str, str], ...], Fields] = {}
 _KNOWN_LIMIT = 1024
+#: Characters of the longest field that is remembered: what is longer (cookies, policies) differs each time, or is rare.
+_KNOWN_LENGTH = 128
 
 
-@dataclass
+class _Special(NamedTuple):
+    """A field that the server looks at. `name` in lower case; `line` is what is sent of it."""
+
+    name: str
+    value: str
+    line: str
+
+
 class Fields:
-    """The app's header fields.
+    """The app's header fields; shared by the answers that repeat them.
 
     :ivar text: serialised, each with its line end, without Content-Length.
     :ivar length: what Content-Length says, None without one.
@@ -37,15 +49,19 @@ class Fields:
     :ivar has_date: whether the app sent Date.
     :ivar close: whether the app asked to close the connection.
     :ivar dropped: names of hop-by-hop fields that were left out.
+    :ivar made: what the last head with them was made of, and the head.
     """
 
-    __slots__ = ("close", "dropped", "has_date", "has_server", "length", "text")
-    text: str
-    length: int | None
-    has_server: bool
-    has_date: bool
-    close: bool
-    dropped: tuple[str, ...]
+    __slots__ = ("close", "dropped", "has_date", "has_server", "length", "made", "text")
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.length: int | None = None
+        self.has_server = False
+        self.has_date = False
+        self.close = False
+        self.dropped: tuple[str, ...] = ()
+        self.made: tuple[object, Head] | None = None
 
 
 def check_status(status: object) -> str:
@@ -53,10 +69,14 @@ def check_status(status: object) -> str:
 
     :raises TypeError, ValueError: when it is not what PEP 3333 asks for.
     """
+    if type(status) is str and status in _known_statuses:
+        return status
     if type(status) is not str:
         raise TypeError(f"status must be str, not {status!r} ({type(status).__name__})")
     if _STATUS.fullmatch(status) is None:
         raise ValueError(f"status must be three digits, a space and a reason, not {status!r}")
+    if len(_known_statuses) < _KNOWN_LIMIT and len(status) < _KNOWN_LENGTH:
+        _known_statuses.add(status)
     return status
 
 
@@ -65,26 +85,59 @@ def check_fields(headers: Any) -> Fields:
 
     :raises TypeError, ValueError: naming the field that is not allowed.
     """
+    try:
+        key = tuple(headers)
+        known = _known_lists.get(key)
+    except TypeError:
+        # Something else than a list of tuples, to be complained of.
+        return _check_anew(headers)
+    if known is None or type(headers) is not list:
+        known = _check_anew(headers)
+        if len(known.text) <= _KNOWN_LENGTH * 4:
+            if len(_known_lists) >= _KNOWN_LIMIT:
+                _known_lists.clear()
+            _known_lists[key] = known
+    return known
+
+
+def _check_anew(headers: Any) -> Fields:
     if type(headers) is not list:
         _tolerate(headers, f"headers must be a list, not {headers!r} ({type(headers).__name__})")
-    lines: list[str] = []
-    fields = Fields("", None, False, False, False, ())
+    fields = Fields()
+    text = ""
     for header in headers:
-        name, value = _pair(header)
-        if name not in _known_names:
-            _check_name(name)
-        lower = name.lower()
-        if lower in _SPECIAL and not _note(fields, lower, value):
-            continue
-        lines.append(f"{name}: {value}\r\n")
-    fields.text = text = "".join(lines)
-    # One look at everything: a field with CR or LF of its own has more of them than there are lines.
-    if text.count("\r") != len(lines) or text.count("\n") != len(lines) or _BAD_VALUE.search(text.replace("\r\n", "")):
-        raise ValueError(f"character that is not allowed in a header: {_culprit(headers)!r}")
+        try:
+            known = _known_fields.get(header)
+        except TypeError:
+            # Something else than a tuple of strings, to be complained of.
+            known = None
+        if known is None:
+            known = _check_field(header)
+        text += known if isinstance(known, str) else _note(fields, known)
+    fields.text = text
     return fields
 
 
 _SPECIAL = HOP_BY_HOP | {"content-length", "server", "date"}
+
+
+def _check_field(header: object) -> str | _Special:
+    """One field, checked and made ready."""
+    name, value = _pair(header)
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"header name {name!r} is not a token")
+    if _BAD_VALUE.search(value):
+        raise ValueError(f"character that is not allowed in a header: {header!r}")
+    line = f"{name}: {value}\r\n"
+    lower = name.lower()
+    if lower == "content-length" and _LENGTH.fullmatch(value) is None:
+        raise ValueError(f"Content-Length {value!r} is malformed")
+    made = _Special(lower, value, line) if lower in _SPECIAL else line
+    if len(name) + len(value) <= _KNOWN_LENGTH and type(header) is tuple:
+        if len(_known_fields) >= _KNOWN_LIMIT:
+            _known_fields.clear()
+        _known_fields[name, value] = made
+    return made
 
 
 def _pair(header: object) -> tuple[str, str]:
@@ -109,33 +162,23 @@ def _tolerate(given: object, complaint: str) -> None:
     warnings.warn(complaint.replace("must", "should", 1), RuntimeWarning, stacklevel=4)
 
 
-def _check_name(name: str) -> None:
-    if _TOKEN.fullmatch(name) is None:
-        raise ValueError(f"header name {name!r} is not a token")
-    if len(_known_names) < _KNOWN_LIMIT:
-        _known_names.add(name)
-
-
-def _note(fields: Fields, name: str, value: str) -> bool:
-    """Note what a special field says; returns whether it goes out."""
-    if name in HOP_BY_HOP:
+def _note(fields: Fields, field: _Special) -> str:
+    """Note what a special field says; returns what is sent of it here."""
+    name, value, line = field
+    if name == "content-length":
+        if fields.length is not None:
+            raise ValueError(f"Content-Length {value!r} is given twice")
+        fields.length = int(value)
+        return ""
+    if name == "server":
+        fields.has_server = True
+    elif name == "date":
+        fields.has_date = True
+    else:
         fields.dropped += (name,)
         fields.close = fields.close or (name == "connection" and value.strip().lower() == "close")
-        return False
-    if name == "content-length":
-        if _LENGTH.fullmatch(value) is None or fields.length is not None:
-            raise ValueError(f"Content-Length {value!r} is malformed or given twice")
-        fields.length = int(value)
-        return False
-    elif name == "server":
-        fields.has_server = True
-    else:
-        fields.has_date = True
-    return True
-
-
-def _culprit(headers: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    return next(header for header in headers if _BAD_VALUE.search(header[1]))
+        return ""
+    return line
 
 
 class Framing(enum.Enum):
@@ -172,6 +215,18 @@ def make_head(
     :param keep_alive: whether client and server want to keep the connection.
     :param whole: the size of the body when all of it is known now, None while it is still being produced.
     """
+    key = (int(time.time()), status, method, version, keep_alive, whole)
+    made = fields.made
+    if made is not None and made[0] == key:
+        return made[1]
+    head = _make_anew(status, fields, method, version, keep_alive, whole)
+    fields.made = (key, head)
+    return head
+
+
+def _make_anew(
+    status: str, fields: Fields, method: str, version: tuple[int, int], keep_alive: bool, whole: int | None
+) -> Head:
     code = status[:3]
     length = fields.length
     if length is None and (whole or (whole == 0 and method != "HEAD")):
@@ -232,12 +287,14 @@ REASONS = {
 }  # fmt: skip
 
 
-def plain(code: int, text: str = "") -> tuple[str, Fields, bytes]:
-    """Status, fields and body of a short answer of the server's own."""
+def plain(code: int, text: str = "", close: bool = False) -> tuple[str, Fields, bytes]:
+    """Status, fields and body of a short answer of the server's own, which may be the last one."""
     status = f"{code} {REASONS[code]}"
     body = f"{text or status}\n".encode()
-    fields = check_fields([("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
-    return status, fields, body
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if close:
+        headers.append(("Connection", "close"))
+    return status, check_fields(headers), body
 
 
 def refusal(code: int, method: str = "GET") -> bytes:

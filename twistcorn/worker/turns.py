@@ -1,216 +1,349 @@
 """Turns: which thread runs the application for a request.
 
-Law: owns the app threads. A turn is a call that raises nothing and gets its thread's `Seat`. Threads are daemons: a
-stuck app never keeps a worker from leaving. While the app does not wait, one thread takes turn after turn: a second
-one could not compute at the same time and would only fight for the interpreter lock. When it waits, or is found
-waiting by the tick, others are woken.
+Law: owns the threads, and decides who leads the reactor. A thread that leads runs a call itself while calls of that
+route do not wait (`routes`); the others go to a queue for the rest. There is one thread more than may run the
+application, so that one can always follow when a call keeps the leader (`watchdog`). Who holds the baton decides who
+leads: during a call it is there for the taking, with the lock held; the thread of the call takes it back at the end.
+Threads are daemons: a stuck application never keeps a worker from leaving.
 """
 
 from __future__ import annotations
 
-import itertools
-import select
-import socket
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
 
 from twisted.logger import Logger
 
-from ..wire.scoreboard import W_BUSY, W_REQUESTS, Scoreboard
+from ..wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_LED_STATUS, W_REQUESTS, W_STATUS, Scoreboard
+from .connection import Connection
+from .roles import Loop, Server
+from .routes import Route, Routes
+from .seats import Seat
+from .watchdog import Watchdog
 
-#: For bytes that were seen by peeking and have to be taken.
-SCRATCH = 65536
-#: A mean wait above this many nanoseconds: worth two thread switches.
-WAITS = 150_000
-#: One long wait says no more than this.
-CLIP = 2_000_000
-#: One turn in so many is timed: reading a thread's clock twice costs about a microsecond.
-SAMPLE = 8
 #: How long a turn may wait for the thread that runs before another is woken.
 TICK = 0.002
 #: Threads that may wait for slow clients beside those that run the application: a thread costs some ten KiB, and so
 #: many clients that read slower than their app produces are an attack, which shall not stop the others early.
 MOST_ASIDE = 512
-
-
-class Seat:
-    """What belongs to an app thread.
-
-    :ivar thread: its native id.
-    :ivar scratch: a buffer that only it uses.
-    :ivar gate: held while the thread has nothing to do.
-    :ivar timed: whether the present call of the application is timed.
-    :ivar wall: nanoseconds that it took; `processor`: nanoseconds of processor time in it.
-    """
-
-    __slots__ = ("_turns", "gate", "processor", "scratch", "thread", "timed", "wall")
-
-    def __init__(self, turns: Turns) -> None:
-        self.thread = threading.get_native_id()
-        self.scratch = bytearray(SCRATCH)
-        self.gate = threading.Lock()
-        self.timed = False
-        self.wall = 0
-        self.processor = 0
-        self._turns = turns
-
-    def await_client(self, sock: socket.socket, timeout: float) -> bool:
-        """Wait until the socket takes more; meanwhile another thread has this one's place in the application.
-
-        :return: false when that took longer than `timeout` seconds.
-        """
-        poll = select.poll()
-        poll.register(sock, select.POLLOUT)
-        self._turns.stand_aside()
-        try:
-            return bool(poll.poll(timeout * 1000))
-        finally:
-            self._turns.come_back()
-
-    def call_begins(self) -> None:
-        """The application is about to be called."""
-        if self.timed:
-            self.wall, self.processor = time.monotonic_ns(), time.thread_time_ns()
-
-    def call_ends(self) -> None:
-        """The application has answered; sending, which lets other threads run, is none of its time."""
-        if self.timed:
-            self.wall, self.processor = time.monotonic_ns() - self.wall, time.thread_time_ns() - self.processor
-
-
-Turn = Callable[[Seat], None]
-
-
-class Waiting:
-    """Whether the application waits: a moving mean of wall time minus processor time of its calls. Pure.
-
-    :ivar mean: nanoseconds.
-    """
-
-    def __init__(self) -> None:
-        self.mean = 0.0
-
-    def sample(self, wall: int, processor: int) -> None:
-        """One call took so long, and used so much of the processor, in nanoseconds."""
-        self.mean += (min(max(wall - processor, 0), CLIP) - self.mean) / 8
-
-    @property
-    def likely(self) -> bool:
-        """Whether the next call will probably wait."""
-        return self.mean > WAITS
+#: Seconds that the main thread, in a call of the application, has to leave when the reactor has stopped.
+LEAVE_TIME = 1.0
 
 
 class Turns:
-    """A fixed number of app threads on one queue.
+    """The threads of a worker, and the requests that wait for one.
 
-    :param clock: for the tick.
-    :param region: the first word of this worker on the scoreboard, for `busy` and `requests`.
-    :ivar running: requests that are in the application or wait for a thread.
+    :param threads: how many may run the application at once. With one, that is always the main thread.
+    :param mode: `adaptive`, `inline` (on the leader's thread whenever that can be) or `pool` (never).
+    :param region: the first word of this worker on the scoreboard, for what is busy and for the counts.
     """
 
     log = Logger()
 
-    def __init__(self, clock: Any, threads: int, board: Scoreboard, region: int) -> None:
-        self._clock = clock
-        self._queue: deque[Turn] = deque()
-        self._parked: list[threading.Lock] = []
-        self._lock = threading.Lock()
-        self._waiting = Waiting()
-        self._board = board
-        self._region = region
-        self._ticking = False
-        self._alive = 0
-        self._aside = 0
-        self._names = itertools.count(1)
+    def __init__(self, loop: Loop, threads: int, mode: str, board: Scoreboard, region: int, server: Server) -> None:
+        self._loop = loop
         self.threads = threads
-        self.running = 0
+        self._mode = mode
+        self._words = board.words
+        self._region = region
+        self._server = server
+        self._lock = threading.Lock()
+        self._routes = Routes()
+        self._queue: deque[Connection] = deque()
+        self._parked: list[Seat] = []
+        self._baton: deque[tuple[Seat, int, Route | None]] = deque()
+        self._watchdog = Watchdog(self._call, self.replace)
+        self._main: Seat | None = None
+        self._main_left = threading.Event()
+        #: With one thread for the application: who leads while that is busy, and who wants the reactor back.
+        self._deputy: Seat | None = None
+        self._heir: Seat | None = None
+        self._over = False
+        self._ticking = False
+        #: Requests in threads of their own, or waiting for one; threads in turns; all threads; those that stand aside.
+        self._running = self._active = self._alive = self._aside = 0
 
-    def start(self) -> None:
-        """Start the threads."""
+    # The leader gives out turns
+
+    def take(self, connection: Connection, seat: Seat) -> None:
+        """Answer a request, or have it answered. The leader's thread may come back no longer leading."""
+        request = connection.request
+        assert request is not None
+        route = request.line.route or self._routes.find(request.line)
+        if self.threads == 1:
+            inline = True
+        elif self._mode == "adaptive":
+            inline = not route.pooled or route.wants_trial(time.monotonic_ns())
+        else:
+            inline = self._mode == "inline"
+        if inline and seat.serves and self._active < self.threads and (self._parked or self.threads == 1):
+            self._run_inline(connection, seat, route)
+        else:
+            self._submit(connection, route)
+
+    def _run_inline(self, connection: Connection, seat: Seat, route: Route) -> None:
+        timed = route.is_due() and not self._active
+        now = time.monotonic_ns()
+        processor = time.thread_time_ns() if timed else 0
+        seat.inline, seat.answered, seat.stood = True, False, False
+        self._words[self._region + W_BUSY] = self._running + 1
+        self._baton.append((seat, now, route))
+        if self._watchdog.sleeping:
+            self._watchdog.wake()
+        try:
+            self._server.serve(connection, seat, now)
+        finally:
+            try:
+                self._baton.pop()
+            except IndexError:
+                # Whoever took it is about to finish with it.
+                with self._lock:
+                    timed = False
+            seat.inline = False
+            if connection.made is not None:
+                self._finish(connection, seat, now)
+        if timed and not self._active:
+            end = time.monotonic_ns()
+            route.sample(end - now - (time.thread_time_ns() - processor), end)
+
+    def _finish(self, connection: Connection, seat: Seat, now: int) -> None:
+        """An answer is made and not sent: the request is over."""
+        if seat.leads:
+            self._count_led(connection.code)
+        else:
+            self.answered(seat, connection.code)
+        self._server.finish(connection, seat, now)
+
+    def _submit(self, connection: Connection, route: Route) -> None:
         with self._lock:
-            for _ in range(self.threads):
-                self._start_thread()
-
-    def _start_thread(self) -> None:
-        self._alive += 1
-        threading.Thread(target=self._work, name=f"app-{next(self._names)}", daemon=True).start()
-
-    def stand_aside(self) -> None:
-        """The thread that calls this waits for a slow client: it runs no application code until it comes back."""
-        with self._lock:
-            self._aside += 1
-            if self._alive - self._aside < self.threads and self._alive < self.threads + MOST_ASIDE:
-                self._start_thread()
-
-    def come_back(self) -> None:
-        """The client took something."""
-        with self._lock:
-            self._aside -= 1
-
-    def submit(self, turn: Turn) -> None:
-        """Run a turn as soon as a thread is free. Called on the reactor thread."""
-        with self._lock:
-            self.running += 1
-            self._board.words[self._region + W_BUSY] = self.running
-            self._queue.append(turn)
-            if not self._parked:
+            self._running += 1
+            self._words[self._region + W_BUSY] = self._running
+            self._queue.append(connection)
+            if not self._parked or self._active >= self.threads or self.threads == 1:
                 return
-            if len(self._parked) == self._alive - self._aside or self._waiting.likely:
-                self._parked.pop().release()
+            if not self._active or route.waits:
+                self._wake()
                 return
         if not self._ticking:
+            # A second thread could not compute at the same time: it would fight for the interpreter lock.
             self._ticking = True
-            self._clock.callLater(TICK, self._tick)
+            self._loop.callLater(TICK, self._tick)
 
     def _tick(self) -> None:
         """What still waits for a thread waits for one that is not coming back soon."""
-        self._ticking = False
         with self._lock:
-            if self._queue and self._parked:
-                self._parked.pop().release()
-                self._ticking = bool(self._parked)
+            self._ticking = bool(self._queue)
+            if self._queue and self._parked and self._active < self.threads:
+                self._wake()
         if self._ticking:
-            self._clock.callLater(TICK, self._tick)
+            self._loop.callLater(TICK, self._tick)
 
-    def _work(self) -> None:
-        seat = Seat(self)
-        seat.gate.acquire()
-        number = 0
-        while True:
-            with self._lock:
-                turn = self._queue.popleft() if self._queue else None
-                if turn is None:
-                    if self._alive - self._aside > self.threads:
-                        # Those that stood aside are back: there is one too many.
-                        self._alive -= 1
-                        return
-                    self._parked.append(seat.gate)
-            if turn is None:
-                seat.gate.acquire()
-                continue
-            number += 1
-            # Beside other threads wall time would measure the interpreter lock.
-            seat.timed = number % SAMPLE == 0 and len(self._parked) == self._alive - self._aside - 1
-            self._run(turn, seat)
-            # Nothing of the request outlives it while the thread waits for the next.
-            del turn
+    def _wake(self) -> None:
+        self._active += 1
+        self._parked.pop().gate.release()
 
-    def _run(self, turn: Turn, seat: Seat) -> None:
-        try:
-            turn(seat)
-        except BaseException:
-            # A turn raises nothing; should one do, its thread must go on.
-            self.log.failure("internal error in a turn")
-        if seat.timed:
-            self._waiting.sample(seat.wall, seat.processor)
-
-    def ended(self) -> None:
-        """A turn tells that the request is over, before its connection can bring the next one."""
+    def settle(self) -> None:
+        """Before the leader waits: what it wrote without the lock may have crossed with another thread."""
         with self._lock:
-            self.running -= 1
-            words, region = self._board.words, self._region
-            words[region + W_BUSY] = self.running
+            self._words[self._region + W_BUSY] = self._running
+
+    # During a turn
+
+    def _count_led(self, code: int) -> None:
+        words, region = self._words, self._region
+        words[region + W_BUSY] = self._running
+        words[region + W_LED_REQUESTS] += 1
+        if 100 <= code < 600:
+            words[region + W_LED_STATUS + code // 100 - 1] += 1
+
+    def answered(self, seat: Seat, code: int) -> None:
+        """The request is over, but for its last bytes: its client may ask again before they have all left."""
+        words, region = self._words, self._region
+        if seat.inline:
+            try:
+                baton = self._baton.pop()
+            except IndexError:
+                pass
+            else:
+                seat.answered = True
+                self._count_led(code)
+                self._baton.append(baton)
+                return
+        with self._lock:
+            self._running -= 1
+            words[region + W_BUSY] = self._running
             words[region + W_REQUESTS] += 1
+            if 100 <= code < 600:
+                words[region + W_STATUS + code // 100 - 1] += 1
+
+    def stand_aside(self, seat: Seat) -> None:
+        """The thread waits for a slow client: it runs no application code until it comes back."""
+        with self._lock:
+            seat.stood = True
+            if seat.inline and self._baton:
+                self._baton.pop()
+                self._replace(seat)
+            if self.threads > 1:
+                self._active -= 1
+                self._aside += 1
+                if self._alive - self._aside <= self.threads and self._alive < self.threads + MOST_ASIDE:
+                    self._start_thread()
+
+    def come_back(self, seat: Seat) -> None:
+        """The client took something, or is out of time."""
+        with self._lock:
+            if self.threads > 1:
+                self._active += 1
+                self._aside -= 1
+
+    # The reactor changes hands
+
+    def _call(self) -> tuple[Seat, int] | None:
+        try:
+            return self._baton[0][:2]
+        except IndexError:
+            return None
+
+    def replace(self, since: int, blame: bool) -> None:
+        """Take the reactor from the call that began then; does nothing when that is over."""
+        with self._lock:
+            try:
+                if self._baton[0][1] != since:
+                    return
+                seat, _, route = self._baton.pop()
+            except IndexError:
+                return
+            if blame and route is not None:
+                route.trip(time.monotonic_ns())
+            self._replace(seat)
+
+    def _replace(self, seat: Seat) -> None:
+        """Somebody else leads; with the lock and the baton in hand."""
+        seat.leads = seat.inline = False
+        self._active += 1
+        if not seat.answered:
+            self._running += 1
+        self._loop.left()
+        if self._parked:
+            self._parked[-1].leads = True
+            self._parked.pop().gate.release()
+        else:
+            self._start_thread(leads=True)
+
+    # The threads
+
+    def join(self) -> None:
+        """The main thread gives the reactor away, or is the one that runs the application; returns when it stopped."""
+        self._watchdog.start()
+        self._main = seat = Seat(self, leads=self.threads == 1)
+        if self.threads == 1:
+            self._alive = 1
+            self._work(seat)
+        else:
+            with self._lock:
+                self._start_thread(leads=True)
+                for _ in range(self.threads):
+                    self._start_thread()
+            seat.gate.acquire()
+        self._main_left.set()
+
+    def _start_thread(self, leads: bool = False) -> None:
+        self._alive += 1
+        self._active += not leads
+        threading.Thread(target=self._begin, args=(leads,), name=f"app-{self._alive}", daemon=True).start()
+
+    def _begin(self, leads: bool) -> None:
+        seat = Seat(self, self.threads > 1, leads)
+        try:
+            self._work(seat)
+        finally:
+            seat.close()
+
+    def _work(self, seat: Seat) -> None:
+        stays = True
+        while stays and not self._over:
+            if seat.leads:
+                self._lead(seat)
+            elif self.threads == 1:
+                self._change_places(seat)
+            else:
+                stays = self._work_off(seat)
+
+    def _lead(self, seat: Seat) -> None:
+        while self.threads == 1 and seat.serves and seat.leads and self._queue:
+            with self._lock:
+                self._running -= 1
+            self._run_inline(self._queue.popleft(), seat, self._routes.others)
+        with self._lock:
+            self._deputy = seat
+            seat.leads = seat.leads and self._heir is None
+        if seat.leads:
+            self._loop.lead(seat)
+        if seat.leads:
+            self._end(seat)
+
+    def _end(self, seat: Seat) -> None:
+        """The reactor has stopped: the main thread leaves."""
+        self._over = True
+        if self._main is not None and self._main is not seat:
+            self._main.gate.release()
+            if not self._main_left.wait(LEAVE_TIME):
+                # It is stuck in a call, and nobody waits for that.
+                os._exit(0)
+
+    def _change_places(self, seat: Seat) -> None:
+        """With one thread for the application: its deputy led while a call lasted."""
+        if seat.serves:
+            with self._lock:
+                self._active -= 1
+                self._heir = seat
+                if self._deputy is not None:
+                    self._deputy.leads = False
+            self._loop.wakeUp()
+        else:
+            self._loop.left()
+            with self._lock:
+                self._parked.append(seat)
+                heir, self._heir, self._deputy = self._heir, None, None
+                if heir is not None:
+                    heir.leads = True
+                    heir.gate.release()
+        seat.gate.acquire()
+
+    def _work_off(self, seat: Seat) -> bool:
+        """Take the next turn, or wait for one; returns false when there is one thread too many."""
+        with self._lock:
+            connection = self._queue.popleft() if self._queue else None
+            if connection is None:
+                self._active -= 1
+                if self._alive - self._aside > self.threads + 1:
+                    # Those that stood aside are back.
+                    self._alive -= 1
+                    return False
+                self._parked.append(seat)
+        self._run_pooled(connection, seat) if connection else seat.gate.acquire()
+        return True
+
+    def _run_pooled(self, connection: Connection, seat: Seat) -> None:
+        request = connection.request
+        assert request is not None
+        route = request.line.route or self._routes.others
+        # Beside other calls wall time would measure the interpreter lock.
+        timed, led = route.is_due() and self._active == 1, self._words[self._region + W_LED_REQUESTS]
+        now, processor = time.monotonic_ns(), time.thread_time_ns() if timed else 0
+        seat.inline, seat.answered, seat.stood = False, False, False
+        try:
+            self._server.serve(connection, seat, now)
+        except BaseException:
+            # Nothing is raised; should something be, the thread must go on.
+            self.log.failure("internal error in a turn")
+        if (
+            timed
+            and self._active == 1
+            and not seat.stood
+            and led == self._words[self._region + W_LED_REQUESTS]
+        ):
+            end = time.monotonic_ns()
+            route.sample(end - now - (time.thread_time_ns() - processor), end)

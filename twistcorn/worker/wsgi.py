@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer, IReactorFromThreads
@@ -31,7 +32,9 @@ class RequestOut:
     until the transport, whose producer this is, wants more.
     """
 
-    def __init__(self, reactor: Any, request: Request) -> None:
+    def __init__(self, reactor: Any, request: Request, name: str) -> None:
+        self.name = name
+        self.is_head = request.method in (b"HEAD", "HEAD")
         self._reactor = reactor
         self._request = request
         self._gone = False
@@ -186,7 +189,9 @@ class WSGIResource(wsgi.WSGIResource):
     :param application: the WSGI application.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, threadpool: ThreadPool, application: Application) -> None:
+    def __init__(
+        self, reactor: IReactorFromThreads, threadpool: ThreadPool, application: Application
+    ) -> None:
         super().__init__(reactor, threadpool, application)
         self._reactor: Any = reactor
         self._threadpool: Any = threadpool
@@ -199,17 +204,17 @@ class WSGIResource(wsgi.WSGIResource):
         request.content = io.BytesIO()
         environ = site_environ(request, body)
         name = f"{environ['REQUEST_METHOD']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']}"
-        out = RequestOut(self._reactor, request)
+        out = RequestOut(self._reactor, request, name)
 
         def run() -> None:
             try:
-                Call(out, name).run(self.application, environ)
+                Call(out).run(self.application, environ)
             finally:
                 body.close()
 
         self._threadpool.callInThread(run)
         return NOT_DONE_YET
 
-    def run(self, out: Out, name: str, environ: dict[str, Any]) -> None:
-        """A request of the worker's own channel, on the thread that calls this."""
-        Call(out, name, sends_files=True).run(self.application, environ)
+    def run(self, out: Out, environ: dict[str, Any]) -> None:
+        """A request of the worker's own channel, on the thread that calls this; in a context of its own (PEP 567)."""
+        Context().run(Call(out, True).run, self.application, environ)

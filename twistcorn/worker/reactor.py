@@ -1,0 +1,84 @@
+"""The worker's reactor: Twisted's epoll reactor, whose loop one thread after the other can run.
+
+Law: exactly one thread is in it at any time, the leader. Twisted's own part is used through its public methods but for
+one: the descriptor of its epoll, which is watched among the connections, so that both are waited for in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.logger import Logger
+from twisted.python import threadable
+
+from .seats import Seat
+
+#: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
+Poll = Callable[[float | None, Seat], None]
+
+
+class WorkerReactor(EPollReactor):
+    """A reactor that is led by the main thread until it gets a crew."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._poll: Poll
+        self._crew: Callable[[], None] | None = None
+        self._inside: Seat | None = None
+        super().__init__()
+
+    def enlist(self, poll: Poll, crew: Callable[[], None]) -> None:
+        """From the next turn of the loop on it is run by others.
+
+        :param poll: waits for events, of this reactor too, and handles them.
+        :param crew: takes the main thread, and returns when the reactor has stopped.
+        """
+        self._poll = poll
+        self._crew = crew
+
+    def own_descriptor(self) -> int:
+        """The descriptor that is readable when one of the reactor's own is ready (epoll(7))."""
+        return int(self._poller.fileno())
+
+    def mainLoop(self) -> None:
+        """Run until stopped; on the main thread."""
+        self._run(lambda: self._crew is None, lambda: self.doIteration(self._wait()))
+        if self._crew is not None:
+            self._crew()
+
+    def lead(self, seat: Seat) -> None:
+        """Run the loop on this thread until it stops, or the seat leads no more."""
+        assert self._inside is None, "two threads in the reactor"
+        self._inside = seat
+        self._run(lambda: seat.leads, lambda: self._step(seat))
+
+    def _step(self, seat: Seat) -> None:
+        # What the application asks while it is called in here (crochet does) shall be answered as in any other thread.
+        threadable.ioThread = None
+        self._poll(self._wait(), seat)
+
+    def own_events(self) -> None:
+        """Handle what is ready among the reactor's own descriptors."""
+        threadable.registerAsIOThread()
+        self.doIteration(0)
+        threadable.ioThread = None
+
+    def left(self) -> None:
+        """The leader is out of the loop, for good, or as long as its call takes."""
+        self._inside = None
+
+    def _wait(self) -> float | None:
+        timeout: float | None = self.timeout()
+        return timeout if self.running else 0
+
+    def _run(self, goes_on: Callable[[], bool], step: Callable[[], None]) -> None:
+        while self.running and goes_on():
+            try:
+                while self.running and goes_on():
+                    threadable.registerAsIOThread()
+                    self.runUntilCurrent()
+                    step()
+            except BaseException:
+                self.log.failure("unexpected error in the reactor's loop")

@@ -1,0 +1,49 @@
+"""The roles around a worker's turns: who is asked for what.
+
+Law: protocols only. Whoever plays a role does not know the others' modules; `lifecycle` brings them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .seats import Seat
+
+
+class Aside(Protocol):
+    """Where a thread tells that it waits for a client (`turns.Turns`)."""
+
+    def stand_aside(self, seat: Seat) -> None:
+        """The thread runs no application code until it comes back."""
+
+    def come_back(self, seat: Seat) -> None:
+        """It does again."""
+
+
+class Server(Protocol):
+    """What answers requests (`channel.Service`). It raises nothing; times are monotonic nanoseconds."""
+
+    def serve(self, connection: Connection, seat: Seat, now: int) -> None:
+        """Answer the request of a connection; where the seat is `inline`, the answer may be made and not sent."""
+
+    def finish(self, connection: Connection, seat: Seat, now: int) -> None:
+        """Send what is made, soon where the seat leads, otherwise now; the request has been counted."""
+
+
+class Loop(Protocol):
+    """What is led (`reactor.WorkerReactor`)."""
+
+    def lead(self, seat: Seat) -> None:
+        """Run it while the seat leads; returns early when it has stopped."""
+
+    def left(self) -> None:
+        """The leader is out of it."""
+
+    def wakeUp(self) -> None:
+        """Have the leader look whether it still leads; from any thread."""
+
+    def callLater(self, delay: float, function: Callable[[], object]) -> Any:
+        """Call it later, on the leader's thread."""

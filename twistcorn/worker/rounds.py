@@ -1,0 +1,149 @@
+"""The rounds of a worker's loop: wait for events, read requests, give each its turn, send the answers.
+
+Law: runs on the leader's thread, and stops at once where that has lost the lead; what it leaves, the next leader
+goes on with. What an event means for a connection, and how one ends, is `poller`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from twisted.logger import Logger
+
+from ..settings import Settings
+from .connection import SCRATCH, Connection, Phase
+from .seats import Seat
+
+#: Every event: edge-triggered, because bytes that were only looked at would be told again and again.
+WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+#: Events taken at once.
+EVENTS = 64
+#: Seconds of turns in one round, before timers and the reactor's own descriptors get theirs.
+ROUND = 0.005
+#: Nanoseconds that an answer may wait for others to be sent with it, while requests are at hand.
+HOLD = 1_000_000
+
+class Rounds:
+    """What a poller does in each round.
+
+    :param take: gives a connection that has a request its turn, perhaps here and now.
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, take: Callable[[Connection, Seat], None]) -> None:
+        self._settings = settings
+        self._take = take
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._sources: dict[int, Callable[[], object]] = {}
+        self._pending: Iterator[tuple[int, int]] = iter(())
+        self._ready: deque[Connection] = deque()
+        self._made: list[Connection] = []
+        self._made_since = 0
+        self._scratch = bytearray(SCRATCH)
+        self.draining = False
+
+    def _handle(self, connection: Connection, mask: int) -> None:
+        raise NotImplementedError
+
+    def _close(self, connection: Connection) -> None:
+        raise NotImplementedError
+
+    def ended(self, connection: Connection) -> None:
+        """The turn is over."""
+        raise NotImplementedError
+
+    def add_source(self, descriptor: int, ready: Callable[[], object]) -> None:
+        """Watch a descriptor that is no connection."""
+        self._sources[descriptor] = ready
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def poll(self, timeout: float | None, seat: Seat) -> None:
+        """Wait for events and handle them, on the leader's thread, while that leads.
+
+        :param timeout: seconds; None to wait for as long as it takes.
+        """
+        if self._made:
+            # Another thread made them, and lost the lead.
+            self.send_made()
+        if self._ready:
+            timeout = 0
+        self._pending = iter(self._epoll.poll(-1 if timeout is None else timeout, EVENTS))
+        self._work_off(seat)
+
+    def _work_off(self, seat: Seat) -> None:
+        """Handle the events of this round, and go on with what an earlier one has left, perhaps another thread's.
+
+        First every request is read, then each gets its turn, then the answers are sent: see `defer`.
+        """
+        connections = self._connections
+        for descriptor, mask in self._pending:
+            connection = connections.get(descriptor)
+            if connection is not None:
+                try:
+                    self._handle(connection, mask)
+                except Exception:
+                    # An error of ours ends this connection, and no other.
+                    self.log.failure("internal error in a connection")
+                    connection.keep = False
+                    self.ended(connection)
+            elif (source := self._sources.get(descriptor)) is not None:
+                source()
+        ready, take, end = self._ready, self._take, time.monotonic() + ROUND
+        while ready:
+            take(ready.popleft(), seat)
+            if not seat.leads:
+                return
+            if time.monotonic() > end:
+                break
+        if self._made:
+            self.send_made()
+
+    def defer(self, connection: Connection, now: int) -> None:
+        """An answer is made: send it in a moment, with others. On the leader's thread, where its turn began `now`.
+
+        The kernel's part of a request costs much less when it is done for several at once: the code for it is in the
+        processor's caches then, and a client that was woken for one answer sees the others without being woken.
+        """
+        connection.log_made()
+        if not self._made:
+            self._made_since = now
+        self._made.append(connection)
+        if now - self._made_since > HOLD:
+            self.send_made()
+
+    def send_made(self) -> None:
+        """Send the answers that are made."""
+        made, self._made = self._made, []
+        scratch, idle = self._scratch, time.monotonic() + self._settings.keep_alive
+        for connection in made:
+            connection.send_made(scratch)
+            if connection.keep and connection.rest is None and connection.watched and not self.draining:
+                # As `ended`, in short: it is what nearly always happens.
+                connection.request = None
+                connection.log_idle(idle)
+                connection.phase = Phase.READING
+                if connection.missed:
+                    self._arm(connection, WATCHED)
+            elif connection.keep or connection.rest is not None or connection.missed or not _was_last(connection):
+                self.ended(connection)
+            else:
+                self._close(connection)
+
+    def _arm(self, connection: Connection, mask: int) -> None:
+        # A connection given back meanwhile has nothing left to arm.
+        with contextlib.suppress(OSError, ValueError):
+            self._epoll.modify(connection.sock, mask)
+
+
+def _was_last(connection: Connection) -> bool:
+    """Whether the client has said that it sends nothing after its request (RFC 9112 section 9.6), and nothing is there.
+
+    Closing then cannot reset the connection under an answer that is on its way.
+    """
+    return connection.request is not None and not connection.request.block.keep_alive

@@ -1,0 +1,132 @@
+"""Which requests are answered on the thread that leads the reactor, and which in a thread of their own: by route.
+
+Law: pure; time comes in as monotonic nanoseconds. A route is the method and the first path segments: what calls have in
+common when they do the same work. The table is bounded, because clients make paths up.
+"""
+
+from __future__ import annotations
+
+from .http import RequestLine
+
+#: A mean wait above this many nanoseconds is worth two thread switches and what the interpreter lock costs.
+WAITS = 150_000
+#: One long wait says no more than this, and one of them alone, among short ones, does not move a route.
+CLIP = 800_000
+#: The weight of the newest sample is one in so many.
+WEIGHT = 8
+#: After the first ones, one call in so many is timed: reading a thread's clock twice costs about a microsecond.
+EVERY = 8
+#: After this long, doubled each time that it was in vain, a route that waits is tried again.
+FIRST_PAUSE = 1_000_000_000
+LONGEST_PAUSE = 60_000_000_000
+#: A pause begins anew at the first one, when the route did well for so many times its length.
+PROBATION = 8
+
+#: Routes that are told apart; further ones share what is known of `others`.
+MOST_ROUTES = 512
+#: Path segments that count: `/api/users/17` and `/api/users/18` are the same work.
+_SEGMENTS = 2
+
+
+class Route:
+    """What is known of one route.
+
+    :ivar mean: nanoseconds that a call waits, a moving mean.
+    :ivar pooled: whether its calls go to threads of their own.
+    :ivar again_at: when a pooled route is tried again.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_pause",
+        "_samples",
+        "_since",
+        "_tripped",
+        "_trying",
+        "again_at",
+        "mean",
+        "pooled",
+    )
+
+    def __init__(self) -> None:
+        self.mean = 0.0
+        self.pooled = False
+        self.again_at = 0
+        self._calls = 0
+        self._samples = 0
+        self._pause = 0
+        self._since = 0
+        self._trying = False
+        self._tripped = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next call will probably wait for something else than the processor."""
+        return self.mean > WAITS
+
+    def is_due(self) -> bool:
+        """Whether the call that comes is to be timed; asked once for each call."""
+        self._calls += 1
+        return self._trying or self._calls <= EVERY or self._calls % EVERY == 0
+
+    def wants_trial(self, now: int) -> bool:
+        """Whether it is time to see if a pooled route has changed; true for one call after each pause."""
+        if now < self.again_at:
+            return False
+        self._trying = True
+        self.again_at = now + self._pause
+        # Few threads are woken for calls that do not wait: soon one of them runs alone, and tells.
+        self.mean = 0.0
+        return True
+
+    def sample(self, wait: int, now: int) -> None:
+        """One call waited so long, and no other ran beside it."""
+        wait = min(max(wait, 0), CLIP)
+        decided = self._trying
+        if decided:
+            self._trying = self._tripped = False
+            self.mean = wait
+        else:
+            self._samples += 1
+            self.mean = wait if self._samples == 1 else self.mean + (wait - self.mean) / WEIGHT
+        if self.mean > WAITS and (decided or not self.pooled):
+            self._put_off(now)
+        elif self.mean < WAITS / 2 and self.pooled and not self._tripped:
+            # What was tripped may compute for long, which no wait shows: only a trial brings it back.
+            self._bring_back(now)
+
+    def trip(self, now: int) -> None:
+        """A call took so long that the reactor was taken from it."""
+        self._trying = False
+        self._tripped = True
+        self._put_off(now)
+
+    def _put_off(self, now: int) -> None:
+        did_well = not self.pooled and now - self._since > PROBATION * self._pause
+        self._pause = FIRST_PAUSE if did_well else min(2 * self._pause, LONGEST_PAUSE)
+        self.pooled = True
+        self.again_at = now + self._pause
+
+    def _bring_back(self, now: int) -> None:
+        self.pooled = False
+        self._since = now
+
+
+class Routes:
+    """The routes of a worker."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], Route] = {}
+        self.others = Route()
+
+    def find(self, line: RequestLine) -> Route:
+        """The route of a request; kept in its line."""
+        start = b"/".join(line.path.split(b"/", _SEGMENTS + 1)[: _SEGMENTS + 1])
+        name = (line.method, start)
+        route = self._known.get(name)
+        if route is None:
+            if len(self._known) >= MOST_ROUTES:
+                return self.others
+            route = self._known[name] = Route()
+        line.route = route
+        return route

@@ -1,0 +1,75 @@
+"""A thread's seat: what belongs to one thread that can lead the reactor or run the application.
+
+Law: no decision is made here. All fields but the buffer are written under the lock of `turns.Turns`, or by the thread
+itself while it is the only one that can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+
+from .connection import SCRATCH
+from .roles import Aside
+
+
+class Seat:
+    """One thread's seat.
+
+    :ivar thread: its native id; `ident` is Python's.
+    :ivar scratch: a buffer that only it uses, for bytes that were seen by peeking and have to be taken.
+    :ivar gate: held while the thread has nothing to do.
+    :ivar serves: whether it may run the application.
+    :ivar leads: whether it runs the reactor, or will when it comes to it.
+    :ivar inline: whether it runs a turn while it leads.
+    :ivar answered: whether the request of that turn is over already, but for its last bytes.
+    :ivar stood: whether it stood aside in the present turn.
+    """
+
+    __slots__ = (
+        "_delays", "_turns", "answered", "gate", "ident", "inline", "leads", "scratch", "serves", "stood", "thread",
+    )  # fmt: skip
+
+    def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
+        self.thread = threading.get_native_id()
+        self.ident = threading.get_ident()
+        self.scratch = bytearray(SCRATCH)
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.serves = serves
+        self.leads = leads
+        self.inline = False
+        self.answered = False
+        self.stood = False
+        self._turns = turns
+        self._delays = -1
+        with contextlib.suppress(OSError):
+            self._delays = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """The thread ends."""
+        if self._delays >= 0:
+            os.close(self._delays)
+            self._delays = -1
+
+    def delay(self) -> int:
+        """Nanoseconds that the thread was ready but had no processor; 0 where the kernel does not tell (proc(5))."""
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            return int(os.pread(self._delays, 64, 0).split()[1])
+        return 0
+
+    def await_client(self, sock: socket.socket, timeout: float) -> bool:
+        """Wait until the socket takes more; meanwhile another thread has this one's place.
+
+        :return: false when that took longer than `timeout` seconds.
+        """
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        self._turns.stand_aside(self)
+        try:
+            return bool(poll.poll(timeout * 1000))
+        finally:
+            self._turns.come_back(self)

@@ -1,0 +1,130 @@
+"""The watchdog: sees a call of the application that keeps the thread which leads the reactor, and has it replaced.
+
+Law: `Judge` is pure; `Watchdog` is one thread that looks, and does nothing else. It sleeps while nothing runs.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from .seats import Seat
+
+#: Seconds between two looks while calls are made. A look costs some ten microseconds.
+LOOK = 0.002
+#: Nanoseconds after which a call loses the reactor: well below what a client notices, well above what a call takes that
+#: does not wait.
+PATIENCE = 2_000_000
+#: A call is watched closely from this age on, in nanoseconds.
+SUSPECT = 500_000
+#: A call that only lacks a processor keeps the reactor for so many nanoseconds: another thread would lack it as well.
+LONGEST = 10_000_000
+#: Looks without a new call before the watchdog sleeps.
+IDLE_LOOKS = 50
+
+
+class Verdict(enum.Enum):
+    """What becomes of a call."""
+
+    KEEP = "it goes on"
+    REPLACE = "it loses the reactor, and its route is put off"
+    EXCUSE = "it loses the reactor, but had no processor: its route is not to blame"
+
+
+class Judge:
+    """Judges the call that runs, from one look to the next. All times are nanoseconds."""
+
+    def __init__(self) -> None:
+        self._since = 0
+        self._seen = 0
+        self._delay = 0
+
+    def look(self, since: int, now: int, delay: Callable[[], int]) -> Verdict:
+        """Look once.
+
+        :param since: when the call began; it is its name, too.
+        :param delay: how long its thread lacked a processor so far.
+        """
+        age = now - since
+        if age < SUSPECT:
+            return Verdict.KEEP
+        if since != self._since:
+            # A look that came late says nothing: the machine is busy, perhaps not the call.
+            self._since, self._seen, self._delay = since, now, delay()
+            return Verdict.KEEP
+        if age < PATIENCE:
+            return Verdict.KEEP
+        if 2 * (delay() - self._delay) <= now - self._seen:
+            return Verdict.REPLACE
+        return Verdict.EXCUSE if age >= LONGEST else Verdict.KEEP
+
+
+class Watchdog:
+    """Looks at the call which runs inline.
+
+    :param running: the seat that runs it and when it began; None when none runs.
+    :param replace: takes the reactor from the call that began then; whether its route is to blame.
+    :ivar sleeping: whether it has to be woken when a call begins.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, running: Callable[[], tuple[Seat, int] | None], replace: Callable[[int, bool], None]
+    ) -> None:
+        self._running = running
+        self._replace = replace
+        self._awake = threading.Event()
+        self._over = False
+        self.sleeping = False
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def wake(self) -> None:
+        """A call begins."""
+        if self.sleeping:
+            self.sleeping = False
+            self._awake.set()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._over = True
+        self.wake()
+
+    def _watch(self) -> None:
+        judge, idle, last = Judge(), 0, 0
+        while not self._over:
+            time.sleep(LOOK)
+            call = self._running()
+            if call is None or call[1] == last:
+                idle += 1
+            else:
+                idle, last = 0, call[1]
+            if call is not None:
+                self._look(judge, *call)
+            elif idle > IDLE_LOOKS:
+                self._sleep()
+                idle = 0
+
+    def _look(self, judge: Judge, seat: Seat, since: int) -> None:
+        try:
+            verdict = judge.look(since, time.monotonic_ns(), seat.delay)
+            if verdict is not Verdict.KEEP:
+                self._replace(since, verdict is Verdict.REPLACE)
+        except Exception:
+            # No thread to be had, for example; the next look tries again.
+            self.log.failure("a call could not be replaced")
+
+    def _sleep(self) -> None:
+        self._awake.clear()
+        self.sleeping = True
+        # What began before it could see that it has to wake somebody is seen here.
+        if self._running() is None and not self._over:
+            self._awake.wait()
+        self.sleeping = False
