@@ -28,20 +28,23 @@ LONGEST_README = 100
 MAY_IMPORT = {
     "errors": set[str](),
     "demo": set[str](),
-    "settings": {"errors"},
+    "syntax": set[str](),
+    "settings": {"syntax", "errors"},
+    "sources": {"settings", "errors"},
     "pool": {"pool", "errors"},
     "wire": {"wire", "errors"},
     "worker": {"worker", "wire", "settings", "errors"},
-    "master": {"master", "pool", "wire", "settings", "errors"},
+    "master": {"master", "pool", "wire", "settings", "syntax", "errors"},
     "service": {"master", "wire", "settings", "errors"},
     "standalone": {"service", "master", "wire", "settings", "errors"},
-    "tap": {"standalone", "service", "master", "wire", "settings", "errors"},
-    "cli": {"standalone", "service", "master", "wire", "settings", "errors"},
+    "tap": {"sources", "standalone", "service", "master", "wire", "settings", "errors"},
+    "cli": {"sources", "standalone", "service", "master", "wire", "settings", "errors"},
 }
 
 #: What the rooms at the bottom may import from outside, besides the standard library.
 OUTSIDE = {
     "errors": set[str](),
+    "syntax": set[str](),
     "settings": {"attr", "attrs"},
     "pool": {"attr", "attrs", "automat"},
     "wire": {"attr", "attrs", "twisted.protocols.amp"},

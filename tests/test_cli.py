@@ -29,7 +29,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     called: list[Run] = []
 
     def run(*arguments: Any) -> int:
-        called.append(Run(*arguments))
+        called.append(Run(*arguments[:3]))
         return 42
 
     monkeypatch.setattr(cli, "run", run)
@@ -38,6 +38,15 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
             monkeypatch.delenv(variable)
     monkeypatch.setenv("COLUMNS", "200")
     return called
+
+
+def text_for(option: str) -> str:
+    """A text that an option allows, and that is not its default."""
+    texts = {
+        "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x",
+        "forwarded_allow_ips": "10.0.0.1", "turns": "pool", "reload_strategy": "single", "config": os.devnull,
+    }  # fmt: skip
+    return texts.get(option, "77")
 
 
 def exit_code(*argv: str) -> int:
@@ -63,9 +72,7 @@ class TestRun:
     @pytest.mark.parametrize("field", OPTIONS, ids=[field.name for field in OPTIONS])
     def test_every_option_is_there(self, runs: list[Run], field: Any) -> None:
         """Its long form, its short one and its alias mean the same."""
-        text = {"workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x"}.get(
-            field.name, "10.0.0.1" if field.name == "forwarded_allow_ips" else "77"
-        )
+        text = text_for(field.name)
         meta = field.metadata
         forms = [f"--{flag(field)}"] + [f"--{meta['alias']}"] * bool(meta["alias"])
         for form in forms:

@@ -9,15 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn import settings
+from twistcorn import settings, syntax
 from twistcorn.errors import EXIT_USAGE, SettingsError
-from twistcorn.settings import MAX_WORKERS, OPTIONS, Settings, flag, from_json, from_values, resolve, to_json
+from twistcorn.settings import OPTIONS, Settings, flag, from_json, from_values, resolve, to_json
+from twistcorn.syntax import MAX_WORKERS
 
 NAMES = [field.name for field in OPTIONS]
 
 #: (option, text, value)
 ALLOWED: list[tuple[str, str, Any]] = [
     ("app", "shop.wsgi:make('live')", "shop.wsgi:make('live')"),
+    ("config", "twistcorn.conf", "twistcorn.conf"),
+    ("request_timeout", "0", 0.0),
+    ("heartbeat_timeout", "5s", 5.0),
+    ("max_requests", "10000", 10000),
+    ("max_requests_jitter", "100", 100),
+    ("max_rss", "512MB", 512 << 20),
+    ("max_age", "1h", 3600.0),
+    ("reload_strategy", "together", "together"),
+    ("quarantine_after", "3", 3),
+    ("turns", "pool", "pool"),
     ("workers", "1", 1),
     ("workers", str(MAX_WORKERS), MAX_WORKERS),
     ("workers", " 4 ", 4),
@@ -129,9 +140,9 @@ class TestValues:
     @pytest.mark.parametrize("text", [text for option, text, _ in ALLOWED if option == "listen"])
     def test_address_is_read_twice(self, text: str) -> None:
         """An address that was made from sugar is an address."""
-        once = settings.endpoint(text)
+        once = syntax.endpoint(text)
 
-        assert settings.endpoint(once) == once
+        assert syntax.endpoint(once) == once
 
     def test_given_several_times(self) -> None:
         """The last one counts, except for addresses, of which there may be several."""

@@ -10,6 +10,7 @@ from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
+from tests.test_cli import text_for
 from twistcorn.settings import OPTIONS, Settings, flag
 from twistcorn.tap import Options
 
@@ -28,15 +29,6 @@ def resolved(*argv: str) -> Settings:
     options = Options()
     options.parseOptions(argv)
     return options.resolved
-
-
-def text_for(option: str) -> str:
-    """A text that an option allows, and that is not its default."""
-    texts = {
-        "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x",
-        "forwarded_allow_ips": "10.0.0.1",
-    }  # fmt: skip
-    return texts.get(option, "77")
 
 
 class TestOptions:

@@ -41,6 +41,9 @@ class Told:
     def leaving(self, worker: Worker) -> None:
         self.said.append(("leaving",))
 
+    def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
+        self.said.append(("stuck", requests))
+
     def reported(self, worker: Worker, data: bytes) -> None:
         self.said.append(("reported", *unpack_reports(data)))
 

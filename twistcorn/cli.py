@@ -6,14 +6,14 @@ Law: parses and hands on. Twisted is imported inside `run` only, so that other c
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import IO, Any, NoReturn
 
 from . import __version__
 from .errors import EXIT_USAGE, SettingsError
-from .settings import OPTIONS, Settings, flag, resolve
+from .settings import OPTIONS, Settings, flag
+from .sources import read_settings
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 
@@ -56,15 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.target is not None:
         given.setdefault("app", []).append(arguments.target)
     try:
-        settings = resolve(given, os.environ)
+        settings = read_settings(given)
     except SettingsError as error:
         print(f"twistcorn: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return run(settings, arguments.log_file, arguments.log_level)
+    return run(settings, arguments.log_file, arguments.log_level, lambda: read_settings(given))
 
 
-def run(settings: Settings, log_file: str | None, log_level: str) -> int:
-    """Serve until told to stop."""
+def run(settings: Settings, log_file: str | None, log_level: str, reread: Callable[[], Settings]) -> int:
+    """Serve until told to stop.
+
+    :param reread: the settings as they are at a reload.
+    """
     from twisted.internet import reactor
 
     from .standalone import StandaloneService
@@ -74,7 +77,7 @@ def run(settings: Settings, log_file: str | None, log_level: str) -> int:
     except OSError as problem:
         print(f"twistcorn: --log-file {log_file}: {problem.strerror}", file=sys.stderr)
         return EXIT_USAGE
-    service = StandaloneService(reactor=reactor, reopen=reopen, **vars(settings))
+    service = StandaloneService(reactor=reactor, reopen=reopen, reread=reread, **vars(settings))
     running: Any = reactor
     try:
         service.startService()

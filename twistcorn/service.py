@@ -17,6 +17,7 @@ from twisted.internet.defer import (
     gatherResults,
     inlineCallbacks,
     maybeDeferred,
+    succeed,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,6 +37,8 @@ class WSGIPoolService(Service):
     :param reactor: the reactor that the application runs.
     :param on_fatal: called with the error when the service can never serve: an address that is taken, an
         application that cannot be loaded. Without it the error is logged.
+    :param reread: the settings as they are at a reload; raises `errors.SettingsError` when they are not valid, and then
+        nothing changes. Without it they stay as they are.
     :param settings: options by field name of `settings.Settings`, as values or as texts:
         `WSGIPoolService("app:app", reactor=reactor, listen=["tcp:8000"], workers=4)`.
     """
@@ -48,11 +51,13 @@ class WSGIPoolService(Service):
         *,
         reactor: Any,
         on_fatal: Callable[[TwistcornError], None] | None = None,
+        reread: Callable[[], Settings] | None = None,
         **settings: Any,
     ) -> None:
         self.settings: Settings = from_values(app=app, **settings)
         self._reactor = reactor
         self._on_fatal = on_fatal
+        self._reread = reread
         self._bound: Deferred[Any] | None = None
         self._listeners: list[Listener] = []
         self._assembled: Assembly | None = None
@@ -94,9 +99,14 @@ class WSGIPoolService(Service):
         """Where it listens, once it is bound: `http://127.0.0.1:8000`, `unix:/path`; tells the port of `tcp:0`."""
         return [listener.shown for listener in self._listeners]
 
-    def reload(self) -> None:
-        """Replace all workers by new ones, which load the code on disk."""
-        self._with_supervisor(lambda supervisor: supervisor.reload())
+    def reload(self) -> Deferred[str]:
+        """Read the settings again, and replace all workers by new ones, which load the code on disk.
+
+        :return: fires when that is over: with nothing, or with why it did not go through; the old workers serve then.
+        """
+        if self._assembled is None or self._assembled.supervisor is None:
+            return succeed("the server does not run")
+        return self._assembled.supervisor.reload()
 
     def scale(self, difference: int) -> None:
         """Want so many workers more, or less."""
@@ -151,7 +161,7 @@ class WSGIPoolService(Service):
 
     def _start_pool(self) -> None:
         if not self._told_stopped and self._assembled is not None:
-            self._assembled.start(self._became_ready, self._fatal)
+            self._assembled.start(self._became_ready, self._fatal, self._reread)
 
     def _became_ready(self) -> None:
         self._ready = True

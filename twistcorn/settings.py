@@ -1,139 +1,31 @@
 """The options of twistcorn: ONE table, from which the command lines, the environment and the docs are made.
 
 Law: every option is a field of `Settings` and nowhere else; its meaning, syntax and default stand there. This
-module reads no file, opens no socket and knows no process; the environment comes in as a mapping.
+module reads no file, opens no socket and knows no process; the environment comes in as a mapping, a file as its text.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import SettingsError
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
-_DURATION_UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
-_SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-#: A second spelling of an address: the host part is an IPv4 address, a name, an IPv6 address in brackets, or empty.
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._*-]*):(?P<port>\d{1,5})")
-
-
-#: Names of endpoints that are not served, which would pass for hosts.
-_OTHER_ENDPOINTS = ("ssl", "tls", "haproxy", "fd", "stdio")
-
-
-def duration(text: str) -> float:
-    """Seconds from `30s`, `5m`, `1h`, `250ms` or plain seconds."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise ValueError("a duration such as 30, 30s, 5m or 250ms")
-    return float(found[1]) * _DURATION_UNITS[found[2]]
-
-
-def some_time(text: str) -> float:
-    """A duration longer than nothing."""
-    seconds = duration(text)
-    if seconds <= 0:
-        raise ValueError("a duration longer than 0, such as 10 or 250ms")
-    return seconds
-
-
-def size(text: str) -> int:
-    """Bytes from `512MB`, `64k`, `1GiB` or a plain number; the units are powers of 1024."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise ValueError("a size in bytes such as 8190, 64k or 512MB")
-    return int(found[1]) * _SIZE_UNITS[found[2].lower()]
-
-
-def count(least: int, most: int) -> Callable[[str], int]:
-    """A parser of whole numbers from `least` to `most`."""
-
-    def parse(text: str) -> int:
-        allowed = f"a whole number from {least} to {most}"
-        if not re.fullmatch(r"\d{1,9}", text.strip()) or not least <= int(text) <= most:
-            raise ValueError(allowed)
-        return int(text)
-
-    return parse
-
-
-def workers(text: str) -> int:
-    """A number of workers; `auto` is 0, which the master resolves from processors and cgroup."""
-    if text.strip().lower() == "auto":
-        return 0
-    try:
-        return count(1, MAX_WORKERS)(text)
-    except ValueError:
-        raise ValueError(f"auto or a whole number from 1 to {MAX_WORKERS}") from None
-
-
-def endpoint(text: str) -> str:
-    """A Twisted server endpoint string from itself or from sugar (`:8000`, `127.0.0.1:8000`, `unix:/path`).
-
-    UNIX sockets get `lockfile=0`: a lock that names a pid means nothing in a container; twistcorn probes instead.
-    """
-    text = text.strip()
-    kind = text.split(":", 1)[0]
-    if kind == "unix" and "lockfile=" not in text and len(text) > len("unix:"):
-        return f"{text}:lockfile=0"
-    if kind in ("tcp", "tcp6", "unix", "systemd") and len(text) > len(kind) + 1:
-        return text
-    found = _HOST_PORT.fullmatch(text) if kind not in _OTHER_ENDPOINTS else None
-    if found is not None and int(found["port"]) < 1 << 16:
-        host = found["host"].strip("[]")
-        if found["host"].startswith("["):
-            return f"tcp6:{found['port']}:interface={host.replace(':', chr(92) + ':')}"
-        return f"tcp:{found['port']}" + (f":interface={host}" if host not in ("", "*") else "")
-    raise ValueError("an endpoint (tcp:8000, tcp6:8000, unix:/path, systemd:domain=INET:index=0), HOST:PORT or :PORT")
-
-
-def text_value(text: str) -> str:
-    return text
-
-
-def script_name(text: str) -> str:
-    """A path prefix: empty, or starting with a slash and not ending in one."""
-    if text and (not text.startswith("/") or text.endswith("/")):
-        raise ValueError("a path that starts with / and does not end with it, such as /shop")
-    return text
-
-
-def words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in re.split(r"[\s,]+", text) if word)
-
-
-def networks(text: str) -> tuple[str, ...]:
-    """Addresses and networks (CIDR), or `*`."""
-    found = words(text)
-    for word in found:
-        try:
-            ipaddress.ip_network(word if word != "*" else "0.0.0.0/0", strict=False)
-        except ValueError:
-            raise ValueError("addresses and networks such as 10.0.0.0/8, separated by commas, or *") from None
-    return found
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """A parser of one of a few words."""
-
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(" or ".join(choices))
-        return text
-
-    return parse
-
-
-#: Far more than a machine has processors; a slip of the finger should not start a thousand interpreters.
-MAX_WORKERS = 256
+from .syntax import (
+    count,
+    duration,
+    endpoint,
+    networks,
+    one_of,
+    script_name,
+    size,
+    some_time,
+    text_value,
+    words,
+    workers,
+)
 
 
 def _option(
@@ -195,6 +87,28 @@ class Settings:
     graceful_timeout: float = _option(
         30.0, duration, "time for requests in flight when a worker or the server stops", metavar="TIME"
     )
+    request_timeout: float = _option(
+        30.0, duration, "time for the application to answer, and to make each further piece of an answer: 504, or the"
+        " answer is cut; 0: no limit", metavar="TIME",
+    )
+    heartbeat_timeout: float = _option(
+        5.0, duration, "a worker that shows no life for so long is replaced and killed; 0: never", metavar="TIME"
+    )
+    max_requests: int = _option(0, count(0, 999_999_999), "requests after which a worker is replaced; 0: no limit")
+    max_requests_jitter: int = _option(
+        0, count(0, 999_999_999), "up to so many more, at random, so that workers are not replaced together"
+    )
+    max_rss: int = _option(0, size, "memory above which a worker is replaced; 0: no limit", metavar="SIZE")
+    max_age: float = _option(0.0, duration, "age at which a worker is replaced; 0: no limit", metavar="TIME")
+    reload_strategy: str = _option(
+        "rolling", one_of("rolling", "single", "together"),
+        "after the first new worker: replace a quarter at a time, one at a time, or boot a whole new generation, which"
+        " then takes over at once", metavar="STRATEGY",
+    )
+    quarantine_after: int = _option(
+        0, count(0, 1000), "deaths of workers within a minute by one method and path, after which it gets 503 for five"
+        " minutes; 0: it is only told",
+    )
     limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
     limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")
     limit_request_field_size: int = _option(8190, count(64, 32768), "longest header field, in bytes; longer: 431")
@@ -214,6 +128,10 @@ class Settings:
     )
     script_name: str = _option(
         "", script_name, "path prefix under which the application is mounted", env=("SCRIPT_NAME",), metavar="PATH"
+    )
+    config: str = _option(
+        "", text_value, "file of further settings, lines of `name = value`; read again at each reload", short="c",
+        metavar="FILE",
     )
     pidfile: str = _option("", text_value, "file that holds the master's pid", short="p", metavar="FILE")
 
@@ -258,16 +176,43 @@ def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> d
     return values
 
 
-def resolve(given: Mapping[str, Iterable[str]], environ: Mapping[str, str]) -> Settings:
-    """The settings from what the command line gave (texts by field name) over the environment over the defaults.
+def resolve(
+    given: Mapping[str, Iterable[str]], environ: Mapping[str, str], read: Callable[[str], str] | None = None
+) -> Settings:
+    """The settings from what the command line gave (texts by field name) over the environment over the file over the
+    defaults.
 
-    :raises SettingsError: when a value is not allowed.
+    :param read: the text of a file; None: no file is read.
+    :raises SettingsError: when a value is not allowed, or the file cannot be read.
     """
     values = from_environment(environ, given)
     for name, texts in given.items():
         field = _FIELDS[name]
         values[name] = _parse_many(field, texts, "--" + flag(field))
+    if read is not None and (path := values.get("config")):
+        try:
+            text = read(path)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise SettingsError(f"--config {path}: {getattr(problem, 'strerror', None) or problem}") from None
+        values = {**from_file(text, path), **values}
     return Settings(**values)
+
+
+def from_file(text: str, path: str) -> dict[str, Any]:
+    """The settings in a file: `name = value`, one in a line, names as in the long options; `#` begins a comment line.
+
+    An option that may be given several times may stand in several lines.
+    """
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not name or name.startswith("#"):
+            continue
+        key = name.replace("-", "_")
+        if not equals or key not in _FIELDS or key == "config":
+            raise SettingsError(f"{path}, line {number}: {name} is not `name = value` with the name of a setting")
+        found.setdefault(key, []).append(value)
+    return {key: _parse_many(_FIELDS[key], texts, f"{path}: {flag(_FIELDS[key])}") for key, texts in found.items()}
 
 
 def from_values(**values: Any) -> Settings:
@@ -304,6 +249,16 @@ def _parse_many(field: dataclasses.Field[Any], texts: Iterable[str], origin: str
 
 
 _FIELDS = {field.name: field for field in OPTIONS}
+
+#: What was bound or filed when the server started.
+FIXED = ("listen", "backlog", "max_connections", "pidfile")
+
+
+def keep_fixed(present: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
+    """The settings after a reload, and the long options whose change has to wait for a restart."""
+    changed = [name for name in FIXED if getattr(present, name) != getattr(wanted, name)]
+    kept: dict[str, Any] = {name: getattr(present, name) for name in changed}
+    return dataclasses.replace(wanted, **kept), [flag(_FIELDS[name]) for name in changed]
 
 
 def to_json(settings: Settings) -> bytes:

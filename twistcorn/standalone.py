@@ -18,6 +18,7 @@ from twisted.internet.error import ReactorNotRunning
 from .errors import TwistcornError
 from .master import signals
 from .service import WSGIPoolService
+from .settings import Settings
 
 
 class StandaloneService(WSGIPoolService):
@@ -29,9 +30,15 @@ class StandaloneService(WSGIPoolService):
     """
 
     def __init__(
-        self, app: str = "", *, reactor: Any, reopen: Callable[[], None] | None = None, **settings: Any
+        self,
+        app: str = "",
+        *,
+        reactor: Any,
+        reopen: Callable[[], None] | None = None,
+        reread: Callable[[], Settings] | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(app, reactor=reactor, on_fatal=self._end, **settings)
+        super().__init__(app, reactor=reactor, on_fatal=self._end, reread=reread, **settings)
         self._reopen = reopen
         self._ending = False
         self._quick = False

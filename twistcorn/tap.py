@@ -17,7 +17,8 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from .errors import SettingsError
-from .settings import OPTIONS, Settings, flag, resolve
+from .settings import OPTIONS, Settings, flag
+from .sources import read_settings
 
 #: Options that belong to `twist` and go before the name of the plugin.
 _OF_TWIST = ("reactor", "log-level", "log-file", "log-format")
@@ -54,7 +55,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Resolve command line, environment and defaults."""
         try:
-            self.resolved = resolve(self.given, os.environ)
+            self.resolved = read_settings(self.given)
         except SettingsError as error:
             raise usage.UsageError(str(error)) from None
 
@@ -84,7 +85,9 @@ def makeService(options: Options) -> IService:
 
     from .standalone import StandaloneService
 
-    service = StandaloneService(reactor=reactor, **vars(options.resolved))
+    service = StandaloneService(
+        reactor=reactor, reread=lambda: read_settings(options.given), **vars(options.resolved)
+    )
 
     def leave() -> None:
         # twist has no way to end with a code of the service's own (Twisted issue 4762), and knows only the signals

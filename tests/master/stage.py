@@ -60,6 +60,9 @@ class Desk:
         worker.state = State.DRAINING
         self.dispatcher.dismiss(worker)
 
+    def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
+        raise AssertionError("these workers end their requests")
+
     def reported(self, worker: Worker, data: bytes) -> None:
         self.dispatcher.reported(worker, data)
 
@@ -140,7 +143,7 @@ class Stage(Desk):
         self.readies = 0
         self.fatal: list[BootError] = []
         self.supervisor = Supervisor(
-            self.clock, self.settings, self.spawner, self.dispatcher, self.board,
+            self.clock, self.settings, self.spawner, self.dispatcher, self.table, self.board,
             [(socket.AF_INET, "127.0.0.1", 8000)], self._ready, self.fatal.append,
         )  # fmt: skip
 
@@ -193,6 +196,9 @@ class Told:
 
     def leaving(self, worker: Worker) -> None:
         self.said.append(("leaving", worker.ident))
+
+    def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
+        self.said.append(("stuck", worker.ident, requests))
 
     def reported(self, worker: Worker, data: bytes) -> None:
         self.said.append(("reported", worker.ident, *unpack_reports(data)))

@@ -16,7 +16,8 @@ from twistcorn.master.assembly import (
     RESERVED_DESCRIPTORS,
     Assembly,
 )
-from twistcorn.settings import MAX_WORKERS, Settings
+from twistcorn.settings import Settings
+from twistcorn.syntax import MAX_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import pytest
 
 from tests.master.sockets import Place
 from twistcorn.errors import EXIT_ADDRESS, AddressError
-from twistcorn.settings import endpoint
+from twistcorn.syntax import endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

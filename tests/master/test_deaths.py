@@ -7,83 +7,95 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel
 
-from twistcorn.master.deaths import NAMED, describe
+from twistcorn.master.deaths import NAMED, Death, Running, describe
+from twistcorn.pool.blame import Cause
 from twistcorn.pool.worker import State, Worker
 
 INFO, WARN, ERROR = LogLevel.info, LogLevel.warn, LogLevel.error
 
-#: situation: (what the record says, the exit, requests that ran) -> level and text
-CASES: list[tuple[str, dict[str, Any], str, list[str], Any, str]] = [
+READY: dict[str, Any] = {"state": State.READY, "was_ready": True}
+DRAINING: dict[str, Any] = {"state": State.DRAINING, "was_ready": True}
+STOPPING: dict[str, Any] = {"state": State.STOPPING, "was_ready": True}
+A, B = Running(1, "GET /a", 1.25), Running(2, "POST /b", 0.0)
+STACK = "Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):"
+
+#: situation: what the record says, the death -> level and text
+CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "it served and crashed",
-        {"state": State.READY, "was_ready": True}, "SIGSEGV", [],
-        ERROR, "worker 7 (pid 4711) died after 12.3 s: SIGSEGV; no request was running",
+        READY, Death("SIGSEGV", Cause.FAULT),
+        ERROR, "died after 12.3 s: SIGSEGV; no request was running",
     ),
     (
         "it crashed in a request",
-        {"state": State.READY, "was_ready": True}, "SIGSEGV", ["GET /a"],
-        ERROR, "worker 7 (pid 4711) died after 12.3 s: SIGSEGV; running: GET /a",
+        READY, Death("SIGSEGV", Cause.FAULT, running=[A, B._replace(blamed=True)], rss=45 << 20, last_words=STACK),
+        ERROR,
+        "died after 12.3 s: SIGSEGV, with 45 MiB; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s\n" + STACK,
     ),
     (
         "the app ended the process",
-        {"state": State.READY, "was_ready": True}, "exit code 0", ["POST /b", "GET /a"],
-        ERROR, "worker 7 (pid 4711) died after 12.3 s: exit code 0; running: POST /b, GET /a",
+        READY, Death("exit code 0", Cause.EXIT, running=[B, A]),
+        ERROR, "died after 12.3 s: exit code 0; running: POST /b for 0.0 s, GET /a for 1.2 s",
+    ),
+    (
+        "its cgroup was out of memory",
+        READY, Death("SIGKILL", Cause.MEMORY, running=[A], rss=512 << 20),
+        ERROR, "died after 12.3 s: SIGKILL, out of memory, with 512 MiB; running: GET /a for 1.2 s",
     ),
     (
         "it was retired and left",
-        {"state": State.DRAINING, "was_ready": True}, "exit code 0", [],
-        INFO, "worker 7 (pid 4711) is gone",
+        DRAINING, Death("exit code 0", Cause.ORDERED, rss=45 << 20),
+        INFO, "is gone",
     ),
     (
         "it was told to leave at once and was killed then",
-        {"state": State.STOPPING, "was_ready": True}, "SIGKILL", [],
-        INFO, "worker 7 (pid 4711) is gone",
+        STOPPING, Death("SIGKILL", Cause.ORDERED),
+        INFO, "is gone",
     ),
     (
         "it was retired and crashed",
-        {"state": State.DRAINING, "was_ready": True}, "SIGSEGV", [],
-        WARN, "worker 7 (pid 4711) ended while draining: SIGSEGV; no request was running",
+        DRAINING, Death("SIGSEGV", Cause.FAULT),
+        WARN, "ended while draining: SIGSEGV; no request was running",
     ),
     (
         "it was retired and left a request behind",
-        {"state": State.DRAINING, "was_ready": True}, "exit code 0", ["GET /a"],
-        WARN, "worker 7 (pid 4711) ended while draining: exit code 0; running: GET /a",
+        DRAINING, Death("exit code 0", Cause.ORDERED, running=[A]),
+        WARN, "ended while draining: exit code 0; running: GET /a for 1.2 s",
     ),
     (
         "it died while it booted",
-        {"state": State.STARTING}, "exit code 1", [],
-        ERROR, "worker 7 (pid 4711) died before it was ready: exit code 1",
+        {"state": State.STARTING}, Death("SIGSEGV", Cause.FAULT, last_words=STACK),
+        ERROR, "died before it was ready: SIGSEGV\n" + STACK,
     ),
     (
         "it could not boot",
-        {"state": State.STARTING, "boot_error": "no module named shop"}, "exit code 0", [],
-        ERROR, "worker 7 (pid 4711) could not boot: no module named shop",
+        {"state": State.STARTING, "boot_error": "no module named shop"}, Death("exit code 0", Cause.EXIT),
+        ERROR, "could not boot: no module named shop",
     ),
     (
         "it was killed for its time",
-        {"state": State.STOPPING, "was_ready": True, "killed": "draining for more than 30 s"}, "SIGKILL", ["GET /a"],
-        ERROR, "worker 7 (pid 4711) was killed: draining for more than 30 s; running: GET /a",
+        {**STOPPING, "killed": "draining for more than 30 s"}, Death("SIGKILL", Cause.ORDERED, running=[A]),
+        ERROR, "was killed: draining for more than 30 s; running: GET /a for 1.2 s",
     ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("situation", "record", "status", "running", "level", "text"), CASES, ids=[case[0] for case in CASES]
+    ("situation", "record", "death", "level", "text"), CASES, ids=[case[0] for case in CASES]
 )
-def test_worker_is_gone(
-    situation: str, record: dict[str, Any], status: str, running: list[str], level: Any, text: str
-) -> None:
+def test_worker_is_gone(situation: str, record: dict[str, Any], death: Death, level: Any, text: str) -> None:
     """What was expected is info; what was not names pid, cause and what was running."""
     worker = Worker(7, 0, 1, None, pid=4711, **record)
 
-    assert describe(worker, status, running, 12.345) == (level, text)
+    assert describe(worker, death._replace(age=12.345)) == (level, f"worker 7 (pid 4711) {text}")
 
 
 def test_many_requests_were_running() -> None:
-    """Some are named and the rest is counted: the log keeps its lines."""
-    worker = Worker(7, 0, 1, None, pid=4711, state=State.READY, was_ready=True)
-    running = [f"GET /{number}" for number in range(NAMED + 3)]
+    """Some are named, the blamed one among them, and the rest is counted: the log keeps its lines."""
+    worker = Worker(7, 0, 1, None, pid=4711, **READY)
+    running = [Running(number, f"GET /{number}", 1.0, number == NAMED + 2) for number in range(NAMED + 3)]
 
-    text = describe(worker, "SIGKILL", running, 1.0)[1]
+    text = describe(worker, Death("SIGKILL", Cause.OUTSIDE, running=running))[1]
 
-    assert text.endswith(f"GET /{NAMED - 1} and 3 more")
+    assert f"running: GET /{NAMED + 2} for 1.0 s (blamed), GET /0" in text
+    assert text.endswith(f"GET /{NAMED - 2} for 1.0 s and 3 more")

@@ -12,7 +12,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.master.stage import process
 from twistcorn.pool.worker import State
-from twistcorn.settings import MAX_WORKERS
+from twistcorn.syntax import MAX_WORKERS
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:

@@ -63,7 +63,9 @@ class Spawned:
 class Spawning(Sockets):
     """A reactor that starts no process, and notes with what it would have."""
 
-    def spawnProcess(self, protocol: Any, executable: str, argv: list[str], env: Any, childFDs: dict[int, Any]) -> None:
+    def spawnProcess(
+        self, protocol: Any, executable: str, argv: list[str], env: Any, path: str, childFDs: dict[int, Any]
+    ) -> None:
         self.executable, self.argv, self.env, self.descriptors = executable, argv, env, childFDs
         self.files = {number: os.fstat(fd) for number, fd in childFDs.items() if isinstance(fd, int)}
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -140,11 +142,16 @@ class TestSpawn:
         made.channel.close()
 
     def test_what_it_inherits(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
-        """Nothing to read, the master's output, AMP's pipes, the channel, the scoreboard; and nothing more."""
-        assert list(reactor.descriptors) == [0, 1, 2, 3, 4, 5, 6]
+        """Nothing to read, the master's output, AMP's pipes, channel, scoreboard, last words; and nothing more."""
+        assert list(reactor.descriptors) == [0, 1, 2, 3, 4, 5, 6, 7]
         assert [reactor.descriptors[number] for number in (1, 2, 3, 4)] == [1, 2, "w", "r"]
         assert reactor.files[0].st_rdev == os.stat(os.devnull).st_rdev
         assert reactor.files[6].st_ino == self.board.st_ino
+
+    def test_last_words(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """What it wrote into its last descriptor is read when it is dead, once."""
+        os.write(spawned._box, b"Fatal Python error: Segmentation fault")
+        assert spawned.last_words() == "Fatal Python error: Segmentation fault"
 
     def test_interpreter(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """The same interpreter, with the operator's environment, and not ampoule's empty one."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.sizing import CGROUPS, MOUNTS, auto_workers
+from twistcorn.pool.cgroups import CGROUPS, MOUNTS
+from twistcorn.pool.sizing import auto_workers
 
 V2 = "30 23 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (

@@ -17,6 +17,7 @@ retire       stopping+KILL   draining+DRAIN           .               .         
 leaving      .               draining+FORGET+RESPAWN  .               .         .                    .
 stop         stopping+KILL   draining+STOP            .+STOP          .         gone+FORGET          .
 quit         stopping+KILL   stopping+QUIT            stopping+QUIT   .+KILL    gone+FORGET          .
+kill         stopping+KILL   stopping+KILL            stopping+KILL   .+KILL    gone+FORGET          .
 timeout      .+KILL          .                        stopping+KILL   .+KILL    gone+FORGET+RESPAWN  .
 exited       waiting         gone+FORGET+RESPAWN      gone+FORGET     gone+FORGET  .                 .
 """

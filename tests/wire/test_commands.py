@@ -56,10 +56,20 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     (commands.Ready, {"app": "", "how": ""}, {b"app": b"", b"how": b""}),
     (commands.BootFailed, {"message": "no module\n  named “x”"}, {b"message": "no module\n  named “x”".encode()}),
     (commands.Leaving, {}, {}),
+    (
+        commands.Stuck,
+        {"requests": [{"slot": 7, "since": 123456789012345}]},
+        {b"requests": b"\x00\x05since\x00\x0f123456789012345\x00\x04slot\x00\x017\x00\x00"},
+    ),
+    (
+        commands.Quarantine,
+        {"names": [{"name": "GET /b", "time": 300000}]},
+        {b"names": b"\x00\x04name\x00\x06GET /b\x00\x04time\x00\x06300000\x00\x00"},
+    ),
 ]
 
-ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen]
-REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving]
+ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Quarantine]
+REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Stuck]
 
 every_row = pytest.mark.parametrize(("command", "arguments", "box"), TABLE, ids=[row[0].__name__ for row in TABLE])
 

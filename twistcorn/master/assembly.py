@@ -17,7 +17,8 @@ from twisted.logger import Logger
 
 from ..errors import BootError
 from ..pool.sizing import auto_workers
-from ..settings import MAX_WORKERS, Settings
+from ..settings import Settings
+from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
 from .connections import ConnectionTable
 from .dispatcher import Dispatcher
@@ -29,7 +30,7 @@ from .supervisor import Supervisor
 DEFAULT_CONNECTIONS = 65536
 #: Descriptors that the master needs besides connections: logs, listeners, and some for each worker.
 RESERVED_DESCRIPTORS = 128
-DESCRIPTORS_OF_A_WORKER = 5
+DESCRIPTORS_OF_A_WORKER = 6
 
 
 class Assembly:
@@ -65,11 +66,20 @@ class Assembly:
         for listener in self.listeners:
             listener.room()
 
-    def start(self, on_ready: Callable[[], None], on_fatal: Callable[[BootError], None]) -> None:
-        """Boot the first worker; the listeners are bound."""
+    def start(
+        self,
+        on_ready: Callable[[], None],
+        on_fatal: Callable[[BootError], None],
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        """Boot the first worker; the listeners are bound.
+
+        :param reread: the settings as they are at a reload; None: they never change.
+        """
+        again = None if reread is None else lambda: self._resolve(reread())
         self.supervisor = Supervisor(
             self._reactor, self.settings, WorkerStarter(self._reactor, self.scoreboard.fd), self.dispatcher,
-            self.scoreboard, [listener.address for listener in self.listeners], on_ready, on_fatal,
+            self.table, self.scoreboard, [listener.address for listener in self.listeners], on_ready, on_fatal, again,
         )  # fmt: skip
         self.supervisor.start()
 

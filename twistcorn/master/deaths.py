@@ -6,39 +6,83 @@ Law: expected exits are silent (info), unexpected ones loud (error), and name pi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from twisted.logger import LogLevel
 
+from ..pool.blame import NOBODY, Blame, Cause
 from ..pool.worker import State, Worker
 
 #: Requests named in one line; the rest are counted.
 NAMED = 8
 
 
-def describe(worker: Worker, status: str, running: Sequence[str], age: float) -> tuple[LogLevel, str]:
-    """The level and the text for a dead worker.
+class Running(NamedTuple):
+    """A request that was in the application.
 
-    :param status: the signal's name or the exit code, as text.
-    :param running: method and path of each request that was in it.
-    :param age: seconds since it was spawned.
+    :ivar slot: of its connection.
+    :ivar name: method and path.
+    :ivar age: seconds since it began.
+    :ivar blamed: whether the worker died of it.
     """
+
+    slot: int
+    name: str
+    age: float
+    blamed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} for {self.age:.1f} s" + (" (blamed)" if self.blamed else "")
+
+
+class Death(NamedTuple):
+    """What is known of a death.
+
+    :ivar status: the signal's name or the exit code, as text.
+    :ivar age: seconds since the worker was spawned.
+    :ivar rss: bytes of memory that it had at the last look, 0 when nobody looked.
+    :ivar last_words: what faulthandler wrote.
+    """
+
+    status: str
+    cause: Cause
+    blame: Blame = NOBODY
+    running: Sequence[Running] = ()
+    age: float = 0.0
+    rss: int = 0
+    last_words: str = ""
+
+
+def describe(worker: Worker, death: Death) -> tuple[LogLevel, str]:
+    """The level and the text for a dead worker."""
     who = f"worker {worker.ident} (pid {worker.pid})"
     if worker.boot_error:
         return LogLevel.error, f"{who} could not boot: {worker.boot_error}"
+    what = death.status
+    if death.cause is Cause.MEMORY:
+        what += ", out of memory"
+    if death.rss and death.cause is not Cause.ORDERED:
+        what += f", with {death.rss >> 20} MiB"
+    rest = _requests(death.running) + _words(death)
     if worker.killed:
-        text = f"{who} was killed: {worker.killed}"
-        return LogLevel.error, text + _requests(running)
+        return LogLevel.error, f"{who} was killed: {worker.killed}" + rest
     if worker.state in (State.DRAINING, State.STOPPING):
-        if status in ("exit code 0", "SIGKILL") and not running:
+        if death.cause is Cause.ORDERED and not death.running:
             return LogLevel.info, f"{who} is gone"
-        return LogLevel.warn, f"{who} ended while {worker.state.value}: {status}" + _requests(running)
+        return LogLevel.warn, f"{who} ended while {worker.state.value}: {what}" + rest
     if not worker.was_ready:
-        return LogLevel.error, f"{who} died before it was ready: {status}"
-    return LogLevel.error, f"{who} died after {age:.1f} s: {status}" + _requests(running)
+        return LogLevel.error, f"{who} died before it was ready: {what}" + _words(death)
+    return LogLevel.error, f"{who} died after {death.age:.1f} s: {what}" + rest
 
 
-def _requests(running: Sequence[str]) -> str:
+def _requests(running: Sequence[Running]) -> str:
     if not running:
         return "; no request was running"
+    # Whoever is to blame is always named.
+    first = sorted(running, key=lambda each: not each.blamed)
     more = f" and {len(running) - NAMED} more" if len(running) > NAMED else ""
-    return "; running: " + ", ".join(running[:NAMED]) + more
+    return "; running: " + ", ".join(map(str, first[:NAMED])) + more
+
+
+def _words(death: Death) -> str:
+    return f"\n{death.last_words.rstrip()}" if death.last_words else ""

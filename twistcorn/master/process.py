@@ -1,13 +1,15 @@
 """One worker process on ampoule: how it is spawned, what it inherits, and how its death is told.
 
 Law: ampoule is used here and nowhere else in the master. Nothing here decides: the supervisor says when a process
-starts and ends. A worker inherits stdout and stderr, ampoule's AMP pipes (3, 4), the channel (5) and the
-scoreboard (6), and nothing more. Death is `processExited`: a grandchild with a copy of a pipe cannot hide it.
+starts and ends. A worker inherits stdout and stderr, ampoule's AMP pipes (3, 4), the channel (5), the scoreboard (6)
+and the memory file for its last words (7), and nothing more. Death is `processExited`: a grandchild with a copy of a
+pipe cannot hide it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -42,10 +44,19 @@ main()
 """
 
 #: Signals that reach the whole process group, blocked while a worker starts: until it ignores them they would kill it.
+#: TERM with them, or the handler of the master would take it in the moment between fork(2) and execve(2).
 GROUP_SIGNALS = (
-    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT,
+    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM,
     signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
 )  # fmt: skip
+
+#: The current directory by a name of its own. Asked to change to another directory, Twisted forks; asked for none, it
+#: uses posix_spawn(3) and asks the kernel about each open descriptor first, which with ten thousand connections blocks
+#: the master for 20 to 50 ms. A fork takes 3 to 6 ms, whatever is open.
+HERE = "/proc/self/cwd"
+
+#: Bytes of last words that are read: a traceback of a hundred threads.
+LAST_WORDS = 1 << 16
 
 #: Messages read from a channel before other descriptors get their turn.
 MESSAGES_AT_ONCE = 64
@@ -59,6 +70,8 @@ class Owner(Protocol):
     def boot_failed(self, worker: Worker, message: str) -> None: ...
 
     def leaving(self, worker: Worker) -> None: ...
+
+    def stuck(self, worker: Worker, requests: dict[int, int]) -> None: ...
 
     def reported(self, worker: Worker, data: bytes) -> None: ...
 
@@ -106,6 +119,12 @@ class MasterProtocol(commands.QuietAMP):
     @commands.Leaving.responder
     def leaving(self) -> dict[str, object]:
         self._owner.leaving(self._worker)
+        return {}
+
+
+    @commands.Stuck.responder
+    def stuck(self, requests: list[dict[str, int]]) -> dict[str, object]:
+        self._owner.stuck(self._worker, {each["slot"]: each["since"] for each in requests})
         return {}
 
 
@@ -190,9 +209,10 @@ class WorkerProcess:
     :ivar channel: the master's end of the channel.
     """
 
-    def __init__(self, connector: Connector, sock: socket.socket, reader: ChannelReader) -> None:
+    def __init__(self, connector: Connector, sock: socket.socket, reader: ChannelReader, box: int) -> None:
         self._connector = connector
         self._reader = reader
+        self._box = box
         self.channel = sock
 
     @property
@@ -217,6 +237,13 @@ class WorkerProcess:
     def end(self) -> None:
         """The process is dead: read the channel to its end and let go of everything."""
         self._reader.read_to_end()
+
+    def last_words(self) -> str:
+        """What faulthandler wrote when it died; asked once, when it is dead."""
+        try:
+            return os.pread(self._box, LAST_WORDS, 0).decode("utf-8", "replace")
+        finally:
+            os.close(self._box)
 
 
 def interpreter_flags() -> list[str]:
@@ -259,21 +286,25 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
 
     def spawn(self, worker: Worker, owner: Owner) -> WorkerProcess:
         """Start the process of a worker; `owner` hears of everything that follows."""
+        if not os.access(sys.executable, os.X_OK):
+            raise FileNotFoundError(errno.ENOENT, f"there is no interpreter {sys.executable}")
+        box = os.memfd_create("twistcorn-last-words", os.MFD_CLOEXEC)
         ours, theirs = channel.pair()
-        self._descriptors = {5: theirs.fileno(), 6: self._scoreboard}
+        self._descriptors = {5: theirs.fileno(), 6: self._scoreboard, 7: box}
         try:
             protocol, finished = self.startAMPProcess(
                 "twistcorn.worker", ampParent=lambda: MasterProtocol(worker, owner)
             )
         except BaseException:
             ours.close()
+            os.close(box)
             raise
         finally:
             theirs.close()
         reader = ChannelReader(self._reactor, ours, worker, owner)
         reader.startReading()
         finished.addCallback(lambda status: owner.exited(worker, status))
-        return WorkerProcess(protocol.transport, ours, reader)
+        return WorkerProcess(protocol.transport, ours, reader, box)
 
     def startAMPProcess(self, ampChild: str, ampParent: Any = None, ampChildArgs: tuple[str, ...] = ()) -> Any:
         """As ampoule's; the child's protocol is given by the name of its package, which the master never imports."""
@@ -287,7 +318,7 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
         try:
             with _group_signals_blocked():
                 self._reactor.spawnProcess(
-                    prot, sys.executable, argv, env=None,
+                    prot, sys.executable, argv, env=None, path=HERE,
                     childFDs={0: null, 1: 1, 2: 2, TO_CHILD: "w", FROM_CHILD: "r", **self._descriptors},
                 )  # fmt: skip
         finally:

@@ -1,6 +1,6 @@
-"""How a reload proceeds: how many workers to spawn and to retire next. Pure.
+"""How workers are replaced: how many to spawn and to retire next. Pure.
 
-Law: spawn first, retire second; never fewer ready workers than the target because of a reload. The first new worker
+Law: spawn first, retire second; never fewer ready workers than the target because of it. The first new worker
 goes alone: until it is ready nothing else happens.
 """
 
@@ -20,20 +20,30 @@ class Step(NamedTuple):
     retire: int
 
 
-def step(target: int, old: int, new_ready: int, new_starting: int) -> Step:
-    """The next step of a reload.
+#: After the first new worker: a share of the target at a time; one at a time; all at once, beside the old ones.
+ROLLING, SINGLE, TOGETHER = "rolling", "single", "together"
+
+
+def step(target: int, old: int, new_ready: int, new_starting: int, strategy: str = ROLLING) -> Step:
+    """The next step of a reload, or of the replacement of workers that have served their time.
 
     :param target: workers wanted.
-    :param old: workers of earlier generations that still count.
-    :param new_ready: workers of the new generation that are ready.
-    :param new_starting: workers of the new generation that boot or wait to be started again.
+    :param old: workers to be replaced that still count.
+    :param new_ready: workers that take their place, or need no replacement, and are ready.
+    :param new_starting: those of them that boot or wait to be started again.
+    :param strategy: ROLLING, SINGLE or TOGETHER.
 
     Workers that died meanwhile are missing, and are replaced by new ones without waiting for their turn.
     """
-    retire = max(0, min(old, old + new_ready - target))
     missing = target - old - new_ready
-    at_once = max(1 if new_ready == 0 else target // SHARE, 1, missing)
-    spawn = max(0, min(at_once, target - new_ready) - new_starting)
+    if strategy == TOGETHER and new_ready < target:
+        retire = max(0, old - target)
+    else:
+        retire = max(0, min(old, old + new_ready - target))
+    at_once = 1
+    if new_ready and strategy != SINGLE:
+        at_once = target if strategy == TOGETHER else target // SHARE
+    spawn = max(0, min(max(1, at_once, missing), target - new_ready) - new_starting)
     return Step(spawn, retire)
 
 

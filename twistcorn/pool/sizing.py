@@ -13,18 +13,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-#: Reads a whole text file; None when it is not there or not for us.
-Read = Callable[[str], "str | None"]
-
-CGROUPS = "/proc/self/cgroup"
-MOUNTS = "/proc/self/mountinfo"
-
-#: Where systemd, and every container runtime after it, mounts the hierarchies; for when mountinfo names none.
-USUAL_MOUNTS = {2: ("/sys/fs/cgroup",), 1: ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct")}
+from .cgroups import Read, folders
 
 #: Microseconds; what the kernel takes when only the quota is written to `cpu.max`.
 DEFAULT_PERIOD = 100_000
@@ -40,20 +32,6 @@ class Quota:
 
     cores: float
     file: str
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A cgroup hierarchy that can be read.
-
-    :ivar version: 1 or 2.
-    :ivar root: the cgroup that is seen at the mount point; not `/` in a container without its own namespace.
-    :ivar point: where it is mounted.
-    """
-
-    version: int
-    root: PurePosixPath
-    point: PurePosixPath
 
 
 def auto_workers(affinity: int, read: Read) -> tuple[int, str]:
@@ -73,69 +51,12 @@ def auto_workers(affinity: int, read: Read) -> tuple[int, str]:
 
 def tightest_quota(read: Read) -> Quota | None:
     """The smallest CPU quota of this process's cgroups and their ancestors; None when there is no quota."""
-    groups = _parse_cgroups(read(CGROUPS) or "")
-    mounts = _parse_mounts(read(MOUNTS) or "")
     quotas = [
         quota
-        for version, quota_at in ((2, _quota_v2), (1, _quota_v1))
-        for folder in _folders(groups.get(version, PurePosixPath("/")), _mounts_of(version, mounts))
-        if (quota := quota_at(folder, read)) is not None
+        for version, folder in folders(read, "cpu")
+        if (quota := (_quota_v2 if version == 2 else _quota_v1)(folder, read)) is not None
     ]
     return min(quotas, key=lambda quota: quota.cores, default=None)
-
-
-def _parse_cgroups(text: str) -> dict[int, PurePosixPath]:
-    """The cgroup of this process in the v2 hierarchy and in v1's cpu hierarchy, by version."""
-    groups = {}
-    for line in text.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not path.startswith("/"):
-            continue
-        if number == "0" and not controllers:
-            groups[2] = PurePosixPath(path)
-        elif "cpu" in controllers.split(","):
-            groups[1] = PurePosixPath(path)
-    return groups
-
-
-def _parse_mounts(text: str) -> list[Mount]:
-    """The mounts that can hold a CPU quota, from mountinfo; see proc_pid_mountinfo(5) for the fields."""
-    mounts = []
-    for line in text.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kinds = left.split(), right.split()
-        if len(fields) < 6 or len(kinds) < 3:
-            continue
-        version = {"cgroup2": 2, "cgroup": 1}.get(kinds[0])
-        if version is None or (version == 1 and "cpu" not in kinds[2].split(",")):
-            continue
-        mounts.append(Mount(version, _unescape(fields[3]), _unescape(fields[4])))
-    return mounts
-
-
-def _unescape(field: str) -> PurePosixPath:
-    """A path as mountinfo writes it: blanks and backslashes are three octal digits."""
-    return PurePosixPath(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field))
-
-
-def _mounts_of(version: int, mounts: Iterable[Mount]) -> list[Mount]:
-    """The mounts of one version: as mountinfo has them, else where they usually are."""
-    usual = (Mount(version, PurePosixPath("/"), PurePosixPath(point)) for point in USUAL_MOUNTS[version])
-    return [mount for mount in mounts if mount.version == version] or list(usual)
-
-
-def _folders(group: PurePosixPath, mounts: list[Mount]) -> Iterator[PurePosixPath]:
-    """The folders of a cgroup and of its ancestors, innermost first, wherever they are mounted.
-
-    A cgroup that no mount shows (`/../other`, seen from a foreign namespace) leaves the mount points
-    themselves, which are what a container shows of its own cgroup.
-    """
-    seen = [mount for mount in mounts if group.is_relative_to(mount.root) and ".." not in group.parts]
-    for mount in seen or mounts:
-        inner = group.relative_to(mount.root) if seen else PurePosixPath()
-        yield mount.point / inner
-        yield from (mount.point / above for above in inner.parents)
 
 
 def _quota_v2(folder: PurePosixPath, read: Read) -> Quota | None:

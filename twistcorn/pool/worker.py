@@ -11,6 +11,9 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
+from .blame import NOBODY, Blame
+from .health import Pulse
+
 
 class State(enum.Enum):
     """Where a worker is in its life."""
@@ -32,8 +35,17 @@ class Event(enum.Enum):
     LEAVING = "leaving"
     STOP = "stop"
     QUIT = "quit"
+    KILL = "kill"
     TIMEOUT = "timeout"
     EXITED = "exited"
+
+
+class Outdated(enum.Enum):
+    """Why a worker is to be replaced. The first ones go first; `reload` is told by the generation."""
+
+    FROZEN = "it shows no life"
+    STUCK = "a request in it cannot be ended"
+    SPENT = "it has served its time"
 
 
 class Effect(enum.Enum):
@@ -59,6 +71,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.STARTING, _E.LEAVING): (_S.STARTING, ()),
     (_S.STARTING, _E.STOP): (_S.STOPPING, (_F.KILL,)),
     (_S.STARTING, _E.QUIT): (_S.STOPPING, (_F.KILL,)),
+    (_S.STARTING, _E.KILL): (_S.STOPPING, (_F.KILL,)),
     (_S.STARTING, _E.TIMEOUT): (_S.STARTING, (_F.KILL,)),
     (_S.STARTING, _E.EXITED): (_S.WAITING, ()),
     (_S.READY, _E.BOOTED): (_S.READY, ()),
@@ -67,6 +80,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.READY, _E.LEAVING): (_S.DRAINING, (_F.FORGET, _F.RESPAWN)),
     (_S.READY, _E.STOP): (_S.DRAINING, (_F.ORDER_STOP,)),
     (_S.READY, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
+    (_S.READY, _E.KILL): (_S.STOPPING, (_F.KILL,)),
     (_S.READY, _E.TIMEOUT): (_S.READY, ()),
     (_S.READY, _E.EXITED): (_S.GONE, (_F.FORGET, _F.RESPAWN)),
     (_S.DRAINING, _E.BOOTED): (_S.DRAINING, ()),
@@ -75,6 +89,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.DRAINING, _E.LEAVING): (_S.DRAINING, ()),
     (_S.DRAINING, _E.STOP): (_S.DRAINING, (_F.ORDER_STOP,)),
     (_S.DRAINING, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
+    (_S.DRAINING, _E.KILL): (_S.STOPPING, (_F.KILL,)),
     (_S.DRAINING, _E.TIMEOUT): (_S.STOPPING, (_F.KILL,)),
     (_S.DRAINING, _E.EXITED): (_S.GONE, (_F.FORGET,)),
     (_S.STOPPING, _E.BOOTED): (_S.STOPPING, ()),
@@ -83,6 +98,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.STOPPING, _E.LEAVING): (_S.STOPPING, ()),
     (_S.STOPPING, _E.STOP): (_S.STOPPING, ()),
     (_S.STOPPING, _E.QUIT): (_S.STOPPING, (_F.KILL,)),
+    (_S.STOPPING, _E.KILL): (_S.STOPPING, (_F.KILL,)),
     (_S.STOPPING, _E.TIMEOUT): (_S.STOPPING, (_F.KILL,)),
     (_S.STOPPING, _E.EXITED): (_S.GONE, (_F.FORGET,)),
     (_S.WAITING, _E.BOOTED): (_S.WAITING, ()),
@@ -91,6 +107,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.WAITING, _E.LEAVING): (_S.WAITING, ()),
     (_S.WAITING, _E.STOP): (_S.GONE, (_F.FORGET,)),
     (_S.WAITING, _E.QUIT): (_S.GONE, (_F.FORGET,)),
+    (_S.WAITING, _E.KILL): (_S.GONE, (_F.FORGET,)),
     (_S.WAITING, _E.TIMEOUT): (_S.GONE, (_F.FORGET, _F.RESPAWN)),
     (_S.WAITING, _E.EXITED): (_S.WAITING, ()),
     **{(_S.GONE, event): (_S.GONE, ()) for event in Event},
@@ -125,6 +142,12 @@ class Worker:
     :ivar was_ready: whether it ever got ready.
     :ivar killed: why the master killed it, empty when it did not.
     :ivar boot_error: what it said about an application that cannot be loaded.
+    :ivar outdated: why it is to be replaced, None when it is not; it serves on until its replacement is ready.
+    :ivar stuck: requests that it cannot end: slot, and since when the request runs.
+    :ivar pulse: what is known of its heartbeat.
+    :ivar rss: bytes of memory that it had when it was looked at last.
+    :ivar chance: a number of its own from 0 up to 1, for jitter.
+    :ivar blame: what it died of.
     """
 
     ident: int
@@ -141,3 +164,9 @@ class Worker:
     was_ready: bool = False
     killed: str = ""
     boot_error: str = ""
+    outdated: Outdated | None = None
+    stuck: dict[int, int] = field(default_factory=dict)
+    pulse: Pulse = field(default_factory=Pulse)
+    rss: int = 0
+    chance: float = 0.0
+    blame: Blame = NOBODY

@@ -62,6 +62,21 @@ class Leaving(amp.Command):
     """Report: the worker was told from outside (SIGTERM) to go; it drains."""
 
 
+class Stuck(amp.Command):
+    """Report: these requests are past their time and cannot be ended: the slot, and since when each runs.
+
+    The last report counts. A worker that is told to go leaves as soon as it holds nothing else.
+    """
+
+    arguments = [(b"requests", amp.AmpList([(b"slot", amp.Integer()), (b"since", amp.Integer())]))]
+
+
+class Quarantine(amp.Command):
+    """Order: answer 503 to these, methods and paths, for so many milliseconds from now on; the last order counts."""
+
+    arguments = [(b"names", amp.AmpList([(b"name", amp.Unicode()), (b"time", amp.Integer())]))]
+
+
 class QuietAMP(amp.AMP):
     """AMP that does not log each connection: the supervisor tells what becomes of a worker."""
 

@@ -5,14 +5,16 @@ Law: the only place in a worker that names the global reactor. Everything here h
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import os
 import signal
 import sys
 from typing import Any
 
-#: ampoule's AMP pipes, the channel, the scoreboard.
-_INHERITED = (3, 4, 5, 6)
+#: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
+_INHERITED = (3, 4, 5, 6, 7)
+_LAST_WORDS = 7
 #: Sent to the whole process group by terminals and `pkill`; only the master answers them.
 _IGNORED = (
     signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT,
@@ -25,7 +27,9 @@ def main() -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     # The master blocked them while it spawned us.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_IGNORED, signal.SIGTERM))
+    # The master reads them when we are dead.
+    faulthandler.enable(_LAST_WORDS)
     for stream in (sys.stdout, sys.stderr):
         # What the app prints shall be seen when it is printed, also in a file or a journal.
         if isinstance(stream, io.TextIOWrapper):

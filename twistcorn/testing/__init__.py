@@ -10,106 +10,31 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal as signals
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from twisted.protocols import amp
 
-from .master.process import ExitStatus, Owner
-from .pool.worker import State, Worker
-from .settings import from_json
-from .wire import channel, commands
-from .wire.channel import Kind, Lend, Report
+from ..master.process import ExitStatus, Owner
+from ..pool.worker import State, Worker
+from ..settings import from_json
+from ..wire import channel, commands
+from ..wire.channel import Kind, Lend, Report
+from .recording import ImpossibleError as ImpossibleError
+from .recording import RecordingChannel as RecordingChannel
+from .recording import demand
+from .recording import sent as sent
 
 #: What the master may order; the other commands are the workers' reports.
-ORDERS: tuple[type[amp.Command], ...] = (commands.Boot, commands.Drain, commands.Stop, commands.Reopen)
+ORDERS: tuple[type[amp.Command], ...] = (
+    commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Quarantine,
+)  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
 FIRST_PID = 5_000_001
-
-Ancillary = tuple[int, int, Any]
-
-
-class ImpossibleError(AssertionError):
-    """A sequence that the real thing never produces, or that it would not survive."""
-
-
-def _demand(fact: bool, otherwise: str) -> None:
-    if not fact:
-        raise ImpossibleError(otherwise)
-
-
-def sent(command: type[amp.Command], **arguments: object) -> dict[str, Any]:
-    """The arguments of a command as they arrive on the other side, by name.
-
-    :raises Exception: what amp raises, or fails its Deferred with: InvalidSignature for an argument too few or too
-        many, TooLong for one over 65 535 bytes, others for a wrong type.
-    """
-    box = command(**arguments).makeArguments(arguments, None)
-    box.serialize()
-    return cast("dict[str, Any]", command.parseArguments(box, None))
-
-
-class _Message:
-    """One message on its way, for the real receiving code of `wire.channel`."""
-
-    def __init__(self, data: bytes, ancillary: Iterable[Ancillary]) -> None:
-        self._data = data
-        self._ancillary = [(level, kind, bytes(payload)) for level, kind, payload in ancillary]
-
-    def recvmsg(self, size: int, room: int, flags: int) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
-        taken = sum(socket.CMSG_SPACE(len(payload)) for _, _, payload in self._ancillary)
-        _demand(len(self._data) <= size and taken <= room, "the message is longer than a worker receives")
-        return self._data, self._ancillary, 0, None
-
-
-class RecordingChannel:
-    """The master's end of a channel, in memory: takes lends as a SEQPACKET socket does, and records them.
-
-    :ivar messages: what went through, a list of lends for each message.
-    :ivar descriptors: the descriptors that went with them, in the same order; they are not duplicated.
-    :ivar error: an errno that sending fails with: EAGAIN, ETOOMANYREFS, EPIPE...; EBADF once closed; 0: it succeeds.
-    """
-
-    def __init__(self) -> None:
-        self.messages: list[list[Lend]] = []
-        self.descriptors: list[int] = []
-        self.error = 0
-
-    @property
-    def lends(self) -> list[Lend]:
-        """Every lend that went through, in order."""
-        return [lend for message in self.messages for lend in message]
-
-    def sendmsg(self, buffers: Iterable[bytes], ancillary: Iterable[Ancillary] = ()) -> int:
-        """As `socket.sendmsg`.
-
-        :raises OSError: with `error`; EBADF when this channel or a descriptor is closed.
-        :raises ImpossibleError: for what no worker could read: not exactly one descriptor for each lend, no lend at
-            all, more than `wire.channel.MAX_LENDS`, ancillary data other than one SCM_RIGHTS.
-        """
-        if self.error:
-            raise OSError(self.error, os.strerror(self.error))
-        data, rights = b"".join(buffers), list(ancillary)
-        kinds = [(level, kind) for level, kind, _ in rights]
-        _demand(kinds == [(socket.SOL_SOCKET, socket.SCM_RIGHTS)], f"ancillary data other than one SCM_RIGHTS: {kinds}")
-        descriptors, lends = channel.receive_lends(cast(socket.socket, _Message(data, rights)))
-        _demand(bool(lends), "an empty message means the end of the channel")
-        _demand(len(descriptors) == len(lends), f"{len(lends)} lends came with {len(descriptors)} descriptors")
-        for descriptor in descriptors:
-            os.fstat(descriptor)
-        self.messages.append(lends)
-        self.descriptors += descriptors
-        return len(data)
-
-    def close(self) -> None:
-        """As `socket.close`."""
-        self.error = errno.EBADF
-
 
 class Order(NamedTuple):
     """An order as it arrives at the worker: a class of `wire.commands`, and the arguments by name."""
@@ -132,6 +57,7 @@ class FakeProcess:
     :ivar received: the lends that it received from a real channel.
     :ivar word: the last that it reported of each lend.
     :ivar unread: what it reported last, and nobody has read.
+    :ivar words: what faulthandler wrote when it died.
     :ivar exited: whether the process is dead.
     :ivar ended: whether the owner has let go of it.
     """
@@ -148,6 +74,7 @@ class FakeProcess:
     received: list[Lend] = field(default_factory=list)
     word: dict[Lend, Kind] = field(default_factory=dict)
     unread: Sequence[Report] = ()
+    words: str = ""
     exited: bool = False
     ended: bool = False
 
@@ -169,12 +96,12 @@ class FakeProcess:
             comes again, and when a worker could not boot with these arguments.
         :raises Exception: what amp raises, see `sent`.
         """
-        _demand(command in ORDERS, f"{command.__name__} is not an order")
+        demand(command in ORDERS, f"{command.__name__} is not an order")
         order = Order(command, sent(command, **arguments))
         if self.exited:
             self.lost.append(order)
             return
-        _demand((command is commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
+        demand((command is commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
         if command is commands.Boot:
             _check_boot(order.arguments, self.worker)
         self.orders.append(order)
@@ -189,11 +116,15 @@ class FakeProcess:
 
     def end(self) -> None:
         """Let go of a dead process, once: what it left in the channel is reported, then the channel is closed."""
-        _demand(self.exited and not self.ended, "end() comes once, after the exit")
+        demand(self.exited and not self.ended, "end() comes once, after the exit")
         self.ended = True
         if self.unread:
             self.owner.reported(self.worker, channel.pack_reports(self.unread))
         self.channel.close()
+
+    def last_words(self) -> str:
+        """What faulthandler wrote."""
+        return self.words
 
     def hang_up(self) -> None:
         """The worker's end of the channel is closed, by its death: lending fails with EPIPE."""
@@ -205,10 +136,10 @@ class FakeProcess:
 
 def _check_boot(arguments: dict[str, Any], worker: Worker) -> None:
     from_json(arguments["settings"])
-    _demand(all(len(entry) == 3 for entry in json.loads(arguments["listeners"])), "a listener is family, host, port")
+    demand(all(len(entry) == 3 for entry in json.loads(arguments["listeners"])), "a listener is family, host, port")
     told = (arguments["worker"], arguments["region"])
-    _demand(told == (worker.ident, worker.region), f"worker {worker.ident} is told to be {told}")
-    _demand(0 <= worker.region < arguments["workers"], f"region {worker.region} is not on the scoreboard")
+    demand(told == (worker.ident, worker.region), f"worker {worker.ident} is told to be {told}")
+    demand(0 <= worker.region < arguments["workers"], f"region {worker.region} is not on the scoreboard")
 
 
 class MemorySpawner:
@@ -244,9 +175,9 @@ class MemorySpawner:
         """
         if self.error is not None:
             raise self.error
-        _demand(worker.state is State.STARTING and worker.process is None, f"worker {worker.ident} is not new")
-        _demand(all(other.ident != worker.ident for other in self._processes), f"another worker {worker.ident}")
-        _demand(all(other.region != worker.region for other in self.alive), f"region {worker.region} is taken")
+        demand(worker.state is State.STARTING and worker.process is None, f"worker {worker.ident} is not new")
+        demand(all(other.ident != worker.ident for other in self._processes), f"another worker {worker.ident}")
+        demand(all(other.region != worker.region for other in self.alive), f"region {worker.region} is taken")
         process = FakeProcess(worker, owner, FIRST_PID + len(self._processes))
         if self._real_channels:
             process.channel, process.far_end = channel.pair()
@@ -264,6 +195,11 @@ class MemorySpawner:
     def leaves(self, worker: Worker) -> None:
         """Somebody sent it SIGTERM: it tells the master, and drains."""
         self._live(worker).owner.leaving(worker)
+
+    def sticks(self, worker: Worker, requests: dict[int, int]) -> None:
+        """It cannot end these requests: slot, and since when each runs."""
+        sent(commands.Stuck, requests=[{"slot": slot, "since": since} for slot, since in requests.items()])
+        self._live(worker).owner.stuck(worker, requests)
 
     def reports(self, worker: Worker, *reports: Report) -> None:
         """It reports on connections, in one message.
@@ -304,8 +240,8 @@ class MemorySpawner:
             owner does not let go of the process (`FakeProcess.end`).
         """
         process = self._processes[worker]
-        _demand(not process.exited, f"worker {worker.ident} is dead")
-        _demand(code is None or signal is None, "a process ends by an exit code or by a signal")
+        demand(not process.exited, f"worker {worker.ident} is dead")
+        demand(code is None or signal is None, "a process ends by an exit code or by a signal")
         if code is None and signal is None:
             code, signal = (None, signals.SIGKILL) if signals.SIGKILL in process.signals else (0, None)
         if unread:
@@ -313,7 +249,7 @@ class MemorySpawner:
         process.exited = True
         process.hang_up()
         process.owner.exited(worker, ExitStatus(code, None if signal is None else int(signal)))
-        _demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
+        demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
 
     def close(self) -> None:
         """Close what is open of real channels; nobody hears of it."""
@@ -323,13 +259,13 @@ class MemorySpawner:
 
     def _live(self, worker: Worker) -> FakeProcess:
         process = self._processes[worker]
-        _demand(not process.exited, f"worker {worker.ident} is dead")
-        _demand(bool(process.orders), f"worker {worker.ident} was not told to boot")
+        demand(not process.exited, f"worker {worker.ident} is dead")
+        demand(bool(process.orders), f"worker {worker.ident} was not told to boot")
         return process
 
     def _says(self, worker: Worker, what: str) -> FakeProcess:
         process = self._live(worker)
-        _demand(not process.said, f"worker {worker.ident}: {what} after {process.said}")
+        demand(not process.said, f"worker {worker.ident}: {what} after {process.said}")
         process.said = what
         return process
 
@@ -338,12 +274,12 @@ class MemorySpawner:
 
     def _noted(self, worker: Worker, reports: Sequence[Report]) -> FakeProcess:
         process = self._live(worker)
-        _demand(process.said == "ready", f"worker {worker.ident} is not ready")
-        _demand(0 < len(reports) <= channel.MAX_REPORTS, f"{len(reports)} reports in a message")
+        demand(process.said == "ready", f"worker {worker.ident} is not ready")
+        demand(0 < len(reports) <= channel.MAX_REPORTS, f"{len(reports)} reports in a message")
         for kind, slot, sequence in reports:
             held = [lend for lend in process.lends if (lend.slot, lend.sequence) == (slot, sequence)]
-            _demand(bool(held), f"worker {worker.ident} does not have slot {slot}, sequence {sequence}")
-            _demand(kind != Kind.TAKEN or held[0] not in process.word, f"{held[0]} is taken twice")
-            _demand(kind != Kind.CLOSED or held[0] in process.word, f"{held[0]} is closed, but was not taken")
+            demand(bool(held), f"worker {worker.ident} does not have slot {slot}, sequence {sequence}")
+            demand(kind != Kind.TAKEN or held[0] not in process.word, f"{held[0]} is taken twice")
+            demand(kind != Kind.CLOSED or held[0] in process.word, f"{held[0]} is closed, but was not taken")
             process.word[held[0]] = Kind(kind)
         return process

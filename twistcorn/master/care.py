@@ -1,0 +1,116 @@
+"""The care of workers that serve: does each live, and has it served its time.
+
+Law: looks at regular times, reads the scoreboard and the kernel's account of memory, and has the fleet replace whom
+`pool.health` and `pool.recycling` name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from ..pool.recycling import Limits, due
+from ..pool.worker import Event, Outdated, State, Worker
+from ..settings import Settings
+from ..wire.scoreboard import W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
+from .dispatcher import Dispatcher
+from .fleet import Fleet
+
+#: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
+LOOK = 0.25
+#: Looks from one question for memory to the next; each costs some 20 us a worker.
+MEMORY_LOOKS = 4
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def rss_of(pid: int) -> int:
+    """Bytes of memory of a process that are in use (proc_pid_statm(5)); 0 where there is none."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+class Care:
+    """Looks after the workers of a fleet.
+
+    :param rss: how the memory of a process is measured.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        scoreboard: Scoreboard,
+        rss: Callable[[int], int] = rss_of,
+    ) -> None:
+        self._clock = clock
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._scoreboard = scoreboard
+        self._rss = rss
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = clock
+        self._looks = 0
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._looking.start(LOOK, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._looking.running:
+            self._looking.stop()
+
+    def _look(self) -> None:
+        self._looks += 1
+        now = self._clock.seconds()
+        settings = self._fleet.settings
+        limits = Limits(settings.max_requests, settings.max_requests_jitter, settings.max_rss, settings.max_age)
+        for worker in list(self._fleet.workers.values()):
+            if worker.state not in (State.READY, State.DRAINING):
+                continue
+            if self._looks % MEMORY_LOOKS == 0:
+                worker.rss = self._rss(worker.pid)
+            self._feel_pulse(worker, now, settings)
+            if worker.state is State.READY and worker.outdated is None and not self._fleet.paused:
+                self._ask_age(worker, now, limits)
+
+    def _feel_pulse(self, worker: Worker, now: float, settings: Settings) -> None:
+        beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]
+        worker.pulse = worker.pulse.look(beat, now, LOOK)
+        lost = worker.pulse.is_lost(settings.heartbeat_timeout)
+        if worker.state is State.DRAINING:
+            if lost:
+                worker.killed = f"it showed no life for more than {settings.heartbeat_timeout:g} s while draining"
+                self._fleet.machine.handle(worker, Event.KILL)
+        elif lost and worker.outdated is not Outdated.FROZEN:
+            self.log.error(
+                "worker {ident} (pid {pid}) has shown no life for {still:.1f} s: it is replaced and killed",
+                ident=worker.ident, pid=worker.pid, still=worker.pulse.still,
+            )  # fmt: skip
+            self._dispatcher.dismiss(worker)
+            self._fleet.outdate(worker, Outdated.FROZEN)
+        elif not lost and worker.outdated is Outdated.FROZEN:
+            self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
+            self._dispatcher.admit(worker)
+            self._fleet.pardon(worker)
+
+    def _ask_age(self, worker: Worker, now: float, limits: Limits) -> None:
+        base = self._scoreboard.worker_base(worker.region)
+        requests = self._scoreboard.words[base + W_REQUESTS] + self._scoreboard.words[base + W_LED_REQUESTS]
+        reason = due(limits, requests, worker.rss, now - worker.born, worker.chance)
+        if reason:
+            self.log.info(
+                "worker {ident} (pid {pid}) is replaced: {reason}", ident=worker.ident, pid=worker.pid, reason=reason
+            )
+            self._fleet.outdate(worker, Outdated.SPENT)

@@ -1,0 +1,281 @@
+"""The fleet: how many workers there are, which ones are replaced, and by what code and settings.
+
+Law: spawn first, retire second; `pool.rollout` says how fast. A reload and the replacement of single workers are one
+thing: some workers are outdated, and go when others have taken their place. New settings count from the moment in
+which the first worker that has them is ready; until then nothing was changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..pool import rollout
+from ..pool.restarts import BackOff
+from ..pool.worker import TIMERS, Event, Outdated, State, Worker
+from ..settings import Settings
+from ..syntax import MAX_WORKERS
+from ..wire.scoreboard import Scoreboard
+from .dispatcher import Dispatcher
+from .machine import Machine
+from .pool import WorkerPool
+
+#: What an order to leave at once, or a SIGKILL, may take before SIGKILL is sent (again).
+KILL_TIMEOUT = 2.0
+
+
+class Spawner(Protocol):
+    """What starts processes: `process.WorkerStarter`, or `testing.MemorySpawner`."""
+
+    def spawn(self, worker: Worker, owner: Any) -> Any: ...
+
+
+class Chief(Protocol):
+    """Whom the fleet tells (`supervisor.Supervisor`)."""
+
+    def boot(self, worker: Worker, settings: Settings) -> None:
+        """A process was started: order it to boot."""
+
+    def never_born(self, worker: Worker, reason: str) -> None:
+        """A process could not be started."""
+
+    def reload_ended(self, problem: str) -> None:
+        """A reload is over; the problem is empty when it went through."""
+
+
+class Fleet:
+    """The workers and their number.
+
+    :ivar target: how many workers are wanted.
+    :ivar workers: all of them, by number; also those that leave and no longer count.
+    :ivar settings: those of the workers that are ready.
+    :ivar open: whether the number is kept: from the first ready worker until the server stops.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: Settings,
+        spawner: Spawner,
+        dispatcher: Dispatcher,
+        scoreboard: Scoreboard,
+        chief: Chief,
+    ) -> None:
+        self._clock = clock
+        self.settings = settings
+        self._spawner = spawner
+        self._dispatcher = dispatcher
+        self._scoreboard = scoreboard
+        self._chief = chief
+        self.machine = Machine(clock, dispatcher, self, lambda worker: self._gone(worker))
+        self.pool = WorkerPool(self._spawn, self._retire, _least)
+        self._idents = itertools.count(1)
+        self.regions = list(range(scoreboard.workers - 1, -1, -1))
+        self._back_off = BackOff()
+        self._generation = 1
+        self._next: tuple[int, Settings] | None = None
+        #: The code on disk does not boot, as far as anybody knows: workers that are spent serve on.
+        self.paused = False
+        self.open = False
+        self.target = settings.workers
+        self.workers: dict[int, Worker] = {}
+
+    # The machine asks (machine.Pace)
+
+    def delay(self, state: State) -> float:
+        """Seconds that a worker may be in a state."""
+        if state is State.WAITING:
+            return self._back_off.delay(any(w.state is State.READY for w in self.workers.values()))
+        if state is State.STOPPING:
+            return KILL_TIMEOUT
+        return float(getattr(self.settings, TIMERS[state]))
+
+    def admits(self, worker: Worker) -> bool:
+        """Whether a worker that got ready takes connections at once; a generation may wait for all of its own."""
+        return self._strategy() != rollout.TOGETHER
+
+    def forget(self, worker: Worker) -> None:
+        """A worker counts no longer."""
+        self.pool.processes.discard(worker)
+
+    def _gone(self, worker: Worker) -> None:
+        self.workers.pop(worker.ident, None)
+
+    # What happens to workers
+
+    def booted(self, worker: Worker) -> None:
+        """A worker loaded the application; what follows from the numbers is `fill`'s."""
+        worker.was_ready = True
+        self.paused = False
+        self._back_off = self._back_off.got_ready()
+        if self._next is not None and worker.generation == self._next[0] != self._generation:
+            self._commit(*self._next)
+        self.machine.handle(worker, Event.BOOTED)
+
+    def _commit(self, generation: int, settings: Settings) -> None:
+        """The new code boots: the settings that it was started with are those of the server now."""
+        if settings.workers != self.settings.workers:
+            self.target = settings.workers
+        self._generation, self.settings = generation, settings
+
+    def ended(self, worker: Worker) -> None:
+        """A worker is no more, or never came to be."""
+        booting = worker.state is State.STARTING
+        if booting:
+            self._back_off = self._back_off.died_before_ready()
+        self.machine.handle(worker, Event.EXITED)
+        if booting and self.open and not worker.was_ready:
+            if self._next is not None and worker.generation == self._next[0] != self._generation:
+                self._abandon_reload()
+            else:
+                self._replacement_failed()
+
+    def outdate(self, worker: Worker, reason: Outdated) -> None:
+        """Replace a worker: it goes when another one has taken its place."""
+        if reason is not Outdated.SPENT or not self.paused:
+            worker.outdated = reason
+            self.fill()
+
+    def pardon(self, worker: Worker) -> None:
+        """A worker is not replaced after all."""
+        worker.outdated = None
+        self.fill()
+
+    def _replacement_failed(self) -> None:
+        """A worker died before it was ready, and not the first one of a reload."""
+        outdated = [worker for worker in self.pool.processes if worker.outdated]
+        if any(worker.outdated is Outdated.SPENT for worker in outdated):
+            self._pause("a replacement does not boot")
+        for worker in outdated:
+            if worker.outdated is Outdated.FROZEN:
+                # It serves nobody, and nothing comes in its place soon: its connections are better with the others.
+                self.pool.stopAWorker(worker)
+        self.fill()
+
+    def _pause(self, why: str) -> None:
+        """Replace no worker that serves, until one boots again."""
+        settings = self.settings
+        if not self.paused and (settings.max_requests or settings.max_rss or settings.max_age):
+            self.log.error("{why}: recycling is paused until a worker boots again", why=why)
+        self.paused = True
+        for worker in self.workers.values():
+            if worker.outdated is Outdated.SPENT:
+                worker.outdated = None
+
+    # Reload
+
+    @property
+    def reloading(self) -> bool:
+        """Whether a reload is under way."""
+        return self._next is not None
+
+    def reload(self, settings: Settings) -> None:
+        """Replace all workers by new ones, that load the code on disk and have these settings."""
+        generation = max(worker.generation for worker in self.workers.values()) + 1
+        self._next = generation, settings
+        self.log.info("reload: booting one worker of generation {generation}", generation=generation)
+        self.fill()
+
+    def _abandon_reload(self) -> None:
+        """The first new worker did not get ready: the old generation goes on."""
+        assert self._next is not None
+        (generation, _), self._next = self._next, None
+        self.log.error("reload is off: the code on disk does not boot; the old workers keep serving")
+        self._pause("the code on disk does not boot")
+        for worker in [w for w in self.pool.processes if w.generation == generation]:
+            self.pool.stopAWorker(worker)
+        self.fill()
+        self._chief.reload_ended("the code on disk does not boot")
+
+    # Numbers
+
+    def scale(self, difference: int) -> None:
+        """Want so many workers more or less, never fewer than one."""
+        self.target = max(1, min(MAX_WORKERS, self.target + difference))
+        self.log.info("{target} workers wanted", target=self.target)
+        self.fill()
+
+    def fill(self) -> None:
+        """Bring the pool to its number, and replace who is outdated."""
+        if not self.open:
+            return
+        old = sorted((w for w in self.pool.processes if self._is_old(w)), key=_least_wanted)
+        if self._next is None and not old:
+            self.pool.adjustPoolSize(self.target, self.target)
+        else:
+            self._advance(old)
+
+    def _is_old(self, worker: Worker) -> bool:
+        return worker.outdated is not None or (self._next is not None and worker.generation != self._next[0])
+
+    def _strategy(self) -> str:
+        return rollout.ROLLING if self._next is None else self._next[1].reload_strategy
+
+    def _advance(self, old: list[Worker]) -> None:
+        fresh = [worker for worker in self.pool.processes if not self._is_old(worker)]
+        ready = [worker for worker in fresh if worker.state is State.READY]
+        plan = rollout.step(self.target, len(old), len(ready), len(fresh) - len(ready), self._strategy())
+        waits = self._strategy() == rollout.TOGETHER
+        if waits and (len(ready) >= self.target or not any(worker.state is State.READY for worker in old)):
+            # The generation that waited for all of its own takes over, or nobody else is left.
+            for worker in ready:
+                if worker not in self._dispatcher.workers:
+                    self._dispatcher.admit(worker)
+        for worker in old[: plan.retire]:
+            self.pool.stopAWorker(worker)
+        wanted = len(self.pool.processes) + plan.spawn
+        if self._next is None and len(old) == plan.retire:
+            wanted = self.target
+        self.pool.adjustPoolSize(wanted, wanted)
+        if self._next is not None and rollout.finished(len(old) - plan.retire, len(ready), self.target):
+            (generation, _), self._next = self._next, None
+            self.log.info("reload done: generation {generation} serves", generation=generation)
+            self.fill()
+            self._chief.reload_ended("")
+
+    def _retire(self, worker: Worker) -> None:
+        if worker.outdated is Outdated.FROZEN:
+            worker.killed = f"it showed no life for more than {self.settings.heartbeat_timeout:g} s"
+            self.machine.handle(worker, Event.KILL)
+        else:
+            self.machine.handle(worker, Event.RETIRE)
+
+    def _spawn(self) -> Worker:
+        generation, settings = self._next or (self._generation, self.settings)
+        worker = Worker(
+            next(self._idents), self.regions.pop(), generation, None, born=self._clock.seconds(),
+            chance=random.random(),
+        )  # fmt: skip
+        self._scoreboard.clear_worker(worker.region)
+        self.workers[worker.ident] = worker
+        try:
+            worker.process = self._spawner.spawn(worker, self._chief)
+        except OSError as problem:
+            # No process, no descriptor, no memory: as if it had died while it booted.
+            self.regions.append(worker.region)
+            text = f"a worker cannot be started: {problem.strerror}"
+            self.log.error("{text}", text=text)
+            # The pool files it first.
+            self._clock.callLater(0, self._chief.never_born, worker, text)
+            return worker
+        worker.pid = worker.process.pid
+        self.machine.start_timer(worker)
+        self._chief.boot(worker, settings)
+        return worker
+
+
+def _least_wanted(worker: Worker) -> tuple[bool, bool, int, int]:
+    """The order in which workers are retired: first those that do not serve, then those in trouble, then the oldest."""
+    trouble = list(Outdated).index(worker.outdated) if worker.outdated else len(Outdated)
+    return worker.state is State.READY, worker.outdated is not Outdated.FROZEN, trouble, worker.ident
+
+
+def _least(workers: set[Worker]) -> Worker:
+    """Whom to retire when there are too many."""
+    return min(workers, key=_least_wanted)

@@ -1,0 +1,89 @@
+"""What a dead worker died of: its exit, its last words, its memory, and the requests that were in it.
+
+Law: reads what the dead have left: the scoreboard, what faulthandler wrote, the kernel's count of processes killed for
+memory. `pool.blame` judges; nobody is told from here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..pool.blame import SIGKILL, Blame, blame, cause, current_thread
+from ..pool.cgroups import read_oom_kills
+from ..pool.worker import State, Worker
+from ..wire.scoreboard import Scoreboard
+from ..wire.scoreboard import State as SlotState
+from .connections import ConnectionTable
+from .deaths import Death, Running
+from .process import ExitStatus
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+class Forensics:
+    """Examines dead workers.
+
+    :param now: monotonic nanoseconds, as the workers write them.
+    :param oom_kills: how many processes of our cgroup were killed for memory so far; None where nobody counts.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        table: ConnectionTable,
+        scoreboard: Scoreboard,
+        now: Callable[[], int] = time.monotonic_ns,
+        oom_kills: Callable[[], int | None] = lambda: read_oom_kills(_read),
+    ) -> None:
+        self._clock = clock
+        self._table = table
+        self._scoreboard = scoreboard
+        self._now = now
+        self._oom_kills = oom_kills
+        self._known_kills = oom_kills()
+
+    def examine(self, worker: Worker, status: ExitStatus) -> Death:
+        """What it died of; its channel was read to the end, and nothing was decided about its connections yet."""
+        why = cause(
+            status.code, status.signal, worker.state in (State.DRAINING, State.STOPPING), bool(worker.killed),
+            status.signal == SIGKILL and self._killed_for_memory(),
+        )  # fmt: skip
+        last_words = worker.process.last_words()
+        slots = self._running(worker)
+        threads = {slot: thread for slot, (_, thread, _) in slots.items() if thread}
+        stuck = frozenset(slot for slot, since in worker.stuck.items() if slot in slots and slots[slot][2] == since)
+        if stuck and not why.is_fault:
+            guilt = Blame(stuck, fault=False, status=504)
+        else:
+            guilt = Blame(blame(why.is_fault, current_thread(last_words), threads), fault=why.is_fault)
+        now = self._now()
+        running = [
+            Running(slot, name, max(0.0, (now - since) / 1e9), slot in guilt.slots)
+            for slot, (name, _, since) in slots.items()
+        ]
+        age = self._clock.seconds() - worker.born
+        return Death(str(status), why, guilt, running, age, worker.rss, last_words)
+
+    def _running(self, worker: Worker) -> dict[int, tuple[str, int, int]]:
+        """The requests that were in the application: by slot the name, the thread and the beginning of each."""
+        found = {}
+        for connection in self._table.held_by(worker):
+            slot = self._scoreboard.read_slot(connection.slot)
+            if slot.state in (SlotState.IN_APP, SlotState.RESPONDING):
+                found[connection.slot] = slot.head, slot.thread, slot.since
+        return found
+
+    def _killed_for_memory(self) -> bool:
+        kills = self._oom_kills()
+        more = kills is not None and self._known_kills is not None and kills > self._known_kills
+        self._known_kills = kills
+        return more

@@ -1,0 +1,129 @@
+"""How the values of options are written: durations, sizes, addresses, lists. One parser for each kind.
+
+Law: pure: a text goes in, and a value or a ValueError that says what is allowed comes out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+#: Far more than a machine has processors; a slip of the finger should not start a thousand interpreters.
+MAX_WORKERS = 256
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_DURATION_UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+#: A second spelling of an address: the host part is an IPv4 address, a name, an IPv6 address in brackets, or empty.
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._*-]*):(?P<port>\d{1,5})")
+
+
+#: Names of endpoints that are not served, which would pass for hosts.
+_OTHER_ENDPOINTS = ("ssl", "tls", "haproxy", "fd", "stdio")
+
+
+def duration(text: str) -> float:
+    """Seconds from `30s`, `5m`, `1h`, `250ms` or plain seconds."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("a duration such as 30, 30s, 5m or 250ms")
+    return float(found[1]) * _DURATION_UNITS[found[2]]
+
+
+def some_time(text: str) -> float:
+    """A duration longer than nothing."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("a duration longer than 0, such as 10 or 250ms")
+    return seconds
+
+
+def size(text: str) -> int:
+    """Bytes from `512MB`, `64k`, `1GiB` or a plain number; the units are powers of 1024."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("a size in bytes such as 8190, 64k or 512MB")
+    return int(found[1]) * _SIZE_UNITS[found[2].lower()]
+
+
+def count(least: int, most: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        allowed = f"a whole number from {least} to {most}"
+        if not re.fullmatch(r"\d{1,9}", text.strip()) or not least <= int(text) <= most:
+            raise ValueError(allowed)
+        return int(text)
+
+    return parse
+
+
+def workers(text: str) -> int:
+    """A number of workers; `auto` is 0, which the master resolves from processors and cgroup."""
+    if text.strip().lower() == "auto":
+        return 0
+    try:
+        return count(1, MAX_WORKERS)(text)
+    except ValueError:
+        raise ValueError(f"auto or a whole number from 1 to {MAX_WORKERS}") from None
+
+
+def endpoint(text: str) -> str:
+    """A Twisted server endpoint string from itself or from sugar (`:8000`, `127.0.0.1:8000`, `unix:/path`).
+
+    UNIX sockets get `lockfile=0`: a lock that names a pid means nothing in a container; twistcorn probes instead.
+    """
+    text = text.strip()
+    kind = text.split(":", 1)[0]
+    if kind == "unix" and "lockfile=" not in text and len(text) > len("unix:"):
+        return f"{text}:lockfile=0"
+    if kind in ("tcp", "tcp6", "unix", "systemd") and len(text) > len(kind) + 1:
+        return text
+    found = _HOST_PORT.fullmatch(text) if kind not in _OTHER_ENDPOINTS else None
+    if found is not None and int(found["port"]) < 1 << 16:
+        host = found["host"].strip("[]")
+        if found["host"].startswith("["):
+            return f"tcp6:{found['port']}:interface={host.replace(':', chr(92) + ':')}"
+        return f"tcp:{found['port']}" + (f":interface={host}" if host not in ("", "*") else "")
+    raise ValueError("an endpoint (tcp:8000, tcp6:8000, unix:/path, systemd:domain=INET:index=0), HOST:PORT or :PORT")
+
+
+def text_value(text: str) -> str:
+    return text
+
+
+def script_name(text: str) -> str:
+    """A path prefix: empty, or starting with a slash and not ending in one."""
+    if text and (not text.startswith("/") or text.endswith("/")):
+        raise ValueError("a path that starts with / and does not end with it, such as /shop")
+    return text
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[\s,]+", text) if word)
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Addresses and networks (CIDR), or `*`."""
+    found = words(text)
+    for word in found:
+        try:
+            ipaddress.ip_network(word if word != "*" else "0.0.0.0/0", strict=False)
+        except ValueError:
+            raise ValueError("addresses and networks such as 10.0.0.0/8, separated by commas, or *") from None
+    return found
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(" or ".join(choices))
+        return text
+
+    return parse
