@@ -56,3 +56,11 @@ class HTTPError(Exception):
         super().__init__(status, reason)
         self.status = status
         self.reason = reason
+
+
+class RequestTimeout(BaseException):
+    """The application's: its time for a request is over. Raised in its thread, wherever that is.
+
+    No `Exception`, so that a handler of errors in the application does not make an answer of it; not caught it becomes
+    a 504. Caught, it gives the application a second to come to an end.
+    """

@@ -85,4 +85,11 @@ def _requests(running: Sequence[Running]) -> str:
 
 
 def _words(death: Death) -> str:
-    return f"\n{death.last_words.rstrip()}" if death.last_words else ""
+    """What faulthandler wrote; of the stacks the one of the thread that died, where it says which that is."""
+    if not death.last_words:
+        return ""
+    parts = death.last_words.strip().split("\n\n")
+    if any(part.startswith("Current thread") for part in parts):
+        others = sum(part.startswith("Thread ") for part in parts)
+        parts = [part for part in parts if not part.startswith("Thread ")] + [f"({others} other threads)"]
+    return "\n" + "\n".join(parts)

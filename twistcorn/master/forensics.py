@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..pool.blame import SIGKILL, Blame, blame, cause, current_thread
 from ..pool.cgroups import read_oom_kills
+from ..pool.quarantine import Quarantine
 from ..pool.worker import State, Worker
 from ..wire.scoreboard import Scoreboard
 from ..wire.scoreboard import State as SlotState
@@ -32,6 +33,7 @@ def _read(path: str) -> str | None:
 class Forensics:
     """Examines dead workers.
 
+    :ivar quarantine: which requests killed workers of late.
     :param now: monotonic nanoseconds, as the workers write them.
     :param oom_kills: how many processes of our cgroup were killed for memory so far; None where nobody counts.
     """
@@ -50,6 +52,7 @@ class Forensics:
         self._now = now
         self._oom_kills = oom_kills
         self._known_kills = oom_kills()
+        self.quarantine = Quarantine()
 
     def examine(self, worker: Worker, status: ExitStatus) -> Death:
         """What it died of; its channel was read to the end, and nothing was decided about its connections yet."""
@@ -60,11 +63,13 @@ class Forensics:
         last_words = worker.process.last_words()
         slots = self._running(worker)
         threads = {slot: thread for slot, (_, thread, _) in slots.items() if thread}
+        known = self.quarantine.suspects([slots[slot][0] for slot in threads], self._clock.seconds())
+        suspects = [slot for slot in threads if slots[slot][0] in known]
         stuck = frozenset(slot for slot, since in worker.stuck.items() if slot in slots and slots[slot][2] == since)
         if stuck and not why.is_fault:
             guilt = Blame(stuck, fault=False, status=504)
         else:
-            guilt = Blame(blame(why.is_fault, current_thread(last_words), threads), fault=why.is_fault)
+            guilt = Blame(blame(why.is_fault, current_thread(last_words), threads, suspects), why.is_fault)
         now = self._now()
         running = [
             Running(slot, name, max(0.0, (now - since) / 1e9), slot in guilt.slots)
@@ -72,6 +77,18 @@ class Forensics:
         ]
         age = self._clock.seconds() - worker.born
         return Death(str(status), why, guilt, running, age, worker.rss, last_words)
+
+    def condemn(self, death: Death, after: int) -> dict[str, int]:
+        """Count a death against whom it may be laid to: returns the offenders to tell of, with their deaths.
+
+        :param after: deaths of one method and path that bring it into quarantine; 0: none.
+        """
+        blamed = [each.name for each in death.running if each.blamed]
+        if not death.blame.fault or not death.running:
+            return {}
+        names = blamed or [each.name for each in death.running]
+        self.quarantine, offenders = self.quarantine.add(self._clock.seconds(), names, after)
+        return offenders
 
     def _running(self, worker: Worker) -> dict[int, tuple[str, int, int]]:
         """The requests that were in the application: by slot the name, the thread and the beginning of each."""

@@ -22,14 +22,17 @@ from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from .care import Care
 from .connections import ConnectionTable
-from .deaths import describe
+from .deaths import Death, describe
 from .dispatcher import Dispatcher
 from .fleet import Fleet, Spawner
 from .forensics import Forensics
+from .lag import Lag
 from .process import ExitStatus
 
 #: More deaths of serving workers than this many in so many seconds get a warning of their own.
 DEATHS, PERIOD = 5, 60.0
+#: Methods and paths in quarantine that are told: as many as fit an AMP value (65 535 bytes), and more than anybody has.
+MOST_KEPT_OUT = 200
 
 
 class Supervisor:
@@ -38,6 +41,7 @@ class Supervisor:
     :param listeners: what workers must know of each listener: (family, name, port).
     :param on_ready: called once, when the first worker is ready.
     :param on_fatal: called when no worker ever got ready.
+    :ivar lag: how late the master's loop is.
     :param reread: the settings as they are at a reload; raises TwistcornError when they are not valid.
     """
 
@@ -66,6 +70,7 @@ class Supervisor:
         self.fleet = Fleet(clock, settings, spawner, dispatcher, scoreboard, self)
         self.care = Care(clock, self.fleet, dispatcher, scoreboard)
         self.forensics = Forensics(clock, table, scoreboard)
+        self.lag = Lag(clock)
         self._deaths = Intensity(PERIOD, DEATHS)
         self._reloads: list[Deferred[str]] = []
         self._next_reloads: list[Deferred[str]] = []
@@ -152,6 +157,7 @@ class Supervisor:
         self.fleet.open = False
         self.fleet.pool.finished = True
         self.care.stop()
+        self.lag.stop()
         if quick:
             self._tell_all(Event.QUIT)
         elif first:
@@ -184,6 +190,9 @@ class Supervisor:
             worker=worker.ident, region=worker.region, generation=worker.generation,
             workers=self._scoreboard.workers, slots=self._scoreboard.slots,
         )  # fmt: skip
+        kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
+        if kept_out:
+            self._order_quarantine(worker, kept_out)
 
     def never_born(self, worker: Worker, reason: str) -> None:
         """A process could not be started."""
@@ -202,6 +211,7 @@ class Supervisor:
         if not self._serving and self._stopped is None:
             self._serving = self.fleet.open = True
             self.care.start()
+            self.lag.start()
             self._on_ready()
         self.fleet.fill()
         self._remembered_reload()
@@ -242,7 +252,22 @@ class Supervisor:
             self.log.emit(level, "{text}", text=text)
         if worker.state is State.READY:
             self._warn_of_crash_loop()
+        self._look_for_offenders(death)
         self._ended(worker, worker.boot_error or text)
+
+    def _look_for_offenders(self, death: Death) -> None:
+        for name, deaths in self.forensics.condemn(death, self.settings.quarantine_after).items():
+            self.log.error("{name} has killed {deaths} workers within a minute", name=name, deaths=deaths)
+        kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
+        if kept_out:
+            self.log.error("in quarantine, answered 503: {names}", names=", ".join(sorted(kept_out)))
+        for worker in self.workers.values():
+            if worker.process is not None and kept_out:
+                self._order_quarantine(worker, kept_out)
+
+    def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
+        names = [{"name": name, "time": int(left * 1000)} for name, left in list(kept_out.items())[:MOST_KEPT_OUT]]
+        worker.process.order(commands.Quarantine, names=names)
 
     def _ended(self, worker: Worker, reason: str) -> None:
         """A worker is no more, or never came to be."""

@@ -36,11 +36,14 @@ W_LED_STATUS = 41
 
 # Words of a slot.
 S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)
+#: S_THREAD is `threading.get_ident()` of the thread that runs the request, which is what faulthandler writes; 0: none.
 #: Room for the client address that PROXY protocol told (48 bytes), then the head's length and text.
 S_CLIENT = 8
 S_HEAD_LENGTH = 14
 S_HEAD = 15
-HEAD_ROOM = (SLOT_WORDS - S_HEAD) * WORD
+#: From when on the present request's time counts, where that is later than S_SINCE: monotonic nanoseconds.
+S_RESTART = 31
+HEAD_ROOM = (S_RESTART - S_HEAD) * WORD
 
 
 class State(enum.IntEnum):

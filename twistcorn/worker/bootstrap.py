@@ -24,6 +24,7 @@ from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from .environ import Address
 from .lifecycle import Lifecycle
+from .quarantine import Quarantine
 
 #: What a worker inherits besides ampoule's pipes.
 CHANNEL_FD = 5
@@ -40,6 +41,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._reactor = reactor
         self._lifecycle: Lifecycle | None = None
         self._leaving = False
+        self._quarantine = Quarantine()
 
     @commands.Boot.responder
     def boot(self, version: str | None = None, **order: Any) -> dict[str, object]:
@@ -59,15 +61,21 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     ) -> None:
         board = Scoreboard(SCOREBOARD_FD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
-        life = self._lifecycle = Lifecycle(self._reactor, board, region, from_json(settings), self.leave)
+        life = self._lifecycle = Lifecycle(
+            self._reactor, board, region, from_json(settings), self.leave, self._tell_stuck
+        )
         try:
             loaded = life.load()
         except AppLoadError as error:
             self._tell_failure(str(error))
             return
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
-        life.serve(loaded.application, channel, addresses, worker, generation)
+        life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
         self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
+
+    def _tell_stuck(self, requests: dict[int, int]) -> None:
+        told = [{"slot": slot, "since": since} for slot, since in requests.items()]
+        self.callRemote(commands.Stuck, requests=told).addErrback(_ignore)
 
     def _tell_failure(self, message: str) -> None:
         told = self.callRemote(commands.BootFailed, message=commands.cut(message))
@@ -88,6 +96,12 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     @commands.Reopen.responder
     def reopen(self) -> dict[str, object]:
         """Order: reopen log files; a worker writes to the standard streams only, so there are none."""
+        return {}
+
+    @commands.Quarantine.responder
+    def quarantine(self, names: list[dict[str, Any]]) -> dict[str, object]:
+        """Order: answer these with 503, for a while."""
+        self._quarantine.set({each["name"]: each["time"] / 1000 for each in names})
         return {}
 
     def _with_life(self, verb: Any) -> None:

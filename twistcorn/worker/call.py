@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..errors import RequestTimeout
 from . import responses
 from .responses import Fields
 
@@ -244,15 +245,17 @@ class Call:
 
     def _failed(self) -> None:
         kind, value, traceback = sys.exc_info()
+        late = isinstance(value, RequestTimeout)
         self.log.failure(
-            "{name}: the application raised", failure=Failure(value, kind, traceback), name=self._out.name
-        )
+            "{name}: the application {did}", failure=Failure(value, kind, traceback), name=self._out.name,
+            did="took too long" if late else "raised",
+        )  # fmt: skip
         try:
             if self._begun:
                 self._out.cut()
             else:
                 self._begun = True
-                self._out.begin(*responses.plain(500), True)
+                self._out.begin(*responses.plain(504 if late else 500), True)
                 self._out.end()
         except ClientGone:
             pass

@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 from twisted.logger import Logger
 
-from ..errors import HTTPError
+from ..errors import HTTPError, RequestTimeout
 from ..settings import Settings
 from ..wire.scoreboard import H_STOPPING, Scoreboard
 from . import responses
@@ -19,6 +19,7 @@ from .connection import Connection
 from .environ import Address, EnvironMaker
 from .http import Request
 from .poller import Poller
+from .quarantine import Quarantine
 from .reply import Reply
 from .seats import Seat
 from .wsgi import WSGIResource
@@ -37,6 +38,7 @@ class Service:
         listeners: list[Address],
         worker: int,
         board: Scoreboard,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._resource = WSGIResource(reactor, reactor.getThreadPool(), app)
         self._makers = [
@@ -44,6 +46,7 @@ class Service:
             for address in listeners
         ]
         self._words = board.words
+        self._quarantine = quarantine or Quarantine()
         self.write_timeout = settings.write_timeout
         self._poller: Poller
         self.answered: Callable[[Seat, int], None]
@@ -88,7 +91,10 @@ class Service:
     def _answer_request(
         self, connection: Connection, request: Request, reply: Reply, seat: Seat, now: int
     ) -> None:
-        connection.log_in_app(request.line, seat.thread, now)
+        if self._quarantine and (left := self._quarantine.left(request.line.name)):
+            self._refuse_for(left, reply)
+            return
+        connection.log_in_app(request.line, seat.ident, now)
         try:
             environ = self._makers[connection.listener].make(request, connection.peer)
         except HTTPError as error:
@@ -96,7 +102,27 @@ class Service:
             self._answer(reply, error)
         else:
             reply.ident = environ["twistcorn.request_id"]
-            self._resource.run(reply, environ)
+            environ["twistcorn.extend_deadline"] = connection.extend_deadline
+            seat.exposed = connection
+            try:
+                try:
+                    self._resource.run(reply, environ)
+                finally:
+                    seat.shield()
+            except RequestTimeout:
+                # It came between the application's last line and ours.
+                seat.shield()
+                if not reply.code:
+                    self._answer(reply, HTTPError(504, "the application took too long"))
+
+    def _refuse_for(self, seconds: int, reply: Reply) -> None:
+        """503: it killed workers (RFC 9110 section 15.6.4)."""
+        status, fields, body = responses.plain(503, retry_after=seconds)
+        try:
+            reply.begin(status, fields, body, True)
+            reply.end()
+        except ClientGone:
+            return
 
     def _answer(self, reply: Reply, error: HTTPError) -> None:
         try:

@@ -17,6 +17,7 @@ from ..wire.scoreboard import (
     CONSUMED,
     S_CONSUME_TO,
     S_DEADLINE,
+    S_RESTART,
     S_SINCE,
     S_THREAD,
     S_WRITTEN0,
@@ -143,14 +144,34 @@ class Connection:
         self._words[self.base] = self.word | _READING | self._flags
 
     def log_in_app(self, line: RequestLine, thread: int, now: int) -> None:
-        """The application is about to be called, on the thread with this native id; monotonic nanoseconds."""
+        """The application is about to be called, on this thread (`get_ident`); monotonic nanoseconds."""
         words, base = self._words, self.base
         words[base + S_SINCE] = now
+        words[base + S_RESTART] = 0
         words[base + S_THREAD] = thread
         if line is not self._line:
             self._board.write_head(base, line.name.encode("latin-1"))
             self._line = line
         words[base] = self.word | _IN_APP | self._flags
+
+    @property
+    def since(self) -> int:
+        """When the present request got its turn; its name, too, among those of this connection."""
+        return self._words[self.base + S_SINCE]
+
+    @property
+    def counted_from(self) -> int:
+        """From when on the present request's time counts, in monotonic nanoseconds."""
+        return max(self._words[self.base + S_SINCE], self._words[self.base + S_RESTART])
+
+    def restart_clock(self, now: int) -> None:
+        """The application has made a piece of its answer: its time begins anew, but for what it asked for longer."""
+        restart = self._words[self.base + S_RESTART]
+        self._words[self.base + S_RESTART] = max(restart, now)
+
+    def extend_deadline(self, seconds: float) -> None:
+        """`environ["twistcorn.extend_deadline"]`: the present request has so many seconds more."""
+        self._words[self.base + S_RESTART] = self.counted_from + max(0, int(seconds * 1e9))
 
     def log_responding(self, length: int) -> None:
         """The first byte is about to be sent; `length` of the whole response, 0 when it is not known."""

@@ -21,32 +21,45 @@ from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_HEARTBEAT, W_PID, Scoreboard
 from . import application
 from .channel import Service
+from .connection import Connection
+from .deadlines import Deadlines
 from .environ import Address
 from .lends import LendChannel
 from .poller import Poller
+from .quarantine import Quarantine
 from .seats import Seat
 from .turns import Turns
 
 #: Between two heartbeats.
 HEARTBEAT = 1.0
+#: At least so many within the time after which a worker without any counts as dead.
+BEATS = 4
 
 
 class Lifecycle:
     """One worker's life.
 
     :param leave: ends the process in an orderly way.
+    :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs.
     """
 
     log = Logger()
 
     def __init__(
-        self, reactor: Any, board: Scoreboard, region: int, settings: Settings, leave: Callable[[], None]
+        self,
+        reactor: Any,
+        board: Scoreboard,
+        region: int,
+        settings: Settings,
+        leave: Callable[[], None],
+        tell_stuck: Callable[[dict[int, int]], None],
     ) -> None:
         self._reactor = reactor
         self._board = board
         self._region = board.worker_base(region)
         self._settings = settings
         self._leave = leave
+        self._tell_stuck = tell_stuck
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
         self._heart = LoopingCall(self._beat)
@@ -64,10 +77,18 @@ class Lifecycle:
             raise AppLoadError(f"--chdir {directory}: {problem.strerror}") from None
         return application.load(self._settings.app, directory, self._settings.pythonpath)
 
-    def serve(self, app: Any, channel: Any, listeners: list[Address], worker: int, generation: int) -> None:
+    def serve(
+        self,
+        app: Any,
+        channel: Any,
+        listeners: list[Address],
+        worker: int,
+        generation: int,
+        quarantine: Quarantine,
+    ) -> None:
         """Take connections from now on."""
         settings, board = self._settings, self._board
-        service = Service(self._reactor, app, settings, listeners, worker, board)
+        service = Service(self._reactor, app, settings, listeners, worker, board, quarantine)
         turns = Turns(self._reactor, settings.threads, settings.turns, board, self._region, service)
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
         poller = Poller(
@@ -84,7 +105,14 @@ class Lifecycle:
         poller.start()
         lends.startReading()
         self._reactor.enlist(partial(_poll, poller, turns, lends), turns.join)
-        self._heart.start(HEARTBEAT)
+        Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up).start()
+        self._heart.start(min(HEARTBEAT, settings.heartbeat_timeout / BEATS or HEARTBEAT))
+
+    def _give_up(self, connections: list[Connection]) -> None:
+        """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
+        assert self._poller is not None
+        self._tell_stuck({connection.slot: connection.since for connection in connections})
+        self._poller.give_up(connections)
 
     def _beat(self) -> None:
         self._board.words[self._region + W_HEARTBEAT] = time.monotonic_ns()
@@ -110,8 +138,12 @@ class Lifecycle:
         self._reactor.callLater(self._settings.graceful_timeout, self._leave)
 
     def _empty(self) -> None:
+        assert self._poller is not None
         assert self._channel is not None
         self._channel.flush()
+        if self._poller.given_up:
+            # The interpreter would wait for threads of the application's own, and for what they hold.
+            os._exit(0)
         self._leave()
 
 

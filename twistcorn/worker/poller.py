@@ -12,7 +12,7 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.task import LoopingCall
@@ -82,6 +82,8 @@ class Poller(Rounds):
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self.stopping = False
+        #: Connections whose request cannot be ended: nobody waits for them.
+        self.given_up: set[Connection] = set()
 
     def start(self) -> None:
         """Begin to look at deadlines."""
@@ -121,6 +123,7 @@ class Poller(Rounds):
         descriptor = connection.sock.fileno()
         del self._connections[descriptor]
         connection.phase = Phase.CLOSED
+        self.given_up.discard(connection)
         drop_body(connection)
         self._epoll.unregister(descriptor)
         if kind is Kind.CLOSED:
@@ -142,8 +145,13 @@ class Poller(Rounds):
         self._remove(connection, Kind.RELEASED)
 
     def _tell_empty(self) -> None:
-        if not self._connections and (self.draining or self.stopping):
+        if len(self._connections) <= len(self.given_up) and (self.draining or self.stopping):
             self._on_empty()
+
+    def give_up(self, connections: Iterable[Connection]) -> None:
+        """Wait for these no longer when everything else is gone; the last word counts."""
+        self.given_up = set(connections)
+        self._tell_empty()
 
     def drain(self) -> None:
         """Give back every connection, the busy ones after their turn."""
@@ -214,6 +222,7 @@ class Poller(Rounds):
         """The turn is over. Called from any thread; nothing of the connection is touched after it."""
         now = time.monotonic()
         if connection.rest is not None:
+            connection.log_made()
             connection.deadline = now + self._settings.write_timeout
             connection.watched = False
             connection.phase = Phase.WRITING

@@ -6,6 +6,7 @@ Law: runs on the thread that has the turn and touches no other connection and no
 from __future__ import annotations
 
 import socket
+import time
 from typing import Protocol
 
 from . import responses
@@ -71,12 +72,13 @@ class Reply:
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
         """Head and first bytes, in one send."""
-        connection = self._connection
+        connection, seat = self._connection, self._seat
+        seat.shield()
         head = self._make_head(status, fields, len(data) if whole else None)
         framing, length = head.framing, len(head.data)
         if framing is Framing.LENGTH and whole:
             self._whole = True
-            if self._seat.inline and len(data) <= DEFERRED:
+            if seat.inline and len(data) <= DEFERRED:
                 # Whoever sends it tells before it does.
                 self._answered = True
                 connection.made, connection.code = head.data + data, self.code
@@ -96,8 +98,14 @@ class Reply:
         if self._whole:
             self.answered()
         connection.log_responding(length)
-        connection.consume(self._seat.scratch)
+        connection.consume(seat.scratch)
         connection.send(head.data, data, self._wait, self._whole)
+        self._back_to_app()
+
+    def _back_to_app(self) -> None:
+        """A piece of the answer is out: the application has its time for the next one."""
+        self._connection.restart_clock(time.monotonic_ns())
+        self._seat.exposed = self._connection
 
     def _make_head(self, status: str, fields: Fields, whole: int | None) -> responses.Head:
         request = self._request
@@ -110,14 +118,16 @@ class Reply:
 
     def more(self, data: bytes) -> None:
         """Each piece leaves at once."""
-        if self._silent:
-            return
-        if self._chunked:
-            data = _chunk(data)
-        self._connection.send(b"", data, self._wait, False)
+        self._seat.shield()
+        if not self._silent:
+            if self._chunked:
+                data = _chunk(data)
+            self._connection.send(b"", data, self._wait, False)
+        self._back_to_app()
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
+        self._seat.shield()
         if not self._answered:
             self.answered()
         if self._chunked and not self._whole:
@@ -126,6 +136,7 @@ class Reply:
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
         """A part of a file as the whole body; returns whether all of it was there."""
         connection = self._connection
+        self._seat.shield()
         head = self._make_head(status, fields, size)
         self._whole = True
         if head.framing is Framing.NONE:
@@ -146,6 +157,7 @@ class Reply:
 
     def cut(self) -> None:
         """The connection ends; that the body is not whole shows in its framing."""
+        self._seat.shield()
         self._connection.keep = False
 
 

@@ -283,17 +283,22 @@ def _date_line() -> str:
 REASONS = {
     400: "Bad Request", 408: "Request Timeout", 413: "Content Too Large", 414: "URI Too Long",
     417: "Expectation Failed", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
-    501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",
+    501: "Not Implemented", 503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
 }  # fmt: skip
 
 
-def plain(code: int, text: str = "", close: bool = False) -> tuple[str, Fields, bytes]:
-    """Status, fields and body of a short answer of the server's own, which may be the last one."""
+def plain(code: int, text: str = "", close: bool = False, retry_after: int = 0) -> tuple[str, Fields, bytes]:
+    """Status, fields and body of a short answer of the server's own, which may be the last one.
+
+    :param retry_after: seconds after which to come back (RFC 9110 section 10.2.3); 0: it does not say.
+    """
     status = f"{code} {REASONS[code]}"
     body = f"{text or status}\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     if close:
         headers.append(("Connection", "close"))
+    if retry_after:
+        headers.append(("Retry-After", str(retry_after)))
     return status, check_fields(headers), body
 
 

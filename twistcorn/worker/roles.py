@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class Aside(Protocol):
-    """Where a thread tells that it waits for a client (`turns.Turns`)."""
+    """Where a thread tells that it waits for a client (`turns.Turns`).
+
+    :ivar seats: those of all its threads.
+    """
+
+    seats: set[Seat]
 
     def stand_aside(self, seat: Seat) -> None:
         """The thread runs no application code until it comes back."""

@@ -11,9 +11,15 @@ import os
 import select
 import socket
 import threading
+import time
 
-from .connection import SCRATCH
+from ..errors import RequestTimeout
+from .connection import SCRATCH, Connection
+from .interrupt import set_exception
 from .roles import Aside
+
+#: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.
+AT_EASE, AIMING, FIRED = range(3)
 
 
 class Seat:
@@ -27,10 +33,14 @@ class Seat:
     :ivar inline: whether it runs a turn while it leads.
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
     :ivar stood: whether it stood aside in the present turn.
+    :ivar exposed: the connection whose request runs in the application on this thread right now, so that it may be hit
+        by a RequestTimeout; None while it runs our own code.
+    :ivar aim: where `deadlines` is with hitting it.
     """
 
     __slots__ = (
-        "_delays", "_turns", "answered", "gate", "ident", "inline", "leads", "scratch", "serves", "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "exposed", "gate", "ident", "inline", "leads", "scratch", "serves",
+        "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -44,16 +54,43 @@ class Seat:
         self.inline = False
         self.answered = False
         self.stood = False
+        self.exposed: Connection | None = None
+        self.aim = AT_EASE
         self._turns = turns
+        turns.seats.add(self)
         self._delays = -1
         with contextlib.suppress(OSError):
             self._delays = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
         """The thread ends."""
+        self._turns.seats.discard(self)
         if self._delays >= 0:
             os.close(self._delays)
             self._delays = -1
+
+    def shield(self) -> None:
+        """The application is left for code of ours, in which no RequestTimeout must come.
+
+        First it says so, then it looks; `deadlines` first says that it aims, then looks whether the thread is exposed.
+        So one of the two always sees the other.
+        """
+        self.exposed = None
+        if self.aim:
+            self._disarm()
+
+    def _disarm(self) -> None:
+        # The exception may come at any moment, also here, but only once.
+        for _ in range(2):
+            try:
+                while self.aim == AIMING:
+                    time.sleep(0)
+                if self.aim == FIRED:
+                    set_exception(self.ident, None)
+                self.aim = AT_EASE
+                return
+            except RequestTimeout:
+                continue
 
     def delay(self) -> int:
         """Nanoseconds that the thread was ready but had no processor; 0 where the kernel does not tell (proc(5))."""

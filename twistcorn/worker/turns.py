@@ -56,6 +56,7 @@ class Turns:
         self._baton: deque[tuple[Seat, int, Route | None]] = deque()
         self._watchdog = Watchdog(self._call, self.replace)
         self._main: Seat | None = None
+        self.seats: set[Seat] = set()
         self._main_left = threading.Event()
         #: With one thread for the application: who leads while that is busy, and who wants the reactor back.
         self._deputy: Seat | None = None

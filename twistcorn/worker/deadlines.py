@@ -1,0 +1,118 @@
+"""The time of requests: who has had too much of it, and how that ends.
+
+Law: looks at the seats at regular times, on the leader's thread, and raises a RequestTimeout in a thread only while
+that runs the application. A request that outlives it by a second is stuck: the stacks of all threads go to the log, and
+the master is told. Nobody else's request is touched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from ..errors import RequestTimeout
+from .connection import Connection
+from .interrupt import set_exception
+from .seats import AIMING, AT_EASE, FIRED, Seat
+from .stacks import format_stacks
+
+#: Seconds between two looks: what a time-out may be late.
+LOOK = 0.1
+#: Nanoseconds that a request has to end after the exception.
+GRACE = 1_000_000_000
+
+
+@dataclass
+class Hit:
+    """A request whose time was over.
+
+    :ivar since: when it began: which of its connection's requests it is.
+    :ivar at: when the exception was raised.
+    :ivar stuck: whether it is known to be stuck.
+    """
+
+    connection: Connection
+    since: int
+    at: int
+    stuck: bool = False
+
+
+class Deadlines:
+    """Ends requests whose time is over. All times but `timeout` are monotonic nanoseconds.
+
+    :param timeout: seconds; 0: no request has too much.
+    :param seats: the threads that can run the application.
+    :param on_stuck: told which requests are stuck, each time that changes.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        timeout: float,
+        seats: Callable[[], Iterable[Seat]],
+        on_stuck: Callable[[list[Connection]], None],
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._timeout = timeout
+        self._seats = seats
+        self._on_stuck = on_stuck
+        self._now = now
+        self._hits: dict[Seat, Hit] = {}
+        self._stuck = 0
+        self._looking = LoopingCall(self.look)
+        self._looking.clock = clock
+
+    def start(self) -> None:
+        """Begin to look."""
+        if self._timeout:
+            self._looking.start(LOOK, now=False)
+
+    def look(self) -> None:
+        """Look once."""
+        now = self._now()
+        limit = int(self._timeout * 1e9)
+        hits = {}
+        for seat in self._seats():
+            connection = seat.exposed
+            if connection is None or now - connection.counted_from <= limit:
+                continue
+            hit = self._hits.get(seat)
+            if hit is None or hit.connection is not connection or hit.since != connection.since:
+                if not fire(seat, connection):
+                    continue
+                hit = Hit(connection, connection.since, now)
+            elif not hit.stuck and now - hit.at > GRACE:
+                hit.stuck = True
+            hits[seat] = hit
+        self._hits = hits
+        self._tell([hit for hit in hits.values() if hit.stuck])
+
+    def _tell(self, stuck: list[Hit]) -> None:
+        more, changed = len(stuck) > self._stuck, len(stuck) != self._stuck
+        self._stuck = len(stuck)
+        if more:
+            self.log.error(
+                "a request is stuck, more than {timeout:g} s after it began or made a piece of its answer;"
+                " all threads:\n{stacks}",
+                timeout=self._timeout, stacks=format_stacks(),
+            )  # fmt: skip
+        if changed:
+            self._on_stuck([hit.connection for hit in stuck])
+
+
+def fire(seat: Seat, connection: Connection) -> bool:
+    """Raise a RequestTimeout in the thread of a request; does nothing when that has just left the application."""
+    seat.aim = AIMING
+    if seat.exposed is not connection:
+        seat.aim = AT_EASE
+        return False
+    set_exception(seat.ident, RequestTimeout)
+    seat.aim = FIRED
+    return True

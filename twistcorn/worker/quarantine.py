@@ -1,0 +1,42 @@
+"""Methods and paths that killed workers, and are kept from the application for a while.
+
+Law: the master says which and for how long; here they are only looked up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from ..wire.scoreboard import HEAD_ROOM
+
+
+class Quarantine:
+    """Who is kept out. False while that is nobody.
+
+    :param now: monotonic seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._until: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._until)
+
+    def set(self, times: Mapping[str, float]) -> None:
+        """Keep these out for so many seconds, and nobody else."""
+        now = self._now()
+        self._until = {name: now + time for name, time in times.items()}
+
+    def left(self, name: str) -> int:
+        """Whole seconds for which this method and path is kept out, at least 1 while it is; 0 when it is not."""
+        # The master knows names from the scoreboard, which has no room for long ones.
+        until = self._until.get(name[:HEAD_ROOM])
+        if until is None:
+            return 0
+        left = until - self._now()
+        if left <= 0:
+            del self._until[name[:HEAD_ROOM]]
+            return 0
+        return int(left) + 1
