@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from types import TracebackType
 
 from tests.integration.client import Address, Client
@@ -21,6 +22,7 @@ class Load:
 
     :ivar failures: what went wrong; must stay empty.
     :ivar answers: what GET /who said since `forget`: version of the code, and pid.
+    :ivar count_by_pid: how many of these answers came from each process, since it was cleared.
     :ivar may_end: whether the server may say that an answer is the last one on its connection.
     """
 
@@ -28,6 +30,7 @@ class Load:
         self.failures: list[str] = []
         self.may_end = False
         self.answers: set[tuple[str, int]] = set()
+        self.count_by_pid: Counter[int] = Counter()
         self._address = address
         self._counts = [0] * clients
         self._news = threading.Condition()
@@ -72,6 +75,7 @@ class Load:
             version, pid = answer.body.decode().split()
             with self._news:
                 self.answers.add((version, int(pid)))
+                self.count_by_pid[int(pid)] += 1
         assert answer.status == 200, answer.status
         if "connection" not in answer.headers:
             return True

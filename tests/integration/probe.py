@@ -5,9 +5,12 @@ It is copied next to the test as `app.py`, so it imports nothing but the standar
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
@@ -56,8 +59,17 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         return _plain(start_response, f"{VERSION} {os.getpid()}".encode())
     if path == "/cwd":
         return _plain(start_response, os.getcwd().encode())
+    if path in _TROUBLE:
+        _TROUBLE[path](float(asked.get("for", "12")), environ)
+        return _plain(start_response, b"over")
     if path == "/raise":
         raise LookupError("the probe raises this on purpose")
+    if path == "/flood":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return (b"x" * (1 << 20) for _ in range(64))
+    if path == "/drip":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return _drip(float(asked["every"]), int(asked["count"]))
     if path in ("/stream", "/raise-late"):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return _stream(path == "/raise-late")
@@ -75,3 +87,49 @@ def _stream(fails: bool) -> Iterator[bytes]:
         raise LookupError("the probe raises this on purpose")
     wait("stream")
     yield b"second"
+
+
+def _drip(every: float, count: int) -> Iterator[bytes]:
+    for _ in range(count):
+        time.sleep(every)
+        yield b"drop"
+
+
+def _spin(seconds: float, environ: dict[str, Any]) -> None:
+    """Compute: an exception can end it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(100))
+
+
+def _sleep(seconds: float, environ: dict[str, Any]) -> None:
+    """Wait in one call: no exception can end it before it is over."""
+    time.sleep(seconds)
+
+
+def _swallow(seconds: float, environ: dict[str, Any]) -> None:
+    """Catch whatever comes."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.01)
+
+
+def _extend(seconds: float, environ: dict[str, Any]) -> None:
+    """Ask for the time that it takes."""
+    environ["twistcorn.extend_deadline"](seconds)
+    _spin(seconds, environ)
+
+
+def _hold(seconds: float, environ: dict[str, Any]) -> None:
+    """Hold the interpreter lock, as an extension may."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+_TROUBLE: dict[str, Callable[[float, dict[str, Any]], object]] = {
+    "/spin": _spin, "/sleep": _sleep, "/swallow": _swallow, "/extend": _extend, "/hold": _hold,
+    "/segfault": lambda seconds, environ: ctypes.string_at(0),
+    "/abort": lambda seconds, environ: os.abort(),
+    "/exit": lambda seconds, environ: os._exit(3),
+    "/grow": lambda seconds, environ: _seen.append("x" * int(seconds) * (1 << 20)),
+}  # fmt: skip

@@ -256,14 +256,15 @@ class Supervisor:
         self._ended(worker, worker.boot_error or text)
 
     def _look_for_offenders(self, death: Death) -> None:
-        for name, deaths in self.forensics.condemn(death, self.settings.quarantine_after).items():
+        offenders = self.forensics.condemn(death, self.settings.quarantine_after)
+        for name, deaths in offenders.items():
             self.log.error("{name} has killed {deaths} workers within a minute", name=name, deaths=deaths)
         kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
-        if kept_out:
+        if kept_out and offenders:
             self.log.error("in quarantine, answered 503: {names}", names=", ".join(sorted(kept_out)))
-        for worker in self.workers.values():
-            if worker.process is not None and kept_out:
-                self._order_quarantine(worker, kept_out)
+            for worker in self.workers.values():
+                if worker.process is not None:
+                    self._order_quarantine(worker, kept_out)
 
     def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
         names = [{"name": name, "time": int(left * 1000)} for name, left in list(kept_out.items())[:MOST_KEPT_OUT]]

@@ -91,10 +91,10 @@ class Service:
     def _answer_request(
         self, connection: Connection, request: Request, reply: Reply, seat: Seat, now: int
     ) -> None:
+        connection.log_in_app(request.line, seat.ident, now)
         if self._quarantine and (left := self._quarantine.left(request.line.name)):
             self._refuse_for(left, reply)
             return
-        connection.log_in_app(request.line, seat.ident, now)
         try:
             environ = self._makers[connection.listener].make(request, connection.peer)
         except HTTPError as error:
