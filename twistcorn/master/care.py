@@ -1,7 +1,7 @@
-"""The care of workers that serve: does each live, and has it served its time.
+"""The care of workers that serve: does each live, has it served its time, has it its share of the connections.
 
-Law: looks at regular times, reads the scoreboard and the kernel's account of memory, and has the fleet replace whom
-`pool.health` and `pool.recycling` name.
+Law: looks at regular times, reads the scoreboard and the kernel's account of memory, and does what `pool.health`,
+`pool.recycling` and `pool.balance` say.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ..pool.balance import SETTLING, surplus
 from ..pool.recycling import Limits, due
 from ..pool.worker import Event, Outdated, State, Worker
 from ..settings import Settings
+from ..wire import commands
 from ..wire.scoreboard import W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from .dispatcher import Dispatcher
 from .fleet import Fleet
@@ -84,6 +86,16 @@ class Care:
             self._feel_pulse(worker, now, settings)
             if worker.state is State.READY and worker.outdated is None and not self._fleet.paused:
                 self._ask_age(worker, now, limits)
+        self._spread(now)
+
+    def _spread(self, now: float) -> None:
+        """After new workers came, have the others give them a share of the connections."""
+        taking = self._dispatcher.workers
+        if len(taking) < 2 or all(now - worker.ready_at > SETTLING for worker in taking):
+            return
+        for worker, count in zip(taking, surplus([worker.connections for worker in taking]), strict=True):
+            if count:
+                worker.process.order(commands.Release, count=count)
 
     def _feel_pulse(self, worker: Worker, now: float, settings: Settings) -> None:
         beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]

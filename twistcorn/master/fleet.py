@@ -111,7 +111,7 @@ class Fleet:
 
     def booted(self, worker: Worker) -> None:
         """A worker loaded the application; what follows from the numbers is `fill`'s."""
-        worker.was_ready = True
+        worker.was_ready, worker.ready_at = True, self._clock.seconds()
         self.paused = False
         self._back_off = self._back_off.got_ready()
         if self._next is not None and worker.generation == self._next[0] != self._generation:

@@ -139,7 +139,7 @@ class Worker:
     :ivar connections: connections that it holds.
     :ivar unacknowledged: lends that it has not reported as taken yet.
     :ivar timer: the running timer of its state.
-    :ivar was_ready: whether it ever got ready.
+    :ivar was_ready: whether it ever got ready; `ready_at`: when it did.
     :ivar killed: why the master killed it, empty when it did not.
     :ivar boot_error: what it said about an application that cannot be loaded.
     :ivar outdated: why it is to be replaced, None when it is not; it serves on until its replacement is ready.
@@ -162,6 +162,7 @@ class Worker:
     unacknowledged: int = 0
     timer: Any = field(default=None, repr=False)
     was_ready: bool = False
+    ready_at: float = 0.0
     killed: str = ""
     boot_error: str = ""
     outdated: Outdated | None = None

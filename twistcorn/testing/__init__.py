@@ -30,7 +30,8 @@ from .recording import sent as sent
 
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
-    commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Quarantine,
+    commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release,
+    commands.Quarantine,
 )  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.

@@ -42,6 +42,12 @@ class Stop(amp.Command):
     arguments = [(b"quick", amp.Boolean())]
 
 
+class Release(amp.Command):
+    """Order: hand so many connections back, if so many are free just now; others have fewer."""
+
+    arguments = [(b"count", amp.Integer())]
+
+
 class Reopen(amp.Command):
     """Order: reopen the log files."""
 

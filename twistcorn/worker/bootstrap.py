@@ -98,6 +98,12 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         """Order: reopen log files; a worker writes to the standard streams only, so there are none."""
         return {}
 
+    @commands.Release.responder
+    def release(self, count: int) -> dict[str, object]:
+        """Order: hand some connections back."""
+        self._with_life(lambda life: life.release(count))
+        return {}
+
     @commands.Quarantine.responder
     def quarantine(self, names: list[dict[str, Any]]) -> dict[str, object]:
         """Order: answer these with 503, for a while."""

@@ -46,7 +46,7 @@ class Service:
             for address in listeners
         ]
         self._words = board.words
-        self._quarantine = quarantine or Quarantine()
+        self._quarantine = Quarantine() if quarantine is None else quarantine
         self.write_timeout = settings.write_timeout
         self._poller: Poller
         self.answered: Callable[[Seat, int], None]

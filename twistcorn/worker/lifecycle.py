@@ -124,6 +124,11 @@ class Lifecycle:
         else:
             self._poller.drain()
 
+    def release(self, count: int) -> None:
+        """Hand some connections back."""
+        if self._poller is not None:
+            self._poller.release(count)
+
     def stop(self, quick: bool) -> None:
         """Answer what runs, then leave; or leave now."""
         if quick or self._poller is None:

@@ -9,6 +9,7 @@ stays registered as long as the master's copy lives.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import socket
 import time
@@ -160,6 +161,12 @@ class Poller(Rounds):
             if connection.phase is Phase.READING:
                 self._release(connection)
         self._tell_empty()
+
+    def release(self, count: int) -> None:
+        """Give back so many connections, of those that are free now."""
+        free = (connection for connection in self._connections.values() if connection.phase is Phase.READING)
+        for connection in list(itertools.islice(free, count)):
+            self._release(connection)
 
     def stop(self) -> None:
         """End every connection after its present request; idle ones soon."""
