@@ -18,6 +18,8 @@ from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUEST
 from twistcorn.worker.environ import Address
 from twistcorn.worker.poller import LAST_REQUEST_TIME, LINGER_BYTES, LINGER_TIME
 
+pytestmark = pytest.mark.usefixtures("mode")
+
 LARGE = b"x" * (8 << 20)
 PART = b"GET / HTTP/1.1\r\n"
 
@@ -141,8 +143,8 @@ class TestDeadlines:
 
     def test_closing_client_stays(self, serve: Serve, clock: Clock) -> None:
         """Time to read the last answer is given, and no more."""
-        served, client = serve()
-        served.send(client, head(b"Connection: close"))
+        served, client = serve(app([b"hello"], [("Connection", "close")]))
+        served.send(client, head())
         assert client.read()
         assert served.reports == []
 

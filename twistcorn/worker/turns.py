@@ -277,8 +277,8 @@ class Turns:
                 self._running -= 1
             self._run_inline(self._queue.popleft(), seat, self._routes.others)
         with self._lock:
-            self._deputy = seat
-            seat.leads = seat.leads and self._heir is None
+            if seat.leads:
+                self._deputy, seat.leads = seat, self._heir is None
         if seat.leads:
             self._loop.lead(seat)
         if seat.leads:
