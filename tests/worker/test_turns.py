@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from twisted.logger import capturedLogs
@@ -150,7 +151,7 @@ class TestModes:
             held = Held()
             one.take(held)
             held.until_runs()
-            one.until(lambda: len(one.turns._baton) == 0)
+            one.until(lambda: one.turns._call() is None)
             held.end()
             quick = Job()
             one.take(quick)
@@ -181,7 +182,7 @@ class TestOneThread:
     def test_many_long_calls(self, crew: Make) -> None:
         """The reactor goes to and fro as often as it must."""
         one = crew(1)
-        jobs = [Job((lambda seat: time.sleep(0.006)) if number % 3 else (lambda seat: None)) for number in range(60)]
+        jobs = [Job(partial(rest, 0.006 if number % 3 else 0)) for number in range(60)]
         one.take(*jobs)
         for job in jobs:
             job.wait()
@@ -231,6 +232,12 @@ class TestAside:
         assert told == [False]
 
 
+def rest(seconds: float, seat: Seat) -> None:
+    """Wait, where there is something to wait for."""
+    if seconds:
+        time.sleep(seconds)
+
+
 def fill(sock: socket.socket) -> None:
     """Send until there is no more room."""
     try:
@@ -265,10 +272,7 @@ class TestStress:
         made = crew(threads, mode)
         chance = random.Random(threads)
         waits = [chance.choice((0, 0, 0, 0.0005, 0.004)) for _ in range(400)]
-        jobs = [
-            Job((lambda seat, wait=wait: time.sleep(wait)) if wait else (lambda seat: None), f"/{number % 40}")
-            for number, wait in enumerate(waits)
-        ]  # fmt: skip
+        jobs = [Job(partial(rest, wait), f"/{number % 40}") for number, wait in enumerate(waits)]
         made.take(*jobs)
         for job in jobs:
             job.wait()
@@ -344,3 +348,21 @@ class TestTime:
 
         # Where the machine has other work, a thread may lack a processor for longer: one in ten is allowed to.
         assert sorted(took)[90] < 0.01
+
+
+class TestBaton:
+    def test_old_leader_ends_while_the_new_one_is_in_a_call(self, crew: Make) -> None:
+        """It does not take the other's baton: that call can be replaced as well."""
+        made = crew(3, "inline")
+        first, second, third = Held(), Held(), Job()
+        made.take(first)
+        first.until_runs()
+        made.take(second)
+        second.until_runs()
+        first.end()
+        made.take(third)
+        third.wait()
+        second.end()
+
+        made.until(lambda: made.word(W_BUSY) == 0)
+        assert made.requests() == 3

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import threading
+from collections import deque
 
 from .connection import SCRATCH
 from .roles import Aside
@@ -25,12 +26,15 @@ class Seat:
     :ivar serves: whether it may run the application.
     :ivar leads: whether it runs the reactor, or will when it comes to it.
     :ivar inline: whether it runs a turn while it leads.
+    :ivar baton: holds one item while it runs an inline turn and the lead could be taken from it; each seat has its own,
+        or one that has lost the lead would take its successor's.
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
     :ivar stood: whether it stood aside in the present turn.
     """
 
     __slots__ = (
-        "_delays", "_turns", "answered", "gate", "ident", "inline", "leads", "scratch", "serves", "stood", "thread",
+        "_delays", "_turns", "answered", "baton", "gate", "ident", "inline", "leads", "scratch", "serves", "stood",
+        "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -43,6 +47,7 @@ class Seat:
         self.leads = leads
         self.inline = False
         self.answered = False
+        self.baton: deque[int] = deque()
         self.stood = False
         self._turns = turns
         self._delays = -1
