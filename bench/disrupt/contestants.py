@@ -97,7 +97,11 @@ CONTESTANTS = (
         reload=Reload.TOUCH,
         options={
             Feature.REQUEST_TIMEOUT: ("--harakiri", "3"),
-            Feature.RECYCLING: ("--max-requests", "1000", "--max-requests-delta", "50"),
+            # By default no worker younger than a minute is recycled.
+            Feature.RECYCLING: (
+                *("--max-requests", "1000", "--max-requests-delta", "50"),
+                *("--min-worker-lifetime", "1"),
+            ),
         },
         lacks={Feature.QUEUE: "it sheds nothing"},
     ),

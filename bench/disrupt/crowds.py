@@ -51,7 +51,6 @@ class Crowd:
         # Clients that are done are gone before they are told so again.
         with suppress(BrokenPipeError):
             self._process.stdin.write(f"{line}\n".encode())
-            self._process.stdin.flush()
 
     def _result(self, order: str) -> tuple[Phase, ...]:
         assert self._process.stdout is not None
@@ -70,6 +69,7 @@ def crowd(orders: Orders, cpu: int | None) -> Iterator[Crowd]:
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        bufsize=0,
         preexec_fn=pinning(cpu),
     )
     with process:

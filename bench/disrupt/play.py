@@ -6,7 +6,6 @@ Law: whatever goes wrong here is an outcome, too: the reason why there is none.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,10 +71,8 @@ def on_stage(scenario: Scenario, contestant: Contestant, setting: Setting, folde
     place = Place(setting.installations[contestant.home].python, folder, port)
     command = command_line(contestant, scenario.feature, place, setting.left_out)
     orders = replace(Orders(port=port, clients=setting.pace.clients), **scenario.asking)  # type: ignore[arg-type]
-    began = time.monotonic()
     with running(command, folder, port, None) as server:
-        wait_all_ready(server, folder)
-        booted_in = time.monotonic() - began
+        booted_in = wait_all_ready(server, folder)
         wait_ready(server, READY)
         with crowd(orders, setting.load_cpu) as clients:
             stage = Stage(

@@ -24,9 +24,12 @@ RELOAD_PERIOD = 5.0
 KILL_PERIOD = 1.0
 #: A server that rolls through its workers by timer needs this long for a reload.
 RELOAD_PATIENCE = 25.0
+#: Long enough to see what becomes of the first new worker, and of the last where they come by timer.
+BAD_LEAST, BAD_MOST = 8.0, 20.0
 STUCK_SECONDS = 12
 POISONINGS = 20
 POISON_PERIOD = 1.0
+POISON_PATIENCE = 5.0
 #: Long enough to see a heartbeat of 5 s work, and one of 30 s in a run of full length.
 STOPPED_LEAST, STOPPED_MOST = 12.0, 40.0
 
@@ -67,14 +70,14 @@ def bad_deploy(stage: Stage) -> None:
     stage.disrupt()
     (stage.folder / "broken").touch()
     stage.deploy()
-    stage.wait(min(20.0, max(SETTLE, stage.pace.seconds / 2)))
+    stage.wait(min(BAD_MOST, max(BAD_LEAST, stage.pace.seconds)))
     stage.look_whether_it_lives()
     stage.figures["log tells"] = float("this deploy is broken" in stage.log())
     (stage.folder / "broken").unlink()
     stage.crowd.begin("mending")
     old = set(stage.workers())
     stage.deploy()
-    if stage.ended is None and stage.until(lambda: stage.all_new(old), RELOAD_PATIENCE) is None:
+    if stage.until(lambda: stage.dead or stage.all_new(old), RELOAD_PATIENCE) is None:
         stage.remarks.append("the good deploy did not replace all workers")
     # New workers are ready before the old ones have gone.
     stage.wait(1.0)
@@ -111,7 +114,7 @@ def poison(stage: Stage) -> None:
     stage.disrupt()
     with ThreadPoolExecutor() as pool:
         for _ in range(count):
-            answer = pool.submit(ask, stage.server.port, "/segfault", 10.0)
+            answer = pool.submit(ask, stage.server.port, "/segfault", POISON_PATIENCE)
             stage.wait(POISON_PERIOD)
             stage.asides.append(answer.result())
     stage.wait(SETTLE)
@@ -135,7 +138,7 @@ def skew(stage: Stage) -> None:
     for _ in range(max(1, int(stage.pace.seconds / 6))):
         old = set(stage.workers())
         stage.deploy()
-        if stage.until(lambda old=old: stage.all_new(old), RELOAD_PATIENCE) is None:  # type: ignore[misc]
+        if stage.until(lambda old=old: stage.dead or stage.all_new(old), RELOAD_PATIENCE) is None:  # type: ignore[misc]
             stage.remarks.append(f"a reload took more than {RELOAD_PATIENCE:.0f} s")
             break
         stage.wait(1.0)

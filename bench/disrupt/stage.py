@@ -71,6 +71,11 @@ class Stage:
     version: int = 1
     ended: str | None = None
 
+    @property
+    def dead(self) -> bool:
+        """Whether the server has ended."""
+        return self.server.process.poll() is not None
+
     def calm(self) -> None:
         """See what is usual."""
         # What the first connections cost is not usual.
@@ -131,7 +136,7 @@ class Stage:
         """Have the code on disk loaded, as this server wants to be told."""
         if self.contestant.reload is Reload.TOUCH:
             os.utime(self.folder / "chain")
-        elif self.server.process.poll() is None:
+        elif not self.dead:
             self.server.process.send_signal(signal.SIGHUP)
 
     def all_new(self, old: set[int]) -> bool:
@@ -174,11 +179,16 @@ def deployed(boot: float) -> Iterator[Path]:
         yield folder
 
 
-def wait_all_ready(server: Running, folder: Path) -> None:
-    """Return when each worker has the application."""
-    end = time.monotonic() + BOOT_PATIENCE
-    while len(booted(folder)) < WORKERS:
+def wait_all_ready(server: Running, folder: Path) -> float:
+    """Return when each worker has the application; answer after how many seconds the first had it."""
+    began = time.monotonic()
+    first: float | None = None
+    while (ready := len(booted(folder))) < WORKERS:
         server.check_alive()
-        if time.monotonic() > end:
-            raise NotServing(f"{len(booted(folder))} of {WORKERS} workers ready after {BOOT_PATIENCE:.0f} s")
+        taken = time.monotonic() - began
+        if taken > BOOT_PATIENCE:
+            raise NotServing(f"{ready} of {WORKERS} workers ready after {BOOT_PATIENCE:.0f} s")
+        if ready and first is None:
+            first = taken
         time.sleep(POLL)
+    return first if first is not None else time.monotonic() - began
