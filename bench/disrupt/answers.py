@@ -38,7 +38,9 @@ def read_head(text: bytes) -> Head:
     words = line.split(" ", 2)
     if len(words) < 2 or words[0] not in ("HTTP/1.1", "HTTP/1.0") or not words[1].isdecimal():
         raise Broken(f"no status line: {line[:60]!r}")
-    values = {name.strip().lower(): value.strip().lower() for name, _, value in (f.partition(":") for f in fields)}
+    values = {
+        name.strip().lower(): value.strip().lower() for name, _, value in (f.partition(":") for f in fields)
+    }
     if "transfer-encoding" in values:
         raise Broken("transfer-encoding")
     length = values.get("content-length")

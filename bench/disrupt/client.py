@@ -240,4 +240,3 @@ def request(method: str, token: str, work: int) -> bytes:
     body = b"body" if method == "POST" else b""
     length = f"Content-Length: {len(body)}\r\n" if body else ""
     return f"{method} /work?id={token}&ms={work} HTTP/1.1\r\nHost: bench\r\n{length}\r\n".encode() + body
-

@@ -92,7 +92,8 @@ CONTESTANTS = (
             *("{bin}/uwsgi", "--http", "127.0.0.1:{port}", "--http-keepalive=75", "--master"),
             *("--processes", "4", "--threads", "8", "--lazy-apps", "--touch-chain-reload", "{apps}/chain"),
             *("--need-app", "--hook-master-start", "unix_signal:15 gracefully_kill_them_all"),
-            *("--disable-logging", "--virtualenv", "{venv}", "--chdir", "{apps}", "--module", "disrupted:app"),
+            *("--disable-logging", "--virtualenv", "{venv}"),
+            *("--chdir", "{apps}", "--module", "disrupted:app"),
         ),
         reload=Reload.TOUCH,
         options={

@@ -1,7 +1,7 @@
 """The clients, all in one small process of their own: ``python -m bench.disrupt.crowd ORDERS``.
 
 Law: one thread, one epoll. A line on standard input is an order: ``phase NAME`` begins a phase, ``finish`` lets the
-clients get their last answers, ``leave`` cuts them off. Then the phases are written, as JSON, and the process ends.
+clients get their last answers, ``leave`` cuts them off. It says that it is ready, and in the end, as JSON, what it saw.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ def main() -> None:
     orders = Orders(**{**values, "methods": tuple(values["methods"])})
     # A collection would stop all clients at once and look like the server's latency.
     gc.disable()
-    phases = Crowd(orders, sys.stdin.fileno()).run()
+    crowd = Crowd(orders, sys.stdin.fileno())
+    print("ready", flush=True)
+    phases = crowd.run()
     json.dump([to_json(phase) for phase in phases], sys.stdout)
 
 

@@ -74,6 +74,9 @@ def crowd(orders: Orders, cpu: int | None) -> Iterator[Crowd]:
     )
     with process:
         try:
+            assert process.stdout is not None
+            # Its first line: the clients are about to ask.
+            process.stdout.readline()
             yield Crowd(orders, process)
         finally:
             process.kill()

@@ -11,7 +11,6 @@ import subprocess
 import time
 from dataclasses import replace
 
-from bench.disrupt.client import Orders
 from bench.disrupt.crowds import crowd
 from bench.disrupt.stage import Stage
 from bench.disrupt.tally import Phase

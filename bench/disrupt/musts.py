@@ -118,7 +118,9 @@ def stuck(outcome: Outcome) -> Iterator[str]:
     [aside] = outcome.asides
     if aside.status != 504:
         yield f"the stuck client got {aside.status or 'no answer'}"
-    yield from at_most("the stuck client", aside.seconds, STUCK_TIMEOUT + outcome.figures["boot"] + STUCK_SLACK)
+    yield from at_most(
+        "the stuck client", aside.seconds, STUCK_TIMEOUT + outcome.figures["boot"] + STUCK_SLACK
+    )
     if not outcome.figures.get("stack logged"):
         yield "no stack in the log"
     yield from unharmed(outcome.disrupted)

@@ -60,11 +60,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Absent:
-    """A scenario without an outcome."""
+    """A scenario without an outcome.
+
+    :ivar by_nature: the server lacks what the scenario is about; otherwise something went wrong.
+    """
 
     server: str
     scenario: str
     reason: str
+    by_nature: bool = False
 
 
 Result = Outcome | Absent

@@ -46,16 +46,11 @@ def remarks(scenario: Scenario, contestant: Contestant, setting: Setting) -> lis
     return [f"without {word}" for word in left_out if contestant.home is Home.OWN]
 
 
-def obstacle(scenario: Scenario, contestant: Contestant, setting: Setting) -> str | None:
-    """Why a server cannot take part at all."""
-    if scenario.needed and scenario.feature in contestant.lacks:
-        return contestant.lacks[scenario.feature]
-    return setting.installations[contestant.home].why_missing(contestant.distribution)
-
-
 def play(scenario: Scenario, contestant: Contestant, setting: Setting) -> Result:
     """Start the server, let the crowd at it, do what the scenario does, end everything."""
-    reason = obstacle(scenario, contestant, setting)
+    if scenario.needed and scenario.feature is not None and scenario.feature in contestant.lacks:
+        return Absent(contestant.name, scenario.name, contestant.lacks[scenario.feature], by_nature=True)
+    reason = setting.installations[contestant.home].why_missing(contestant.distribution)
     if reason is None:
         try:
             with deployed(setting.pace.boot) as folder:
