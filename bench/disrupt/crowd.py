@@ -64,11 +64,14 @@ class Crowd:
         for client in self.clients:
             client.when = now + self.random.uniform(0, max(self.orders.pace, SWEEP))
             self.wake(client, client.when)
-        swept = now
+        swept = turned = now
         while any(client.state is not State.GONE for client in self.clients):
             self._turn()
-            if self.clock() - swept > SWEEP:
-                swept = self.clock()
+            now = self.clock()
+            self.tally.stalled = max(self.tally.stalled, now - turned)
+            turned = now
+            if now - swept > SWEEP:
+                swept = now
                 for client in self.clients:
                     client.overdue(swept)
         self._mark("end")

@@ -13,6 +13,8 @@ from bench.disrupt.tally import Phase
 
 CALM = "calm"
 DISRUPTED = "disrupted"
+#: The clients look around ten times a second at least; beyond this they were kept from it, in seconds.
+STALL = 0.3
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class Outcome:
     def disrupted(self) -> Phase:
         """While it was done."""
         return self.phase(DISRUPTED)
+
+    @property
+    def stalled(self) -> float | None:
+        """How long the clients themselves stood still, if that spoils the figures."""
+        worst = max(phase.stalled for phase in self.phases)
+        return worst if worst > STALL else None
 
     @property
     def largest_over_smallest(self) -> float | None:

@@ -40,6 +40,7 @@ class Phase:
     :ivar cut: connections closed unannounced while a request was outstanding; each such request failed, too.
     :ivar cut_idle: connections closed unannounced while none was.
     :ivar planned: connections closed as the server had said in its last answer.
+    :ivar stalled: the longest time, in seconds, that the clients themselves stood still: it is nobody's latency.
     :ivar by_worker: answers of each process.
     :ivar by_version: answers of each deployed version.
     """
@@ -51,6 +52,7 @@ class Phase:
     cut: int
     cut_idle: int
     planned: int
+    stalled: float
     latency: Latency | None
     by_worker: Mapping[str, int]
     by_version: Mapping[str, int]
@@ -80,6 +82,7 @@ class Tally:
     cut: int = 0
     cut_idle: int = 0
     planned: int = 0
+    stalled: float = 0.0
     latencies: list[float] = field(default_factory=list)
     by_worker: Counter[str] = field(default_factory=Counter)
     by_version: Counter[str] = field(default_factory=Counter)
@@ -100,6 +103,7 @@ class Tally:
             cut=self.cut,
             cut_idle=self.cut_idle,
             planned=self.planned,
+            stalled=round(self.stalled, 3),
             latency=latency_of(self.latencies),
             by_worker=dict(self.by_worker),
             by_version=dict(self.by_version),
