@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.disrupt.contestants import CONTESTANTS, TWISTCORN, Contestant, Feature, command_line, without
-from bench.disrupt.scenarios import SCENARIOS
+from bench.disrupt.scenarios import SCENARIOS, Scenario
 from bench.peers import REQUIREMENTS, parse_pins, pinned_name
 from bench.servers import Home, Place
 
@@ -35,11 +35,8 @@ def test_page_repeats_the_command_line(contestant: Contestant) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_page_tells_what_must_hold(scenario: object) -> None:
+def test_page_tells_what_must_hold(scenario: Scenario) -> None:
     """Each scenario is on the page, with the words of the table."""
-    from bench.disrupt.scenarios import Scenario
-
-    assert isinstance(scenario, Scenario)
     assert f"| `{scenario.name}` | {scenario.summary} | {scenario.must} |" in page()
 
 
