@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs
 
 from tests.http.cases import DEFAULTS, chunked, head, post
 from tests.http.served import Client, Clock, Served
@@ -269,3 +270,28 @@ class TestCounters:
         assert served.count(W_CONNECTIONS) == 1
         assert (served.count(W_REQUESTS), served.count(W_ERRORS), served.count(W_BUSY)) == (2, 1, 0)
         assert [served.count(W_STATUS + number) for number in range(5)] == [0, 2, 0, 0, 0]
+
+
+class TestErrors:
+    def test_error_of_ours(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It ends the connection in which it happens, is logged, and no other connection notices."""
+        served, client = serve()
+        other = served.connect(1)
+        broken = served.connections()[0]
+        handle = served.poller._handle
+
+        def fail(connection: Any, mask: int) -> None:
+            if connection is broken:
+                raise LookupError("ours")
+            handle(connection, mask)
+
+        monkeypatch.setattr(served.poller, "_handle", fail)
+        with capturedLogs() as events:
+            served.send(client, head())
+        served.send(other, head())
+
+        assert client.read() == b""
+        assert client.closed
+        assert served.reports == [(Kind.CLOSED, 0, 1)]
+        assert [event["log_format"] for event in events] == ["internal error in a connection"]
+        assert other.answers()[0].status == 200
