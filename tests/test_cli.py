@@ -63,9 +63,11 @@ class TestRun:
     @pytest.mark.parametrize("field", OPTIONS, ids=[field.name for field in OPTIONS])
     def test_every_option_is_there(self, runs: list[Run], field: Any) -> None:
         """Its long form, its short one and its alias mean the same."""
-        text = {"workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x"}.get(
-            field.name, "10.0.0.1" if field.name == "forwarded_allow_ips" else "77"
-        )
+        special = {
+            "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x",
+            "turns": "pool", "forwarded_allow_ips": "10.0.0.1",
+        }  # fmt: skip
+        text = special.get(field.name, "77")
         meta = field.metadata
         forms = [f"--{flag(field)}"] + [f"--{meta['alias']}"] * bool(meta["alias"])
         for form in forms:

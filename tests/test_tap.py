@@ -33,7 +33,7 @@ def resolved(*argv: str) -> Settings:
 def text_for(option: str) -> str:
     """A text that an option allows, and that is not its default."""
     texts = {
-        "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x",
+        "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x", "turns": "pool",
         "forwarded_allow_ips": "10.0.0.1",
     }  # fmt: skip
     return texts.get(option, "77")
