@@ -14,8 +14,7 @@ from dataclasses import replace
 from bench.disrupt.crowds import crowd
 from bench.disrupt.stage import Stage
 from bench.disrupt.tally import Phase
-from bench.proctree import ZOMBIE, family_of, read_stats
-from bench.soak import tree_memory
+from bench.proctree import ZOMBIE, family_of, read_stats, tree_memory
 
 FLOOD = 20.0
 #: Ten times what 4 workers of 8 threads do at 200 ms a request: 640 clients that ask 1600 times a second.

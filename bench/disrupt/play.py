@@ -82,7 +82,7 @@ def on_stage(scenario: Scenario, contestant: Contestant, setting: Setting, folde
     place = Place(setting.installations[contestant.home].python, folder, port)
     command = command_line(contestant, scenario.feature, place, setting.left_out)
     orders = replace(Orders(port=port, clients=setting.pace.clients), **scenario.asking)  # type: ignore[arg-type]
-    with running(command, folder, port, None) as server:
+    with running(command, folder, port, ()) as server:
         booted_in = wait_all_ready(server, folder)
         wait_ready(server, READY)
         with crowd(orders, setting.load_cpu) as clients:

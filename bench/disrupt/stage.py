@@ -23,10 +23,10 @@ from bench.disrupt.outcomes import CALM, DISRUPTED
 from bench.disrupt.tally import Phase
 from bench.proctree import ZOMBIE, family_of
 from bench.running import NotServing, Running
-from bench.workloads import Persistence, Workload
+from bench.workloads import Case, Persistence, Workload
 
 APP = Path(__file__).parent.parent / "apps" / f"{MODULE}.py"
-READY = Workload("disruption", MODULE, Persistence.KEEP_ALIVE, b"ready\n")
+READY = Workload(Case("disruption", MODULE, b"ready\n"), Persistence.KEEP_ALIVE)
 WORKERS = 4
 BOOT_PATIENCE = 30.0
 POLL = 0.05

@@ -1,158 +1,122 @@
-"""The application uses the worker's reactor: Deferreds, timers and calls from threads go on whoever leads."""
+"""What the application can do with Twisted and with its context, wherever it runs."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.integration.client import Ended
 from tests.integration.conftest import Start
-from tests.integration.gate import Gate
-from tests.integration.harness import Server, wait_until
-from tests.integration.test_turns import put, several
+from tests.integration.harness import Server
 
-#: Each request goes through the reactor, so that a call on its thread has to lose it. What runs in there checks that it
-#: is alone and on the reactor's thread; `/problems` tells what it found, `/leaders` how many threads have led for a
-#: request.
-REACTIVE = """
-import threading
+APP = Path(__file__).with_name("turns_app.py")
+MODES = pytest.mark.parametrize("mode", ["adaptive", "inline", "pool"])
 
-from app import wait
-from twisted.internet import reactor, task, threads
-from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.python import threadable
-
-inside, problems, leaders, ticks = [], [], set(), []
-
-def run(function, *args):
-    if function is not tick:
-        leaders.add(threading.get_ident())
-    if inside:
-        problems.append(f"{function} beside {inside}")
-    if not threadable.isInIOThread():
-        problems.append(f"{function} is not on the reactor's thread")
-    inside.append(function)
-    try:
-        return function(*args)
-    finally:
-        inside.remove(function)
-
-def deferred(number):
-    fired = Deferred()
-    fired.addCallback(lambda value: run(lambda: value + 1))
-    fired.addCallback(lambda value: task.deferLater(reactor, 0.004, run, lambda: value + 1))
-    fired.addCallback(lambda value: threads.deferToThread(lambda: value + 1))
-    fired.addCallback(lambda value: run(lambda: value + 1))
-    reactor.callLater(0, fired.callback, number)
-    return fired
-
-@inlineCallbacks
-def coroutine(number):
-    for _ in range(4):
-        yield task.deferLater(reactor, 0.001, run, lambda: None)
-        number += 1
-    return number
-
-def timer(number):
-    done = threading.Event()
-    reactor.callFromThread(reactor.callLater, 0.004, run, done.set)
-    return number + 4 if done.wait(10) else "the timer did not fire"
-
-def calls(number):
-    order, done = [], threading.Event()
-    for turn in range(50):
-        reactor.callFromThread(run, order.append, turn)
-    reactor.callFromThread(done.set)
-    if not done.wait(10):
-        return "the calls were not made"
-    return number + 4 if order == list(range(50)) else f"the order is {order}"
-
-def blocking(number):
-    return threads.blockingCallFromThread(reactor, run, deferred, number)
-
-def raising(number):
-    try:
-        threads.blockingCallFromThread(reactor, run, lambda: 1 // 0)
-    except ZeroDivisionError:
-        return number + 4
-
-def coroutines(number):
-    return threads.blockingCallFromThread(reactor, coroutine, number)
-
-def tick():
-    ticks.append(None)
-
-WORK = {work.__name__: work for work in (timer, calls, blocking, raising, coroutines)}
-task.LoopingCall(run, tick).start(0.01)
-
-def app(environ, start_response):
-    _, name, number = environ["PATH_INFO"].split("/")
-    start_response("200 OK", [])
-    if name == "held":
-        wait(name)
-        answer = "held"
-    elif name in WORK:
-        answer = WORK[name](int(number))
-    else:
-        answer = {"problems": problems, "leaders": len(leaders), "ticks": len(ticks)}[name]
-    return [str(answer).encode()]
-"""
-
-WORK = ("timer", "calls", "blocking", "raising", "coroutines")
-settings = pytest.mark.parametrize(
-    ("turns", "threads"), [("adaptive", 8), ("inline", 3), ("inline", 1), ("pool", 8)]
-)
-
-Serve = Callable[[str, int], Server]
+Serve = Callable[..., Server]
 
 
 @pytest.fixture
 def serve(start: Start, folder: Path) -> Serve:
-    """Starts a server with the application."""
+    """Starts a server with this module's application."""
+    shutil.copy(APP, folder / "app.py")
 
-    def begin(turns: str, threads: int, *more: Any) -> Server:
-        app = put(folder, REACTIVE)
-        return start(app, "--turns", turns, "--threads", str(threads), *more).ready()
+    def run(mode: str, threads: int, workers: int = 1) -> Server:
+        options = ("--turns", mode, "--threads", str(threads), "--workers", str(workers))
+        return start("app:app", *options).ready(workers)
 
-    return begin
+    return run
 
 
-@settings
-def test_requests_wait_for_the_reactor(serve: Serve, turns: str, threads: int) -> None:
-    """Timers, Deferreds, coroutines and calls from threads answer all requests, on one thread at a time."""
-    server = serve(turns, threads)
+def together(count: int, ask: Callable[[int], None]) -> None:
+    """Several clients at once; the first problem of one of them is raised."""
+    problems: list[Exception] = []
 
-    def ask(client_number: int) -> None:
+    def run(number: int) -> None:
+        try:
+            ask(number)
+        except Exception as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if problems:
+        raise problems[0]
+
+
+@MODES
+@pytest.mark.parametrize("threads", [1, 3])
+def test_application_awaits_the_reactor(serve: Serve, mode: str, threads: int) -> None:
+    """Deferreds, timers, callFromThread and blockingCallFromThread work from each request, also while calls block."""
+    server = serve(mode, threads)
+
+    def ask(number: int) -> None:
         with server.connect() as client:
-            for turn in range(15):
-                number = 100 * client_number + turn
-                answer = client.get(f"/{WORK[number % len(WORK)]}/{number}")
-                assert answer.body == b"%d" % (number + 4)
+            for _ in range(5):
+                assert client.get("/deferred?seconds=0.005").body == b"fired"
+                assert client.get("/called").body == b"[True] False"
+                assert client.get("/sleep?seconds=0.004").body == b"slept"
+                assert client.get("/").status == 200
 
-    several(6, ask)
-    assert server.get("/problems/") == "[]"
-    # Only a call on the leader's thread takes its place; with one thread for the calls another leads during all of them.
-    assert (int(server.get("/leaders/")) > 1) == (turns != "pool" and threads > 1)
+    together(4, ask)
 
 
-@settings
-def test_calls_of_the_application_last(serve: Serve, gate: Gate, turns: str, threads: int) -> None:
-    """While every thread is in a call, timers that were started before go on, and on afterwards."""
-    server = serve(turns, threads)
-    watcher = server.connect()
-    before = int(watcher.get("/ticks/").body)
-    clients = [server.connect() for _ in range(threads - 1)] or [server.connect()]
-    for number, client in enumerate(clients):
-        client.ask(f"/held/{number}")
-    visitors = [gate.visitor("held") for _ in clients]
-    if threads > 1:
-        wait_until(lambda: int(watcher.get("/ticks/").body) > before + 5, "further ticks")
+@MODES
+def test_context_of_a_request(serve: Serve, mode: str) -> None:
+    """What a request sets in its context (PEP 567) is not seen by the next, on whichever thread."""
+    with serve(mode, 2).connect() as client:
+        assert {client.get(f"/context?value={number}").body for number in range(20)} == {b"nothing"}
 
-    for visitor in visitors:
-        visitor.release()
-    assert [client.response().body for client in clients] == [b"held"] * len(clients)
-    after = int(watcher.get("/ticks/").body)
-    wait_until(lambda: int(watcher.get("/ticks/").body) > after + 5, "ticks after the calls")
-    assert server.get("/problems/") == "[]"
+
+@MODES
+def test_client_reads_slowly(serve: Serve, mode: str) -> None:
+    """A body that is produced while it is sent arrives whole; others are served meanwhile."""
+    server = serve(mode, 2)
+    with server.connect() as slow, server.connect() as other:
+        slow.ask("/pieces")
+        for _ in range(5):
+            assert other.get("/").status == 200
+        assert slow.response().body == b"".join(b"%08d" % number * 8192 for number in range(64))
+
+
+def test_workers_die_and_are_reloaded(serve: Serve) -> None:
+    """Nothing hangs when that happens amid hand-overs: each request is answered, or its connection ends."""
+    server = serve("adaptive", 2, 2)
+    over = threading.Event()
+    answered = [0] * 6
+
+    def ask(number: int) -> None:
+        while not over.is_set():
+            try:
+                with server.connect() as client:
+                    while not over.is_set():
+                        path = ("/", "/sleep?seconds=0.004", "/deferred?seconds=0.003")[answered[number] % 3]
+                        assert client.get(path).status in (200, 502)
+                        answered[number] += 1
+            except (Ended, ConnectionError):
+                continue
+
+    clients = threading.Thread(target=together, args=(6, ask))
+    clients.start()
+    for turn in range(6):
+        before = sum(answered)
+        if turn % 2:
+            server.send(signal.SIGHUP)
+        else:
+            os.kill(server.worker_pids[0], signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while sum(answered) < before + 100:
+            assert time.monotonic() < deadline, "nobody is answered"
+            time.sleep(0.01)
+    over.set()
+    clients.join(20)
+    assert not clients.is_alive()
