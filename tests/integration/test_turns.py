@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from tests.integration.client import Client
 from tests.integration.conftest import Start
 from tests.integration.gate import Gate
+from tests.integration.load import several
 
 MODES = ("adaptive", "inline", "pool")
 by_mode = pytest.mark.parametrize("turns", MODES)
@@ -32,25 +31,6 @@ def put(folder: Path, text: str) -> str:
     """Put an application beside the probe; returns how it is named."""
     (folder / "mine.py").write_text(text)
     return "mine:app"
-
-
-def several(count: int, work: Callable[[int], object]) -> None:
-    """Do it in so many threads at once; what one of them raises is raised here."""
-    problems: list[BaseException] = []
-
-    def one(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as problem:
-            problems.append(problem)
-
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if problems:
-        raise problems[0]
 
 
 class TestLongCalls:

@@ -11,7 +11,8 @@ import pytest
 from tests.integration.conftest import Start
 from tests.integration.gate import Gate
 from tests.integration.harness import Server, wait_until
-from tests.integration.test_turns import put, several
+from tests.integration.load import several
+from tests.integration.test_turns import put
 
 #: Each request goes through the reactor, so that a call on its thread has to lose it. What runs in there checks that it
 #: is alone and on the reactor's thread; `/problems` tells what it found, `/leaders` how many threads have led for a

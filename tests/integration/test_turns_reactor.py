@@ -15,6 +15,7 @@ import pytest
 from tests.integration.client import Ended
 from tests.integration.conftest import Start
 from tests.integration.harness import Server
+from tests.integration.load import several
 
 APP = Path(__file__).with_name("turns_app.py")
 MODES = pytest.mark.parametrize("mode", ["adaptive", "inline", "pool"])
@@ -34,25 +35,6 @@ def serve(start: Start, folder: Path) -> Serve:
     return run
 
 
-def together(count: int, ask: Callable[[int], None]) -> None:
-    """Several clients at once; the first problem of one of them is raised."""
-    problems: list[Exception] = []
-
-    def run(number: int) -> None:
-        try:
-            ask(number)
-        except Exception as problem:
-            problems.append(problem)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if problems:
-        raise problems[0]
-
-
 @MODES
 @pytest.mark.parametrize("threads", [1, 3])
 def test_application_awaits_the_reactor(serve: Serve, mode: str, threads: int) -> None:
@@ -67,7 +49,7 @@ def test_application_awaits_the_reactor(serve: Serve, mode: str, threads: int) -
                 assert client.get("/sleep?seconds=0.004").body == b"slept"
                 assert client.get("/").status == 200
 
-    together(4, ask)
+    several(4, ask)
 
 
 @MODES
@@ -105,7 +87,7 @@ def test_workers_die_and_are_reloaded(serve: Serve) -> None:
             except (Ended, ConnectionError):
                 continue
 
-    clients = threading.Thread(target=together, args=(6, ask))
+    clients = threading.Thread(target=several, args=(6, ask))
     clients.start()
     for turn in range(6):
         before = sum(answered)

@@ -366,3 +366,44 @@ class TestBaton:
 
         made.until(lambda: made.word(W_BUSY) == 0)
         assert made.requests() == 3
+
+    def test_old_leader_ends_first(self, crew: Make) -> None:
+        """The one that has lost the reactor is over, its thread waits for work: the other's call is still in sight."""
+        made = crew(3, "inline")
+        # Not by its clock: the order is what this is about.
+        made.turns._watchdog.close()
+        first, second = Held("/first"), Held("/second")
+        for held in (first, second):
+            made.take(held)
+            held.until_runs()
+            call = made.turns._call()
+            assert call is not None
+            assert call[0] is held.runs[0]
+            if held is first:
+                made.turns.replace(call[1], False)
+        first.end()
+        made.until(lambda: first.runs[0] in made.turns._parked)
+
+        assert made.turns._call() == call
+        assert call is not None
+        made.turns.replace(call[1], False)
+        made.until(lambda: made.loop.leads == 3)
+        second.end()
+
+    def test_call_is_over(self, crew: Make) -> None:
+        """Whoever comes too late to replace it changes nothing, though the same thread runs another."""
+        made = crew(2, "inline")
+        made.turns._watchdog.close()
+        first, second = Held(), Held()
+        made.take(first)
+        first.until_runs()
+        call = made.turns._call()
+        assert call is not None
+        first.end()
+        made.take(second)
+        second.until_runs()
+        made.turns.replace(call[1], True)
+
+        assert second.runs[0].leads
+        assert not made.turns._routes.find(first.line).pooled
+        second.end()

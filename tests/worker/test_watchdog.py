@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from twisted.logger import capturedLogs
 
 from twistcorn.worker.seats import Seat
 from twistcorn.worker.watchdog import LONGEST, PATIENCE, SUSPECT, Judge, Verdict, Watchdog
@@ -124,3 +125,29 @@ class TestWatchdog:
         calls.until_asleep()
 
         assert calls.told == []
+
+    def test_no_thread_is_to_be_had(self, calls: Calls) -> None:
+        """That is logged, and tried again."""
+        problems = [RuntimeError("can't start new thread"), MemoryError()]
+
+        def replace(since: int, blame: bool) -> None:
+            if problems:
+                raise problems.pop(0)
+            calls.replace(since, blame)
+
+        calls.watchdog._replace = replace
+        with capturedLogs() as events:
+            since = calls.begin()
+            assert calls.replaced.wait(PATIENT)
+
+        assert [told for told, _ in calls.told] == [since]
+        assert [event["log_format"] for event in events] == ["a call could not be replaced"] * 2
+
+    @pytest.mark.parametrize("lacks", [True, False])
+    def test_who_is_to_blame(self, calls: Calls, monkeypatch: pytest.MonkeyPatch, lacks: bool) -> None:
+        """The route, unless the call only lacked a processor."""
+        monkeypatch.setattr(Seat, "delay", lambda seat: time.monotonic_ns() if lacks else 0)
+        calls.begin()
+        assert calls.replaced.wait(PATIENT)
+
+        assert [blame for _, blame in calls.told] == [not lacks]
