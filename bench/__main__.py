@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench import fuzz, soak, throughput
+from bench import disruption, fuzz, soak, throughput
 from bench.command import EXIT_INTERRUPTED, EXIT_UNUSABLE, BenchError
 
-COMMANDS = (throughput.COMMAND, soak.COMMAND, fuzz.COMMAND)
+COMMANDS = (throughput.COMMAND, disruption.COMMAND, soak.COMMAND, fuzz.COMMAND)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Which CPU the server runs on and which the load generator.
+"""Which CPUs the server runs on and which the load generator.
 
 Law: chooses and pins; knows nothing of servers or load.
 """
@@ -15,26 +15,31 @@ SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 @dataclass(frozen=True)
 class Pins:
-    """A CPU each for server and load generator, or none when there is only one."""
+    """CPUs for the server, one for the load generator; or none when there are not enough of them."""
 
-    server: int | None
+    server: tuple[int, ...]
     load: int | None
     shared_core: bool = False
+    why_none: str = "fewer CPUs than workers and load generator, which share them"
 
     def describe(self) -> str:
         """One sentence for the head of the report."""
-        if self.server is None:
-            return "nothing pinned: only one CPU, which server and wrk share"
+        if not self.server:
+            return f"nothing pinned: {self.why_none}"
         note = ", two threads of ONE physical core" if self.shared_core else ""
-        return f"server tree pinned to CPU {self.server}, wrk to CPU {self.load}{note}"
+        plural = "s" if len(self.server) > 1 else ""
+        cpus = ", ".join(map(str, self.server))
+        return f"server tree pinned to CPU{plural} {cpus}, load generator to CPU {self.load}{note}"
 
 
-def choose(available: Sequence[int], siblings: Callable[[int], frozenset[int]]) -> Pins:
-    """The first CPU for the server; for the load another, of another physical core if there is one."""
-    if len(available) < 2:
-        return Pins(None, None)
-    server, *others = sorted(available)
-    apart = [cpu for cpu in others if cpu not in siblings(server)]
+def choose(available: Sequence[int], siblings: Callable[[int], frozenset[int]], workers: int = 1) -> Pins:
+    """The first CPUs for the server, one a worker; for the load another, of another physical core if there is one."""
+    if len(available) < workers + 1:
+        return Pins((), None)
+    everyone = sorted(available)
+    server, others = tuple(everyone[:workers]), everyone[workers:]
+    taken = frozenset[int]().union(*map(siblings, server))
+    apart = [cpu for cpu in others if cpu not in taken]
     return Pins(server, (apart or others)[0], shared_core=not apart)
 
 
@@ -55,14 +60,18 @@ def siblings_of(cpu: int) -> frozenset[int]:
         return frozenset({cpu})
 
 
-def choose_here() -> Pins:
+def choose_here(workers: int = 1) -> Pins:
     """The choice among the CPUs this process may use."""
-    return choose(sorted(os.sched_getaffinity(0)), siblings_of)
+    return choose(sorted(os.sched_getaffinity(0)), siblings_of, workers)
 
 
-def pinning(cpu: int | None) -> Callable[[], None] | None:
-    """What a child runs before its program: bind itself, and so all its children, to one CPU."""
-    if cpu is None:
+#: When it is asked for: a server whose compiled threads can use another CPU may then do so.
+NO_PINS = Pins((), None, why_none="as asked for")
+
+
+def pinning(*cpus: int | None) -> Callable[[], None] | None:
+    """What a child runs before its program: bind itself, and so all its children, to these CPUs; to none: nothing."""
+    mask = {cpu for cpu in cpus if cpu is not None}
+    if not mask:
         return None
-    mask = {cpu}
     return lambda: os.sched_setaffinity(0, mask)

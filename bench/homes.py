@@ -83,10 +83,10 @@ def import_failure(python: Path, module: str, apps: Path) -> str | None:
 
 
 def own_installation(apps: Path) -> Installation:
-    """The Python that runs the benchmark, which is to have twistcorn and Flask."""
+    """The Python that runs the benchmark, which is to have twistcorn, Flask and Django."""
     python = Path(sys.executable)
     missing: dict[str, str] = {}
-    for distribution, module in (("twistcorn", "twistcorn.cli"), ("Flask", "flask")):
+    for distribution, module in (("twistcorn", "twistcorn.cli"), ("Flask", "flask"), ("Django", "django")):
         failure = import_failure(python, module, apps)
         if failure is not None:
             missing[distribution] = f"{python} cannot import {module} ({failure}); try: {INSTALL_HINT}"

@@ -1,104 +1,31 @@
-"""One run of wrk: its command line, its output read, its own CPU time.
+"""One run of the load generator that fits the workload, and its own CPU time.
 
-Law: knows the load generator and no server.
+Law: knows the load generators and no server. wrk makes the load wherever it can. Which of the requests are slow ones
+it cannot choose by lot and then tell apart, nor keep a rate: that is `steady`'s.
 """
 
 from __future__ import annotations
 
-import re
+import json
 import resource
-import shutil
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
+from bench import wrk
 from bench.command import BenchError
 from bench.cores import pinning
+from bench.loads import Errors, Generator, Load, Timed, together
+from bench.pace import Percentiles
+from bench.steady import Account, Task
+from bench.workloads import SLOW_SHARE, Slow, Workload
 
+CHECKOUT = Path(__file__).parent.parent
 GRACE = 30.0
-UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-COUNT = re.compile(r"^\s*(\d+) requests in ", re.MULTILINE)
-RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
-LATENCY = re.compile(r"^\s*Latency\s+([\d.]+)(us|ms|s|m|h)\b", re.MULTILINE)
-SOCKET_ERRORS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
-BAD_STATUS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
-
-
-@dataclass(frozen=True)
-class Errors:
-    """What wrk counted as gone wrong."""
-
-    connect: int = 0
-    read: int = 0
-    write: int = 0
-    timeout: int = 0
-    bad_status: int = 0
-
-
-@dataclass(frozen=True)
-class Load:
-    """What wrk said of one run."""
-
-    requests: int
-    per_second: float
-    mean_latency: float
-    errors: Errors
-
-
-@dataclass(frozen=True)
-class Generator:
-    """wrk as every run of one benchmark uses it."""
-
-    program: str
-    version: str
-    connections: int
-    cpu: int | None
-
-
-@dataclass(frozen=True)
-class Timed:
-    """One run of wrk and what it cost: wall time, and the load generator's own CPU time."""
-
-    load: Load
-    wall_seconds: float
-    cpu_seconds: float
-
-
-def parse_wrk(output: str) -> Load:
-    """Read the text wrk prints; raise :exc:`BenchError` when it is not that."""
-    count, rate, latency = (pattern.search(output) for pattern in (COUNT, RATE, LATENCY))
-    if count is None or rate is None or latency is None:
-        raise BenchError(f"wrk's output was not understood: {' '.join(output.split())[:200]!r}")
-    sockets, statuses = SOCKET_ERRORS.search(output), BAD_STATUS.search(output)
-    counts = [int(number) for number in sockets.groups()] if sockets else [0, 0, 0, 0]
-    counts.append(int(statuses[1]) if statuses else 0)
-    return Load(
-        requests=int(count[1]),
-        per_second=float(rate[1]),
-        mean_latency=float(latency[1]) * UNITS[latency[2]],
-        errors=Errors(*counts),
-    )
-
-
-def find_wrk(connections: int, cpu: int | None) -> Generator:
-    """The installed wrk, or an error that names the package."""
-    program = shutil.which("wrk")
-    if program is None:
-        raise BenchError("wrk is not installed; on Debian: apt-get install wrk")
-    # wrk prints its version with a usage text and a failing status, also when all is well.
-    banner = subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout
-    version = " ".join(banner.partition("\n")[0].split()[:2])
-    return Generator(program, version, connections, cpu)
-
-
-def wrk_command(generator: Generator, url: str, headers: Mapping[str, str], seconds: int) -> list[str]:
-    """One thread, because it has one CPU."""
-    command = [generator.program, "-t1", f"-c{generator.connections}", f"-d{seconds}s"]
-    for name, value in headers.items():
-        command += ["-H", f"{name}: {value}"]
-    return [*command, url]
 
 
 def _children_cpu() -> float:
@@ -106,24 +33,106 @@ def _children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def run_wrk(generator: Generator, url: str, headers: Mapping[str, str], seconds: int) -> Timed:
-    """Load the address for so many seconds."""
-    command = wrk_command(generator, url, headers, seconds)
-    cpu_before, started = _children_cpu(), time.monotonic()
+def _start(command: Sequence[str], cpu: int | None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        preexec_fn=pinning(cpu),
+    )
+
+
+def _result(process: subprocess.Popen[str], words: str, patience: float) -> str:
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=seconds + GRACE,
-            preexec_fn=pinning(generator.cpu),
-        )
+        output, errors = process.communicate(words, timeout=patience)
     except subprocess.TimeoutExpired:
-        raise BenchError(f"wrk did not end within {GRACE:.0f} s of its time") from None
-    wall, cpu = time.monotonic() - started, _children_cpu() - cpu_before
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().partition("\n")[0]
-        raise BenchError(f"wrk exited with status {done.returncode}: {said}")
-    return Timed(parse_wrk(done.stdout), wall, cpu)
+        raise BenchError(f"the load generator did not end within {GRACE:.0f} s of its time") from None
+    if process.returncode != 0:
+        said = (errors or output).strip().rpartition("\n")[2]
+        raise BenchError(f"the load generator exited with status {process.returncode}: {said}")
+    return output
+
+
+def run_together(
+    commands: Sequence[Sequence[str]], seconds: float, cpu: int | None, words: str = ""
+) -> tuple[list[str], float, float]:
+    """Run load generators at the same time; their outputs, the wall time, their CPU time."""
+    cpu_before, started = _children_cpu(), time.monotonic()
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for command in commands:
+            processes.append(_start(command, cpu))
+        outputs = [_result(process, words, seconds + GRACE) for process in processes]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+    return outputs, time.monotonic() - started, _children_cpu() - cpu_before
+
+
+def split(connections: int) -> tuple[int, int]:
+    """How many connections ask fast requests and how many slow ones, at least one each."""
+    slow = max(1, round(connections * SLOW_SHARE))
+    return max(1, connections - slow), slow
+
+
+def run_wrk(generator: Generator, workload: Workload, port: int, seconds: float) -> Timed:
+    """Load the server for so many seconds with wrk; with two of them where some connections ask slow requests."""
+    paths = workload.paths
+    shares = split(generator.connections) if len(paths) > 1 else (generator.connections,)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(wrk.script(workload))
+        file.flush()
+        commands = [
+            wrk.command_of(generator, workload, port, seconds, file.name, path, connections)
+            for path, connections in zip(paths, shares, strict=True)
+        ]
+        outputs, wall, cpu = run_together(commands, seconds, generator.cpu)
+    return Timed(together([wrk.parse(output) for output in outputs]), wall, cpu)
+
+
+def read_account(output: str) -> Account:
+    """What `steady` wrote."""
+    said = json.loads(output)
+    times = tuple(Percentiles(**entry) if entry else None for entry in said.pop("times"))
+    return Account(**said, times=times)
+
+
+def load_of(account: Account, seconds: float) -> Load:
+    """The same in the words that wrk's output is read into."""
+    known = [times for times in account.times if times is not None]
+    count = sum(times.count for times in known)
+    return Load(
+        requests=account.answered,
+        per_second=account.in_time / seconds,
+        mean_latency=sum(times.count * times.mean for times in known) / count if count else 0.0,
+        errors=Errors(account.connect, account.read, 0, 0, account.bad_status, account.unanswered),
+        fast=account.times[0],
+    )
+
+
+def run_steady(
+    generator: Generator, workload: Workload, port: int, seconds: float, rate: float | None = None
+) -> Timed:
+    """Load the server for so many seconds with our own client, at a rate or as fast as it answers."""
+    task = Task(
+        port=port,
+        requests=tuple(workload.request(path).decode("ascii") for path in workload.paths),
+        slow_share=SLOW_SHARE if workload.case.slow else 0.0,
+        connections=generator.connections,
+        seconds=seconds,
+        rate=rate,
+    )
+    command = [sys.executable, "-m", "bench.steady"]
+    outputs, wall, cpu = run_together([command], seconds, generator.cpu, json.dumps(asdict(task)))
+    return Timed(load_of(read_account(outputs[0]), seconds), wall, cpu)
+
+
+def run_load(generator: Generator, workload: Workload, port: int, seconds: float) -> Timed:
+    """Load the server as fast as it answers, with the generator that fits the workload."""
+    run = run_steady if workload.case.slow is Slow.REQUESTS else run_wrk
+    return run(generator, workload, port, seconds)

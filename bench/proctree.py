@@ -1,10 +1,11 @@
-"""The processes of one server and the CPU time they took, from ``/proc``.
+"""The processes of one server the CPU time they took and the memory they hold, from ``/proc``.
 
 Law: reads ``/proc`` and nothing else; starts and ends no process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
@@ -65,6 +66,21 @@ def read_stats() -> Iterator[Stat]:
 def family_of(roots: Set[int]) -> list[Stat]:
     """The family as it is now."""
     return family(roots, read_stats())
+
+
+def parse_pss(text: str) -> int:
+    """Bytes, from ``smaps_rollup``: what is shared counts in equal parts for those who share it."""
+    return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+
+
+def tree_memory(root: int) -> int:
+    """Bytes of memory of the whole family (proportional set size)."""
+    total = 0
+    for stat in family_of({root}):
+        # Whoever has gone meanwhile, or waits to be reaped, has no memory.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total += parse_pss(Path("/proc", str(stat.pid), "smaps_rollup").read_text())
+    return total
 
 
 def cpu_seconds(root: int) -> float:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.measure import Errors
+from bench.loads import Errors
+from bench.pace import Percentiles
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class Sample:
     errors: Errors
     wall_seconds: float
     server_cpu_seconds: float
-    wrk_cpu_seconds: float
+    load_cpu_seconds: float
     stays_open: bool
     killed: bool = False
+    fast: Percentiles | None = None
 
     @property
     def cpu_micros(self) -> float | None:
@@ -38,9 +40,9 @@ class Sample:
         return self.server_cpu_seconds / self.wall_seconds
 
     @property
-    def wrk_busy(self) -> float:
+    def load_busy(self) -> float:
         """The part of one CPU that the load generator used."""
-        return self.wrk_cpu_seconds / self.wall_seconds
+        return self.load_cpu_seconds / self.wall_seconds
 
     @property
     def in_flight(self) -> float:

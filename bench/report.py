@@ -6,22 +6,24 @@ Law: pure; the same records give the same text. No figure is shown without its s
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
-from bench.measure import Errors
+from bench.loads import Errors, total_errors
 from bench.records import Failure, Outcome, Sample
-from bench.servers import BASELINE
+from bench.servers import baseline
 from bench.workloads import Persistence, Workload
 
 HEADINGS = (
-    *("server", "req/s", "min-max", f"x {BASELINE}"),
-    *("CPU us/req", "min-max", f"x {BASELINE}", "server busy", "wrk busy", "notes"),
+    *("server", "threads", "req/s", "min-max", "ratio"),
+    *("CPU us/req", "min-max", "ratio", "server busy", "load busy", "notes"),
 )
+#: Two more where the fast requests of a mixed load are told apart.
+FAST_HEADINGS = ("fast p50 ms", "fast p99 ms", "min-max", "ratio")
 NOTHING = "-"
-# wrk's own queueing blurs Little's law; half is far outside that blur.
+# The load generator's own queueing blurs Little's law; half is far outside that blur.
 STARVING = 0.5
-WRK_LIMIT = 0.95
+LOAD_LIMIT = 0.95
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,19 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """One server under one workload, all rounds together."""
+    """One server under one workload, all rounds together; a ratio is the baseline's median over this one."""
 
     server: str
     workload: str
     rate: Spread | None
     cpu: Spread | None
+    fast_p50: Spread | None
+    fast_p99: Spread | None
     rate_ratio: float | None
     cpu_ratio: float | None
+    fast_p99_ratio: float | None
     server_busy: float | None
-    wrk_busy: float | None
+    load_busy: float | None
     notes: tuple[str, ...]
 
 
@@ -66,21 +71,15 @@ def middle(values: Iterable[float]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def ratio(value: Spread | None, baseline: Spread | None) -> float | None:
-    """Median over the baseline's median."""
-    if value is None or baseline is None or not baseline.median:
+def ratio(value: Spread | None, base: Spread | None) -> float | None:
+    """The baseline's median over this one: below one where less is better and the baseline is."""
+    if value is None or base is None or not value.median:
         return None
-    return value.median / baseline.median
-
-
-def total_errors(samples: Iterable[Sample]) -> Errors:
-    """The errors of all rounds added up."""
-    every = [sample.errors for sample in samples]
-    return Errors(*(sum(getattr(errors, field.name) for errors in every) for field in fields(Errors)))
+    return base.median / value.median
 
 
 def error_note(errors: Errors) -> str | None:
-    """What wrk counted as gone wrong, kinds with none left out."""
+    """What the load generator counted as gone wrong, kinds with none left out."""
     counts = {field.name.replace("_", " "): getattr(errors, field.name) for field in fields(Errors)}
     seen = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     return f"ERRORS: {seen}" if seen else None
@@ -99,8 +98,8 @@ def persistence_note(samples: Sequence[Sample], workload: Workload, connections:
 
 def load_note(samples: Sequence[Sample]) -> str | None:
     """Whether the load generator and not the server was the limit."""
-    busy = statistics.median(sample.wrk_busy for sample in samples)
-    return f"wrk was the limit ({busy:.0%} busy)" if busy > WRK_LIMIT else None
+    busy = statistics.median(sample.load_busy for sample in samples)
+    return f"the load generator was the limit ({busy:.0%} busy)" if busy > LOAD_LIMIT else None
 
 
 def failure_note(failure: Failure) -> str:
@@ -117,7 +116,7 @@ def notes(
     if samples:
         killed = sum(sample.killed for sample in samples)
         found += [
-            error_note(total_errors(samples)),
+            error_note(total_errors(sample.errors for sample in samples)),
             persistence_note(samples, workload, connections),
             load_note(samples),
             f"had to be killed after {killed} of {len(samples)} runs" if killed else None,
@@ -125,31 +124,43 @@ def notes(
     return [note for note in found if note is not None]
 
 
+def row_of(
+    name: str, outcomes: Sequence[Outcome], workload: Workload, connections: int, base: Row | None
+) -> Row:
+    """One server under one workload; ``base`` is the row to compare with, ``None`` for that row itself."""
+    mine = [outcome for outcome in outcomes if outcome.workload == workload.name and outcome.server == name]
+    samples = [outcome for outcome in mine if isinstance(outcome, Sample)]
+    failures = [outcome for outcome in mine if isinstance(outcome, Failure)]
+    fast = [sample.fast for sample in samples if sample.fast is not None]
+    row = Row(
+        server=name,
+        workload=workload.name,
+        rate=spread(sample.per_second for sample in samples),
+        cpu=spread(sample.cpu_micros for sample in samples if sample.cpu_micros is not None),
+        fast_p50=spread(times.p50 for times in fast),
+        fast_p99=spread(times.p99 for times in fast),
+        rate_ratio=None,
+        cpu_ratio=None,
+        fast_p99_ratio=None,
+        server_busy=middle(sample.server_busy for sample in samples),
+        load_busy=middle(sample.load_busy for sample in samples),
+        notes=tuple(notes(samples, failures, workload, connections)),
+    )
+    base = base or row
+    return replace(
+        row,
+        rate_ratio=ratio(row.rate, base.rate),
+        cpu_ratio=ratio(row.cpu, base.cpu),
+        fast_p99_ratio=ratio(row.fast_p99, base.fast_p99),
+    )
+
+
 def summarise(
     outcomes: Sequence[Outcome], workload: Workload, servers: Sequence[str], connections: int
 ) -> list[Row]:
-    """One row a server for one workload, in the order given, with ratios to the baseline."""
-    here = [outcome for outcome in outcomes if outcome.workload == workload.name]
-    samples = {name: [o for o in here if isinstance(o, Sample) and o.server == name] for name in servers}
-    failures = {name: [o for o in here if isinstance(o, Failure) and o.server == name] for name in servers}
-    rates = {name: spread(s.per_second for s in samples[name]) for name in servers}
-    costs = {
-        name: spread(s.cpu_micros for s in samples[name] if s.cpu_micros is not None) for name in servers
-    }
-    return [
-        Row(
-            server=name,
-            workload=workload.name,
-            rate=rates[name],
-            cpu=costs[name],
-            rate_ratio=ratio(rates[name], rates.get(BASELINE)),
-            cpu_ratio=ratio(costs[name], costs.get(BASELINE)),
-            server_busy=middle(sample.server_busy for sample in samples[name]),
-            wrk_busy=middle(sample.wrk_busy for sample in samples[name]),
-            notes=tuple(notes(samples[name], failures[name], workload, connections)),
-        )
-        for name in servers
-    ]
+    """One row a server for one workload, in the order given, with the baseline's ratios to each."""
+    base = row_of(baseline(servers), outcomes, workload, connections, None)
+    return [row_of(name, outcomes, workload, connections, base) for name in servers]
 
 
 def _figure(value: Spread | None, form: str) -> tuple[str, str]:
@@ -162,16 +173,29 @@ def _optional(value: float | None, form: str) -> str:
     return NOTHING if value is None else format(value, form)
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def milliseconds(value: Spread | None) -> Spread | None:
+    """Of seconds."""
+    if value is None:
+        return None
+    return Spread(value.median * 1000, value.low * 1000, value.high * 1000, value.count)
+
+
+def fast_cells(row: Row) -> tuple[str, ...]:
+    """The times of the fast requests, a cell for each of their headings."""
+    p50, p99 = milliseconds(row.fast_p50), milliseconds(row.fast_p99)
+    return (_figure(p50, ".2f")[0], *_figure(p99, ".2f"), _optional(row.fast_p99_ratio, ".2f"))
+
+
+def cells(row: Row, threads: str) -> tuple[str, ...]:
     """One row as text, a cell for each heading."""
     return (
-        row.server,
+        *(row.server, threads),
         *_figure(row.rate, ".0f"),
         _optional(row.rate_ratio, ".2f"),
         *_figure(row.cpu, ".1f"),
         _optional(row.cpu_ratio, ".2f"),
         _optional(row.server_busy, ".0%"),
-        _optional(row.wrk_busy, ".0%"),
+        _optional(row.load_busy, ".0%"),
         "; ".join(row.notes),
     )
 
@@ -190,9 +214,13 @@ def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([padded(headings), rule, *map(padded, lines)])
 
 
-def workload_table(rows: Sequence[Row]) -> str:
-    """The table of one workload."""
-    return table(HEADINGS, [cells(row) for row in rows])
+def workload_table(rows: Sequence[Row], threads: Mapping[str, str]) -> str:
+    """The table of one workload; ``threads`` tells of each server how many it runs the application in."""
+    plain = [cells(row, threads[row.server]) for row in rows]
+    if not any(row.fast_p99 for row in rows):
+        return table(HEADINGS, plain)
+    lines = [(*cell[:-1], *fast_cells(row), cell[-1]) for cell, row in zip(plain, rows, strict=True)]
+    return table((*HEADINGS[:-1], *FAST_HEADINGS, HEADINGS[-1]), lines)
 
 
 def noise(rows: Sequence[Row]) -> str:

@@ -52,11 +52,6 @@ class Running:
         """The root of its process tree."""
         return self.process.pid
 
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self.port}/"
-
     def last_words(self) -> str:
         """The last line it printed that is not blank."""
         # Not seek and read: the offset is the server's too.
@@ -87,19 +82,19 @@ def clean_environment(apps: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], apps: Path, port: int, cpu: int | None) -> Iterator[Running]:
-    """Start a server in a session of its own; end it and every process it made."""
-    with tempfile.TemporaryFile() as log:
+def running(command: Sequence[str], apps: Path, port: int, cpus: Sequence[int]) -> Iterator[Running]:
+    """Start a server in a session of its own, with a temporary directory of its own; end it and all it made."""
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         try:
             process = subprocess.Popen(
                 command,
                 cwd=apps,
-                env=clean_environment(apps),
+                env={**clean_environment(apps), "TMPDIR": scratch},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=pinning(cpu),
+                preexec_fn=pinning(*cpus),
             )
         except OSError as error:
             raise NotServing(f"cannot be started: {error}") from None
@@ -150,10 +145,11 @@ def _kill_all(root: int, members: Sequence[Stat]) -> bool:
 
 def _answer(connection: http.client.HTTPConnection, workload: Workload) -> bool:
     """One request and its right answer; tell whether the connection stays open."""
-    connection.request("GET", "/", headers=workload.headers)
+    content = workload.case.content or None
+    connection.request(workload.method, workload.case.path, content, workload.headers)
     response = connection.getresponse()
     body = response.read()
-    if response.status != http.client.OK or body != workload.body:
+    if response.status != http.client.OK or body != workload.case.body:
         raise NotServing(f"wrong answer: status {response.status}, body {body[:80]!r}")
     return not response.will_close
 

@@ -1,4 +1,4 @@
-"""The servers: how each is started with one worker process, as its own documentation advises.
+"""The servers: how each is started, as its own documentation advises.
 
 Law: a table and the filling of its blanks; starts nothing. ``docs/benchmark.md`` repeats each
 command line, and a test compares the two.
@@ -7,7 +7,7 @@ command line, and a test compares the two.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +25,23 @@ class Home(enum.Enum):
 
 @dataclass(frozen=True)
 class Server:
-    """One server: the distribution it comes in, whose Python runs it, and its command line."""
+    """One server: the distribution it comes in, whose Python runs it, its command line.
+
+    :ivar threads: how many of its threads run the application, as the report says it.
+    :ivar processes: it can have several worker processes, and a master that replaces them.
+    :ivar needs: distributions that it needs besides its own.
+    :ivar many: what it needs on top to hold ten thousand idle connections.
+    """
 
     name: str
     distribution: str
     home: Home
+    threads: str
     command: tuple[str, ...]
     by_persistence: Mapping[Persistence, tuple[str, ...]] = field(default_factory=dict)
+    processes: bool = True
+    many: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     def template(self, persistence: Persistence) -> tuple[str, ...]:
         """The command line with its blanks still open."""
@@ -45,6 +55,7 @@ class Place:
     python: Path
     apps: Path
     port: int | str
+    workers: int | str = 1
 
 
 def command_line(server: Server, workload: Workload, place: Place) -> list[str]:
@@ -55,7 +66,8 @@ def command_line(server: Server, workload: Workload, place: Place) -> list[str]:
         "venv": str(place.python.parent.parent),
         "apps": str(place.apps),
         "port": str(place.port),
-        "module": workload.module,
+        "module": workload.case.module,
+        "workers": str(place.workers),
     }
     return [word.format_map(blanks) for word in server.template(workload.persistence)]
 
@@ -66,50 +78,56 @@ WAITRESS_WITHOUT_QUEUE_LOG = (
     "from waitress.runner import run; run()"
 )
 
+OURS = (
+    *("{python}", "-m", "twistcorn.cli", "run", "{module}:app", "--workers", "{workers}", "--threads", "8"),
+    *("--listen", "127.0.0.1:{port}", "--chdir", "{apps}"),
+)
+
+
+def gunicorn(
+    name: str, threads: str, *words: str, many: tuple[str, ...] = (), needs: tuple[str, ...] = ()
+) -> Server:
+    """Gunicorn with one of its kinds of worker."""
+    common = ("--bind", "127.0.0.1:{port}", "--no-control-socket", "--chdir", "{apps}", "{module}:app")
+    command = ("{bin}/gunicorn", "-w", "{workers}", *words, *common)
+    return Server(name, "gunicorn", Home.PEERS, threads, command, many=many, needs=needs)
+
+
+# Without it, either refuses what is above the thousand of its default.
+MANY = ("--worker-connections", "11000")
+
 SERVERS = (
-    Server(
-        "twistcorn",
-        "twistcorn",
-        Home.OWN,
-        (
-            *("{python}", "-m", "twistcorn.cli", "run", "{module}:app", "--workers", "1", "--threads", "8"),
-            *("--listen", "127.0.0.1:{port}", "--chdir", "{apps}"),
-        ),
+    Server("twistcorn", "twistcorn", Home.OWN, "8", OURS, many=("--max-connections", "11000")),
+    gunicorn("gunicorn-sync", "1", "-k", "sync"),
+    gunicorn(
+        *("gunicorn-gthread", "8", "-k", "gthread", "--threads", "8", "--keep-alive", "75"),
+        many=MANY,
     ),
-    Server(
-        "gunicorn-sync",
-        "gunicorn",
-        Home.PEERS,
-        (
-            *("{bin}/gunicorn", "-w", "1", "-k", "sync", "--bind", "127.0.0.1:{port}"),
-            *("--no-control-socket", "--chdir", "{apps}", "{module}:app"),
-        ),
-    ),
-    Server(
-        "gunicorn-gthread",
-        "gunicorn",
-        Home.PEERS,
-        (
-            *("{bin}/gunicorn", "-w", "1", "-k", "gthread", "--threads", "8", "--keep-alive", "75"),
-            *("--bind", "127.0.0.1:{port}", "--no-control-socket", "--chdir", "{apps}", "{module}:app"),
-        ),
+    gunicorn(
+        *("gunicorn-gevent", "greenlets", "-k", "gevent", "--keep-alive", "75"),
+        many=MANY,
+        needs=("gevent",),
     ),
     Server(
         "waitress",
         "waitress",
         Home.PEERS,
+        "8",
         (
             *("{python}", "-c", WAITRESS_WITHOUT_QUEUE_LOG),
             *("--listen=127.0.0.1:{port}", "--threads=8", "{module}:app"),
         ),
+        processes=False,
+        many=("--connection-limit=11000",),
     ),
     Server(
         "granian",
         "granian",
         Home.PEERS,
+        "8",
         (
-            *("{bin}/granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", "8"),
-            *("--host", "127.0.0.1", "--port", "{port}", "--no-access-log"),
+            *("{bin}/granian", "--interface", "wsgi", "--workers", "{workers}", "--blocking-threads", "8"),
+            *("--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--respawn-failed-workers"),
             *("--working-dir", "{apps}", "{module}:app"),
         ),
     ),
@@ -117,8 +135,9 @@ SERVERS = (
         "uwsgi",
         "uWSGI",
         Home.PEERS,
+        "8",
         (
-            *("{bin}/uwsgi", "--master", "--processes", "1", "--threads", "8", "--disable-logging"),
+            *("{bin}/uwsgi", "--master", "--processes", "{workers}", "--threads", "8", "--disable-logging"),
             *("--need-app", "--die-on-term", "--virtualenv", "{venv}", "--chdir", "{apps}"),
             *("--module", "{module}:app"),
         ),
@@ -132,9 +151,23 @@ SERVERS = (
         "twist-web",
         "Twisted",
         Home.PEERS,
+        "up to 10",
         (
             *("{bin}/twist", "--log-level=warn", "web", "--listen", "tcp:{port}:interface=127.0.0.1"),
             *("--wsgi", "{module}.app"),
         ),
+        processes=False,
     ),
 )
+
+#: Measured only when they are asked for: twistcorn with one way to run the application forced.
+VARIANTS = tuple(
+    Server(f"{BASELINE}-{turns}", BASELINE, Home.OWN, "8", (*OURS, "--turns", turns))
+    for turns in ("pool", "inline")
+)
+
+
+def baseline(names: Sequence[str]) -> str:
+    """Whose figures the others are compared with: twistcorn, or its first variant where only variants ran."""
+    ours = [name for name in names if name.startswith(BASELINE)]
+    return BASELINE if BASELINE in ours or not ours else ours[0]

@@ -12,14 +12,14 @@ from pathlib import Path
 from bench.command import EXIT_INCOMPLETE, Command
 from bench.cores import choose_here
 from bench.homes import own_installation
-from bench.proctree import family_of
+from bench.proctree import tree_memory
 from bench.running import free_port, running, wait_ready
 from bench.servers import SERVERS, Place, command_line
 from bench.siege import Latencies, ask_steadily, besieged
-from bench.workloads import Persistence, Workload
+from bench.workloads import GREETING, Case, Persistence, Workload
 
 APPS = Path(__file__).parent / "apps"
-WORKLOAD = Workload("soak", "soak", Persistence.KEEP_ALIVE, b"Hello, World!\n")
+WORKLOAD = Workload(Case("soak", "soak", GREETING), Persistence.KEEP_ALIVE)
 #: Bounds: hello's 99th percentile, and what the whole tree may grow by.
 WORST_P99 = 0.025
 WORST_GROWTH = 150 << 20
@@ -30,17 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dribblers", type=int, default=1000, help="clients that send a byte a second")
     parser.add_argument("--readers", type=int, default=200, help="clients that ask for much and never read")
     parser.add_argument("--duration", type=float, default=30.0, help="seconds of siege")
-    parser.add_argument("--rate", type=float, default=100.0, help="requests of the well-behaved client a second")
-
-
-def tree_memory(pid: int) -> int:
-    """Bytes of memory of a process tree (proportional set size)."""
-    total = 0
-    for stat in family_of({pid}):
-        for line in Path("/proc", str(stat.pid), "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024
-    return total
+    parser.add_argument(
+        "--rate", type=float, default=100.0, help="requests of the well-behaved client a second"
+    )
 
 
 def report(calm: Latencies, siege: Latencies, before: int, during: int, begun_again: int) -> str:

@@ -49,3 +49,11 @@ def without(program: str, package: str, *, required: bool) -> None:
     if required:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(params=["inline", "pool"])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where a worker of `tests.http.served` runs the application: its leader's thread, or another."""
+    chosen: str = request.param
+    monkeypatch.setattr("tests.http.served.MODE", chosen)
+    return chosen

@@ -61,6 +61,7 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("forwarded_allow_ips", "10.0.0.0/8 fd00::/8", ("10.0.0.0/8", "fd00::/8")),
     ("forwarded_allow_ips", "*", ("*",)),
     ("header_map", "refuse", "refuse"),
+    ("turns", "inline", "inline"),
     ("script_name", "/shop", "/shop"),
     ("script_name", "/shop/de", "/shop/de"),
     ("script_name", "", ""),
@@ -91,6 +92,7 @@ REFUSED = [
     *[("script_name", text, "starts with /") for text in ("shop", "/shop/", "/", "shop/")],
     *[("forwarded_allow_ips", text, "networks") for text in ("localhost", "10.0.0.0/33", "*,x")],
     *[("header_map", text, "drop or refuse or dangerous") for text in ("", "Drop", "keep")],
+    *[("turns", text, "adaptive or inline or pool") for text in ("", "Pool", "x")],
     *[
         ("listen", text, "an endpoint")
         for text in ("", "8000", "tcp:", "unix:", ":65536", ":-1", "::1:8000", "[::1]", "http://a:80", "a b:80", "/x")

@@ -63,6 +63,7 @@ class Settings:
     turns: str = _option(
         "adaptive", one_of("adaptive", "inline", "pool"),
         "where the application runs: on the reactor's thread while its calls do not wait, whenever it can, or never",
+        metavar="MODE",
     )
     chdir: str = _option("", text_value, "directory of the application, resolved anew at each spawn", metavar="DIR")
     pythonpath: tuple[str, ...] = _option(

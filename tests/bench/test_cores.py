@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench.cores import Pins, choose, parse_cpu_list, pinning
+from bench.cores import NO_PINS, Pins, choose, parse_cpu_list, pinning
 
 
 def pairs(cpu: int) -> frozenset[int]:
@@ -17,25 +17,30 @@ def pairs(cpu: int) -> frozenset[int]:
 
 
 @pytest.mark.parametrize(
-    ("available", "pins"),
+    ("available", "workers", "pins"),
     [
-        ([], Pins(None, None)),
-        ([3], Pins(None, None)),
-        ([0, 1], Pins(0, 1, shared_core=True)),
-        ([3, 2, 1, 0], Pins(0, 2)),
-        ([1, 2], Pins(1, 2)),
+        ([], 1, Pins((), None)),
+        ([3], 1, Pins((), None)),
+        ([0, 1], 1, Pins((0,), 1, shared_core=True)),
+        ([3, 2, 1, 0], 1, Pins((0,), 2)),
+        ([1, 2], 1, Pins((1,), 2)),
+        ([0, 1], 2, Pins((), None)),
+        ([0, 1, 2, 3], 2, Pins((0, 1), 2)),
+        ([0, 1, 2, 3], 3, Pins((0, 1, 2), 3, shared_core=True)),
     ],
 )
-def test_choice(available: list[int], pins: Pins) -> None:
-    """One CPU each, of two physical cores where there are two."""
-    assert choose(available, pairs) == pins
+def test_choice(available: list[int], workers: int, pins: Pins) -> None:
+    """A CPU for each worker and one for the load, of another physical core where there is one; or none for anybody."""
+    assert choose(available, pairs, workers) == pins
 
 
 def test_sharing_is_told() -> None:
     """What was pinned stands in the report, with what makes it weaker."""
-    assert "nothing pinned" in Pins(None, None).describe()
-    assert "CPU 0" in Pins(0, 1).describe()
-    assert "ONE physical core" in Pins(0, 1, shared_core=True).describe()
+    assert "nothing pinned: fewer CPUs" in Pins((), None).describe()
+    assert NO_PINS.describe() == "nothing pinned: as asked for"
+    assert "CPU 0," in Pins((0,), 1).describe()
+    assert "CPUs 0, 1," in Pins((0, 1), 2).describe()
+    assert "ONE physical core" in Pins((0,), 1, shared_core=True).describe()
 
 
 def test_kernel_cpu_list() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bench.proctree import ZOMBIE, read_stats
 from bench.running import NotServing, Running, clean_environment, free_port, running, wait_ready
-from bench.workloads import Persistence, Workload
+from bench.workloads import GREETING, Case, Persistence, Workload
 
 APPS = Path(__file__).parents[2] / "bench" / "apps"
 WSGIREF = """
@@ -29,12 +29,12 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(child.pid, flush=True)
 time.sleep(60)
 """
-HELLO = Workload("hello", "hello", Persistence.KEEP_ALIVE, b"Hello, World!\n")
+HELLO = Workload(Case("hello", "hello", GREETING), Persistence.KEEP_ALIVE)
 
 
-def serve(code: str, port: int = 0) -> tuple[list[str], Path, int, None]:
+def serve(code: str, port: int = 0) -> tuple[list[str], Path, int, tuple[int, ...]]:
     """The arguments of ``running`` for a piece of Python."""
-    return [sys.executable, "-c", code, str(port)], APPS, port, None
+    return [sys.executable, "-c", code, str(port)], APPS, port, ()
 
 
 def orphaned(server: Running) -> int:
@@ -64,7 +64,7 @@ def test_server_is_found_ready_and_then_gone() -> None:
 def test_wrong_answer_is_not_ready() -> None:
     """A server with another body is never measured."""
     port = free_port()
-    other = Workload("other", "hello", Persistence.CLOSE, b"something else")
+    other = Workload(Case("other", "hello", b"something else"), Persistence.CLOSE)
     with running(*serve(WSGIREF, port)) as server, pytest.raises(NotServing, match="body b'Hello"):
         wait_ready(server, other, deadline=0.3)
 
@@ -78,7 +78,7 @@ def test_server_that_dies_tells_its_last_words() -> None:
 
 def test_program_that_is_not_there() -> None:
     """A missing program is a server that does not serve, not a traceback."""
-    with pytest.raises(NotServing, match="cannot be started"), running(["/nonexistent"], APPS, 0, None):
+    with pytest.raises(NotServing, match="cannot be started"), running(["/nonexistent"], APPS, 0, ()):
         pass
 
 
@@ -92,6 +92,17 @@ def test_children_go_with_their_server(error: type[BaseException], monkeypatch: 
         raise error
     assert not alive(orphans[0])
     assert server.killed
+
+
+def test_temporary_files_go_with_their_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each server has a directory for them, so that nothing of one run is there in the next."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = "import tempfile, time; print(tempfile.mkstemp()[1], flush=True); time.sleep(60)"
+    with running(*serve(code)) as server:
+        while not (file := Path(server.last_words())).exists():
+            time.sleep(0.01)
+        assert tmp_path in file.parents
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_environment_cannot_configure_a_server(monkeypatch: pytest.MonkeyPatch) -> None:

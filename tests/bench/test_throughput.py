@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,28 +13,31 @@ from bench import throughput
 from bench.__main__ import main
 from bench.cores import Pins
 from bench.homes import Installation
-from bench.measure import Errors, Generator
+from bench.loads import Errors, Generator
 from bench.plan import Plan
-from bench.records import Failure, Outcome, Sample
+from bench.records import Failure, Sample
+from bench.running import NotServing
 from bench.servers import SERVERS, Home, Server
 from bench.workloads import WORKLOADS, Workload
 
 OWN = Installation(Path("/own/bin/python"), {"twistcorn": "1", "Flask": "3"}, {"Flask": "no flask here"})
 PEERS = Installation(Path("/peers/bin/python"), {"gunicorn": "27", "waitress": "3", "Flask": "3"})
 BY_NAME = {server.name: server for server in SERVERS}
-RunOnce = Callable[[Plan, Server, Workload, int], Outcome]
+BY_WORKLOAD = {workload.name: workload for workload in WORKLOADS}
+RunOnce = Callable[[Plan, Server, Workload, int], Sample]
 
 
-def plan_of(*servers: str, workloads: int = 1, rounds: int = 2) -> Plan:
-    """A plan over the first workloads that needs nothing installed."""
+def plan_of(*servers: str, workloads: tuple[str, ...] = ("hello-keepalive",), workers: int = 1) -> Plan:
+    """A plan of two rounds that needs nothing installed."""
     return Plan(
         servers=[BY_NAME[name] for name in servers],
-        workloads=WORKLOADS[:workloads],
-        rounds=rounds,
+        workloads=[BY_WORKLOAD[name] for name in workloads],
+        rounds=2,
+        workers=workers,
         duration=1,
         warm_up=0,
         generator=Generator("wrk", "wrk 4", 32, 1),
-        pins=Pins(0, 1),
+        pins=Pins((0,), 1),
         installations={Home.OWN: OWN, Home.PEERS: PEERS},
     )
 
@@ -59,7 +63,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 def test_rounds_are_interleaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """A B, A B: what disturbs the machine for a while disturbs all of them."""
     monkeypatch.setattr(throughput, "run_once", measured)
-    outcomes = list(throughput.measure_all(plan_of("waitress", "gunicorn-sync")))
+    outcomes = throughput.carry_out(plan_of("waitress", "gunicorn-sync")).taken.outcomes
     assert [(outcome.round, outcome.server) for outcome in outcomes] == [
         (1, "waitress"),
         (1, "gunicorn-sync"),
@@ -71,7 +75,10 @@ def test_rounds_are_interleaved(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_run_is_told_once_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Flask twistcorn has its rows of the plain application only."""
     monkeypatch.setattr(throughput, "run_once", measured)
-    outcomes = list(throughput.measure_all(plan_of("twistcorn", workloads=4)))
+    plan = plan_of(
+        "twistcorn", workloads=("hello-keepalive", "flask-keepalive", "hello-close", "flask-close")
+    )
+    outcomes = throughput.carry_out(plan).taken.outcomes
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     assert [(f.workload, f.round, f.reason) for f in failures] == [
         ("flask-keepalive", 0, "no flask here"),
@@ -87,7 +94,7 @@ def test_complete_run(
     file = tmp_path / "out.json"
     assert run_main(plan_of("twistcorn", "waitress"), measured, "--json", str(file)) == 0
     printed = capsys.readouterr().out
-    assert "server tree pinned to CPU 0, wrk to CPU 1" in printed
+    assert "server tree pinned to CPU 0, load generator to CPU 1" in printed
     assert "hello-keepalive" in printed
     document = json.loads(file.read_text())
     assert len(document["samples"]) == 4
@@ -96,11 +103,33 @@ def test_complete_run(
     assert document["summary"][1]["rate_ratio"] == 1.0
 
 
+def test_server_of_one_process_has_no_two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a row that says so, and is not compared with twice as many processes."""
+    monkeypatch.setattr(throughput, "run_once", measured)
+    outcomes = throughput.carry_out(plan_of("waitress", workers=2)).taken.outcomes
+    assert outcomes == [Failure("waitress", "hello-keepalive", 0, "it has one process and no more")]
+
+
+def test_targets_and_plot(
+    run_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Targets are judged as far as they were measured, with a word on a run that is too short for it."""
+    file = tmp_path / "out.svg"
+    plan = plan_of("twistcorn", "gunicorn-gthread", workloads=("hello-keepalive", "mixed-keepalive"))
+    assert run_main(plan, measured, "--targets", "--svg", str(file)) == 0
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"^hello-keepalive +CPU per request +gunicorn-gthread +1.00 .*NO$", printed, re.MULTILINE
+    )
+    assert "this run does not decide" in printed
+    assert "hello-keepalive: CPU us per request" in file.read_text()
+
+
 def test_missing_figure_shows_in_the_status(run_main: Callable[..., int]) -> None:
     """One failed run is enough for a status that is not zero."""
 
-    def failing(plan: Plan, server: Server, workload: Workload, turn: int) -> Outcome:
-        return Failure(server.name, workload.name, turn, "exited")
+    def failing(plan: Plan, server: Server, workload: Workload, turn: int) -> Sample:
+        raise NotServing("exited")
 
     assert run_main(plan_of("waitress"), failing) == 1
 
@@ -110,7 +139,7 @@ def test_interrupted_run_shows_what_it_has(
 ) -> None:
     """Ctrl-C in the second round leaves the first."""
 
-    def interrupted(plan: Plan, server: Server, workload: Workload, turn: int) -> Outcome:
+    def interrupted(plan: Plan, server: Server, workload: Workload, turn: int) -> Sample:
         if turn == 2:
             raise KeyboardInterrupt
         return measured(plan, server, workload, turn)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import re
 import select
 import socket
@@ -22,6 +23,7 @@ from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.call import ClientGone
 from twistcorn.worker.connection import Connection, Phase
+from twistcorn.worker.heads import Heads
 from twistcorn.worker.http import Request
 from twistcorn.worker.intake import Found, advance, drop_body
 
@@ -78,6 +80,12 @@ def until_end(sock: socket.socket) -> None:
     assert poll.poll(PATIENCE), "the end got lost"
 
 
+@functools.cache
+def heads_of(settings: Settings) -> Heads:
+    """One for all the connections with these settings, as in a worker: whatever one of them sent, others repeat."""
+    return Heads(settings)
+
+
 class Feed:
     """One connection, fed by hand.
 
@@ -94,18 +102,17 @@ class Feed:
         client: socket.socket,
         server: socket.socket,
         settings: Settings,
-        now: float = 1.0,
     ) -> None:
         board.clear_slot(0)
         self.connection = Connection(board, server, 0, 1, 0, ("", ""))
         self.client = client
-        self.now = now
         self.seen: list[Seen] = []
         self.targets: list[bytes] = []
         self.ends: list[int] = []
         self.refused = 0
         self.ended = False
         self._settings = settings
+        self._heads = heads_of(settings)
         self._sent = 0
 
     @property
@@ -131,7 +138,7 @@ class Feed:
             if self.over:
                 break
             try:
-                found = advance(self.connection, self._settings, ended, self.now)
+                found = advance(self.connection, self._heads, self._settings, ended)
             except HTTPError as error:
                 self.refused = error.status
                 break
@@ -157,7 +164,7 @@ class Feed:
         connection.log_responding(0)
         connection.consume(bytearray(4096))
         self.seen.append(_seen(request))
-        self.targets.append(request.target)
+        self.targets.append(request.line.target)
         self.ends.append(connection.consumed)
         connection.request = None
         connection.log_idle(0.0)
@@ -170,13 +177,13 @@ def _seen(request: Request) -> Seen:
         with cast(IO[bytes], body) as file:
             body = file.read()
     return Seen(
-        request.method,
-        request.path,
-        request.query,
-        request.version,
-        request.keep_alive,
+        request.line.method,
+        request.line.path,
+        request.line.query,
+        request.line.version,
+        request.block.keep_alive,
         body,
-        tuple(request.headers),
+        tuple(request.block.headers),
     )
 
 

@@ -20,41 +20,66 @@ from twisted.internet.testing import MemoryReactorClock
 
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind, Lend
-from twistcorn.wire.scoreboard import Scoreboard, Slot
+from twistcorn.wire.scoreboard import (
+    W_BUSY,
+    W_LED_REQUESTS,
+    W_LED_STATUS,
+    W_REQUESTS,
+    W_STATUS,
+    Scoreboard,
+    Slot,
+)
 from twistcorn.worker.call import Application
 from twistcorn.worker.channel import Service
 from twistcorn.worker.connection import Connection
 from twistcorn.worker.environ import Address
 from twistcorn.worker.poller import SWEEP, Poller
-from twistcorn.worker.turns import Seat, Turn, Turns
+from twistcorn.worker.roles import Server
+from twistcorn.worker.routes import Route
+from twistcorn.worker.seats import Seat
+from twistcorn.worker.turns import Turns
 
 from .cases import DEFAULTS
 
 UNIX = Address(socket.AF_UNIX, "/run/test.sock", 0)
+#: Where the application runs: `inline` or `pool`; a fixture changes it.
+MODE = "inline"
 #: What the clock says when a test begins.
 START = 1000.0
 
 
 class AtOnce(Turns):
-    """Turns that run when they are submitted.
+    """Turns that run as soon as there is a request, on the thread of the test.
 
     :ivar aside: called in place of waiting when the application's thread waits for its client.
     """
 
-    def __init__(self, board: Scoreboard, region: int) -> None:
-        super().__init__(None, 1, board, region)
+    def __init__(self, board: Scoreboard, region: int, server: Server) -> None:
+        loop: Any = None
+        super().__init__(loop, 2, MODE, board, region, server)
         self.aside: Callable[[], object] = lambda: None
-        self._seat = Seat(self)
+        self.leader = Seat(self, leads=True)
+        self._other = Seat(self)
+        self._active = 1
 
-    def submit(self, turn: Turn) -> None:
-        self.running += 1
-        turn(self._seat)
+    def take(self, connection: Connection, seat: Seat) -> None:
+        if self._mode == "pool":
+            self._running += 1
+            self._words[self._region + W_BUSY] = self._running
+            self._run_pooled(connection, self._other)
+        else:
+            self._run_inline(connection, seat, Route())
 
-    def stand_aside(self) -> None:
+    def stand_aside(self, seat: Seat) -> None:
         self.aside()
 
-    def come_back(self) -> None:
+    def come_back(self, seat: Seat) -> None:
         """The test did what there was to wait for."""
+
+    def close(self) -> None:
+        """Leave nothing open."""
+        self.leader.close()
+        self._other.close()
 
 
 @dataclass(frozen=True)
@@ -155,19 +180,19 @@ class Served:
         self.reactor = Reactor()
         self.reports: list[tuple[Kind, int, int]] = []
         self.emptied = 0
-        self.turns = AtOnce(self.board, self.region)
-        service = Service(self.reactor, app, settings, [address], 0, self.turns, self.board, self.region)
+        service = Service(self.reactor, app, settings, [address], 0, self.board)
+        self.turns = AtOnce(self.board, self.region, service)
         self.poller = Poller(
             self.reactor,
             self.board,
             self.region,
             settings,
             [address],
-            service.serve,
+            self.turns.take,
             self._report,
             self._empty,
         )
-        service.attach(self.poller)
+        service.attach(self.poller, self.turns.answered)
         self.poller.start()
         self._open: list[socket.socket] = []
         self._lends = 0
@@ -195,9 +220,9 @@ class Served:
     def run(self) -> None:
         """Handle events until there are none."""
         for _ in range(10_000):
-            if not select.select([self.poller], [], [], 0)[0]:
+            if not select.select([self.poller._epoll], [], [], 0)[0] and not self.poller._ready:
                 return
-            self.poller.doRead()
+            self.poller.poll(0, self.turns.leader)
         raise AssertionError("the poller spins")
 
     def send(self, client: Client, data: bytes) -> None:
@@ -213,8 +238,12 @@ class Served:
         return self.board.read_slot(number)
 
     def count(self, word: int) -> int:
-        """A word of the worker's region."""
-        return int(self.board.words[self.region + word])
+        """A word of the worker's region; a counter of requests with what the leader counts."""
+        words = self.board.words
+        led = words[self.region + word - W_REQUESTS + W_LED_REQUESTS] if word == W_REQUESTS else 0
+        if W_STATUS <= word < W_STATUS + 5:
+            led = words[self.region + word - W_STATUS + W_LED_STATUS]
+        return int(words[self.region + word]) + int(led)
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -226,6 +255,7 @@ class Served:
         for connection in self.connections():
             connection.sock.close()
         self.poller._epoll.close()
+        self.turns.close()
         self.board.close()
 
 
@@ -234,7 +264,9 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = START
-        monkeypatch.setattr("twistcorn.worker.poller.time", types.SimpleNamespace(monotonic=lambda: self.now))
+        time = types.SimpleNamespace(monotonic=lambda: self.now)
+        for module in ("poller", "rounds", "intake"):
+            monkeypatch.setattr(f"twistcorn.worker.{module}.time", time)
 
     def pass_by(self, served: Served, seconds: float) -> None:
         """Time passes, and the poller looks at its deadlines at the end of it."""

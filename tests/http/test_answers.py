@@ -16,6 +16,8 @@ from twistcorn.worker.http import PEEK
 from .cases import DEFAULTS, NEXT, chunked, head, post
 from .served import Client, Served
 
+pytestmark = pytest.mark.usefixtures("mode")
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECT = b"Expect: 100-continue"
 LENGTH = b"Content-Length: 5"

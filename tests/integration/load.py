@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 
 from tests.integration.client import Address, Client
@@ -107,3 +108,22 @@ class Load:
         with self._news:
             self.answers.clear()
         self.more(4)
+
+
+def several(count: int, work: Callable[[int], object]) -> None:
+    """Do it in so many threads at once; what one of them raises is raised here."""
+    problems: list[BaseException] = []
+
+    def one(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if problems:
+        raise problems[0]

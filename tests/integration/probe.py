@@ -67,6 +67,9 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     if path == "/flood":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (b"x" * (1 << 20) for _ in range(64))
+    if path == "/stall":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return _stall(environ)
     if path == "/drip":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return _drip(float(asked["every"]), int(asked["count"]))
@@ -93,6 +96,12 @@ def _drip(every: float, count: int) -> Iterator[bytes]:
     for _ in range(count):
         time.sleep(every)
         yield b"drop"
+
+
+def _stall(environ: dict[str, Any]) -> Iterator[bytes]:
+    yield b"first"
+    _spin(12, environ)
+    yield b"second"
 
 
 def _spin(seconds: float, environ: dict[str, Any]) -> None:

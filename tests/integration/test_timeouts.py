@@ -75,7 +75,7 @@ def test_answer_that_stops_half_way_is_cut(start: Start) -> None:
     """The piece that does not come ends the connection: the client sees that the answer is not whole."""
     server = start("app:app", "--request-timeout", "500ms", tracebacks=True).ready()
     with server.connect() as client:
-        client.ask("/drip?every=0.8&count=2")
+        client.ask("/stall")
         with pytest.raises(Ended):
             client.response()
     server.wait_for(r"took too long")

@@ -18,6 +18,7 @@ WORD = scoreboard.WORD
 #: Words that a field has, where that is not one.
 SPANS = {
     "W_STATUS": 5,
+    "W_LED_STATUS": 5,
     "W_LATENCY": scoreboard.LATENCY_BUCKETS,
     "S_CLIENT": 48 // WORD,
     "S_HEAD": HEAD_ROOM // WORD,

@@ -21,10 +21,13 @@ class RecordingOut:
     :ivar heads: status and field lines, one each time that a response begins.
     :ivar pieces: the pieces of the body; `whole`: whether the first was said to be all.
     :ivar ending: `end`, `cut`, or empty while there is none.
+    :param name: the request's.
     :param gone: in so many pieces, the first one counted, the client is gone.
     """
 
-    def __init__(self, gone: int = 0) -> None:
+    def __init__(self, name: str = "GET /", gone: int = 0) -> None:
+        self.name = name
+        self.is_head = name.startswith("HEAD ")
         self.heads: list[tuple[str, str]] = []
         self.pieces: list[bytes] = []
         self.whole = False
@@ -115,9 +118,9 @@ def call(
     application: Application, out: RecordingOut | None = None, name: str = "GET /"
 ) -> tuple[RecordingOut, list[str]]:
     """Call an application; returns what became of it and what was logged."""
-    out = RecordingOut() if out is None else out
+    out = RecordingOut(name) if out is None else out
     with capturedLogs() as events:
-        Call(out, name).run(application, {})
+        Call(out).run(application, {})
     assert all(isinstance(event["log_logger"], Logger) for event in events)
     return out, [event["log_format"].partition(": ")[2] for event in events]
 

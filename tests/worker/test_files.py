@@ -17,6 +17,8 @@ from tests.http.cases import head
 from tests.http.served import Answer, Client, Served
 from tests.worker.apps import Headers, Start
 
+pytestmark = pytest.mark.usefixtures("mode")
+
 DATA = bytes(range(256)) * 400
 LARGE = DATA * 80
 

@@ -51,6 +51,11 @@ class Worker:
             except BlockingIOError:
                 return told
 
+    def read(self) -> None:
+        """What the loop does when there is something to read, and before it waits again."""
+        self.lends.doRead()
+        self.lends.flush()
+
     def close(self) -> None:
         for descriptor, _ in self.adopted:
             os.close(descriptor)
@@ -73,7 +78,7 @@ class TestLends:
     def test_connections_come(self, worker: Worker) -> None:
         """Each is handed on with its lend, and reported as taken."""
         lends = worker.lend(1, 2) + worker.lend(3)
-        worker.lends.doRead()
+        worker.read()
 
         assert [lend for _, lend in worker.adopted] == lends
         assert all(os.fstat(descriptor) for descriptor, _ in worker.adopted)
@@ -82,7 +87,7 @@ class TestLends:
     def test_descriptors(self, worker: Worker) -> None:
         """They are closed in programs that the application starts."""
         worker.lend(1)
-        worker.lends.doRead()
+        worker.read()
 
         assert not os.get_inheritable(worker.adopted[0][0])
 
@@ -90,7 +95,7 @@ class TestLends:
         """It is reported as taken, then as closed."""
         worker.adopt = lambda descriptor, lend: worker.lends.report(Kind.CLOSED, lend.slot, lend.sequence)
         worker.lend(1, 2)
-        worker.lends.doRead()
+        worker.read()
 
         assert worker.reports() == [
             Report(Kind.TAKEN, 1, 10),
@@ -104,7 +109,7 @@ class TestLends:
         """What the kernel cut off is given back, and the rest is taken."""
         worker.lend(1, 2, 3, 4)
         with files_left(room):
-            worker.lends.doRead()
+            worker.read()
 
         kinds = {report.slot: Kind(report.kind) for report in worker.reports()}
         assert kinds == {slot: Kind.TAKEN if slot <= room else Kind.RELEASED for slot in (1, 2, 3, 4)}
@@ -114,16 +119,16 @@ class TestLends:
         """Other descriptors get their turn in between."""
         for slot in range(MESSAGES + 1):
             worker.lend(slot)
-        worker.lends.doRead()
+        worker.read()
         assert len(worker.adopted) == MESSAGES
 
-        worker.lends.doRead()
+        worker.read()
         assert worker.reports() == taken(*range(MESSAGES + 1))
 
     def test_full_message(self, worker: Worker) -> None:
         """As many as the master may send at once are taken at once."""
         worker.lend(*range(MAX_LENDS))
-        worker.lends.doRead()
+        worker.read()
 
         assert worker.reports() == taken(*range(MAX_LENDS))
 
@@ -134,9 +139,9 @@ class TestLends:
             worker.lends.report(Kind.CLOSED, 1, 10)
             worker.lends.flush()
         worker.master.close()
-        worker.lends.doRead()
+        worker.read()
         worker.lends.report(Kind.CLOSED, 2, 20)
-        worker.reactor.advance(0)
+        worker.lends.flush()
 
         assert worker.reactor.getReaders() == []
         assert worker.reactor.getWriters() == []
@@ -162,12 +167,12 @@ class files_left:
 
 class TestReports:
     def test_several_reports(self, worker: Worker) -> None:
-        """They leave together, before the reactor waits again."""
+        """They leave together, when the loop says so."""
         for slot in (1, 2, 3):
             worker.lends.report(Kind.CLOSED, slot, slot * 10)
         assert worker.reports() == []
 
-        worker.reactor.advance(0)
+        worker.lends.flush()
         assert len(channel.unpack_reports(worker.master.recv(REPORTS_SIZE))) == 3
         assert worker.reports() == []
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs
 
 from tests.http.cases import DEFAULTS, chunked, head, post
 from tests.http.served import Client, Clock, Served
@@ -17,6 +18,8 @@ from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS, W_STATUS
 from twistcorn.worker.environ import Address
 from twistcorn.worker.poller import LAST_REQUEST_TIME, LINGER_BYTES, LINGER_TIME
+
+pytestmark = pytest.mark.usefixtures("mode")
 
 LARGE = b"x" * (8 << 20)
 PART = b"GET / HTTP/1.1\r\n"
@@ -141,8 +144,8 @@ class TestDeadlines:
 
     def test_closing_client_stays(self, serve: Serve, clock: Clock) -> None:
         """Time to read the last answer is given, and no more."""
-        served, client = serve()
-        served.send(client, head(b"Connection: close"))
+        served, client = serve(app([b"hello"], [("Connection", "close")]))
+        served.send(client, head())
         assert client.read()
         assert served.reports == []
 
@@ -267,3 +270,29 @@ class TestCounters:
         assert served.count(W_CONNECTIONS) == 1
         assert (served.count(W_REQUESTS), served.count(W_ERRORS), served.count(W_BUSY)) == (2, 1, 0)
         assert [served.count(W_STATUS + number) for number in range(5)] == [0, 2, 0, 0, 0]
+
+
+class TestErrors:
+    def test_error_of_ours(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It ends the connection in which it happens, is logged, and no other connection notices."""
+        served, client = serve()
+        other = served.connect(1)
+        broken = served.connections()[0]
+        handle = served.poller._handle
+
+        def fail(connection: Any, mask: int) -> None:
+            if connection is broken:
+                raise LookupError("ours")
+            handle(connection, mask)
+
+        monkeypatch.setattr(served.poller, "_handle", fail)
+        with capturedLogs() as events:
+            served.send(client, head())
+        served.send(other, head())
+
+        with pytest.raises(ConnectionResetError):
+            # Its request was not read.
+            client.read()
+        assert served.reports == [(Kind.CLOSED, 0, 1)]
+        assert [event["log_format"] for event in events] == ["internal error in a connection"]
+        assert other.answers()[0].status == 200

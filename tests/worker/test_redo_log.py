@@ -23,6 +23,8 @@ from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import State
 from twistcorn.worker.call import Application
 
+pytestmark = pytest.mark.usefixtures("mode")
+
 HELLO = app([b"hello"])
 #: In a slot, not about the streams.
 ASIDE = ("since", "thread", "deadline")
@@ -223,9 +225,9 @@ class TestAnswer:
 class TestEnd:
     def test_connection_is_closed(self, record: Record) -> None:
         """CLOSING, then the end is told to the client, and only when it has closed: DEL, close, report."""
-        worker = record()
+        worker = record(app([b"hello"], [("Connection", "close")]))
         client = worker.connect()
-        worker.send(client, head(b"Connection: close"))
+        worker.send(client, head())
         assert worker.verbs(*ASIDE)[len(ANSWER) :] == ["CLOSING", "shutdown"]
 
         worker.journal.clear()
@@ -233,6 +235,17 @@ class TestEnd:
         worker.run()
         assert worker.verbs()[-4:] == ENDING
         assert worker.reports == [(Kind.CLOSED, 0, 1)]
+
+    def test_client_has_said_that_it_is_the_last(self, record: Record, mode: str) -> None:
+        """Nothing can come that would reset the connection under the answer: the leader closes without waiting."""
+        worker = record()
+        client = worker.connect()
+        worker.send(client, head(b"Connection: close"))
+
+        closed = mode == "inline"
+        assert worker.verbs(*ASIDE)[len(ANSWER) :] == ["CLOSING", *(ENDING if closed else ["shutdown"])]
+        assert worker.reports == [(Kind.CLOSED, 0, 1)] * closed
+        assert client.answers()[0].body == b"hello"
 
     def test_client_closes(self, record: Record) -> None:
         """An idle connection ends in the same order."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from twistcorn.worker import responses
 from twistcorn.worker.responses import (
     REASONS,
     Fields,
@@ -188,6 +189,64 @@ class TestFields:
             check_fields([(f"X-{number}", "a")])
         with pytest.raises(ValueError, match="token"):
             check_fields([("X-3000:", "a")])
+
+
+class TestMemory:
+    def test_list_is_repeated(self) -> None:
+        """It comes to the same, whatever became of the list meanwhile."""
+        given = [("X", "a"), ("Content-Length", "5"), ("Connection", "close")]
+        first = check_fields(given)
+        given.append(("Y", "b"))
+
+        assert (first.text, first.length, first.close) == ("X: a\r\n", 5, True)
+        assert check_fields(given).text == "X: a\r\nY: b\r\n"
+        assert check_fields(given[:-1]) is first
+
+    @pytest.mark.parametrize("given", [(("X", "known"),), [["X", "known"]]])
+    def test_another_sequence_of_known_fields(self, given: Any) -> None:
+        """It is complained of each time, though a list of the same was right."""
+        check_fields([("X", "known")])
+        for _ in range(2):
+            with pytest.warns(RuntimeWarning, match="should be"):
+                check_fields(given)
+
+    def test_wrong_list_is_repeated(self) -> None:
+        """It is refused each time, and the right ones among its fields stay right."""
+        for _ in range(2):
+            with pytest.raises(ValueError, match="twice"):
+                check_fields([("Content-Length", "5"), ("Content-Length", "6")])
+            with pytest.raises(ValueError, match="character"):
+                check_fields([("X", "a"), ("Y", "a\n")])
+        assert check_fields([("Content-Length", "6"), ("X", "a")]).length == 6
+
+    def test_application_makes_lists_up(self) -> None:
+        """What is remembered is bounded in number and size."""
+        for number in range(3 * responses._KNOWN_LIMIT):
+            check_fields([(f"X-{number}", "a"), ("Y", "b")])
+            check_status(f"200 {number}")
+        long = [("X", "a" * (responses._KNOWN_LENGTH * 4 + 1))]
+
+        assert check_fields(long) is not check_fields(long)
+        for known in (responses._known_lists, responses._known_fields, responses._known_statuses):
+            assert len(known) <= responses._KNOWN_LIMIT
+
+    @pytest.mark.parametrize("given", [[], [("Content-Length", "5")], [("Connection", "close")]])
+    def test_head_of_known_fields(self, given: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each is what it would be without the ones before, in whichever order they come."""
+        clock = types.SimpleNamespace(time=lambda: 784111777.5, gmtime=time.gmtime)
+        monkeypatch.setattr("twistcorn.worker.responses.time", clock)
+        shared = check_fields(given)
+        asked = [
+            (status, method, minor, keep, whole)
+            for method, status, minor, _, whole, *_ in HEADS
+            for keep in (True, False)
+        ]
+
+        for status, method, minor, keep, whole in [*asked, *reversed(asked)]:
+            fresh = responses._check_anew(given)
+            for _ in range(2):
+                head = make_head(status, shared, method, (1, minor), keep, whole)
+                assert head == make_head(status, fresh, method, (1, minor), keep, whole)
 
 
 class TestHead:

@@ -17,6 +17,8 @@ from tests.worker.apps import Body, Start, app
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import W_BUSY, W_REQUESTS, State
 
+pytestmark = pytest.mark.usefixtures("mode")
+
 LARGE = b"x" * (8 << 20)
 
 Serve = Callable[..., tuple[Served, Client]]

@@ -99,9 +99,9 @@ def run(application: Any, data: bytes, body: object = b"") -> RecordingOut:
     request.body = body
     maker = EnvironMaker(DEFAULTS, Address(socket.AF_INET, "192.0.2.1", 8000), 0, 8, 2)
     environ = maker.make(request, ("198.51.100.7", "50000"))
-    out = RecordingOut()
+    out = RecordingOut(request.line.name)
     with capturedLogs() as events:
-        Call(out, f"{request.method} {request.path.decode()}").run(validator(application), environ)
+        Call(out).run(validator(application), environ)
     for event in events:
         if "log_failure" in event:
             event["log_failure"].raiseException()

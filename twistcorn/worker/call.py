@@ -20,6 +20,9 @@ from ..errors import RequestTimeout
 from . import responses
 from .responses import Fields
 
+#: A body in one of these is whole when it has one piece, and has no close().
+_KNOWN = (list, tuple)
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -121,8 +124,7 @@ class Call:
         iterable: Any = None
         try:
             iterable = application(environ, self.start_response)
-            if iterable.__class__ is list and len(iterable) == 1 and not self._begun:
-                # It has no close().
+            if iterable.__class__ in _KNOWN and len(iterable) == 1 and not self._begun:
                 chunk, iterable = iterable[0], None
                 self._first(chunk, True)
                 self._finish()

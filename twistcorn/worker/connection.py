@@ -189,7 +189,7 @@ class Connection:
         """Take the present request's bytes, all of which were seen, from the kernel."""
         left = self.request_end - self.consumed
         while left > 0:
-            taken = self.sock.recv_into(scratch, min(left, SCRATCH))
+            taken = self.sock.recv_into(scratch, min(left, len(scratch)))
             if taken == 0:
                 self.keep = False
                 raise ClientGone

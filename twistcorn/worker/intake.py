@@ -63,7 +63,7 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
     length = request.block.length
     if length == 0:
         # What stands behind the request will cause no event of its own.
-        connection.missed = len(data) > size
+        connection.missed = len(data) > size or size == PEEK
         return _REQUEST
     if settings.limit_request_body and length > settings.limit_request_body:
         raise HTTPError(413, "request body too large")
@@ -90,7 +90,7 @@ def _begin_body(
     if 0 < length <= len(rest):
         request.body = rest[:length]
         connection.request_end += length
-        connection.missed = len(rest) > length
+        connection.missed = len(rest) > length or request.size + length == PEEK
         return Found.REQUEST
     body = _new_body(length, settings)
     if length < 0:

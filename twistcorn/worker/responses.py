@@ -215,17 +215,18 @@ def make_head(
     :param keep_alive: whether client and server want to keep the connection.
     :param whole: the size of the body when all of it is known now, None while it is still being produced.
     """
-    key = (int(time.time()), status, method, version, keep_alive, whole)
+    now = int(time.time())
+    key = (now, status, method, version, keep_alive, whole)
     made = fields.made
     if made is not None and made[0] == key:
         return made[1]
-    head = _make_anew(status, fields, method, version, keep_alive, whole)
+    head = _make_anew(status, fields, method, version, keep_alive, whole, now)
     fields.made = (key, head)
     return head
 
 
 def _make_anew(
-    status: str, fields: Fields, method: str, version: tuple[int, int], keep_alive: bool, whole: int | None
+    status: str, fields: Fields, method: str, version: tuple[int, int], keep_alive: bool, whole: int | None, now: int
 ) -> Head:
     code = status[:3]
     length = fields.length
@@ -254,7 +255,7 @@ def _make_anew(
     if not fields.has_server:
         extra += "Server: twistcorn\r\n"
     if not fields.has_date:
-        extra += _date_line()
+        extra += _date_line(now)
     text = f"HTTP/1.1 {status}\r\n{fields.text}{extra}\r\n"
     return Head(text.encode("latin-1"), framing, keep_alive, length)
 
@@ -264,10 +265,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _date: tuple[int, str] = (0, "")
 
 
-def _date_line() -> str:
+def _date_line(now: int) -> str:
     """The Date field (RFC 9110 section 5.6.7), made once a second."""
     global _date
-    now = int(time.time())
     made, line = _date
     if made != now:
         t = time.gmtime(now)

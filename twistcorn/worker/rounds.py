@@ -90,8 +90,8 @@ class Rounds:
                 except Exception:
                     # An error of ours ends this connection, and no other.
                     self.log.failure("internal error in a connection")
-                    connection.keep = False
-                    self.ended(connection)
+                    if connections.get(descriptor) is connection:
+                        self._close(connection)
             elif (source := self._sources.get(descriptor)) is not None:
                 source()
         ready, take, end = self._ready, self._take, time.monotonic() + ROUND

@@ -102,7 +102,7 @@ class Route:
         self._put_off(now)
 
     def _put_off(self, now: int) -> None:
-        did_well = not self.pooled and now - self._since > PROBATION * self._pause
+        did_well = not self.pooled and now - self._since >= PROBATION * self._pause
         self._pause = FIRST_PAUSE if did_well else min(2 * self._pause, LONGEST_PAUSE)
         self.pooled = True
         self.again_at = now + self._pause

@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 
 from ..errors import RequestTimeout
 from .connection import SCRATCH, Connection
@@ -31,6 +32,8 @@ class Seat:
     :ivar serves: whether it may run the application.
     :ivar leads: whether it runs the reactor, or will when it comes to it.
     :ivar inline: whether it runs a turn while it leads.
+    :ivar baton: holds one item while it runs an inline turn and the lead could be taken from it; each seat has its own,
+        or one that has lost the lead would take its successor's.
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
     :ivar stood: whether it stood aside in the present turn.
     :ivar exposed: the connection whose request runs in the application on this thread right now, so that it may be hit
@@ -39,8 +42,8 @@ class Seat:
     """
 
     __slots__ = (
-        "_delays", "_turns", "aim", "answered", "exposed", "gate", "ident", "inline", "leads", "scratch", "serves",
-        "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "baton", "exposed", "gate", "ident", "inline", "leads", "scratch",
+        "serves", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -53,6 +56,7 @@ class Seat:
         self.leads = leads
         self.inline = False
         self.answered = False
+        self.baton: deque[int] = deque()
         self.stood = False
         self.exposed: Connection | None = None
         self.aim = AT_EASE

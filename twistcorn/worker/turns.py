@@ -2,8 +2,8 @@
 
 Law: owns the threads, and decides who leads the reactor. A thread that leads runs a call itself while calls of that
 route do not wait (`routes`); the others go to a queue for the rest. There is one thread more than may run the
-application, so that one can always follow when a call keeps the leader (`watchdog`). Who holds the baton decides who
-leads: during a call it is there for the taking, with the lock held; the thread of the call takes it back at the end.
+application, so that one can always follow when a call keeps the leader (`watchdog`). Who takes a seat's baton decides
+whether that leads on: while a call runs anybody may, with the lock held; the thread of the call takes it at the end.
 Threads are daemons: a stuck application never keeps a worker from leaving.
 """
 
@@ -53,7 +53,7 @@ class Turns:
         self._routes = Routes()
         self._queue: deque[Connection] = deque()
         self._parked: list[Seat] = []
-        self._baton: deque[tuple[Seat, int, Route | None]] = deque()
+        self._last: tuple[Seat, int, Route] | None = None
         self._watchdog = Watchdog(self._call, self.replace)
         self._main: Seat | None = None
         self.seats: set[Seat] = set()
@@ -90,14 +90,15 @@ class Turns:
         processor = time.thread_time_ns() if timed else 0
         seat.inline, seat.answered, seat.stood = True, False, False
         self._words[self._region + W_BUSY] = self._running + 1
-        self._baton.append((seat, now, route))
+        self._last = (seat, now, route)
+        seat.baton.append(now)
         if self._watchdog.sleeping:
             self._watchdog.wake()
         try:
             self._server.serve(connection, seat, now)
         finally:
             try:
-                self._baton.pop()
+                seat.baton.pop()
             except IndexError:
                 # Whoever took it is about to finish with it.
                 with self._lock:
@@ -164,13 +165,13 @@ class Turns:
         words, region = self._words, self._region
         if seat.inline:
             try:
-                baton = self._baton.pop()
+                baton = seat.baton.pop()
             except IndexError:
                 pass
             else:
                 seat.answered = True
                 self._count_led(code)
-                self._baton.append(baton)
+                seat.baton.append(baton)
                 return
         with self._lock:
             self._running -= 1
@@ -183,8 +184,8 @@ class Turns:
         """The thread waits for a slow client: it runs no application code until it comes back."""
         with self._lock:
             seat.stood = True
-            if seat.inline and self._baton:
-                self._baton.pop()
+            if seat.inline and seat.baton:
+                seat.baton.pop()
                 self._replace(seat)
             if self.threads > 1:
                 self._active -= 1
@@ -202,21 +203,20 @@ class Turns:
     # The reactor changes hands
 
     def _call(self) -> tuple[Seat, int] | None:
-        try:
-            return self._baton[0][:2]
-        except IndexError:
-            return None
+        last = self._last
+        return last[:2] if last is not None and last[0].baton else None
 
     def replace(self, since: int, blame: bool) -> None:
         """Take the reactor from the call that began then; does nothing when that is over."""
         with self._lock:
+            if self._last is None or self._last[1] != since:
+                return
+            seat, _, route = self._last
             try:
-                if self._baton[0][1] != since:
-                    return
-                seat, _, route = self._baton.pop()
+                seat.baton.pop()
             except IndexError:
                 return
-            if blame and route is not None:
+            if blame:
                 route.trip(time.monotonic_ns())
             self._replace(seat)
 
@@ -278,8 +278,8 @@ class Turns:
                 self._running -= 1
             self._run_inline(self._queue.popleft(), seat, self._routes.others)
         with self._lock:
-            self._deputy = seat
-            seat.leads = seat.leads and self._heir is None
+            if seat.leads:
+                self._deputy, seat.leads = seat, self._heir is None
         if seat.leads:
             self._loop.lead(seat)
         if seat.leads:

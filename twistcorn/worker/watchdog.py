@@ -23,8 +23,8 @@ PATIENCE = 2_000_000
 SUSPECT = 500_000
 #: A call that only lacks a processor keeps the reactor for so many nanoseconds: another thread would lack it as well.
 LONGEST = 10_000_000
-#: Looks without a new call before the watchdog sleeps.
-IDLE_LOOKS = 50
+#: Looks without a new call before the watchdog sleeps: one request now and then shall not pay for many looks.
+IDLE_LOOKS = 3
 
 
 class Verdict(enum.Enum):

@@ -1,0 +1,187 @@
+"""Turns with real threads, on a loop that is a queue: what the leader does is what a test puts there.
+
+Law: nothing waits for time to pass; whoever waits is told, or fails after `PATIENCE`.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twistcorn.wire.scoreboard import W_LED_REQUESTS, W_REQUESTS, Scoreboard
+from twistcorn.worker.http import RequestLine
+from twistcorn.worker.seats import Seat
+from twistcorn.worker.turns import Turns
+
+#: How long anything may take that happens in another thread.
+PATIENCE = 10.0
+
+
+class Loop:
+    """A reactor's loop (`roles.Loop`): runs what it is told, on the leader's thread, and counts who is in it.
+
+    :ivar leads: how often somebody began to lead.
+    :ivar most: how many threads were in it at once, at most.
+    """
+
+    def __init__(self) -> None:
+        self._todo: queue.SimpleQueue[Callable[[Seat], object] | None] = queue.SimpleQueue()
+        self._inside: list[Seat] = []
+        self.leads = 0
+        self.most = 0
+        self.later: list[Callable[[], object]] = []
+        self.running = True
+
+    def tell(self, work: Callable[[Seat], object]) -> None:
+        self._todo.put(work)
+
+    def stop(self) -> None:
+        def end(seat: Seat) -> None:
+            self.running = False
+
+        self.tell(end)
+
+    def lead(self, seat: Seat) -> None:
+        self.leads += 1
+        self._inside.append(seat)
+        self.most = max(self.most, len(self._inside))
+        while self.running and seat.leads:
+            work = self._todo.get()
+            if work is not None:
+                work(seat)
+
+    def left(self) -> None:
+        if self._inside:
+            self._inside.pop()
+
+    def wakeUp(self) -> None:
+        self._todo.put(None)
+
+    def callLater(self, delay: float, function: Callable[[], object]) -> Any:
+        self.later.append(function)
+
+    def tick(self) -> None:
+        """The moment for which `callLater` was asked has come."""
+        later, self.later = self.later, []
+        for function in later:
+            self.tell(lambda seat, function=function: function())  # type: ignore[misc]
+
+
+class Job:
+    """A request, and what the application does with it; stands for its connection.
+
+    :ivar runs: seats that answered it.
+    """
+
+    def __init__(self, act: Callable[[Seat], object] = lambda seat: None, path: str = "/", code: int = 200) -> None:
+        self._act = act
+        self.request = self
+        self.line = RequestLine("GET", path.encode(), path.encode(), b"", (1, 1))
+        self.made: bytes | None = None
+        self.code = code
+        self.runs: list[Seat] = []
+        self.led: list[bool] = []
+        self.ended = threading.Event()
+
+    def run(self, seat: Seat) -> None:
+        self.runs.append(seat)
+        self._act(seat)
+
+    def wait(self) -> Job:
+        assert self.ended.wait(PATIENCE)
+        return self
+
+
+class Held(Job):
+    """A request that says when it runs, and ends when it is let."""
+
+    def __init__(self, path: str = "/") -> None:
+        super().__init__(self._hold, path)
+        self.running = threading.Event()
+        self.go = threading.Event()
+
+    def _hold(self, seat: Seat) -> None:
+        self.running.set()
+        assert self.go.wait(PATIENCE)
+
+    def until_runs(self) -> None:
+        assert self.running.wait(PATIENCE)
+
+    def end(self) -> None:
+        self.go.set()
+        self.wait()
+
+
+class Crew:
+    """A worker's threads, with one that plays the main thread.
+
+    :ivar busy: how many calls run now; `most`: at once, at most.
+    """
+
+    def __init__(self, threads: int, mode: str = "adaptive", makes: bool = True) -> None:
+        self.board = Scoreboard.create(1, 1)
+        self.loop = Loop()
+        self.makes = makes
+        self.busy = self.most = 0
+        self._lock = threading.Lock()
+        region = self.board.worker_base(0)
+        self.turns = Turns(self.loop, threads, mode, self.board, region, self)  # type: ignore[arg-type]
+        self.main = threading.Thread(target=self.turns.join, name="main")
+        self.main.start()
+        if threads > 1:
+            self.until(lambda: len(self.turns._parked) == threads)
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait for what no event tells."""
+        begun = time.monotonic()
+        while not true():
+            assert time.monotonic() - begun < PATIENCE
+            time.sleep(0.0001)
+
+    def word(self, word: int) -> int:
+        return int(self.board.words[self.board.worker_base(0) + word])
+
+    def requests(self) -> int:
+        return self.word(W_REQUESTS) + self.word(W_LED_REQUESTS)
+
+    # roles.Server
+
+    def serve(self, job: Job, seat: Seat, now: int) -> None:
+        with self._lock:
+            self.busy += 1
+            self.most = max(self.most, self.busy)
+        try:
+            job.run(seat)
+        finally:
+            with self._lock:
+                self.busy -= 1
+        if self.makes and seat.inline:
+            job.made = b"made"
+        else:
+            self.turns.answered(seat, job.code)
+            job.ended.set()
+
+    def finish(self, job: Job, seat: Seat, now: int) -> None:
+        job.led.append(seat.leads)
+        job.ended.set()
+
+    def take(self, *jobs: Job) -> None:
+        """The leader finds these requests."""
+        for job in jobs:
+            self.loop.tell(lambda seat, job=job: self.turns.take(job, seat))  # type: ignore[misc]
+
+    def close(self) -> None:
+        self.loop.stop()
+        self.main.join(PATIENCE)
+        assert not self.main.is_alive()
+        with self.turns._lock:
+            for seat in self.turns._parked:
+                seat.gate.release()
+        self.turns._watchdog.close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("app-") or thread.name == "watchdog":
+                thread.join(PATIENCE)
+        self.board.close()

@@ -1,0 +1,186 @@
+"""Routes: which calls stay on the leader's thread."""
+
+from __future__ import annotations
+
+import pytest
+
+from twistcorn.worker.http import RequestLine
+from twistcorn.worker.routes import (
+    CLIP,
+    EVERY,
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    MOST_ROUTES,
+    PROBATION,
+    WAITS,
+    Route,
+    Routes,
+)
+
+#: A call that waits, and one that does not, in nanoseconds.
+LONG, SHORT = 1_000_000, 1_000
+
+
+def line(path: str, method: str = "GET") -> RequestLine:
+    return RequestLine(method, path.encode(), path.encode().partition(b"?")[0], b"", (1, 1))
+
+
+def pooled(now: int = 0) -> Route:
+    """A route whose first call has waited."""
+    route = Route()
+    route.is_due()
+    route.sample(LONG, now)
+    assert route.pooled
+    return route
+
+
+class TestDecisions:
+    def test_new_route(self) -> None:
+        """It is given the benefit of the doubt."""
+        assert not Route().pooled
+
+    def test_first_call_waits(self) -> None:
+        """One is enough for a route of which nothing else is known."""
+        assert pooled().waits
+
+    def test_one_call_among_many_waits(self) -> None:
+        """It does not move a route, however long it was."""
+        route = Route()
+        for _ in range(20):
+            route.sample(SHORT, 0)
+        route.sample(10**12, 0)
+
+        assert not route.pooled
+        assert route.mean <= SHORT + CLIP / EVERY
+
+    def test_calls_begin_to_wait(self) -> None:
+        """A few of them are enough."""
+        route = Route()
+        route.sample(SHORT, 0)
+        for _ in range(3):
+            route.sample(LONG, 0)
+
+        assert route.pooled
+
+    def test_clocks_disagree(self) -> None:
+        """More processor time than time is no wait."""
+        route = Route()
+        route.sample(-5, 0)
+
+        assert route.mean == 0
+
+    def test_calls_cease_to_wait(self) -> None:
+        """What is seen of them in their own threads brings the route back."""
+        route = pooled()
+        for _ in range(30):
+            route.sample(SHORT, 0)
+
+        assert not route.pooled
+
+    def test_calls_compute_for_long(self) -> None:
+        """Such a route waits for nothing, and goes to a thread of its own until a trial says otherwise."""
+        route = Route()
+        route.trip(0)
+        for _ in range(30):
+            route.sample(SHORT, 0)
+        assert route.pooled
+        assert not route.waits
+
+        assert route.wants_trial(FIRST_PAUSE)
+        route.sample(SHORT, FIRST_PAUSE)
+        assert not route.pooled
+
+
+class TestTiming:
+    def test_calls_that_are_timed(self) -> None:
+        """The first ones, then one in so many."""
+        route = Route()
+        due = [route.is_due() for _ in range(4 * EVERY)]
+
+        assert due[:EVERY] == [True] * EVERY
+        assert sum(due[EVERY:]) == 3
+
+    def test_trial(self) -> None:
+        """It is timed, whichever call it is."""
+        route = pooled()
+        for _ in range(EVERY + 2):
+            route.is_due()
+        route.wants_trial(FIRST_PAUSE)
+
+        assert route.is_due()
+
+
+class TestTrials:
+    def test_pause(self) -> None:
+        """There is one trial after each pause, which doubles each time that it was in vain, up to a bound."""
+        route, now, pauses = pooled(), 0, []
+        for _ in range(10):
+            assert not route.wants_trial(route.again_at - 1)
+            pauses.append(route.again_at - now)
+            now = route.again_at
+            assert route.wants_trial(now)
+            assert not route.wants_trial(now)
+            route.sample(LONG, now)
+            assert route.pooled
+
+        assert pauses[:4] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE]
+        assert pauses[-1] == LONGEST_PAUSE
+
+    def test_trial_is_good(self) -> None:
+        """The route is back."""
+        route = pooled()
+        route.wants_trial(FIRST_PAUSE)
+        route.sample(SHORT, FIRST_PAUSE)
+
+        assert not route.pooled
+
+    @pytest.mark.parametrize(("well", "pause"), [(1, 2 * FIRST_PAUSE), (PROBATION + 1, FIRST_PAUSE)])
+    def test_route_is_put_off_again(self, well: int, pause: int) -> None:
+        """The pause begins anew only where it did well for long."""
+        route = pooled()
+        route.wants_trial(FIRST_PAUSE)
+        route.sample(SHORT, FIRST_PAUSE)
+        later = FIRST_PAUSE + well * FIRST_PAUSE
+        route.trip(later)
+
+        assert route.again_at - later == pause
+
+    def test_wait_between_the_bounds(self) -> None:
+        """It neither puts a route off nor brings it back: no route goes to and fro."""
+        between = int(WAITS * 0.75)
+        route = Route()
+        for _ in range(50):
+            route.sample(between, 0)
+        assert not route.pooled
+
+        route.trip(0)
+        for _ in range(50):
+            route.sample(between, 0)
+        assert route.pooled
+
+
+class TestTable:
+    def test_same_work(self) -> None:
+        """Method and first segments make a route."""
+        routes = Routes()
+        found = routes.find(line("/api/users/17"))
+
+        assert routes.find(line("/api/users/18?a=b")) is found
+        assert routes.find(line("/api/orders/17")) is not found
+        assert routes.find(line("/api/users/17", "POST")) is not found
+
+    def test_line_keeps_its_route(self) -> None:
+        """It is looked up once for each line."""
+        asked = line("/a")
+        assert asked.route is None
+        assert Routes().find(asked) is asked.route
+
+    def test_paths_are_made_up(self) -> None:
+        """The table is bounded; what finds no room shares one route, and what is known stays."""
+        routes = Routes()
+        first = routes.find(line("/first"))
+        for number in range(MOST_ROUTES + 10):
+            routes.find(line(f"/{number}"))
+
+        assert routes.find(line("/new")) is routes.find(line("/newer")) is routes.others
+        assert routes.find(line("/first")) is first
