@@ -11,10 +11,18 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench import disruption, fuzz, soak, throughput
+from bench import disruption, fuzz, latency, memory, soak, startup, throughput
 from bench.command import EXIT_INTERRUPTED, EXIT_UNUSABLE, BenchError
 
-COMMANDS = (throughput.COMMAND, disruption.COMMAND, soak.COMMAND, fuzz.COMMAND)
+COMMANDS = (
+    throughput.COMMAND,
+    latency.COMMAND,
+    memory.COMMAND,
+    startup.COMMAND,
+    disruption.COMMAND,
+    soak.COMMAND,
+    fuzz.COMMAND,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -65,8 +65,8 @@ def choose_here(workers: int = 1) -> Pins:
     return choose(sorted(os.sched_getaffinity(0)), siblings_of, workers)
 
 
-#: When it is asked for: a server whose compiled threads can use another CPU may then do so.
-NO_PINS = Pins((), None, why_none="as asked for")
+#: A server whose threads can use another CPU may then do so.
+NO_PINS = Pins((), None, why_none="the kernel places everything")
 
 
 def pinning(*cpus: int | None) -> Callable[[], None] | None:

@@ -83,12 +83,16 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     add("--connections", type=at_least(1), default=32, metavar="N", help="default: %(default)s")
 
 
+def add_pins(parser: argparse.ArgumentParser) -> None:
+    """Whether server and load generator have CPUs of their own."""
+    what = "let the kernel place server and load generator"
+    parser.add_argument("--no-pins", action="store_true", help=what)
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """How many worker processes each server has."""
-    add = parser.add_argument
     what = "worker processes of each server; default: %(default)s"
-    add("--server-workers", type=at_least(1), default=1, metavar="N", help=what)
-    add("--no-pins", action="store_true", help="let the kernel place server and load generator")
+    parser.add_argument("--server-workers", type=at_least(1), default=1, metavar="N", help=what)
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:

@@ -66,7 +66,7 @@ def heading(stage: Stage, what: str, tools: str) -> list[str]:
         f"{stage.workers} worker process{plural}, {what}",
         "; ".join(versions),
         *cautions(stage),
-        f"{tools}; {stage.pins.describe()}",
+        "; ".join(filter(None, [tools, stage.pins.describe()])),
     ]
 
 

@@ -30,7 +30,7 @@ class Server:
     :ivar threads: how many of its threads run the application, as the report says it.
     :ivar processes: it can have several worker processes, and a master that replaces them.
     :ivar needs: distributions that it needs besides its own.
-    :ivar many: what it needs on top to hold ten thousand idle connections.
+    :ivar many: options before the last word, without which it does not hold ten thousand idle connections.
     """
 
     name: str
@@ -97,7 +97,7 @@ def gunicorn(
 MANY = ("--worker-connections", "11000")
 
 SERVERS = (
-    Server("twistcorn", "twistcorn", Home.OWN, "8", OURS, many=("--max-connections", "11000")),
+    Server(BASELINE, BASELINE, Home.OWN, "8", OURS),
     gunicorn("gunicorn-sync", "1", "-k", "sync"),
     gunicorn(
         *("gunicorn-gthread", "8", "-k", "gthread", "--threads", "8", "--keep-alive", "75"),
@@ -118,7 +118,7 @@ SERVERS = (
             *("--listen=127.0.0.1:{port}", "--threads=8", "{module}:app"),
         ),
         processes=False,
-        many=("--connection-limit=11000",),
+        many=("--connection-limit=11000", "--asyncore-use-poll"),
     ),
     Server(
         "granian",
@@ -130,6 +130,8 @@ SERVERS = (
             *("--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--respawn-failed-workers"),
             *("--working-dir", "{apps}", "{module}:app"),
         ),
+        # The connections it has at once are as many as it queues.
+        many=("--backlog", "11000"),
     ),
     Server(
         "uwsgi",

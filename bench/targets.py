@@ -56,7 +56,7 @@ TARGETS = (
     Target("wait1ms-keepalive", Figure.RATE, "granian", 0.95, 1.05),
     Target("mixed-keepalive", Figure.FAST_P99, "gunicorn-gthread", 0.5, 0.2),
     Target("hello-close", Figure.CPU, "gunicorn-sync", 0.5, 0.35),
-    Target("hello-keepalive", Figure.WORKER_PSS, NOBODY, 30.0, 20.0),
+    Target("hello-close", Figure.WORKER_PSS, NOBODY, 30.0, 20.0),
 )
 
 UNFIT = "this run does not decide: that takes one worker, 32 connections, 5 rounds or more, server and load pinned"

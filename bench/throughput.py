@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     our_options.add_rounds(parser)
     our_options.add_load(parser)
     our_options.add_workers(parser)
+    our_options.add_pins(parser)
     our_options.add_output(parser)
     our_options.add_targets(parser)
 

@@ -37,7 +37,7 @@ def test_choice(available: list[int], workers: int, pins: Pins) -> None:
 def test_sharing_is_told() -> None:
     """What was pinned stands in the report, with what makes it weaker."""
     assert "nothing pinned: fewer CPUs" in Pins((), None).describe()
-    assert NO_PINS.describe() == "nothing pinned: as asked for"
+    assert NO_PINS.describe() == "nothing pinned: the kernel places everything"
     assert "CPU 0," in Pins((0,), 1).describe()
     assert "CPUs 0, 1," in Pins((0, 1), 2).describe()
     assert "ONE physical core" in Pins((0,), 1, shared_core=True).describe()
