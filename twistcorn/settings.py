@@ -191,6 +191,10 @@ class Settings:
     graceful_timeout: float = _option(
         30.0, duration, "time for requests in flight when a worker or the server stops", metavar="TIME"
     )
+    replay: str = _option(
+        "on", one_of("on", "off"), "whether an idempotent request whose worker died is run once more, if nothing of its"
+        " answer was sent; otherwise the client gets 502", metavar="on|off",
+    )
     limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
     limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")
     limit_request_field_size: int = _option(8190, count(64, 32768), "longest header field, in bytes; longer: 431")

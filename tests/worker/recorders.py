@@ -16,6 +16,7 @@ from twistcorn.wire.scoreboard import (
     CONSUMED,
     S_ATTEMPT,
     S_CONSUME_TO,
+    S_CONSUMED0,
     S_DEADLINE,
     S_SINCE,
     S_STATE,
@@ -30,7 +31,7 @@ from twistcorn.worker.call import Application
 #: The words of a slot, as the journal calls them.
 WORDS = {
     S_ATTEMPT: "attempt", S_SINCE: "since", S_DEADLINE: "deadline", S_WRITTEN0: "written0",
-    S_WRITTEN_END: "written_end", S_CONSUME_TO: "consume_to", S_THREAD: "thread",
+    S_WRITTEN_END: "written_end", S_CONSUME_TO: "consume_to", S_THREAD: "thread", S_CONSUMED0: "consumed0",
 }  # fmt: skip
 
 #: What happened: a verb and its argument.

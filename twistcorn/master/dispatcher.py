@@ -1,7 +1,7 @@
 """The dispatcher: lends connections to workers and takes them back.
 
-Law: decides nothing about processes; asks `pool.dispatch` who gets a connection and `pool.redo` what becomes of it
-when its worker died. A connection that nobody can take waits here, in the order of arrival.
+Law: decides nothing about processes; asks `pool.dispatch` who gets a connection and `recovery` which ones go on when
+their worker died. A connection that nobody can take waits here, in the order of arrival.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..pool.dispatch import MAX_UNACKNOWLEDGED, choose
-from ..pool.redo import Verdict, verdict
+from ..pool.redo import Verdict
 from ..pool.worker import Worker
+from ..settings import Settings
 from ..wire import channel
 from ..wire.scoreboard import W_BUSY, Scoreboard
+from .answers import Answers
 from .connections import Connection, ConnectionTable
+from .recovery import Recovery
 
 #: Until a full channel, or too many descriptors in flight for this user (ETOOMANYREFS), is tried again.
 RETRY_DELAY = 0.01
@@ -30,6 +33,8 @@ class Dispatcher:
     """Moves connections between the table and the workers.
 
     :param on_room: called when a connection ended, so that a listener that ran out of slots can go on.
+    :ivar answers: ends connections, with the master's own answers.
+    :ivar recovery: decides on the connections of dead workers.
     """
 
     log = Logger()
@@ -40,6 +45,7 @@ class Dispatcher:
         table: ConnectionTable,
         scoreboard: Scoreboard,
         on_room: Callable[[], None],
+        settings: Settings,
     ) -> None:
         self._clock = clock
         self._table = table
@@ -50,6 +56,8 @@ class Dispatcher:
         self._turn = 0
         self._emptied: list[Deferred[None]] = []
         self.workers: list[Worker] = []
+        self.answers = Answers(clock, self._close)
+        self.recovery = Recovery(table, scoreboard, self.answers, settings)
 
     @property
     def waiting(self) -> int:
@@ -179,29 +187,25 @@ class Dispatcher:
         :return: the requests that were running in it, for the log.
         """
         self.dismiss(worker)
-        running: list[str] = []
-        again: list[Connection] = []
-        for connection in self._table.held_by(worker):
-            slot = self._scoreboard.read_slot(connection.slot)
-            if slot.state.name in ("IN_APP", "RESPONDING"):
-                running.append(slot.head)
-            connection.holder = None
-            # A worker that never had it cannot have died of it.
-            if connection.taken and connection.bytes_wait():
-                connection.count_death(slot.consume_to)
-            decision = verdict(slot.state.name, slot.consumed, connection.deaths)
-            if decision is Verdict.LEND:
-                again.append(connection)
-            else:
-                self._table.close(connection, reset=decision is Verdict.RESET)
+        again, running, verdicts = self.recovery.recover(worker)
         worker.connections = worker.unacknowledged = 0
+        if verdicts:
+            self.log.info(
+                "worker {ident} (pid {pid}) is dead; its connections: {verdicts}", ident=worker.ident, pid=worker.pid,
+                verdicts=", ".join(f"{verdicts[each]} {each.word}" for each in Verdict if verdicts[each]),
+            )  # fmt: skip
         self._waiting.extendleft(reversed(again))
         self._on_room()
         self.pump()
         return running
 
+    def _close(self, connection: Connection) -> None:
+        self._table.close(connection)
+        self._on_room()
+
     def close_all(self) -> None:
         """The server ends: close what is left."""
+        self.answers.stop()
         self._waiting.clear()
         for connection in self._table:
             self._table.close(connection)

@@ -19,9 +19,10 @@ WORKER_WORDS = 64
 SLOT_WORDS = 32
 WORD = 8
 
-#: Words before the regions, for what the master tells everybody; the first one says that the server stops.
+#: Words before the regions, for what the master tells everybody: whether the server stops, how many requests wait with
+#: the master for a thread, and the number of regions that can be in use.
 HEADER_WORDS = 8
-H_STOPPING = 0
+H_STOPPING, H_QUEUED, H_REGIONS = range(3)
 
 # Words of a worker's region.
 W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_REQUESTS, W_CONNECTIONS, W_ERRORS = range(7)
@@ -30,6 +31,9 @@ W_STATUS = 8
 W_LATENCY = 16
 #: Bucket n of the histogram counts requests that took less than 2**n * 64 us; the last takes the rest.
 LATENCY_BUCKETS = 24
+#: App threads while it takes connections, else 0; lends on their way to it, which the master counts; requests that it
+#: gave back because its threads were busy.
+W_THREADS, W_INCOMING, W_HOPS = 56, 57, 58
 
 # Words of a slot.
 S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)
@@ -37,7 +41,10 @@ S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO
 S_CLIENT = 8
 S_HEAD_LENGTH = 14
 S_HEAD = 15
-HEAD_ROOM = (SLOT_WORDS - S_HEAD) * WORD
+#: Where the present or next request begins in the stream from the client; since when it waited for a thread (monotonic
+#: nanoseconds, 0: it did not), which survives a hop to another worker.
+S_CONSUMED0, S_QUEUED = 29, 30
+HEAD_ROOM = (S_CONSUMED0 - S_HEAD) * WORD
 
 
 class State(enum.IntEnum):
@@ -53,6 +60,8 @@ class State(enum.IntEnum):
 
 #: Flag: bytes of the current request have been taken from the kernel, so nobody else can read it.
 CONSUMED = 1 << 8
+#: Flag: the connection ends behind the response that is being sent.
+ENDS = 1 << 9
 _SEQUENCE_SHIFT = 32
 
 
@@ -65,17 +74,20 @@ class Slot(NamedTuple):
     """What a slot says of its connection.
 
     `written0` and `written_end` are offsets in the stream to the client, before and after the response
-    (`written_end` 0: length not known); `consume_to` is the offset in the stream from the client after the request.
+    (`written_end` 0: length not known); `consumed0` and `consume_to` are offsets in the stream from the client, before
+    and after the request. `attempt` counts the earlier workers that died with this request.
     """
 
     state: State
     consumed: bool
+    ends: bool
     sequence: int
     attempt: int
     since: int
     deadline: int
     written0: int
     written_end: int
+    consumed0: int
     consume_to: int
     thread: int
     head: str
@@ -152,12 +164,14 @@ class Scoreboard:
         return Slot(
             state=_state(word & 0xFF),
             consumed=bool(word & CONSUMED),
+            ends=bool(word & ENDS),
             sequence=word >> _SEQUENCE_SHIFT,
             attempt=self.words[base + S_ATTEMPT],
             since=self.words[base + S_SINCE],
             deadline=self.words[base + S_DEADLINE],
             written0=self.words[base + S_WRITTEN0],
             written_end=self.words[base + S_WRITTEN_END],
+            consumed0=self.words[base + S_CONSUMED0],
             consume_to=self.words[base + S_CONSUME_TO],
             thread=self.words[base + S_THREAD],
             head=self.data[start : start + length].decode("latin-1"),

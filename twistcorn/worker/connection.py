@@ -16,7 +16,9 @@ from typing import Any
 
 from ..wire.scoreboard import (
     CONSUMED,
+    ENDS,
     S_CONSUME_TO,
+    S_CONSUMED0,
     S_DEADLINE,
     S_SINCE,
     S_THREAD,
@@ -94,7 +96,7 @@ class Connection:
         self.keep = False
         self.watched = False
         # Where the last holder left off; zero on a connection that was lent for the first time.
-        self.consumed = self.request_end = board.words[base + S_CONSUME_TO]
+        self.consumed = self.request_end = board.words[base + S_CONSUMED0]
         self.written = board.words[base + S_WRITTEN_END]
         self.rest: memoryview | None = None
 
@@ -103,7 +105,7 @@ class Connection:
         self.deadline = deadline
         words, base = self._board.words, self.base
         words[base + S_DEADLINE] = int(deadline * 1e9)
-        words[base + S_CONSUME_TO] = self.consumed
+        words[base + S_CONSUMED0] = self.consumed
         words[base + S_WRITTEN_END] = self.written
         words[base] = self.word | State.IDLE
 
@@ -125,7 +127,11 @@ class Connection:
         words[base + S_WRITTEN0] = self.written
         words[base + S_WRITTEN_END] = self.written + length if length else 0
         words[base + S_CONSUME_TO] = self.request_end
-        words[base] = self.word | State.RESPONDING | (words[base] & CONSUMED)
+        words[base] = self.word | State.RESPONDING | (words[base] & CONSUMED) | (0 if self.keep else ENDS)
+
+    def log_last(self, length: int) -> None:
+        """The end of a response whose length was not known: these bytes are still to be sent."""
+        self._board.words[self.base + S_WRITTEN_END] = self.written + length
 
     def log_closing(self) -> None:
         """The connection ends here; nobody must lend it again."""

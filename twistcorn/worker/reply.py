@@ -16,6 +16,8 @@ from .http import Request
 from .responses import Fields, Framing
 from .turns import Seat
 
+LAST_CHUNK = b"0\r\n\r\n"
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -92,7 +94,8 @@ class Reply:
         """The last chunk, where there are chunks."""
         self.answered()
         if self._chunked and not self._whole:
-            self._connection.send(b"", b"0\r\n\r\n", self._wait, True)
+            self._connection.log_last(len(LAST_CHUNK))
+            self._connection.send(b"", LAST_CHUNK, self._wait, True)
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
         """A part of a file as the whole body; returns whether all of it was there."""
