@@ -186,10 +186,10 @@ class Served:
         self.lend(server, slot)
         return Client(client)
 
-    def lend(self, server: socket.socket, slot: int = 0) -> None:
-        """The worker gets a connection."""
+    def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0) -> None:
+        """The worker gets a connection; without a sequence, it is counted here."""
         server.setblocking(False)
-        self._lends += 1
+        self._lends = sequence or self._lends + 1
         self.poller.adopt(server.detach(), Lend(slot, self._lends, 0))
 
     def run(self) -> None:

@@ -280,10 +280,10 @@ class TestAgainAndAgain:
     def test_deaths_are_not_its_fault(self, desk: Desk) -> None:
         """A signal from outside, or a request that is blamed, says nothing about bytes that wait elsewhere."""
         self.arrive(desk)
-        for blame in (Blame(fault=False), Blame(frozenset([99]))):
-            desk.dispatcher.recovery.blame = lambda _, blame=blame: blame
-            for _ in range(MAX_DEATHS + 2):
-                self.die(desk)
+        blames = [Blame(fault=False), Blame(frozenset([99]))] * (MAX_DEATHS + 2)
+        desk.dispatcher.recovery.blame = lambda _: blames.pop()
+        while blames:
+            self.die(desk)
 
         assert lives(desk.client(0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,11 @@ LEND, REPLAY, DISCARD = Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND
 ANSWER, RESET, CLOSE = Verdict.ANSWER_502, Verdict.RESET, Verdict.CLOSE
 
 #: A request of 80 bytes, from 100 on, and an answer of 400, from 1000 on.
-REQUEST = {"consumed0": 100, "consume_to": 180, "written0": 1000, "written_end": 1400}
+REQUEST = Log("", consumed0=100, consume_to=180, written0=1000, written_end=1400)
 
 
-def log(state: str, method: str = "GET", **more: int | bool) -> Log:
-    return Log(state, method=method, **{**REQUEST, **more})
+def log(state: str, method: str = "GET", **more: Any) -> Log:
+    return REQUEST._replace(state=state, method=method, **more)
 
 
 def facts(consumed: int | None = 100, written: int | None = 1000, unread: int = 80, **more: bool) -> Facts:

@@ -86,7 +86,7 @@ class TestLayout:
 class TestSlot:
     def test_new_slot(self, board: Scoreboard) -> None:
         """It is free, and says nothing."""
-        assert board.read_slot(0) == Slot(State.FREE, False, False, *[0] * 9, "")
+        assert board.read_slot(0) == Slot(State.FREE, False, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, "")
 
     def test_worker_writes(self, board: Scoreboard, other: Scoreboard) -> None:
         """What one process writes into each field, another one reads by its name."""

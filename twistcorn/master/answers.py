@@ -131,6 +131,7 @@ class Answers:
 def _method(sock: socket.socket) -> str:
     """The method of the request that waits unread, as far as it matters: the answer to HEAD has no body."""
     try:
-        return "HEAD" if sock.recv(7, socket.MSG_PEEK | socket.MSG_DONTWAIT).lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
+        data = sock.recv(7, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except OSError:
         return "GET"
+    return "HEAD" if data.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"

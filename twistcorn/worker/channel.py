@@ -88,6 +88,8 @@ class Service:
             request.keep_alive = False
             self._answer(reply, error)
         else:
+            if deaths := connection.take_attempt():
+                environ["twistcorn.attempt"] = 1 + deaths
             seat.call_begins()
             self._resource.run(reply, f"{name} [{environ['twistcorn.request_id']}]", environ)
 

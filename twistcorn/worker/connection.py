@@ -17,6 +17,7 @@ from typing import Any
 from ..wire.scoreboard import (
     CONSUMED,
     ENDS,
+    S_ATTEMPT,
     S_CONSUME_TO,
     S_CONSUMED0,
     S_DEADLINE,
@@ -112,6 +113,14 @@ class Connection:
     def log_reading(self, consumed: bool) -> None:
         """A request is coming in; `consumed`: bytes of it were taken, so nobody else can answer it."""
         self._board.words[self.base] = self.word | State.READING | (CONSUMED if consumed else 0)
+
+    def take_attempt(self) -> int:
+        """How many workers died with the request that is about to run; it is the first one after a lend, if any."""
+        words, attempt = self._board.words, self.base + S_ATTEMPT
+        deaths: int = words[attempt]
+        if deaths:
+            words[attempt] = 0
+        return deaths
 
     def log_in_app(self, name: bytes, thread: int) -> None:
         """The application is about to be called, on the thread with this native id."""
