@@ -27,7 +27,7 @@ HELLO = app([b"hello"])
 #: In a slot, not about the streams.
 ASIDE = ("since", "thread", "deadline")
 #: One request, from the look at it to the next.
-ANSWER = ["IN_APP", "written0", "written_end", "consume_to", "RESPONDING", "take", "send"]
+ANSWER = ["IN_APP", "written0", "written_end", "consume_to", "RESPONDING", "send", "take"]
 ENDING = ["unregister", "shutdown", "close", "report"]
 IDLE = ["consumed0", "written_end", "IDLE"]
 
@@ -55,7 +55,7 @@ def last(worker: Recorded, verb: str) -> Any:
 
 class TestAnswer:
     def test_request_is_answered(self, record: Record) -> None:
-        """Offsets, RESPONDING, the request's bytes, the answer, IDLE: in this order."""
+        """Offsets, RESPONDING, the answer, the request's bytes, IDLE: in this order."""
         worker = record()
         client = worker.connect()
         request = head()
@@ -67,8 +67,8 @@ class TestAnswer:
             ("written0", 0),
             ("written_end", size),
             ("consume_to", len(request)),
-            ("take", len(request)),
             ("send", size),
+            ("take", len(request)),
             ("written_end", size),
         ]
         assert last(worker, "consumed0") == len(request)

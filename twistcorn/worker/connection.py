@@ -2,7 +2,8 @@
 
 Law: the turn's holder alone uses a connection: the reactor thread while it waits, reads, lingers or writes a rest, an
 app thread during a turn. Nobody closes it here; `poller` does. The redo log, in this order: offsets, then
-RESPONDING, then the request's bytes are consumed, then the response is sent, then IDLE.
+RESPONDING, then the response's first bytes are sent, then the request's are consumed, then IDLE. Bytes that were
+consumed before the response began could not be read by another worker, and the request would get 502.
 """
 
 from __future__ import annotations
@@ -150,7 +151,11 @@ class Connection:
         """Take the present request's bytes, all of which were seen, from the kernel."""
         left = self.request_end - self.consumed
         while left > 0:
-            taken = self.sock.recv_into(scratch, min(left, len(scratch)))
+            try:
+                taken = self.sock.recv_into(scratch, min(left, len(scratch)))
+            except OSError:
+                # A client that has read its answer may have reset the connection.
+                taken = 0
             if taken == 0:
                 self.keep = False
                 raise ClientGone

@@ -79,8 +79,8 @@ class Reply:
             self.answered()
         connection.keep = head.keep_alive
         connection.log_responding(known)
-        connection.consume(self._seat.scratch)
         connection.send(head.data, data, self._wait, self._whole)
+        connection.consume(self._seat.scratch)
 
     def more(self, data: bytes) -> None:
         """Each piece leaves at once."""
@@ -109,8 +109,8 @@ class Reply:
             size = 0
         connection.keep = head.keep_alive
         connection.log_responding(len(head.data) + size)
-        connection.consume(self._seat.scratch)
         connection.send(b"", head.data, self._wait, size == 0)
+        connection.consume(self._seat.scratch)
         return connection.send_file(descriptor, offset, size, self._wait) == size
 
     def answered(self) -> None:
