@@ -46,7 +46,7 @@ class AtOnce(Turns):
         self.aside: Callable[[], object] = lambda: None
         self._seat = Seat(self)
 
-    def submit(self, turn: Turn) -> None:
+    def submit(self, turn: Turn, first: bool = False) -> None:
         self.running += 1
         turn(self._seat)
 

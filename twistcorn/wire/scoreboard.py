@@ -138,6 +138,15 @@ class Scoreboard:
         """The first word of connection slot `slot`."""
         return self._first_slot + slot * SLOT_WORDS
 
+    def worker_number(self, base: int) -> int:
+        """The region that begins with this word."""
+        return (base - HEADER_WORDS) // WORKER_WORDS
+
+    def column(self, word: int) -> list[int]:
+        """One word of every region that can be in use."""
+        end = self.worker_base(self.words[H_REGIONS])
+        return self.words[HEADER_WORDS + word : end : WORKER_WORDS].tolist()
+
     def clear_worker(self, index: int) -> None:
         """Zero a worker's region before a new worker gets it."""
         start = self.worker_base(index) * WORD

@@ -22,6 +22,7 @@ from ..wire.scoreboard import (
     S_CONSUME_TO,
     S_CONSUMED0,
     S_DEADLINE,
+    S_QUEUED,
     S_SINCE,
     S_THREAD,
     S_WRITTEN0,
@@ -71,12 +72,16 @@ class Connection:
     :ivar consumed: bytes taken from the kernel so far; `written` bytes given to it.
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
+    :ivar queued_since: when the present request began to wait for a thread, monotonic seconds; 0.0: it did not.
+    :ivar waiting: whether it is among those that wait for a thread here.
+    :ivar hopped: whether it has waited with another worker before.
     :ivar watched: whether every event is told (while a request is incomplete), instead of one.
     """
 
     __slots__ = (
-        "_board", "base", "body", "consumed", "deadline", "header_since", "keep", "listener", "peer", "phase",
-        "request", "request_end", "rest", "sequence", "slot", "sock", "watched", "word", "written",
+        "_board", "base", "body", "consumed", "deadline", "header_since", "hopped", "keep", "listener", "peer", "phase",
+        "queued_since", "request", "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word",
+        "written",
     )  # fmt: skip
 
     def __init__(
@@ -97,10 +102,22 @@ class Connection:
         self.body: Any = None
         self.keep = False
         self.watched = False
+        self.queued_since = 0.0
+        self.waiting = False
+        self.hopped = False
         # Where the last holder left off; zero on a connection that was lent for the first time.
         self.consumed = self.request_end = board.words[base + S_CONSUMED0]
         self.written = board.words[base + S_WRITTEN_END]
         self.rest: memoryview | None = None
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no byte of the present request was taken, so that another worker can answer it."""
+        return self.consumed == self._board.words[self.base + S_CONSUMED0]
+
+    def log_queued(self) -> None:
+        """The request goes elsewhere; how long it has waited goes with it."""
+        self._board.words[self.base + S_QUEUED] = int(self.queued_since * 1e9)
 
     def log_idle(self, deadline: float) -> None:
         """Nothing of a request was taken, nothing is owed: the connection could be lent to anybody."""

@@ -73,7 +73,7 @@ class Lifecycle:
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, service.serve, lends.report, self._empty
         )
-        service.attach(poller)
+        service.attach(poller, lends.credit)
         self._poller, self._channel = poller, lends
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()

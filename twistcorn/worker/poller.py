@@ -22,14 +22,15 @@ from twisted.python.failure import Failure
 
 from ..errors import HTTPError
 from ..settings import Settings
-from ..wire.channel import Kind, Lend
-from ..wire.scoreboard import S_DEADLINE, W_CONNECTIONS, Scoreboard
+from ..wire.channel import HOPPED, Kind, Lend
+from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_CONNECTIONS, W_THREADS, Scoreboard
 from . import responses
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
 from .intake import Found, advance, drop_body
 from .refusals import Refusals
+from .waiting import PARKED_AT_ONCE, idles
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 #: One event, then none until it is armed again: a request may be there.
@@ -93,6 +94,7 @@ class Poller(FileDescriptor):
 
     def start(self) -> None:
         """Begin to watch."""
+        self._board.words[self._region + W_THREADS] = self._settings.threads
         self.startReading()
         self._sweeping.start(SWEEP, now=False)
 
@@ -125,6 +127,9 @@ class Poller(FileDescriptor):
         deadline = self._board.words[connection.base + S_DEADLINE] / 1e9
         # A new connection has its time from the accept on, one that was lent before what it had left.
         connection.log_idle(deadline or now + self._settings.header_timeout)
+        if lend.flags & HOPPED:
+            connection.hopped = True
+            connection.queued_since = self._board.words[connection.base + S_QUEUED] / 1e9
         self._connections[descriptor] = connection
         self._count()
         self._epoll.register(descriptor, ARMED)
@@ -151,10 +156,13 @@ class Poller(FileDescriptor):
         connection.log_closing()
         self._remove(connection, Kind.CLOSED)
 
-    def _release(self, connection: Connection) -> None:
+    def release(self, connection: Connection, kind: Kind = Kind.RELEASED) -> None:
         """Give the connection back; its unread bytes wait in the kernel."""
-        connection.log_idle(connection.deadline)
-        self._remove(connection, Kind.RELEASED)
+        if connection.untouched:
+            connection.log_idle(connection.deadline)
+        else:
+            connection.log_closing()
+        self._remove(connection, kind)
 
     def _tell_empty(self) -> None:
         if not self._connections and (self.draining or self.stopping):
@@ -163,14 +171,16 @@ class Poller(FileDescriptor):
     def drain(self) -> None:
         """Give back every connection, the busy ones after their turn."""
         self.draining = True
+        self._board.words[self._region + W_THREADS] = 0
         for connection in list(self._connections.values()):
             if connection.phase is Phase.READING:
-                self._release(connection)
+                self.release(connection)
         self._tell_empty()
 
     def stop(self) -> None:
         """End every connection after its present request; idle ones soon."""
         self.stopping = True
+        self._board.words[self._region + W_THREADS] = 0
         self._sweep()
         self._tell_empty()
 
@@ -185,7 +195,7 @@ class Poller(FileDescriptor):
     def _handle(self, connection: Connection, mask: int) -> None:
         phase = connection.phase
         if phase is Phase.READING and self.draining:
-            self._release(connection)
+            self.release(connection)
         elif phase is Phase.READING or phase is Phase.BODY:
             self._read(connection, bool(mask & (select.EPOLLRDHUP | select.EPOLLHUP)))
         elif phase is Phase.LINGERING:
@@ -308,11 +318,20 @@ class Poller(FileDescriptor):
 
     def _sweep(self) -> None:
         now = time.monotonic()
+        parked = 0
         for connection in list(self._connections.values()):
+            if parked < PARKED_AT_ONCE and self._parks(connection, now):
+                self.release(connection, Kind.PARKED)
+                parked += 1
+                continue
             if self.stopping and connection.phase is Phase.READING and not connection.header_since:
                 connection.deadline = min(connection.deadline, now + LAST_REQUEST_TIME)
             if connection.deadline < now and connection.phase is not Phase.TURN:
                 self._expire(connection)
+
+    def _parks(self, connection: Connection, now: float) -> bool:
+        idle = connection.phase is Phase.READING and idles(connection, self._settings, now)
+        return idle and not self.stopping and not self._has_bytes(connection)
 
     def _expire(self, connection: Connection) -> None:
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):

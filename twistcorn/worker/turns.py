@@ -150,12 +150,16 @@ class Turns:
         with self._lock:
             self._aside -= 1
 
-    def submit(self, turn: Turn) -> None:
-        """Run a turn as soon as a thread is free. Called on the reactor thread."""
+    def submit(self, turn: Turn, first: bool = False) -> None:
+        """Run a turn as soon as a thread is free, before the others if it is to be the `first`. On the reactor thread.
+        """
         with self._lock:
             self.running += 1
             self._board.words[self._region + W_BUSY] = self.running
-            self._queue.append(turn)
+            if first:
+                self._queue.appendleft(turn)
+            else:
+                self._queue.append(turn)
             if not self._parked:
                 return
             if len(self._parked) == self._alive - self._aside or self._waiting.likely:
