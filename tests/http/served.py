@@ -149,14 +149,15 @@ class Served:
         settings: Settings = DEFAULTS,
         address: Address = UNIX,
         board: Scoreboard | None = None,
+        turns: type[AtOnce] = AtOnce,
     ) -> None:
         self.board = Scoreboard.create(1, 4) if board is None else board
         self.region = self.board.worker_base(0)
         self.reactor = Reactor()
         self.reports: list[tuple[Kind, int, int]] = []
         self.emptied = 0
-        self.turns = AtOnce(self.board, self.region)
-        service = Service(self.reactor, app, settings, [address], 0, self.turns, self.board, self.region)
+        self.turns = turns(self.board, self.region)
+        self.service = service = Service(self.reactor, app, settings, [address], 0, self.turns, self.board, self.region)
         self.poller = Poller(
             self.reactor,
             self.board,
@@ -178,19 +179,19 @@ class Served:
     def _empty(self) -> None:
         self.emptied += 1
 
-    def connect(self, slot: int = 0) -> Client:
+    def connect(self, slot: int = 0, flags: int = 0) -> Client:
         """A client connects; the master lends the connection."""
         client, server = socket.socketpair()
         client.setblocking(False)
         self._open.append(client)
-        self.lend(server, slot)
+        self.lend(server, slot, flags=flags)
         return Client(client)
 
-    def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0) -> None:
+    def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0, flags: int = 0) -> None:
         """The worker gets a connection; without a sequence, it is counted here."""
         server.setblocking(False)
         self._lends = sequence or self._lends + 1
-        self.poller.adopt(server.detach(), Lend(slot, self._lends, 0))
+        self.poller.adopt(server.detach(), Lend(slot, self._lends, 0, flags))
 
     def run(self) -> None:
         """Handle events until there are none."""

@@ -142,16 +142,16 @@ class Recorded(Served):
         self.poller._epoll = epoll
         self.descriptor = -1
 
-    def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0) -> None:
-        super().lend(server, slot, sequence)
+    def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0, flags: int = 0) -> None:
+        super().lend(server, slot, sequence, flags)
         (connection,) = self.connections()
         self.descriptor = connection.sock.fileno()
         recording = RecordingSocket(fileno=connection.sock.detach())
         recording.journal = self.journal
         connection.sock = recording
 
-    def connect(self, slot: int = 0) -> Client:
-        client = super().connect(slot)
+    def connect(self, slot: int = 0, flags: int = 0) -> Client:
+        client = super().connect(slot, flags)
         self.journal.clear()
         return client
 
