@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.http.cases import DEFAULTS, head, post
-from tests.http.served import AtOnce, Client, Clock, Served
+from tests.http.served import AtOnce, Client, Served
 from tests.worker.apps import Start
 from twistcorn.wire.channel import HOPPED, Kind
 from twistcorn.wire.scoreboard import (
@@ -276,19 +276,3 @@ class TestCredit:
         assert worker.credits == 0
 
 
-class TestParking:
-    def test_it_is_idle_for_long(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The master gets it after --park-after; one that never asked, or asks now, stays."""
-        clock = Clock(monkeypatch)
-        (idle, busy) = worker.ask(2)
-        worker.connect(2)
-        while worker.hand.turns:
-            worker.hand.run()
-        clock.pass_by(worker, 9.4)
-        assert worker.reports == []
-
-        worker.send(busy, head()[:5])
-        clock.pass_by(worker, 1)
-        assert worker.given_back()[:1] == [(Kind.PARKED, 0)]
-        assert (Kind.PARKED, 1) not in worker.given_back()
-        assert not idle.closed

@@ -28,9 +28,9 @@ from . import responses
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
+from .idle import has_bytes, leaving
 from .intake import Found, advance, drop_body
 from .refusals import Refusals
-from .waiting import PARKED_AT_ONCE, idles
 
 _READ = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 #: One event, then none until it is armed again: a request may be there.
@@ -318,33 +318,20 @@ class Poller(FileDescriptor):
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        parked = 0
+        if not self.stopping:
+            for connection, kind in leaving(self._connections.values(), self._settings, self._board, now):
+                self.release(connection, kind)
         for connection in list(self._connections.values()):
-            if parked < PARKED_AT_ONCE and self._parks(connection, now):
-                self.release(connection, Kind.PARKED)
-                parked += 1
-                continue
             if self.stopping and connection.phase is Phase.READING and not connection.header_since:
                 connection.deadline = min(connection.deadline, now + LAST_REQUEST_TIME)
             if connection.deadline < now and connection.phase is not Phase.TURN:
                 self._expire(connection)
 
-    def _parks(self, connection: Connection, now: float) -> bool:
-        idle = connection.phase is Phase.READING and idles(connection, self._settings, now)
-        return idle and not self.stopping and not self._has_bytes(connection)
-
     def _expire(self, connection: Connection) -> None:
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
             self._refuse(connection, HTTPError(408, "the request took too long"))
-        elif connection.phase is Phase.READING and self._has_bytes(connection):
+        elif connection.phase is Phase.READING and has_bytes(connection):
             # Its event is on the way.
             return
         else:
             self._close(connection)
-
-    @staticmethod
-    def _has_bytes(connection: Connection) -> bool:
-        try:
-            return bool(connection.sock.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False

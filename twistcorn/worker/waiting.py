@@ -20,9 +20,6 @@ from .connection import Connection
 #: A request waits so long for a thread of its own worker: most turns are shorter, and a hop is work for three.
 MOMENT = 0.002
 
-#: Idle connections given to the master at once: some milliseconds of work.
-PARKED_AT_ONCE = 256
-
 #: One worker's numbers on the scoreboard: its threads, requests in it, lends on their way to it.
 Numbers = tuple[int, int, int]
 
@@ -38,14 +35,6 @@ def spare_threads(others: list[Numbers], queued: int) -> int:
 def waiting_in_all(workers: list[Numbers], queued: int) -> int:
     """Requests that wait for a thread, here and elsewhere."""
     return sum(max(0, busy - threads) for threads, busy, _ in workers if threads) + queued
-
-
-def idles(connection: Connection, settings: Settings, now: float) -> bool:
-    """Whether a connection has been idle for so long, since an answer, that the master shall keep it."""
-    # One that never asked has the time for a first request only; the end of an answer sets the deadline anew.
-    idle_since = connection.deadline - settings.keep_alive
-    asked = connection.consumed > 0 and not connection.header_since
-    return asked and 0 < settings.park_after < now - idle_since
 
 
 class Waiting:
