@@ -192,8 +192,7 @@ class Settings:
         30.0, duration, "time for requests in flight when a worker or the server stops", metavar="TIME"
     )
     park_after: float = _option(
-        10.0, duration, "how long a connection is idle before the master keeps it, so that it costs no worker anything;"
-        " 0: never", metavar="TIME",
+        10.0, duration, "idle time after which the master parks a connection; 0: never", metavar="TIME"
     )
     queue_size: int = _option(
         1024, count(1, 1_000_000), "requests that may wait for an app thread, in all workers together; more: 503"
@@ -202,8 +201,7 @@ class Settings:
         30.0, some_time, "how long a request may wait for an app thread; longer: 503", metavar="TIME"
     )
     replay: str = _option(
-        "on", one_of("on", "off"), "whether an idempotent request whose worker died is run once more, if nothing of its"
-        " answer was sent; otherwise the client gets 502", metavar="on|off",
+        "on", one_of("on", "off"), "run an idempotent request once more when its worker died; off: 502", metavar="on|off"
     )
     limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
     limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")
