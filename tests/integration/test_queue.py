@@ -51,14 +51,17 @@ def test_request_goes_where_a_thread_is_free(start: Start, gate: Gate) -> None:
 
 def test_all_threads_are_busy(start: Start, gate: Gate) -> None:
     """Requests wait, are answered when a thread is free, and know how long they waited."""
-    server = start("app:app", "--workers", "2", "--threads", "1").ready(2)
+    server = start("app:app", "--workers", "2", "--threads", "1", "--queue-size", "6").ready(2)
     busy = occupy(server, gate, 2)
-    clients = [server.connect() for _ in range(6)]
+    clients = [server.connect() for _ in range(7)]
     for client in clients:
         client.ask("/environ?key=twistcorn.queue_time")
+    # As soon as one is refused, all the others wait.
+    wait_until(lambda: any(map(readable, clients)), "one of them is refused")
     busy[0][1].release()
-    times = [float(client.response().body) for client in clients]
-    assert all(0 < seconds < 20 for seconds in times)
+    answers = [client.response() for client in clients]
+    assert sorted(answer.status for answer in answers) == [200] * 6 + [503]
+    assert all(0 < float(answer.body) < 20 for answer in answers if answer.status == 200)
     busy[1][1].release()
 
 
@@ -70,7 +73,6 @@ def test_too_many_wait(start: Start, gate: Gate) -> None:
     for client in clients:
         client.ask("/pid")
     # Which of them came first only the server knows.
-    refused = [client for client in clients if readable(client)]
     wait_until(lambda: sum(map(readable, clients)) == 2, "two of them are refused")
     refused = [client for client in clients if readable(client)]
     for client in refused:
