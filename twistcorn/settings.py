@@ -201,7 +201,7 @@ class Settings:
         30.0, some_time, "how long a request may wait for an app thread; longer: 503", metavar="TIME"
     )
     replay: str = _option(
-        "on", one_of("on", "off"), "run an idempotent request once more when its worker died; off: 502", metavar="on|off"
+        "on", one_of("on", "off"), "run an idempotent request again when its worker died; off: 502", metavar="on|off"
     )
     limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
     limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")

@@ -62,19 +62,16 @@ class Waiting:
         self._hand_over = give_back
         self._draining = draining
         self._now = now
-        # What one worker may always have, so that only many waiting requests are worth a look at all workers.
-        self._share = settings.queue_size // max(1, settings.workers)
         self._entries: dict[Connection, None] = {}
         self._ticking = False
 
     def enter(self, connection: Connection) -> bool:
         """A request comes while every thread is busy; returns False when it went to the master instead."""
         now = self._now()
-        if len(self._entries) >= self._share and self._full():
-            connection.queued_since = now
+        connection.queued_since = now
+        if self._full():
             self._give_back(connection, Kind.REFUSED)
             return False
-        connection.queued_since = now
         connection.waiting = True
         self._entries[connection] = None
         if not self._ticking:
