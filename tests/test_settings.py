@@ -60,6 +60,7 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("forwarded_allow_ips", "10.0.0.1, 10.0.0.2", ("10.0.0.1", "10.0.0.2")),
     ("forwarded_allow_ips", "10.0.0.0/8 fd00::/8", ("10.0.0.0/8", "fd00::/8")),
     ("forwarded_allow_ips", "*", ("*",)),
+    ("replay", "off", "off"),
     ("header_map", "refuse", "refuse"),
     ("turns", "inline", "inline"),
     ("script_name", "/shop", "/shop"),
@@ -91,6 +92,8 @@ REFUSED = [
     *[("limit_request_body", text, "a size") for text in ("", "-1", "1.5M", "1T", "k", "64 k b")],
     *[("script_name", text, "starts with /") for text in ("shop", "/shop/", "/", "shop/")],
     *[("forwarded_allow_ips", text, "networks") for text in ("localhost", "10.0.0.0/33", "*,x")],
+    *[("replay", text, "on or off") for text in ("", "yes", "On")],
+    *[("queue_size", text, "a whole number from 1 to 1000000") for text in ("0", "1000001")],
     *[("header_map", text, "drop or refuse or dangerous") for text in ("", "Drop", "keep")],
     *[("turns", text, "adaptive or inline or pool") for text in ("", "Pool", "x")],
     *[

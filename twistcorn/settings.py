@@ -110,6 +110,18 @@ class Settings:
         0, count(0, 1000), "deaths of workers within a minute by one method and path, after which it gets 503 for five"
         " minutes; 0: it is only told",
     )
+    park_after: float = _option(
+        10.0, duration, "idle time after which the master parks a connection; 0: never", metavar="TIME"
+    )
+    queue_size: int = _option(
+        1024, count(1, 1_000_000), "requests that may wait for an app thread, in all workers together; more: 503"
+    )
+    queue_timeout: float = _option(
+        30.0, some_time, "how long a request may wait for an app thread; longer: 503", metavar="TIME"
+    )
+    replay: str = _option(
+        "on", one_of("on", "off"), "run an idempotent request again when its worker died; off: 502", metavar="on|off"
+    )
     limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
     limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")
     limit_request_field_size: int = _option(8190, count(64, 32768), "longest header field, in bytes; longer: 431")

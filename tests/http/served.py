@@ -21,7 +21,6 @@ from twisted.internet.testing import MemoryReactorClock
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import (
-    W_BUSY,
     W_LED_REQUESTS,
     W_LED_STATUS,
     W_REQUESTS,
@@ -38,6 +37,7 @@ from twistcorn.worker.roles import Server
 from twistcorn.worker.routes import Route
 from twistcorn.worker.seats import Seat
 from twistcorn.worker.turns import Turns
+from twistcorn.worker.waiting import Waiting
 
 from .cases import DEFAULTS
 
@@ -54,9 +54,8 @@ class AtOnce(Turns):
     :ivar aside: called in place of waiting when the application's thread waits for its client.
     """
 
-    def __init__(self, board: Scoreboard, region: int, server: Server) -> None:
-        loop: Any = None
-        super().__init__(loop, 2, MODE, board, region, server)
+    def __init__(self, reactor: Any, board: Scoreboard, region: int, server: Server) -> None:
+        super().__init__(reactor, 2, MODE, board, region, server)
         self.aside: Callable[[], object] = lambda: None
         self.leader = Seat(self, leads=True)
         self._other = Seat(self)
@@ -65,7 +64,7 @@ class AtOnce(Turns):
     def take(self, connection: Connection, seat: Seat) -> None:
         if self._mode == "pool":
             self._running += 1
-            self._words[self._region + W_BUSY] = self._running
+            self._counts.set_busy(self._running)
             self._run_pooled(connection, self._other)
         else:
             self._run_inline(connection, seat, Route())
@@ -165,7 +164,7 @@ class Served:
     """One worker and its connections.
 
     :ivar reports: what it told the master.
-    :ivar emptied: how often it said that it has no connection left.
+    :ivar emptied: how often it said that it has no connection left; `credits`: that a thread is free.
     """
 
     def __init__(
@@ -174,14 +173,15 @@ class Served:
         settings: Settings = DEFAULTS,
         address: Address = UNIX,
         board: Scoreboard | None = None,
+        turns: type[AtOnce] = AtOnce,
     ) -> None:
         self.board = Scoreboard.create(1, 4) if board is None else board
         self.region = self.board.worker_base(0)
         self.reactor = Reactor()
         self.reports: list[tuple[Kind, int, int]] = []
-        self.emptied = 0
+        self.emptied = self.credits = 0
         service = Service(self.reactor, app, settings, [address], 0, self.board)
-        self.turns = AtOnce(self.board, self.region, service)
+        self.turns = turns(self.reactor, self.board, self.region, service)
         self.poller = Poller(
             self.reactor,
             self.board,
@@ -192,7 +192,10 @@ class Served:
             self._report,
             self._empty,
         )
-        service.attach(self.poller, self.turns.answered)
+        self.waiting = Waiting(
+            self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining
+        )
+        service.attach(self.poller, self.waiting, self.turns.answered, self._credit)
         self.poller.start()
         self._open: list[socket.socket] = []
         self._lends = 0
@@ -200,22 +203,25 @@ class Served:
     def _report(self, kind: Kind, slot: int, sequence: int) -> None:
         self.reports.append((kind, slot, sequence))
 
+    def _credit(self) -> None:
+        self.credits += 1
+
     def _empty(self) -> None:
         self.emptied += 1
 
-    def connect(self, slot: int = 0) -> Client:
+    def connect(self, slot: int = 0, flags: int = 0) -> Client:
         """A client connects; the master lends the connection."""
         client, server = socket.socketpair()
         client.setblocking(False)
         self._open.append(client)
-        self.lend(server, slot)
+        self.lend(server, slot, flags=flags)
         return Client(client)
 
-    def lend(self, server: socket.socket, slot: int = 0) -> None:
-        """The worker gets a connection."""
+    def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0, flags: int = 0) -> None:
+        """The worker gets a connection; without a sequence, it is counted here."""
         server.setblocking(False)
-        self._lends += 1
-        self.poller.adopt(server.detach(), Lend(slot, self._lends, 0))
+        self._lends = sequence or self._lends + 1
+        self.poller.adopt(server.detach(), Lend(slot, self._lends, 0, flags))
 
     def run(self) -> None:
         """Handle events until there are none."""

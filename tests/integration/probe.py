@@ -57,6 +57,12 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         return _plain(start_response, str(environ.get(asked["key"])).encode())
     if path == "/who":
         return _plain(start_response, f"{VERSION} {os.getpid()}".encode())
+    if path == "/run":
+        # One line for each run, whole also when the process is killed.
+        with open("runs", "a") as file:
+            file.write(f"{asked['name']} {environ['twistcorn.attempt']}\n")
+        time.sleep(float(asked.get("time", "0")))
+        return _plain(start_response, str(os.getpid()).encode())
     if path == "/cwd":
         return _plain(start_response, os.getcwd().encode())
     if path in _TROUBLE:

@@ -9,8 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.task import Clock
-
+from tests.master.sockets import Sockets
 from twistcorn.errors import BootError
 from twistcorn.master.connections import Connection, ConnectionTable
 from twistcorn.master.dispatcher import Dispatcher
@@ -21,7 +20,7 @@ from twistcorn.settings import Settings
 from twistcorn.testing import FakeProcess, MemorySpawner
 from twistcorn.wire import commands
 from twistcorn.wire.channel import Lend, unpack_reports
-from twistcorn.wire.scoreboard import REGIONS, S_CONSUME_TO, W_BUSY, Scoreboard, pack_state
+from twistcorn.wire.scoreboard import REGIONS, S_CONSUMED0, W_BUSY, Scoreboard, pack_state
 from twistcorn.wire.scoreboard import State as SlotState
 
 SLOTS = 200
@@ -34,11 +33,12 @@ class Desk:
     :ivar running: what it said of the requests of each worker that died.
     """
 
-    def __init__(self, real_channels: bool = False, slots: int = SLOTS) -> None:
-        self.clock = Clock()
+    def __init__(self, real_channels: bool = False, slots: int = SLOTS, **settings: Any) -> None:
+        self.settings = Settings(**settings)
+        self.clock = Sockets()
         self.board = Scoreboard.create(REGIONS, slots)
         self.table = ConnectionTable(self.board)
-        self.dispatcher = Dispatcher(self.clock, self.table, self.board, self._room)
+        self.dispatcher = Dispatcher(self.clock, self.table, self.board, self._room, self.settings)
         self.spawner = MemorySpawner(real_channels)
         self.rooms = 0
         self.running: list[list[str]] = []
@@ -113,12 +113,14 @@ class Desk:
         """The client of the connection that was filed as the n-th."""
         return self._clients[number]
 
-    def writes(self, connection: Connection, state: SlotState, flags: int = 0, consume_to: int = 0) -> None:
+    def writes(
+        self, connection: Connection, state: SlotState, flags: int = 0, consumed0: int = 0, head: bytes = b""
+    ) -> None:
         """The holder notes on the scoreboard what it does with a connection."""
         base = self.board.slot_base(connection.slot)
         self.board.words[base] = pack_state(state, flags, connection.sequence)
-        self.board.words[base + S_CONSUME_TO] = consume_to
-        self.board.write_head(base, b"GET /%d" % connection.slot)
+        self.board.words[base + S_CONSUMED0] = consumed0
+        self.board.write_head(base, head or b"GET /%d" % connection.slot)
 
     def close(self) -> None:
         """Close everything."""
@@ -138,8 +140,7 @@ class Stage(Desk):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = Settings(**{"workers": 3, **settings})
+        super().__init__(**{"workers": 3, **settings})
         self.readies = 0
         self.fatal: list[BootError] = []
         self.supervisor = Supervisor(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.master.stage import Desk, process
+from twistcorn.master.answers import LINGER_TIME
 from twistcorn.master.dispatcher import RETRY_DELAY
 from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.pool.worker import State, Worker
@@ -109,7 +110,7 @@ def books_balance(desk: Desk) -> None:
         else:
             assert held == []
     waiting = [connection for connection in desk.table if connection.holder is None]
-    assert len(waiting) == desk.dispatcher.waiting
+    assert len(waiting) == desk.dispatcher.waiting + desk.dispatcher.answers.ending
     assert all(connection.sock.fileno() != -1 for connection in desk.table)
 
 
@@ -154,6 +155,7 @@ def test_end(script: list[tuple[Callable[[Desk, Worker], None], int]]) -> None:
             while process(last).lends:
                 takes(desk, last)
                 closes(desk, last)
+        desk.clock.advance(LINGER_TIME)
         assert len(desk.table) == desk.dispatcher.waiting == 0
     finally:
         desk.close()

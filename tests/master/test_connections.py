@@ -167,24 +167,24 @@ class TestEnds:
 
 
 class TestDeaths:
-    def test_no_progress(self) -> None:
-        """Each death counts."""
+    def test_same_request(self) -> None:
+        """What was counted of it stays."""
         with socket.socket() as sock:
             connection = Connection(sock, 0, 0)
-            counts = []
             for _ in range(3):
-                connection.count_death(0)
-                counts.append(connection.deaths)
+                connection.died_at(120)
+                connection.deaths += 1
+                connection.attempt += 1
+                connection.replays += 1
 
-        assert counts == [1, 2, 3]
+        assert (connection.deaths, connection.attempt, connection.replays) == (3, 3, 3)
 
-    def test_progress(self) -> None:
-        """An answered request in between starts the count anew."""
+    def test_another_request(self) -> None:
+        """An answered request in between starts every count anew."""
         with socket.socket() as sock:
             connection = Connection(sock, 0, 0)
-            counts = []
-            for consumed_to in (0, 0, 120, 120, 240):
-                connection.count_death(consumed_to)
-                counts.append(connection.deaths)
+            connection.died_at(0)
+            connection.deaths = connection.attempt = connection.replays = 1
+            connection.died_at(120)
 
-        assert counts == [1, 2, 1, 2, 1]
+        assert (connection.deaths, connection.attempt, connection.replays) == (0, 0, 0)

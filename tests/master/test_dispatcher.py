@@ -168,7 +168,7 @@ class TestSendingFails:
         desk.arrive(3)
         desk.arrive(1)
         assert (desk.dispatcher.waiting, worker.connections, worker.unacknowledged) == (4, 0, 0)
-        assert len(desk.clock.getDelayedCalls()) == 1
+        assert len(desk.clock.getDelayedCalls()) == 2
 
         channel_of(worker).error = 0
         desk.clock.advance(RETRY_DELAY)
@@ -176,13 +176,13 @@ class TestSendingFails:
         assert desk.clock.getDelayedCalls() == []
 
     def test_it_stays_full(self, desk: Desk) -> None:
-        """It is tried again and again, without a second timer."""
+        """It is tried again and again, and timers do not pile up."""
         worker = desk.worker()
         channel_of(worker).error = errno.EAGAIN
         desk.arrive(1)
         for _ in range(50):
             desk.clock.advance(RETRY_DELAY)
-            assert len(desk.clock.getDelayedCalls()) == 1
+            assert len(desk.clock.getDelayedCalls()) == 2
 
         assert desk.dispatcher.waiting == 1
 

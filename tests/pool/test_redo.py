@@ -2,54 +2,143 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pytest
 
-from twistcorn.pool.redo import MAX_DEATHS, UNTOUCHED, Verdict, verdict
+from twistcorn.pool.redo import IDEMPOTENT, MAX_DEATHS, Case, Facts, Log, Verdict, verdict
 from twistcorn.wire.scoreboard import State
 
-LEND, CLOSE, RESET = Verdict.LEND, Verdict.CLOSE, Verdict.RESET
+LEND, REPLAY, DISCARD = Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND
+ANSWER, RESET, CLOSE = Verdict.ANSWER_502, Verdict.RESET, Verdict.CLOSE
 
-#: (what the slot says, bytes were taken from the kernel, workers that died with it) -> verdict
+#: A request of 80 bytes, from 100 on, and an answer of 400, from 1000 on.
+REQUEST = Log("", consumed0=100, consume_to=180, written0=1000, written_end=1400)
+
+
+def log(state: str, method: str = "GET", **more: Any) -> Log:
+    return REQUEST._replace(state=state, method=method, **more)
+
+
+def facts(consumed: int | None = 100, written: int | None = 1000, unread: int = 80, **more: bool) -> Facts:
+    return Facts(more.get("alive", True), more.get("ended", False), unread, written, consumed)
+
+
+#: What happened, what the slot says, what the kernel says, what the master knows -> verdict
 CASES = [
     # Nobody saw a request: another worker goes on, and the client notices nothing.
-    ("FREE", False, 1, LEND),
-    ("IDLE", False, 1, LEND),
-    ("READING", False, 1, LEND),
-    ("IDLE", False, MAX_DEATHS, LEND),
+    ("lent, and never looked at", log("FREE"), facts(), Case(), LEND),
+    ("idle", log("IDLE"), facts(unread=0), Case(), LEND),
+    ("idle, a request waits", log("IDLE"), facts(), Case(deaths=1), LEND),
+    ("a head in part", log("READING"), facts(), Case(deaths=1), LEND),
+    ("idle, on a UNIX socket", log("IDLE"), facts(None, None), Case(deaths=1), LEND),
+    ("a second worker died of it", log("READING"), facts(), Case(deaths=MAX_DEATHS), LEND),
     # Its bytes may be what kills: not a third worker for it.
-    ("IDLE", False, MAX_DEATHS + 1, CLOSE),
-    ("READING", False, MAX_DEATHS + 1, CLOSE),
+    ("a third worker died of it", log("READING"), facts(), Case(deaths=MAX_DEATHS + 1), ANSWER),
+    # There is nobody to answer, or nothing.
+    ("the client has gone in order", log("IDLE"), facts(unread=0, ended=True), Case(), CLOSE),
+    ("the client has sent, and ended its side", log("IDLE"), facts(ended=True), Case(), LEND),
+    ("the client has reset it", log("IN_APP"), facts(alive=False), Case(), CLOSE),
+    ("it was being closed", log("CLOSING"), facts(180, 1400, 0), Case(), CLOSE),
     # A part of the request is gone with the worker that took it.
-    ("READING", True, 1, CLOSE),
-    ("IDLE", True, 1, CLOSE),
-    # The app saw it: nobody knows what it has done.
-    ("IN_APP", False, 1, CLOSE),
-    ("IN_APP", True, 1, CLOSE),
-    # A part of the answer may be out: the client must see that it is cut.
-    ("RESPONDING", False, 1, RESET),
-    ("RESPONDING", True, 1, RESET),
-    ("RESPONDING", True, MAX_DEATHS + 1, RESET),
-    # The worker was ending it anyway.
-    ("CLOSING", False, 1, CLOSE),
-    ("CLOSING", True, 1, CLOSE),
-]
+    ("a body in part", log("READING", consumed=True), facts(150), Case(), ANSWER),
+    ("a body is about to be taken", log("READING", consumed=True), facts(), Case(), ANSWER),
+    ("in the app, body taken", log("IN_APP", consumed=True), facts(180), Case(), ANSWER),
+    ("taken, and the slot does not say so", log("IDLE"), facts(101), Case(), ANSWER),
+    # The app saw it: nobody knows what it has done. Idempotent requests may be run again (RFC 9110 section 9.2.2).
+    ("in the app", log("IN_APP"), facts(), Case(), REPLAY),
+    ("in the app, on a UNIX socket", log("IN_APP"), facts(None, None), Case(), REPLAY),
+    ("in the app, POST", log("IN_APP", "POST"), facts(), Case(), ANSWER),
+    ("in the app, PATCH", log("IN_APP", "PATCH"), facts(), Case(), ANSWER),
+    ("in the app, method not known", log("IN_APP", ""), facts(), Case(), ANSWER),
+    ("in the app, a second time", log("IN_APP"), facts(), Case(replayed=True), ANSWER),
+    ("in the app, it killed the worker", log("IN_APP"), facts(), Case(blamed=True), ANSWER),
+    ("in the app, several are blamed", log("IN_APP"), facts(), Case(blamed=True, others_blamed=True), ANSWER),
+    ("another killed it", log("IN_APP"), facts(), Case(others_blamed=True, replayed=True), REPLAY),
+    ("another killed it, POST", log("IN_APP", "POST"), facts(), Case(others_blamed=True), ANSWER),
+    ("no replay is wanted", log("IN_APP"), facts(), Case(replay=False), ANSWER),
+    # The answer was about to be sent.
+    ("nothing taken, nothing sent", log("RESPONDING"), facts(), Case(), REPLAY),
+    ("nothing sent, POST", log("RESPONDING", "POST"), facts(), Case(), ANSWER),
+    ("nothing sent, blamed", log("RESPONDING"), facts(), Case(blamed=True), ANSWER),
+    ("nothing sent, the request taken", log("RESPONDING"), facts(180), Case(), ANSWER),
+    ("nothing sent, the request taken in part", log("RESPONDING"), facts(120), Case(), ANSWER),
+    ("nothing sent, a body taken before", log("RESPONDING", consumed=True), facts(180), Case(), ANSWER),
+    # A part of the answer is out: the client must see that it is cut.
+    ("sent in part", log("RESPONDING"), facts(180, 1200), Case(), RESET),
+    ("sent in part, the request not taken", log("RESPONDING"), facts(100, 1200), Case(), RESET),
+    ("sent, and the end is not known", log("RESPONDING", written_end=0), facts(180, 1200), Case(), RESET),
+    ("on a UNIX socket", log("RESPONDING"), facts(None, None), Case(), RESET),
+    ("more is out than could be", log("RESPONDING"), facts(180, 1401), Case(), RESET),
+    ("less is out than before", log("RESPONDING"), facts(180, 900), Case(), RESET),
+    # All of it is out.
+    ("sent whole", log("RESPONDING"), facts(180, 1400, 0), Case(), DISCARD),
+    ("sent whole, POST", log("RESPONDING", "POST"), facts(180, 1400, 0), Case(), DISCARD),
+    ("sent whole, blamed", log("RESPONDING"), facts(180, 1400, 0), Case(blamed=True), DISCARD),
+    ("sent whole, the next is there", log("RESPONDING"), facts(180, 1400, 99), Case(), DISCARD),
+    ("sent whole, the request not taken", log("RESPONDING"), facts(100, 1400, 99), Case(), DISCARD),
+    ("sent whole, and that was to be all", log("RESPONDING", ends=True), facts(180, 1400, 0), Case(), CLOSE),
+    ("sent before the request was there", log("RESPONDING"), facts(100, 1400, 79), Case(), CLOSE),
+    ("more is taken than belongs to it", log("RESPONDING"), facts(181, 1400, 9), Case(), CLOSE),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("state", "consumed", "deaths", "expected"), CASES)
-def test_worker_died(state: str, consumed: bool, deaths: int, expected: Verdict) -> None:
-    """A connection is lent again while no byte of a request was taken and no app saw one, and not endlessly."""
-    assert verdict(state, consumed, deaths) is expected
+@pytest.mark.parametrize(("log", "facts", "case", "expected"), [each[1:] for each in CASES], ids=[c[0] for c in CASES])
+def test_worker_died(log: Log, facts: Facts, case: Case, expected: Verdict) -> None:
+    """The table of the design, line by line."""
+    assert verdict(log, facts, case) is expected
 
 
 def test_states_are_those_of_the_scoreboard() -> None:
-    """The pool knows the states by name, and the names are the scoreboard's."""
-    names = {state.name for state in State}
-
-    assert {*UNTOUCHED, "RESPONDING"} <= names
-    assert {case[0] for case in CASES} == names, "each state has a case above"
+    """The pool knows the states by name, and the names are the scoreboard's: each has a case above."""
+    assert {case[1].state for case in CASES} == {state.name for state in State}
 
 
-@pytest.mark.parametrize("state", [state.name for state in State])
-def test_bytes_were_taken(state: str) -> None:
-    """A connection of which bytes are lost is never lent again, whatever state its slot names."""
-    assert verdict(state, True, 1) is not LEND
+def everything() -> list[tuple[Log, Facts, Case]]:
+    """Every combination of what matters, also the impossible ones."""
+    logs = [
+        log(state.name, method, consumed=consumed, ends=ends, written_end=end)
+        for state, method, consumed, ends, end in itertools.product(
+            State, ("GET", "POST", ""), (False, True), (False, True), (0, 1400)
+        )
+    ]
+    kernels = [
+        Facts(alive, ended, unread, written, consumed)
+        for alive, ended, unread, (written, consumed) in itertools.product(
+            (True, False), (True, False), (0, 80),
+            [(None, None), *itertools.product((999, 1000, 1200, 1400, 1401), (99, 100, 150, 180, 181))],
+        )
+    ]  # fmt: skip
+    cases = [
+        Case(blamed, others, replayed, deaths, replay)
+        for blamed, others, replayed, deaths, replay in itertools.product(
+            (True, False), (True, False), (True, False), (0, MAX_DEATHS + 1), (True, False)
+        )
+    ]
+    return list(itertools.product(logs, kernels, cases))
+
+
+def test_whatever_was_left() -> None:
+    """Of all the combinations: no byte is answered twice, no request is run again that must not be."""
+    for log, facts, case in everything():
+        found = verdict(log, facts, case)
+        if found in (Verdict.REPLAY, Verdict.LEND):
+            # Another worker must find the request as it came, and the client must have nothing of an answer.
+            assert not log.consumed
+            assert facts.consumed in (None, log.consumed0)
+            assert log.state != "RESPONDING" or facts.written == log.written0
+        if found is Verdict.REPLAY:
+            assert log.method in IDEMPOTENT
+            assert case.replay
+            assert not case.blamed
+            assert case.others_blamed or not case.replayed
+        if found is Verdict.LEND:
+            assert log.state in ("FREE", "IDLE", "READING")
+        if found is Verdict.ANSWER_502:
+            assert log.state != "RESPONDING" or facts.written == log.written0
+        if found is Verdict.DISCARD_AND_LEND:
+            assert facts.written == log.written_end
+            assert not log.ends
+        if log.state == "CLOSING" or not facts.alive:
+            assert found is Verdict.CLOSE

@@ -209,7 +209,9 @@ class TestReports:
 
     def test_kinds(self) -> None:
         """The numbers are the wire's: a worker of another release must mean the same."""
-        assert {kind.name: int(kind) for kind in Kind} == {"TAKEN": 1, "CLOSED": 2, "RELEASED": 3}
+        assert {kind.name: int(kind) for kind in Kind} == {
+            "TAKEN": 1, "CLOSED": 2, "RELEASED": 3, "WAITS": 4, "REFUSED": 5, "PARKED": 6, "CREDIT": 7,
+        }  # fmt: skip
 
     def test_bytes(self) -> None:
         """A report is three little words, in the byte order of the machine."""

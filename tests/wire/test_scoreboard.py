@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistcorn.wire import scoreboard
-from twistcorn.wire.scoreboard import CONSUMED, HEAD_ROOM, Scoreboard, Slot, State, pack_state, required
+from twistcorn.wire.scoreboard import CONSUMED, ENDS, HEAD_ROOM, Scoreboard, Slot, State, pack_state, required
 
 WORD = scoreboard.WORD
 
@@ -87,12 +87,12 @@ class TestLayout:
 class TestSlot:
     def test_new_slot(self, board: Scoreboard) -> None:
         """It is free, and says nothing."""
-        assert board.read_slot(0) == Slot(State.FREE, False, 0, 0, 0, 0, 0, 0, 0, 0, "")
+        assert board.read_slot(0) == Slot(State.FREE, False, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, "")
 
     def test_worker_writes(self, board: Scoreboard, other: Scoreboard) -> None:
         """What one process writes into each field, another one reads by its name."""
         base = other.slot_base(3)
-        other.words[base] = pack_state(State.IN_APP, CONSUMED, 77)
+        other.words[base] = pack_state(State.IN_APP, CONSUMED | ENDS, 77)
         for number, word in enumerate(
             (
                 scoreboard.S_ATTEMPT,
@@ -100,6 +100,7 @@ class TestSlot:
                 scoreboard.S_DEADLINE,
                 scoreboard.S_WRITTEN0,
                 scoreboard.S_WRITTEN_END,
+                scoreboard.S_CONSUMED0,
                 scoreboard.S_CONSUME_TO,
                 scoreboard.S_THREAD,
             ),
@@ -108,7 +109,7 @@ class TestSlot:
             other.words[base + word] = number
         other.write_head(base, b"GET /caf\xe9")
 
-        assert board.read_slot(3) == Slot(State.IN_APP, True, 77, 1, 2, 3, 4, 5, 6, 7, "GET /café")
+        assert board.read_slot(3) == Slot(State.IN_APP, True, True, 77, 1, 2, 3, 4, 5, 6, 7, 8, "GET /café")
         assert board.read_slot(2) == board.read_slot(4) == board.read_slot(0)
 
     @given(st.sampled_from(State), st.booleans(), st.integers(0, (1 << 32) - 1))

@@ -14,7 +14,7 @@ from tests.worker.apps import app
 from twistcorn.settings import Settings
 
 #: Stated, so that the tests hold whatever the defaults become.
-TIMES = replace(DEFAULTS, header_timeout=10.0, body_timeout=30.0, write_timeout=60.0, keep_alive=75.0)
+TIMES = replace(DEFAULTS, header_timeout=10.0, body_timeout=30.0, write_timeout=60.0, keep_alive=75.0, park_after=0.0)
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ import select
 import socket
 from typing import Any
 
-from tests.http.served import Client, Served
+from tests.http.served import UNIX, Client, Served
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import (
     CONSUMED,
     S_ATTEMPT,
     S_CONSUME_TO,
+    S_CONSUMED0,
     S_DEADLINE,
     S_SINCE,
     S_STATE,
@@ -26,11 +27,12 @@ from twistcorn.wire.scoreboard import (
     State,
 )
 from twistcorn.worker.call import Application
+from twistcorn.worker.environ import Address
 
 #: The words of a slot, as the journal calls them.
 WORDS = {
     S_ATTEMPT: "attempt", S_SINCE: "since", S_DEADLINE: "deadline", S_WRITTEN0: "written0",
-    S_WRITTEN_END: "written_end", S_CONSUME_TO: "consume_to", S_THREAD: "thread",
+    S_WRITTEN_END: "written_end", S_CONSUME_TO: "consume_to", S_THREAD: "thread", S_CONSUMED0: "consumed0",
 }  # fmt: skip
 
 #: What happened: a verb and its argument.
@@ -65,9 +67,9 @@ class Words:
 class RecordingBoard(Scoreboard):
     """A scoreboard with a journal."""
 
-    def __init__(self, fd: int, workers: int, slots: int) -> None:
+    def __init__(self, fd: int, workers: int, slots: int, journal: list[Entry] | None = None) -> None:
         super().__init__(fd, workers, slots)
-        self.journal: list[Entry] = []
+        self.journal: list[Entry] = [] if journal is None else journal
         self.words: Any = Words(self.words, self.slot_base(0), self.journal)
 
 
@@ -127,25 +129,29 @@ class Recorded(Served):
     :ivar journal: what happened, oldest first.
     """
 
-    def __init__(self, app: Application, settings: Settings) -> None:
-        board = RecordingBoard.create(1, 1)
-        assert isinstance(board, RecordingBoard)
+    def __init__(
+        self, app: Application, settings: Settings, address: Address = UNIX, board: RecordingBoard | None = None
+    ) -> None:
+        if board is None:
+            created = RecordingBoard.create(1, 1)
+            assert isinstance(created, RecordingBoard)
+            board = created
         self.journal = board.journal
-        super().__init__(app, settings, board=board)
+        super().__init__(app, settings, address, board)
         epoll: Any = RecordingEpoll(self.poller._epoll, self.journal)
         self.poller._epoll = epoll
         self.descriptor = -1
 
-    def lend(self, server: socket.socket, slot: int = 0) -> None:
-        super().lend(server, slot)
+    def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0, flags: int = 0) -> None:
+        super().lend(server, slot, sequence, flags)
         (connection,) = self.connections()
         self.descriptor = connection.sock.fileno()
         recording = RecordingSocket(fileno=connection.sock.detach())
         recording.journal = self.journal
         connection.sock = recording
 
-    def connect(self, slot: int = 0) -> Client:
-        client = super().connect(slot)
+    def connect(self, slot: int = 0, flags: int = 0) -> Client:
+        client = super().connect(slot, flags)
         self.journal.clear()
         return client
 

@@ -48,7 +48,7 @@ class Assembly:
         self.settings = settings = self._resolve(settings)
         self.scoreboard = Scoreboard.create(REGIONS, _slots(settings))
         self.table = ConnectionTable(self.scoreboard)
-        self.dispatcher = Dispatcher(reactor, self.table, self.scoreboard, self._room)
+        self.dispatcher = Dispatcher(reactor, self.table, self.scoreboard, self._room, settings)
         self.listeners = [
             Listener(reactor, description, index, self.table, self.dispatcher.arrived)
             for index, description in enumerate(settings.listen)

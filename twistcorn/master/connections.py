@@ -7,14 +7,12 @@ it is shut down and closed only when nobody else can hold it: its worker reporte
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import socket
-import struct
-import termios
 from collections.abc import Iterator
 
 from ..pool.worker import Worker
-from ..wire.scoreboard import Scoreboard, State, pack_state
+from ..wire.scoreboard import S_ATTEMPT, Scoreboard, State, pack_state
+from . import kernel
 
 _SEQUENCES = 1 << 32
 
@@ -28,11 +26,15 @@ class Connection:
     :ivar sequence: the number of its latest lend; a report with another number is stale.
     :ivar holder: the worker that has it, None while it waits here.
     :ivar taken: whether the holder reported the lend as taken.
+    :ivar since: when it began to wait for a worker, monotonic seconds; 0.0: it never did.
     :ivar deaths: workers that died with it, while bytes waited, since a request on it was last answered.
-    :ivar progress: how far its stream was consumed when a worker died with it last.
+    :ivar request: where the request began, in the client's stream, with which a worker died last; -1: none.
+    :ivar attempt: how often that request was run again; `replays`: without those that were another request's fault.
     """
 
-    __slots__ = ("deaths", "holder", "listener", "progress", "sequence", "slot", "sock", "taken")
+    __slots__ = (
+        "attempt", "deaths", "holder", "listener", "replays", "request", "sequence", "since", "slot", "sock", "taken",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, slot: int, listener: int) -> None:
         self.sock = sock
@@ -41,20 +43,17 @@ class Connection:
         self.sequence = 0
         self.holder: Worker | None = None
         self.taken = False
+        self.since = 0.0
         self.deaths = 0
-        self.progress = 0
+        self.request = -1
+        self.attempt = 0
+        self.replays = 0
 
-    def bytes_wait(self) -> bool:
-        """Whether the client has sent something that nobody has taken; asked only when nobody else holds it."""
-        try:
-            return fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)) != bytes(4)
-        except OSError:
-            return False
-
-    def count_death(self, consumed_to: int) -> None:
-        """Its worker died; an answered request since the last such death starts the count anew."""
-        self.deaths = 1 if consumed_to != self.progress else self.deaths + 1
-        self.progress = consumed_to
+    def died_at(self, request: int) -> None:
+        """Its worker died; with a request other than the last time, everything is counted anew."""
+        if request != self.request:
+            self.request = request
+            self.deaths = self.attempt = self.replays = 0
 
 
 class ConnectionTable:
@@ -101,6 +100,7 @@ class ConnectionTable:
         connection.holder = worker
         connection.taken = False
         base = self._scoreboard.slot_base(connection.slot)
+        self._scoreboard.words[base + S_ATTEMPT] = connection.attempt
         self._scoreboard.words[base] = pack_state(State.IDLE, 0, self._sequence)
 
     def held_by(self, worker: Worker) -> list[Connection]:
@@ -110,15 +110,14 @@ class ConnectionTable:
     def close(self, connection: Connection, reset: bool = False) -> None:
         """End a connection that nobody else holds, and free its slot.
 
-        :param reset: end it by RST; with SO_LINGER 0 the last close sends one (socket(7)).
+        :param reset: end it by a reset, so that a cut response shows as one.
         """
         del self._connections[connection.slot]
         with contextlib.suppress(OSError):
             if reset:
-                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            else:
-                # A process forked by the app may still have a copy: shutting down ends the connection all the same.
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                kernel.reset(connection.sock)
+            # A process forked by the app may still have a copy: shutting down ends the connection all the same.
+            connection.sock.shutdown(socket.SHUT_RDWR)
         connection.sock.close()
         self._free.append(connection.slot)
 

@@ -1,13 +1,12 @@
 """The dispatcher: lends connections to workers and takes them back.
 
-Law: decides nothing about processes; asks `pool.dispatch` who gets a connection and `pool.redo` what becomes of it
-when its worker died. A connection that nobody can take waits here, in the order of arrival.
+Law: decides nothing about processes; asks `pool.dispatch` and `pool.queue` who gets a connection and `recovery` which
+ones go on when their worker died. What nobody can take waits in `waiting`, what is idle in `parking`.
 """
 
 from __future__ import annotations
 
 import errno
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred
@@ -15,21 +14,34 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..pool.dispatch import MAX_UNACKNOWLEDGED, choose
-from ..pool.redo import Verdict, verdict
+from ..pool.queue import choose_free
+from ..pool.redo import Verdict
 from ..pool.worker import Worker
+from ..settings import Settings
 from ..wire import channel
-from ..wire.scoreboard import W_BUSY, Scoreboard
+from ..wire.channel import Kind
+from ..wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_THREADS, Scoreboard
+from .answers import Answers
 from .connections import Connection, ConnectionTable
+from .parking import Parking
+from .recovery import Recovery
+from .waiting import Waiting
 
 #: Until a full channel, or too many descriptors in flight for this user (ETOOMANYREFS), is tried again.
 RETRY_DELAY = 0.01
 _TRY_LATER = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+
+#: Connections for each worker that gets some.
+Batches = dict[Worker, list[Connection]]
 
 
 class Dispatcher:
     """Moves connections between the table and the workers.
 
     :param on_room: called when a connection ended, so that a listener that ran out of slots can go on.
+    :ivar answers: ends connections, with the master's own answers.
+    :ivar recovery: decides on the connections of dead workers.
+    :ivar parking: the idle connections that no worker has.
     """
 
     log = Logger()
@@ -40,50 +52,69 @@ class Dispatcher:
         table: ConnectionTable,
         scoreboard: Scoreboard,
         on_room: Callable[[], None],
+        settings: Settings,
     ) -> None:
         self._clock = clock
         self._table = table
         self._scoreboard = scoreboard
         self._on_room = on_room
-        self._waiting: deque[Connection] = deque()
+        self._threads = settings.threads
         self._retry: object | None = None
         self._turn = 0
         self._emptied: list[Deferred[None]] = []
         self.workers: list[Worker] = []
+        self.answers = Answers(clock, self._close)
+        self.recovery = Recovery(table, scoreboard, self.answers, settings)
+        self._waiting = Waiting(clock, scoreboard, self.answers, settings, self.pump)
+        self.parking = Parking(clock, scoreboard, self.arrived, self._close)
 
     @property
     def waiting(self) -> int:
-        """Connections that no worker has."""
+        """Connections that no worker has, though they want one."""
         return len(self._waiting)
 
     def admit(self, worker: Worker) -> None:
         """A worker got ready: it takes part from now on."""
         self.workers.append(worker)
+        words = self._scoreboard.words
+        words[H_REGIONS] = max(words[H_REGIONS], worker.region + 1)
         self.pump()
 
     def arrived(self, connections: Iterable[Connection]) -> None:
-        """New connections were accepted."""
+        """New connections were accepted, or parked ones have something to say."""
         for worker in [worker for worker in self.workers if worker.unacknowledged]:
             # What it has taken already counts no longer; its report may be behind the new connection in this round.
             worker.process.catch_up()
-        self._waiting.extend(connections)
+        self._waiting.add(connections)
         self.pump()
 
     def pump(self) -> None:
         """Lend what waits, as far as there are workers for it."""
         while self._waiting:
+            for worker in self.workers:
+                worker.busy = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_BUSY]
             batches = self._choose_holders()
-            unsent = [c for worker, batch in batches.items() if not self._send(worker, batch) for c in batch]
-            # In the order of arrival, which is that of their lends.
-            for connection in sorted(unsent, key=lambda c: c.sequence, reverse=True):
-                connection.holder = None
-                self._waiting.appendleft(connection)
-            if self._retry is not None or not batches:
+            lent = self._lend(batches, 0) | self._lend(self._choose_free(), channel.HOPPED)
+            if self._retry is not None or not lent:
                 break
+        self._waiting.note()
         self._tell_emptied()
 
+    def _lend(self, batches: Batches, flags: int) -> bool:
+        """Lend; what could not be sent waits on, before all others. Returns whether there was anything."""
+        unsent = [c for worker, batch in batches.items() if not self._send(worker, batch, flags) for c in batch]
+        for connection in unsent:
+            connection.holder = None
+        # In the order of arrival, which is that of their lends.
+        self._waiting.add_first(sorted(unsent, key=lambda c: c.sequence))
+        return bool(batches)
+
     def when_empty(self) -> Deferred[None]:
-        """Fires when every connection is with a worker that has taken it, or when there is no worker to take one."""
+        """Fires when every connection is with a worker that has taken it, or when there is no worker to take one.
+
+        The server stops: connections that are parked, and say nothing now, end.
+        """
+        self.parking.clear()
         emptied: Deferred[None] = Deferred()
         self._emptied.append(emptied)
         self._tell_emptied()
@@ -96,31 +127,42 @@ class Dispatcher:
             for deferred in emptied:
                 deferred.callback(None)
 
-    def _choose_holders(self) -> dict[Worker, list[Connection]]:
-        words = self._scoreboard.words
-        for worker in self.workers:
-            worker.busy = words[self._scoreboard.worker_base(worker.region) + W_BUSY]
-        batches: dict[Worker, list[Connection]] = {}
-        for _ in range(min(len(self._waiting), MAX_UNACKNOWLEDGED * len(self.workers))):
-            worker_or_none = choose(self.workers, self._turn)
-            if worker_or_none is None:
+    def _choose_holders(self) -> Batches:
+        batches: Batches = {}
+        connections = self._waiting.connections
+        for _ in range(min(len(connections), MAX_UNACKNOWLEDGED * len(self.workers))):
+            worker = choose(self.workers, self._turn)
+            if worker is None:
                 break
             self._turn += 1
-            connection = self._waiting.popleft()
-            self._table.lend(connection, worker_or_none)
-            worker_or_none.unacknowledged += 1
-            worker_or_none.connections += 1
-            batches.setdefault(worker_or_none, []).append(connection)
+            self._enter(connections.popleft(), worker, batches)
         return batches
 
-    def _send(self, worker: Worker, batch: list[Connection]) -> bool:
+    def _choose_free(self) -> Batches:
+        batches: Batches = {}
+        requests = self._waiting.requests
+        while requests and (worker := choose_free(self.workers, self._threads)):
+            self._enter(requests.pop(), worker, batches)
+        return batches
+
+    def _enter(self, connection: Connection, worker: Worker, batches: Batches) -> None:
+        self._table.lend(connection, worker)
+        self._count(worker, 1, 1)
+        batches.setdefault(worker, []).append(connection)
+
+    def _count(self, worker: Worker, connections: int, unacknowledged: int) -> None:
+        """Note what a worker has, and what is on its way to it; the other workers look at that."""
+        worker.connections += connections
+        worker.unacknowledged += unacknowledged
+        self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_INCOMING] = worker.unacknowledged
+
+    def _send(self, worker: Worker, batch: list[Connection], flags: int) -> bool:
         """Send a batch; returns whether it went."""
-        lends = [channel.Lend(c.slot, c.sequence, c.listener) for c in batch]
+        lends = [channel.Lend(c.slot, c.sequence, c.listener, flags) for c in batch]
         try:
             channel.send_lends(worker.process.channel, [c.sock.fileno() for c in batch], lends)
         except OSError as error:
-            worker.unacknowledged -= len(batch)
-            worker.connections -= len(batch)
+            self._count(worker, -len(batch), -len(batch))
             if error.errno in _TRY_LATER:
                 self._retry_later()
             else:
@@ -142,18 +184,18 @@ class Dispatcher:
         closed = refused = 0
         for kind, slot, sequence in channel.unpack_reports(data):
             connection = self._table.find(slot, sequence)
-            if connection is None or connection.holder is not worker:
+            if kind == Kind.CREDIT or connection is None or connection.holder is not worker:
                 continue
             if not connection.taken:
-                refused += kind == channel.Kind.RELEASED
+                refused += kind == Kind.RELEASED
                 connection.taken = True
-                worker.unacknowledged -= 1
-            if kind == channel.Kind.CLOSED:
-                worker.connections -= 1
+                self._count(worker, 0, -1)
+            if kind == Kind.CLOSED:
+                self._count(worker, -1, 0)
                 self._table.close_reported(connection)
                 closed += 1
-            elif kind == channel.Kind.RELEASED:
-                self._released(worker, connection)
+            elif kind != Kind.TAKEN:
+                self._released(worker, connection, kind)
         if closed:
             self._on_room()
         if refused:
@@ -162,11 +204,18 @@ class Dispatcher:
         else:
             self.pump()
 
-    def _released(self, worker: Worker, connection: Connection) -> None:
-        worker.connections -= 1
+    def _released(self, worker: Worker, connection: Connection, kind: int) -> None:
+        self._count(worker, -1, 0)
         connection.holder = None
         connection.deaths = 0
-        self._waiting.append(connection)
+        if kind == Kind.WAITS:
+            self._waiting.add_request(connection)
+        elif kind == Kind.REFUSED:
+            self.answers.answer(connection, 503)
+        elif kind == Kind.PARKED:
+            self.parking.park(connection)
+        else:
+            self._waiting.add([connection])
 
     def dismiss(self, worker: Worker) -> None:
         """A worker drains: it gets nothing more, what it holds stays with it until it reports."""
@@ -179,29 +228,27 @@ class Dispatcher:
         :return: the requests that were running in it, for the log.
         """
         self.dismiss(worker)
-        running: list[str] = []
-        again: list[Connection] = []
-        for connection in self._table.held_by(worker):
-            slot = self._scoreboard.read_slot(connection.slot)
-            if slot.state.name in ("IN_APP", "RESPONDING"):
-                running.append(slot.head)
-            connection.holder = None
-            # A worker that never had it cannot have died of it.
-            if connection.taken and connection.bytes_wait():
-                connection.count_death(slot.consume_to)
-            decision = verdict(slot.state.name, slot.consumed, connection.deaths)
-            if decision is Verdict.LEND:
-                again.append(connection)
-            else:
-                self._table.close(connection, reset=decision is Verdict.RESET)
+        again, running, verdicts = self.recovery.recover(worker)
         worker.connections = worker.unacknowledged = 0
-        self._waiting.extendleft(reversed(again))
+        self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_THREADS] = 0
+        if verdicts:
+            self.log.info(
+                "worker {ident} (pid {pid}) is dead; its connections: {verdicts}", ident=worker.ident, pid=worker.pid,
+                verdicts=", ".join(f"{verdicts[each]} {each.word}" for each in Verdict if verdicts[each]),
+            )  # fmt: skip
+        self._waiting.add_first(again)
         self._on_room()
         self.pump()
         return running
 
+    def _close(self, connection: Connection) -> None:
+        self._table.close(connection)
+        self._on_room()
+
     def close_all(self) -> None:
         """The server ends: close what is left."""
+        self.answers.stop()
+        self.parking.clear()
         self._waiting.clear()
         for connection in self._table:
             self._table.close(connection)

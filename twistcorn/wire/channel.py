@@ -21,6 +21,8 @@ _REPORT = struct.Struct("=III")
 MAX_LENDS = 64
 #: Most reports in one message; a message must fit the socket's buffer by far.
 MAX_REPORTS = 256
+#: Flag of a lend: its request has waited for a thread elsewhere. It is the next one here, and stays.
+HOPPED = 1
 
 
 class Lend(NamedTuple):
@@ -29,7 +31,7 @@ class Lend(NamedTuple):
     :ivar slot: its place on the scoreboard.
     :ivar sequence: the number of this lend; reports and slot writes carry it.
     :ivar listener: which listener accepted it, an index.
-    :ivar flags: reserved, 0.
+    :ivar flags: `HOPPED`, or 0.
     """
 
     slot: int
@@ -43,7 +45,14 @@ class Kind(enum.IntEnum):
 
     TAKEN = 1
     CLOSED = 2
+    #: Given back: for anybody; because its request waits for a thread; because it waited for too long, or too many
+    #: do; because it has been idle for long.
     RELEASED = 3
+    WAITS = 4
+    REFUSED = 5
+    PARKED = 6
+    #: A thread is free while requests wait with the master; of no connection.
+    CREDIT = 7
 
 
 class Report(NamedTuple):

@@ -19,9 +19,10 @@ WORKER_WORDS = 64
 SLOT_WORDS = 32
 WORD = 8
 
-#: Words before the regions, for what the master tells everybody; the first one says that the server stops.
+#: Words before the regions, for what the master tells everybody: whether the server stops, how many requests wait with
+#: the master for a thread, and the number of regions that can be in use.
 HEADER_WORDS = 8
-H_STOPPING = 0
+H_STOPPING, H_QUEUED, H_REGIONS = range(3)
 
 # Words of a worker's region.
 W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_REQUESTS, W_CONNECTIONS, W_ERRORS = range(7)
@@ -33,6 +34,9 @@ LATENCY_BUCKETS = 24
 #: What W_REQUESTS and W_STATUS count for turns in threads of their own, for turns on the leader's: one writer each.
 W_LED_REQUESTS = 40
 W_LED_STATUS = 41
+#: App threads while it takes connections, else 0; lends on their way to it, which the master counts; requests that it
+#: gave back because its threads were busy.
+W_THREADS, W_INCOMING, W_HOPS = 56, 57, 58
 
 # Words of a slot.
 S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)
@@ -41,9 +45,12 @@ S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO
 S_CLIENT = 8
 S_HEAD_LENGTH = 14
 S_HEAD = 15
+#: Where the present or next request begins in the stream from the client; since when it waited for a thread (monotonic
+#: nanoseconds, 0: it did not), which survives a hop to another worker.
+S_CONSUMED0, S_QUEUED = 29, 30
 #: From when on the present request's time counts, where that is later than S_SINCE: monotonic nanoseconds.
 S_RESTART = 31
-HEAD_ROOM = (S_RESTART - S_HEAD) * WORD
+HEAD_ROOM = (S_CONSUMED0 - S_HEAD) * WORD
 
 
 class State(enum.IntEnum):
@@ -59,6 +66,8 @@ class State(enum.IntEnum):
 
 #: Flag: bytes of the current request have been taken from the kernel, so nobody else can read it.
 CONSUMED = 1 << 8
+#: Flag: the connection ends behind the response that is being sent.
+ENDS = 1 << 9
 _SEQUENCE_SHIFT = 32
 
 
@@ -71,17 +80,20 @@ class Slot(NamedTuple):
     """What a slot says of its connection.
 
     `written0` and `written_end` are offsets in the stream to the client, before and after the response
-    (`written_end` 0: length not known); `consume_to` is the offset in the stream from the client after the request.
+    (`written_end` 0: length not known); `consumed0` and `consume_to` are offsets in the stream from the client, before
+    and after the request. `attempt` counts the earlier workers that died with this request.
     """
 
     state: State
     consumed: bool
+    ends: bool
     sequence: int
     attempt: int
     since: int
     deadline: int
     written0: int
     written_end: int
+    consumed0: int
     consume_to: int
     thread: int
     head: str
@@ -132,6 +144,15 @@ class Scoreboard:
         """The first word of connection slot `slot`."""
         return self._first_slot + slot * SLOT_WORDS
 
+    def worker_number(self, base: int) -> int:
+        """The region that begins with this word."""
+        return (base - HEADER_WORDS) // WORKER_WORDS
+
+    def column(self, word: int) -> list[int]:
+        """One word of every region that can be in use."""
+        end = self.worker_base(self.words[H_REGIONS])
+        return self.words[HEADER_WORDS + word : end : WORKER_WORDS].tolist()
+
     def clear_worker(self, index: int) -> None:
         """Zero a worker's region before a new worker gets it."""
         start = self.worker_base(index) * WORD
@@ -158,12 +179,14 @@ class Scoreboard:
         return Slot(
             state=_state(word & 0xFF),
             consumed=bool(word & CONSUMED),
+            ends=bool(word & ENDS),
             sequence=word >> _SEQUENCE_SHIFT,
             attempt=self.words[base + S_ATTEMPT],
             since=self.words[base + S_SINCE],
             deadline=self.words[base + S_DEADLINE],
             written0=self.words[base + S_WRITTEN0],
             written_end=self.words[base + S_WRITTEN_END],
+            consumed0=self.words[base + S_CONSUMED0],
             consume_to=self.words[base + S_CONSUME_TO],
             thread=self.words[base + S_THREAD],
             head=self.data[start : start + length].decode("latin-1"),

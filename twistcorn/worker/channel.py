@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from ..errors import HTTPError, RequestTimeout
 from ..settings import Settings
-from ..wire.scoreboard import H_STOPPING, Scoreboard
+from ..wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
 from . import responses
 from .call import Application, ClientGone
 from .connection import Connection
@@ -22,6 +22,7 @@ from .poller import Poller
 from .quarantine import Quarantine
 from .reply import Reply
 from .seats import Seat
+from .waiting import Waiting
 from .wsgi import WSGIResource
 
 
@@ -41,6 +42,7 @@ class Service:
         quarantine: Quarantine | None = None,
     ) -> None:
         self._resource = WSGIResource(reactor, reactor.getThreadPool(), app)
+        self._reactor = reactor
         self._makers = [
             EnvironMaker(settings, address, worker, settings.threads, settings.workers)
             for address in listeners
@@ -49,12 +51,39 @@ class Service:
         self._quarantine = Quarantine() if quarantine is None else quarantine
         self.write_timeout = settings.write_timeout
         self._poller: Poller
+        self._waiting: Waiting
+        self._credit: Callable[[], None]
         self.answered: Callable[[Seat, int], None]
 
-    def attach(self, poller: Poller, answered: Callable[[Seat, int], None]) -> None:
-        """The poller gets each connection back when its turn is over; `answered` is told a little earlier."""
+    def attach(
+        self,
+        poller: Poller,
+        waiting: Waiting,
+        answered: Callable[[Seat, int], None],
+        credit: Callable[[], None] = lambda: None,
+    ) -> None:
+        """The poller gets each connection back when its turn is over; `answered` is told a little earlier.
+
+        :param waiting: the requests that no thread has yet.
+        :param credit: tells the master that a thread is free.
+        """
         self._poller = poller
+        self._waiting = waiting
+        self._credit = credit
         self.answered = answered
+
+    def may_wait(self, connection: Connection) -> bool:
+        """All threads are busy: whether the request waits here for one."""
+        return self._waiting.enter(connection)
+
+    def begins(self, connection: Connection) -> bool:
+        """A thread has come for a request that waits; false when that is somebody else's by now."""
+        return self._waiting.begin(connection)
+
+    def tell_free(self) -> None:
+        """Tell the master, where requests wait for it, that a thread has nothing to do."""
+        if self._words[H_QUEUED] and self._waiting.has_free_thread():
+            self._credit()
 
     def is_stopping(self) -> bool:
         """Whether the server stops."""
@@ -79,6 +108,7 @@ class Service:
         if connection.made is None:
             reply.answered()
             self._poller.ended(connection)
+            self.tell_free()
 
     def finish(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send an answer that was made: together with others, or, where the thread has lost the lead, now."""
@@ -102,6 +132,11 @@ class Service:
             self._answer(reply, error)
         else:
             reply.ident = environ["twistcorn.request_id"]
+            if deaths := connection.take_attempt():
+                environ["twistcorn.attempt"] = 1 + deaths
+            if connection.queued_since:
+                environ["twistcorn.queue_time"] = now / 1e9 - connection.queued_since
+                connection.queued_since, connection.hopped = 0.0, False
             environ["twistcorn.extend_deadline"] = connection.extend_deadline
             seat.exposed = connection
             try:

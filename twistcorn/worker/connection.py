@@ -2,11 +2,13 @@
 
 Law: the turn's holder alone uses a connection: the reactor thread while it waits, reads, lingers or writes a rest, an
 app thread during a turn. Nobody closes it here; `poller` does. The redo log, in this order: offsets, then
-RESPONDING, then the request's bytes are consumed, then the response is sent, then IDLE.
+RESPONDING, then the response's first bytes are sent, then the request's are consumed, then IDLE. Bytes that were
+consumed before the response began could not be read by another worker, and the request would get 502.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import socket
@@ -15,8 +17,12 @@ from typing import Any
 
 from ..wire.scoreboard import (
     CONSUMED,
+    ENDS,
+    S_ATTEMPT,
     S_CONSUME_TO,
+    S_CONSUMED0,
     S_DEADLINE,
+    S_QUEUED,
     S_RESTART,
     S_SINCE,
     S_THREAD,
@@ -76,14 +82,17 @@ class Connection:
     :ivar made: a whole answer that is not sent yet; `code` is its status.
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
+    :ivar queued_since: when the present request began to wait for a thread, monotonic seconds; 0.0: it did not.
+    :ivar waiting: whether it is among those that wait for a thread here.
+    :ivar hopped: whether it has waited with another worker before.
     :ivar missed: whether something may wait in the socket whose event was told already, and did not help.
     :ivar watched: whether the poller is told of bytes that come, and not of room for bytes that go.
     """
 
     __slots__ = (
         "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
-        "header_since", "keep", "listener", "made", "missed", "peer", "phase", "request", "request_end", "rest",
-        "sequence", "slot", "sock", "watched", "word", "written",
+        "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase", "queued_since", "request",
+        "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -114,13 +123,25 @@ class Connection:
         self.request: Request | None = None
         self.body: Any = None
         self.keep = False
+        self.queued_since = 0.0
+        self.waiting = False
+        self.hopped = False
         self.missed = False
         self.watched = True
         self._line: RequestLine | None = None
         # Where the last holder left off; zero on a connection that was lent for the first time.
-        self.consumed = self.request_end = board.words[base + S_CONSUME_TO]
+        self.consumed = self.request_end = board.words[base + S_CONSUMED0]
         self.written = board.words[base + S_WRITTEN_END]
         self.rest: memoryview | None = None
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no byte of the present request was taken, so that another worker can answer it."""
+        return self.consumed == self._words[self.base + S_CONSUMED0]
+
+    def log_queued(self) -> None:
+        """The request goes elsewhere; how long it has waited goes with it."""
+        self._words[self.base + S_QUEUED] = int(self.queued_since * 1e9)
 
     def log_made(self) -> None:
         """The application has answered, and nothing of it was sent: no thread is at work on the request any more."""
@@ -134,7 +155,7 @@ class Connection:
         if not -DEADLINE_STEP < deadline - self._logged_deadline < DEADLINE_STEP:
             words[base + S_DEADLINE] = int(deadline * 1e9)
             self._logged_deadline = deadline
-        words[base + S_CONSUME_TO] = self.consumed
+        words[base + S_CONSUMED0] = self.consumed
         words[base + S_WRITTEN_END] = self.written
         words[base] = self.word | _IDLE
 
@@ -142,6 +163,14 @@ class Connection:
         """A request is coming in; `consumed`: bytes of it were taken, so nobody else can answer it."""
         self._flags = CONSUMED if consumed else 0
         self._words[self.base] = self.word | _READING | self._flags
+
+    def take_attempt(self) -> int:
+        """How many workers died with the request that is about to run; it is the first one after a lend, if any."""
+        words, attempt = self._words, self.base + S_ATTEMPT
+        deaths: int = words[attempt]
+        if deaths:
+            words[attempt] = 0
+        return deaths
 
     def log_in_app(self, line: RequestLine, thread: int, now: int) -> None:
         """The application is about to be called, on this thread (`get_ident`); monotonic nanoseconds."""
@@ -179,7 +208,11 @@ class Connection:
         words[base + S_WRITTEN0] = written
         words[base + S_WRITTEN_END] = written + length if length else 0
         words[base + S_CONSUME_TO] = self.request_end
-        words[base] = self.word | _RESPONDING | self._flags
+        words[base] = self.word | _RESPONDING | self._flags | (0 if self.keep else ENDS)
+
+    def log_last(self, length: int) -> None:
+        """The end of a response whose length was not known: these bytes are still to be sent."""
+        self._words[self.base + S_WRITTEN_END] = self.written + length
 
     def log_closing(self) -> None:
         """The connection ends here; nobody must lend it again."""
@@ -189,7 +222,11 @@ class Connection:
         """Take the present request's bytes, all of which were seen, from the kernel."""
         left = self.request_end - self.consumed
         while left > 0:
-            taken = self.sock.recv_into(scratch, min(left, len(scratch)))
+            try:
+                taken = self.sock.recv_into(scratch, min(left, len(scratch)))
+            except OSError:
+                # A client that has read its answer may have reset the connection.
+                taken = 0
             if taken == 0:
                 self.keep = False
                 raise ClientGone
@@ -235,7 +272,6 @@ class Connection:
         assert made is not None
         self.log_responding(len(made))
         try:
-            self.consume(scratch)
             sent = self.sock.send(made)
         except BlockingIOError:
             sent = 0
@@ -245,6 +281,8 @@ class Connection:
         self.written += sent
         if sent < len(made):
             self.rest = memoryview(made)[sent:]
+        with contextlib.suppress(ClientGone):
+            self.consume(scratch)
 
     def send_file(self, descriptor: int, offset: int, size: int, wait: Wait) -> int:
         """Send a part of a file (sendfile(2)); returns how much of it there was.

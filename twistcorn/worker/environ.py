@@ -95,6 +95,8 @@ class EnvironMaker:
             "wsgi.input_terminated": True,
             "wsgi.file_wrapper": FileWrapper,
             "twistcorn.worker": worker,
+            "twistcorn.attempt": 1,
+            "twistcorn.queue_time": 0.0,
             "SERVER_SOFTWARE": f"twistcorn/{__version__}",
             "SERVER_NAME": "localhost" if self._unix else address.host,
             "SERVER_PORT": str(address.port or 80),

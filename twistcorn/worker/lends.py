@@ -6,6 +6,7 @@ in order, and nothing is lost.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -41,6 +42,11 @@ class LendChannel(FileDescriptor):
     def report(self, kind: Kind, slot: int, sequence: int) -> None:
         """Tell the master, when the loop flushes."""
         self._reports.append(Report(kind, slot, sequence))
+
+    def credit(self) -> None:
+        """Tell the master at once that a thread is free. Any thread may: a message is sent whole or not at all."""
+        with contextlib.suppress(OSError):
+            self._sock.send(channel.pack_reports([Report(Kind.CREDIT, 0, 0)]))
 
     def doRead(self) -> None:
         for _ in range(MESSAGES):

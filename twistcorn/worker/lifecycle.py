@@ -29,6 +29,7 @@ from .poller import Poller
 from .quarantine import Quarantine
 from .seats import Seat
 from .turns import Turns
+from .waiting import Waiting
 
 #: Between two heartbeats.
 HEARTBEAT = 1.0
@@ -94,7 +95,8 @@ class Lifecycle:
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
         )
-        service.attach(poller, turns.answered)
+        waiting = Waiting(self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining)
+        service.attach(poller, waiting, turns.answered, lends.credit)
         self._poller, self._channel = poller, lends
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()
@@ -104,7 +106,7 @@ class Lifecycle:
         poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
         lends.startReading()
-        self._reactor.enlist(partial(_poll, poller, turns, lends), turns.join)
+        self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
         Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up).start()
         self._heart.start(min(HEARTBEAT, settings.heartbeat_timeout / BEATS or HEARTBEAT))
 
@@ -127,7 +129,7 @@ class Lifecycle:
     def release(self, count: int) -> None:
         """Hand some connections back."""
         if self._poller is not None:
-            self._poller.release(count)
+            self._poller.release_some(count)
 
     def stop(self, quick: bool) -> None:
         """Answer what runs, then leave; or leave now."""
@@ -152,8 +154,11 @@ class Lifecycle:
         self._leave()
 
 
-def _poll(poller: Poller, turns: Turns, lends: LendChannel, timeout: float | None, seat: Seat) -> None:
+def _poll(
+    poller: Poller, turns: Turns, lends: LendChannel, service: Service, timeout: float | None, seat: Seat
+) -> None:
     """One round of the worker's loop, behind its timers."""
     lends.flush()
     turns.settle()
+    service.tell_free()
     poller.poll(timeout, seat)

@@ -20,13 +20,14 @@ from twisted.internet.task import LoopingCall
 
 from ..errors import HTTPError
 from ..settings import Settings
-from ..wire.channel import Kind, Lend
-from ..wire.scoreboard import S_DEADLINE, W_CONNECTIONS, Scoreboard
+from ..wire.channel import HOPPED, Kind, Lend
+from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_CONNECTIONS, W_THREADS, Scoreboard
 from . import responses
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
 from .heads import Heads
+from .idle import leaving
 from .intake import Found, advance, drop_body, has_bytes, method_of
 from .refusals import Refusals
 from .rounds import WATCHED, Rounds
@@ -87,7 +88,8 @@ class Poller(Rounds):
         self.given_up: set[Connection] = set()
 
     def start(self) -> None:
-        """Begin to look at deadlines."""
+        """Take requests, and look at deadlines."""
+        self._board.words[self._region + W_THREADS] = self._settings.threads
         self._sweeping.start(SWEEP, now=False)
 
     # Coming and going
@@ -113,6 +115,9 @@ class Poller(Rounds):
         deadline = self._board.words[connection.base + S_DEADLINE] / 1e9
         # A new connection has its time from the accept on, one that was lent before what it had left.
         connection.log_idle(deadline or now + self._settings.header_timeout)
+        if lend.flags & HOPPED:
+            connection.hopped = True
+            connection.queued_since = self._board.words[connection.base + S_QUEUED] / 1e9
         self._connections[descriptor] = connection
         self._count()
         self._epoll.register(descriptor, WATCHED)
@@ -140,10 +145,13 @@ class Poller(Rounds):
         connection.log_closing()
         self._remove(connection, Kind.CLOSED)
 
-    def _release(self, connection: Connection) -> None:
+    def give_back(self, connection: Connection, kind: Kind = Kind.RELEASED) -> None:
         """Give the connection back; its unread bytes wait in the kernel."""
-        connection.log_idle(connection.deadline)
-        self._remove(connection, Kind.RELEASED)
+        if connection.untouched:
+            connection.log_idle(connection.deadline)
+        else:
+            connection.log_closing()
+        self._remove(connection, kind)
 
     def _tell_empty(self) -> None:
         if len(self._connections) <= len(self.given_up) and (self.draining or self.stopping):
@@ -157,20 +165,22 @@ class Poller(Rounds):
     def drain(self) -> None:
         """Give back every connection, the busy ones after their turn."""
         self.draining = True
+        self._board.words[self._region + W_THREADS] = 0
         for connection in list(self._connections.values()):
             if connection.phase is Phase.READING:
-                self._release(connection)
+                self.give_back(connection)
         self._tell_empty()
 
-    def release(self, count: int) -> None:
+    def release_some(self, count: int) -> None:
         """Give back so many connections, of those that are free now."""
         free = (connection for connection in self._connections.values() if connection.phase is Phase.READING)
         for connection in list(itertools.islice(free, count)):
-            self._release(connection)
+            self.give_back(connection)
 
     def stop(self) -> None:
         """End every connection after its present request; idle ones soon."""
         self.stopping = True
+        self._board.words[self._region + W_THREADS] = 0
         self._sweep()
         self._tell_empty()
 
@@ -180,7 +190,7 @@ class Poller(Rounds):
         phase = connection.phase
         if phase is _READING:
             if self.draining:
-                self._release(connection)
+                self.give_back(connection)
             else:
                 self._read(connection, mask & _ENDED != 0)
         elif phase is Phase.BODY:
@@ -299,6 +309,9 @@ class Poller(Rounds):
 
     def _sweep(self) -> None:
         now = time.monotonic()
+        if not self.stopping:
+            for connection in leaving(self._connections.values(), self._settings, now):
+                self.give_back(connection, Kind.PARKED)
         for connection in list(self._connections.values()):
             if self.stopping and connection.phase is Phase.READING and not connection.header_since:
                 connection.deadline = min(connection.deadline, now + LAST_REQUEST_TIME)

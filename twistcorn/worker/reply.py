@@ -18,6 +18,8 @@ from .seats import Seat
 #: Bytes of a body that may wait a moment, so that it is sent together with others.
 DEFERRED = 16384
 
+LAST_CHUNK = b"0\r\n\r\n"
+
 
 class Surroundings(Protocol):
     """What every reply of a worker needs.
@@ -98,8 +100,8 @@ class Reply:
         if self._whole:
             self.answered()
         connection.log_responding(length)
-        connection.consume(seat.scratch)
         connection.send(head.data, data, self._wait, self._whole)
+        connection.consume(seat.scratch)
         self._back_to_app()
 
     def _back_to_app(self) -> None:
@@ -131,7 +133,8 @@ class Reply:
         if not self._answered:
             self.answered()
         if self._chunked and not self._whole:
-            self._connection.send(b"", b"0\r\n\r\n", self._wait, True)
+            self._connection.log_last(len(LAST_CHUNK))
+            self._connection.send(b"", LAST_CHUNK, self._wait, True)
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
         """A part of a file as the whole body; returns whether all of it was there."""
@@ -142,8 +145,8 @@ class Reply:
         if head.framing is Framing.NONE:
             size = 0
         connection.log_responding(len(head.data) + size)
-        connection.consume(self._seat.scratch)
         connection.send(b"", head.data, self._wait, size == 0)
+        connection.consume(self._seat.scratch)
         return connection.send_file(descriptor, offset, size, self._wait) == size
 
     def answered(self) -> None:

@@ -34,6 +34,12 @@ class Server(Protocol):
     def serve(self, connection: Connection, seat: Seat, now: int) -> None:
         """Answer the request of a connection; where the seat is `inline`, the answer may be made and not sent."""
 
+    def may_wait(self, connection: Connection) -> bool:
+        """All threads are busy: whether the request waits here, or went elsewhere."""
+
+    def begins(self, connection: Connection) -> bool:
+        """A thread has come for a request that waits; false when it went elsewhere meanwhile."""
+
     def finish(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send what is made, soon where the seat leads, otherwise now; the request has been counted."""
 

@@ -16,8 +16,9 @@ from collections import deque
 
 from twisted.logger import Logger
 
-from ..wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_LED_STATUS, W_REQUESTS, W_STATUS, Scoreboard
+from ..wire.scoreboard import Scoreboard
 from .connection import Connection
+from .counts import Counts
 from .roles import Loop, Server
 from .routes import Route, Routes
 from .seats import Seat
@@ -46,8 +47,7 @@ class Turns:
         self._loop = loop
         self.threads = threads
         self._mode = mode
-        self._words = board.words
-        self._region = region
+        self._counts = Counts(board.words, region)
         self._server = server
         self._lock = threading.Lock()
         self._routes = Routes()
@@ -89,7 +89,7 @@ class Turns:
         now = time.monotonic_ns()
         processor = time.thread_time_ns() if timed else 0
         seat.inline, seat.answered, seat.stood = True, False, False
-        self._words[self._region + W_BUSY] = self._running + 1
+        self._counts.set_busy(self._running + 1)
         self._last = (seat, now, route)
         seat.baton.append(now)
         if self._watchdog.sleeping:
@@ -113,16 +113,20 @@ class Turns:
     def _finish(self, connection: Connection, seat: Seat, now: int) -> None:
         """An answer is made and not sent: the request is over."""
         if seat.leads:
-            self._count_led(connection.code)
+            self._counts.count_led(connection.code, self._running)
         else:
             self.answered(seat, connection.code)
         self._server.finish(connection, seat, now)
 
     def _submit(self, connection: Connection, route: Route) -> None:
+        hopped = connection.hopped
+        if not hopped and self._running >= self.threads and not self._server.may_wait(connection):
+            return
         with self._lock:
             self._running += 1
-            self._words[self._region + W_BUSY] = self._running
-            self._queue.append(connection)
+            self._counts.set_busy(self._running)
+            # What has waited with another worker is older than what waits here.
+            self._queue.appendleft(connection) if hopped else self._queue.append(connection)
             if not self._parked or self._active >= self.threads or self.threads == 1:
                 return
             if not self._active or route.waits:
@@ -149,20 +153,12 @@ class Turns:
     def settle(self) -> None:
         """Before the leader waits: what it wrote without the lock may have crossed with another thread."""
         with self._lock:
-            self._words[self._region + W_BUSY] = self._running
+            self._counts.set_busy(self._running)
 
     # During a turn
 
-    def _count_led(self, code: int) -> None:
-        words, region = self._words, self._region
-        words[region + W_BUSY] = self._running
-        words[region + W_LED_REQUESTS] += 1
-        if 100 <= code < 600:
-            words[region + W_LED_STATUS + code // 100 - 1] += 1
-
     def answered(self, seat: Seat, code: int) -> None:
         """The request is over, but for its last bytes: its client may ask again before they have all left."""
-        words, region = self._words, self._region
         if seat.inline:
             try:
                 baton = seat.baton.pop()
@@ -170,15 +166,12 @@ class Turns:
                 pass
             else:
                 seat.answered = True
-                self._count_led(code)
+                self._counts.count_led(code, self._running)
                 seat.baton.append(baton)
                 return
         with self._lock:
             self._running -= 1
-            words[region + W_BUSY] = self._running
-            words[region + W_REQUESTS] += 1
-            if 100 <= code < 600:
-                words[region + W_STATUS + code // 100 - 1] += 1
+            self._counts.count(code, self._running)
 
     def stand_aside(self, seat: Seat) -> None:
         """The thread waits for a slow client: it runs no application code until it comes back."""
@@ -274,9 +267,10 @@ class Turns:
 
     def _lead(self, seat: Seat) -> None:
         while self.threads == 1 and seat.serves and seat.leads and self._queue:
-            with self._lock:
-                self._running -= 1
-            self._run_inline(self._queue.popleft(), seat, self._routes.others)
+            connection = self._queue.popleft()
+            self._forget()
+            if not connection.waiting or self._server.begins(connection):
+                self._run_inline(connection, seat, self._routes.others)
         with self._lock:
             if seat.leads:
                 self._deputy, seat.leads = seat, self._heir is None
@@ -327,12 +321,21 @@ class Turns:
         self._run_pooled(connection, seat) if connection else seat.gate.acquire()
         return True
 
+    def _forget(self) -> None:
+        """A request that waited is taken, by the leader or by another worker."""
+        with self._lock:
+            self._running -= 1
+            self._counts.set_busy(self._running)
+
     def _run_pooled(self, connection: Connection, seat: Seat) -> None:
+        if connection.waiting and not self._server.begins(connection):
+            self._forget()
+            return
         request = connection.request
         assert request is not None
         route = request.line.route or self._routes.others
         # Beside other calls wall time would measure the interpreter lock.
-        timed, led = route.is_due() and self._active == 1, self._words[self._region + W_LED_REQUESTS]
+        timed, led = route.is_due() and self._active == 1, self._counts.led
         now, processor = time.monotonic_ns(), time.thread_time_ns() if timed else 0
         seat.inline, seat.answered, seat.stood = False, False, False
         try:
@@ -340,11 +343,6 @@ class Turns:
         except BaseException:
             # Nothing is raised; should something be, the thread must go on.
             self.log.failure("internal error in a turn")
-        if (
-            timed
-            and self._active == 1
-            and not seat.stood
-            and led == self._words[self._region + W_LED_REQUESTS]
-        ):
+        if timed and self._active == 1 and not seat.stood and led == self._counts.led:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end)

@@ -1,0 +1,137 @@
+"""The few answers that the master gives itself, and how it ends a connection so that the client reads them.
+
+Law: writes only to connections that nobody else uses, at most once each, and every one of them ends. Nothing here
+waits: what does not fit the socket's buffer at once was not going to be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from . import kernel
+from .connections import Connection
+
+#: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
+#: globe, bytes for what was on its way when the answer came early. As in the workers.
+LINGER_TIME = 2.0
+LINGER_BYTES = 4 << 20
+#: Bytes taken from one connection before others get their turn.
+_PIECE = 1 << 18
+#: When to come back: soon, because a worker boots within seconds and a queue moves faster.
+RETRY_AFTER = 1
+
+_REASONS = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
+
+
+def make(status: int, method: str = "GET") -> bytes:
+    """A whole response; the connection ends behind it (RFC 9110 sections 15.6 and 10.2.3)."""
+    reason = f"{status} {_REASONS[status]}"
+    body = f"{reason}\n"
+    retry = f"Retry-After: {RETRY_AFTER}\r\n" if status == 503 else ""
+    head = (
+        f"HTTP/1.1 {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        f"{retry}Connection: close\r\n\r\n"
+    )
+    return (head if method == "HEAD" else head + body).encode("ascii")
+
+
+class _Ending(FileDescriptor):
+    """A connection of which the master has closed its side: takes and forgets what the client still sends."""
+
+    def __init__(self, reactor: Any, sock: socket.socket, over: Callable[[], None]) -> None:
+        super().__init__(reactor)
+        self._sock = sock
+        self._over = over
+        self._left = LINGER_BYTES
+        self._timer = reactor.callLater(LINGER_TIME, over)
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def doRead(self) -> None:
+        size = kernel.discard(self._sock, min(_PIECE, self._left))
+        self._left -= size
+        if size == 0 or self._left <= 0:
+            # The end of the stream, an error, or more than anybody needs to say.
+            self._over()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The reactor found the socket broken."""
+        self._over()
+
+    def stop(self) -> None:
+        """Watch it no more."""
+        if self._timer.active():
+            self._timer.cancel()
+        self.stopReading()
+
+
+class Answers:
+    """Ends connections, with an answer or without.
+
+    :param close: closes the master's copy and frees the slot.
+    :ivar sent: how many answers of each status were given.
+    """
+
+    def __init__(self, reactor: Any, close: Callable[[Connection], None]) -> None:
+        self._reactor = reactor
+        self._close = close
+        self._ending: dict[Connection, _Ending] = {}
+        self.sent: Counter[int] = Counter()
+
+    @property
+    def ending(self) -> int:
+        """Connections that wait for their clients to have read."""
+        return len(self._ending)
+
+    def answer(self, connection: Connection, status: int, method: str = "") -> None:
+        """Answer the request that waits, or was begun, on a connection that nobody else uses, and end it.
+
+        :param status: 502, 503 or 504.
+        :param method: of the request, if a worker told it; otherwise its bytes are looked at.
+        """
+        text = make(status, method or _method(connection.sock))
+        # What lies unread when a socket is closed resets the connection, and the answer with it.
+        kernel.discard(connection.sock, LINGER_BYTES)
+        with contextlib.suppress(OSError):
+            connection.sock.send(text, socket.MSG_DONTWAIT)
+            self.sent[status] += 1
+        self.end(connection)
+
+    def end(self, connection: Connection) -> None:
+        """End a connection that nobody else uses, in order: the client reads what was sent before."""
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(connection)
+            return
+        self._ending[connection] = _Ending(self._reactor, connection.sock, lambda: self._over(connection))
+
+    def _over(self, connection: Connection) -> None:
+        # The reactor tells the end once more when a socket is closed while it reads.
+        if ending := self._ending.pop(connection, None):
+            ending.stop()
+            self._close(connection)
+
+    def stop(self) -> None:
+        """The server ends: wait for no client any longer."""
+        for connection in list(self._ending):
+            self._over(connection)
+
+
+def _method(sock: socket.socket) -> str:
+    """The method of the request that waits unread, as far as it matters: the answer to HEAD has no body."""
+    try:
+        data = sock.recv(7, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return "GET"
+    return "HEAD" if data.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"

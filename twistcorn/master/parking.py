@@ -1,0 +1,120 @@
+"""Idle connections that no worker has: the master watches them until their clients ask, or leave.
+
+Law: they are in an epoll of their own, which the reactor watches like any other descriptor, so that ten thousand of
+them cost it one. Nothing is read here; a client that asks is handed on with every byte unread. The time-out for idle
+connections holds: it was set by the worker and stands in the slot.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from ..wire.scoreboard import S_DEADLINE, Scoreboard
+from . import kernel
+from .connections import Connection
+
+_WATCHED = select.EPOLLIN | select.EPOLLRDHUP
+#: Events handled before other descriptors get their turn; also a good batch to lend.
+EVENTS = 64
+#: Between two looks at the deadlines.
+SWEEP = 1.0
+
+
+class Parking(FileDescriptor):
+    """The parked connections.
+
+    :param ask: takes connections with something to read.
+    :param close: ends a connection that nobody uses any more.
+    :param now: the monotonic clock of the workers' deadlines, in seconds.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        scoreboard: Scoreboard,
+        ask: Callable[[list[Connection]], None],
+        close: Callable[[Connection], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(reactor)
+        self._clock = reactor
+        self._scoreboard = scoreboard
+        self._ask = ask
+        self._close = close
+        self._now = now
+        self._epoll: select.epoll | None = None
+        # In the order in which they came, which is nearly that of their deadlines: all have the same time.
+        self._parked: dict[int, Connection] = {}
+        self._timer: Any = None
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    def fileno(self) -> int:
+        return -1 if self._epoll is None else self._epoll.fileno()
+
+    def park(self, connection: Connection) -> None:
+        """Watch a connection that no worker has."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self.startReading()
+        descriptor = connection.sock.fileno()
+        self._parked[descriptor] = connection
+        self._epoll.register(descriptor, _WATCHED)
+        if self._timer is None:
+            self._timer = self._clock.callLater(SWEEP, self._sweep)
+
+    def doRead(self) -> None:
+        asking = []
+        for connection in self._ready(EVENTS):
+            if kernel.facts(connection.sock).unread:
+                asking.append(connection)
+            else:
+                # The client has left.
+                self._close(connection)
+        if asking:
+            self._ask(asking)
+
+    def _ready(self, most: int) -> list[Connection]:
+        """Those on which something happened; they are no longer parked."""
+        assert self._epoll is not None
+        return [self._leave(descriptor) for descriptor, _ in self._epoll.poll(0, most)]
+
+    def _leave(self, descriptor: int) -> Connection:
+        assert self._epoll is not None
+        self._epoll.unregister(descriptor)
+        return self._parked.pop(descriptor)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        words, now = self._scoreboard.words, self._now() * 1e9
+        for descriptor, connection in list(self._parked.items()):
+            if words[self._scoreboard.slot_base(connection.slot) + S_DEADLINE] > now:
+                break
+            self._close(self._leave(descriptor))
+        if self._parked:
+            self._timer = self._clock.callLater(SWEEP, self._sweep)
+
+    def clear(self) -> None:
+        """The server stops: who asks already is handed on, the others are idle and end."""
+        while self._parked and (ready := self._ready(EVENTS)):
+            self._ask(ready)
+        for descriptor in list(self._parked):
+            self._close(self._leave(descriptor))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._epoll is not None:
+            self.stopReading()
+            self._epoll.close()
+            self._epoll = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Never: nobody else closes the descriptor."""

@@ -1,0 +1,124 @@
+"""What becomes of the connections of a dead worker.
+
+Law: runs when the worker is reaped and its channel was read to the end, so nobody else uses them. Decides nothing:
+it gathers what slot and kernel say, asks `pool.redo.verdict`, and carries the verdict out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..pool.redo import NOBODY, Blame, Case, Facts, Log, Verdict, verdict
+from ..pool.worker import Worker
+from ..settings import Settings
+from ..wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
+from . import kernel
+from .answers import Answers
+from .connections import Connection, ConnectionTable
+
+#: What follows a verdict where the connection goes on.
+_GO_ON = (Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND)
+
+
+class Recovered(NamedTuple):
+    """What became of them.
+
+    :ivar again: the connections to lend again, in the order of the table.
+    :ivar running: method and path of each request that was in the app or being answered.
+    :ivar verdicts: how many of each there were.
+    """
+
+    again: list[Connection]
+    running: list[str]
+    verdicts: Counter[Verdict]
+
+
+class Recovery:
+    """Decides on the connections of dead workers.
+
+    :param now: the monotonic clock of the workers' deadlines, in seconds.
+    :ivar blame: asked once for each dead worker, before anything is decided: whose request killed it.
+    """
+
+    def __init__(
+        self,
+        table: ConnectionTable,
+        scoreboard: Scoreboard,
+        answers: Answers,
+        settings: Settings,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._table = table
+        self._scoreboard = scoreboard
+        self._answers = answers
+        self._settings = settings
+        self._now = now
+        self.blame: Callable[[Worker], Blame] = lambda worker: NOBODY
+
+    def recover(self, worker: Worker) -> Recovered:
+        """Decide on each connection that a dead worker held, and end those that do not go on."""
+        blame = self.blame(worker)
+        recovered = Recovered([], [], Counter())
+        for connection in self._table.held_by(worker):
+            slot = self._scoreboard.read_slot(connection.slot)
+            if slot.state.name in ("IN_APP", "RESPONDING"):
+                recovered.running.append(slot.head)
+            decision = self._decide(connection, slot, blame)
+            recovered.verdicts[decision] += 1
+            if decision in _GO_ON:
+                recovered.again.append(connection)
+        return recovered
+
+    def _decide(self, connection: Connection, slot: Slot, blame: Blame) -> Verdict:
+        facts = kernel.facts(connection.sock)
+        connection.died_at(slot.consumed0)
+        # A worker that never had it cannot have died of it, and one of which the cause is known did not.
+        if connection.taken and facts.unread and blame.fault and not blame.slots:
+            connection.deaths += 1
+        connection.holder = None
+        case = Case(
+            blamed=connection.slot in blame.slots,
+            others_blamed=bool(blame.slots - {connection.slot}),
+            replayed=connection.replays > 0,
+            deaths=connection.deaths,
+            replay=self._settings.replay == "on",
+        )
+        decision = verdict(_log(slot), facts, case)
+        self._carry_out(decision, connection, slot, facts)
+        if decision is Verdict.REPLAY:
+            connection.attempt += 1
+            connection.replays += not case.others_blamed
+        return decision
+
+    def _carry_out(self, decision: Verdict, connection: Connection, slot: Slot, facts: Facts) -> None:
+        if decision is Verdict.ANSWER_502:
+            # The method of a request that no app has seen is not in the slot, but still in the kernel.
+            method = slot.head.partition(" ")[0] if slot.state.name in ("IN_APP", "RESPONDING") else ""
+            self._answers.answer(connection, 502, method)
+        elif decision is Verdict.RESET:
+            self._table.close(connection, reset=True)
+        elif decision is Verdict.CLOSE:
+            self._answers.end(connection)
+        else:
+            self._set_right(decision, connection, slot, facts)
+
+    def _set_right(self, decision: Verdict, connection: Connection, slot: Slot, facts: Facts) -> None:
+        """The next holder goes on from where the kernel is, whatever the last one had noted half."""
+        words, base = self._scoreboard.words, self._scoreboard.slot_base(connection.slot)
+        if facts.consumed is not None and facts.written is not None:
+            consumed = facts.consumed
+            if decision is Verdict.DISCARD_AND_LEND:
+                consumed += kernel.discard(connection.sock, slot.consume_to - facts.consumed)
+                words[base + S_DEADLINE] = int((self._now() + self._settings.keep_alive) * 1e9)
+            words[base + S_CONSUMED0] = consumed
+            words[base + S_WRITTEN_END] = facts.written
+
+
+def _log(slot: Slot) -> Log:
+    return Log(
+        slot.state.name, slot.consumed, slot.ends, slot.head.partition(" ")[0],
+        slot.consumed0, slot.consume_to, slot.written0, slot.written_end,
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Connections that no worker has: those that any worker may get, and requests for which every thread was busy.
+
+Law: keeps order and bounds, lends nothing. What waits for longer than the operator wants, or is one too many, is
+answered 503 here; an idle connection never is, because nothing of it waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..pool.queue import Queue
+from ..settings import Settings
+from ..wire.scoreboard import H_QUEUED, S_QUEUED, Scoreboard
+from . import kernel
+from .answers import Answers
+from .connections import Connection
+
+#: While requests wait for a thread: the workers tell when one is free, and this is for what they could not tell.
+TICK = 0.01
+#: While connections wait for a worker: between two looks at how long, and for how many of them at once.
+SWEEP = 1.0
+LOOKS = 4096
+
+
+class Waiting:
+    """What waits in the master.
+
+    :param pump: lends what can be lent.
+    :param now: the monotonic clock of the workers, in seconds.
+    :ivar connections: for any worker that takes part, the one to be lent next on the left.
+    :ivar requests: for a worker with a free thread.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        scoreboard: Scoreboard,
+        answers: Answers,
+        settings: Settings,
+        pump: Callable[[], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._scoreboard = scoreboard
+        self._answers = answers
+        self._settings = settings
+        self._pump = pump
+        self._now = now
+        self.connections: deque[Connection] = deque()
+        self.requests: Queue[Connection] = Queue(settings.queue_size, settings.queue_timeout)
+        self._tick: Any = None
+        self._sweep: Any = None
+
+    def __len__(self) -> int:
+        return len(self.connections) + len(self.requests)
+
+    def add(self, connections: Iterable[Connection]) -> None:
+        """They came, or came back: last in the line."""
+        now = self._now()
+        for connection in connections:
+            connection.since = now
+            self.connections.append(connection)
+
+    def add_first(self, connections: list[Connection]) -> None:
+        """They have waited before: first in the line, in this order."""
+        for connection in connections:
+            connection.since = connection.since or self._now()
+        self.connections.extendleft(reversed(connections))
+
+    def add_request(self, connection: Connection) -> None:
+        """Its request waits for a thread, and its worker had none."""
+        since = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_QUEUED] / 1e9
+        if not self.requests.push(connection, since):
+            self._answers.answer(connection, 503)
+
+    def note(self) -> None:
+        """What could be lent was: tell the workers how many requests wait, and come back for the rest."""
+        self._scoreboard.words[H_QUEUED] = len(self.requests)
+        if self.requests and self._tick is None:
+            self._tick = self._clock.callLater(TICK, self._look_at_requests)
+        if self.connections and self._sweep is None:
+            self._sweep = self._clock.callLater(SWEEP, self._look_at_connections)
+        elif self._sweep is not None and not self.connections:
+            self._sweep.cancel()
+            self._sweep = None
+
+    def _look_at_requests(self) -> None:
+        self._tick = None
+        for connection in self.requests.expired(self._now()):
+            self._answers.answer(connection, 503)
+        self._pump()
+
+    def _look_at_connections(self) -> None:
+        """Nobody takes connections at present: the oldest wait for too long, the newest may be too many."""
+        self._sweep = None
+        oldest, asking = self._now() - self._settings.queue_timeout, 0
+        kept: list[Connection] = []
+        for _ in range(min(LOOKS, len(self.connections))):
+            connection = self.connections.popleft()
+            asks = kernel.facts(connection.sock).unread > 0
+            asking += asks
+            if asks and (connection.since < oldest or asking > self._settings.queue_size):
+                self._answers.answer(connection, 503)
+            else:
+                kept.append(connection)
+        self.connections.extendleft(reversed(kept))
+        self._pump()
+
+    def clear(self) -> None:
+        """The server ends."""
+        self.connections.clear()
+        self.requests.clear()
+        for timer in (self._tick, self._sweep):
+            if timer is not None:
+                timer.cancel()
+        self._tick = self._sweep = None

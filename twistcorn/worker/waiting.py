@@ -1,0 +1,145 @@
+"""Requests that wait for an app thread of this worker, and those of them that somebody else shall have.
+
+Law: runs on the reactor thread, but for `begin`, with which an app thread takes a request; each request is taken once,
+by a thread or for a release. The rules: it waits here for a moment, oldest first; then it is released only if another
+worker has a free thread that nobody else is about to get; it hops once; past the time-out, or when too many wait in
+all, the master answers it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import IO, Any, cast
+
+from ..settings import Settings
+from ..wire.channel import Kind
+from ..wire.scoreboard import H_QUEUED, W_BUSY, W_HOPS, W_INCOMING, W_THREADS, Scoreboard
+from .connection import Connection
+
+#: A request waits so long for a thread of its own worker: most turns are shorter, and a hop is work for three.
+MOMENT = 0.002
+
+#: One worker's numbers on the scoreboard: its threads, requests in it, lends on their way to it.
+Numbers = tuple[int, int, int]
+
+
+def spare_threads(others: list[Numbers], queued: int) -> int:
+    """Threads of other workers that are free and that nobody is about to get.
+
+    :param queued: requests that wait with the master already, for the same threads.
+    """
+    return sum(max(0, threads - busy - incoming) for threads, busy, incoming in others) - queued
+
+
+def waiting_in_all(workers: list[Numbers], queued: int) -> int:
+    """Requests that wait for a thread, here and elsewhere."""
+    return sum(max(0, busy - threads) for threads, busy, _ in workers if threads) + queued
+
+
+class Waiting:
+    """The requests of one worker that have no thread yet.
+
+    :param region: the first word of this worker on the scoreboard.
+    :param give_back: hands a connection to the master, with a report of this kind.
+    :param now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        board: Scoreboard,
+        region: int,
+        settings: Settings,
+        give_back: Callable[[Connection, Kind], None],
+        draining: Callable[[], bool],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._board = board
+        self._region = region
+        self._settings = settings
+        self._hand_over = give_back
+        self._draining = draining
+        self._now = now
+        self._entries: dict[Connection, None] = {}
+        self._ticking = False
+
+    def enter(self, connection: Connection) -> bool:
+        """A request comes while every thread is busy; returns False when it went to the master instead."""
+        now = self._now()
+        connection.queued_since = now
+        if self._full():
+            self._give_back(connection, Kind.REFUSED)
+            return False
+        connection.waiting = True
+        self._entries[connection] = None
+        if not self._ticking:
+            self._ticking = True
+            self._clock.callLater(MOMENT, self._tick)
+        return True
+
+    def has_free_thread(self) -> bool:
+        """Whether a thread of this worker has nothing to do."""
+        return self._board.words[self._region + W_BUSY] < self._settings.threads
+
+    def begin(self, connection: Connection) -> bool:
+        """A thread is about to run the request; returns False when it was released meanwhile. Any thread."""
+        if not connection.waiting:
+            return True
+        connection.waiting = False
+        # Taking it out of a dictionary is one step for the interpreter.
+        return self._entries.pop(connection, self) is None
+
+    def _full(self) -> bool:
+        board = self._board
+        return waiting_in_all(self._numbers(), board.words[H_QUEUED]) >= self._settings.queue_size
+
+    def _numbers(self, without: int = -1) -> list[Numbers]:
+        board = self._board
+        columns = [board.column(word) for word in (W_THREADS, W_BUSY, W_INCOMING)]
+        numbers = list(zip(*columns, strict=True))
+        if 0 <= without < len(numbers):
+            del numbers[without]
+        return numbers
+
+    def _tick(self) -> None:
+        self._release()
+        self._ticking = bool(self._entries)
+        if self._ticking:
+            self._clock.callLater(MOMENT, self._tick)
+
+    def _release(self) -> None:
+        """Let those go that shall not wait here, oldest first."""
+        now, draining = self._now(), self._draining()
+        spare = 0 if draining else self._spare()
+        for connection in list(self._entries):
+            waited = now - connection.queued_since
+            if waited > self._settings.queue_timeout:
+                self._take(connection, Kind.REFUSED)
+            elif draining:
+                if connection.untouched:
+                    self._take(connection, Kind.RELEASED)
+            elif spare <= 0 or waited < MOMENT:
+                return
+            elif connection.untouched and self._take(connection, Kind.WAITS):
+                self._board.words[self._region + W_HOPS] += 1
+                spare -= 1
+
+    def _spare(self) -> int:
+        board = self._board
+        return spare_threads(self._numbers(board.worker_number(self._region)), board.words[H_QUEUED])
+
+    def _take(self, connection: Connection, kind: Kind) -> bool:
+        """Release one, unless a thread was faster."""
+        if self._entries.pop(connection, self) is not None:
+            return False
+        self._give_back(connection, kind)
+        return True
+
+    def _give_back(self, connection: Connection, kind: Kind) -> None:
+        request = connection.request
+        if request is not None and not isinstance(request.body, bytes):
+            cast(IO[bytes], request.body).close()
+        connection.log_queued()
+        self._hand_over(connection, kind)
