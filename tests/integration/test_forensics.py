@@ -26,7 +26,7 @@ def poison(server: Server, target: str) -> int:
     ("target", "how"), [("/segfault", "SIGSEGV"), ("/abort", "SIGABRT"), ("/exit", "exit code 3")]
 )
 def test_report_names_cause_and_request(start: Start, gate: Gate, target: str, how: str) -> None:
-    """Signal or exit code, age, and each request with its own; where faulthandler speaks, the guilty one and its stack."""
+    """Signal or exit code, age, each request with its own; where faulthandler speaks, the guilty one and its stack."""
     server = start("app:app").ready()
     with server.connect() as other:
         other.ask("/wait")

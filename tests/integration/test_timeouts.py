@@ -44,7 +44,7 @@ def test_computation_is_interrupted_and_answered_504(start: Start) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["/sleep", "/swallow"])
 def test_stuck_request_ends_with_its_worker_and_nobody_else_fails(start: Start, trouble: str) -> None:
-    """12 s that no exception ends, 3 s allowed: its client hears in time, stacks are logged, all others are answered."""
+    """12 s that no exception ends, 3 s allowed: its client hears in time, stacks are logged, others are answered."""
     server = start("app:app", "--request-timeout", "3s", "--threads", "8", "--workers", "2").ready(2)
     with Load(server.address, clients=6) as load, server.connect() as client:
         load.more(5)

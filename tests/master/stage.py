@@ -15,6 +15,7 @@ from twistcorn.master.connections import Connection, ConnectionTable
 from twistcorn.master.dispatcher import Dispatcher
 from twistcorn.master.process import ExitStatus
 from twistcorn.master.supervisor import Supervisor
+from twistcorn.pool.blame import NOBODY, Blame
 from twistcorn.pool.worker import State, Worker
 from twistcorn.settings import Settings
 from twistcorn.testing import FakeProcess, MemorySpawner
@@ -30,7 +31,7 @@ class Desk:
     """A dispatcher with its table, and the owner of its workers: what a supervisor would do, at its simplest.
 
     :ivar rooms: how often the dispatcher told that there is room.
-    :ivar running: what it said of the requests of each worker that died.
+    :ivar blame: what a worker dies of.
     """
 
     def __init__(self, real_channels: bool = False, slots: int = SLOTS, **settings: Any) -> None:
@@ -41,7 +42,7 @@ class Desk:
         self.dispatcher = Dispatcher(self.clock, self.table, self.board, self._room, self.settings)
         self.spawner = MemorySpawner(real_channels)
         self.rooms = 0
-        self.running: list[list[str]] = []
+        self.blame: Callable[[Worker], Blame] = lambda worker: NOBODY
         self._clients: list[socket.socket] = []
 
     def _room(self) -> None:
@@ -69,7 +70,8 @@ class Desk:
     def exited(self, worker: Worker, status: ExitStatus) -> None:
         worker.process.end()
         worker.state = State.GONE
-        self.running.append(self.dispatcher.died(worker))
+        worker.blame = self.blame(worker)
+        self.dispatcher.died(worker)
 
     # What happens
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master import kernel
-from twistcorn.pool.redo import MAX_DEATHS, Blame
+from twistcorn.pool.blame import Blame
+from twistcorn.pool.redo import MAX_DEATHS
 from twistcorn.wire.scoreboard import CONSUMED, State
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ class TestUntouched:
 
         assert [lend.slot for lend in process(other).lends] == [connection.slot]
         assert lives(desk.client(0))
-        assert desk.running == [[]]
 
     def test_request_waits_in_the_kernel(self, desk: Desk) -> None:
         """Its bytes were only looked at: the next worker reads them."""
@@ -131,7 +131,7 @@ class TestTouched:
         dying = desk.worker()
         innocent, guilty = desk.arrive(2, tcp)
         for number in range(4):
-            desk.dispatcher.recovery.blame = lambda _: Blame(frozenset([guilty.slot]))
+            desk.blame = lambda _: Blame(frozenset([guilty.slot]))
             desk.writes(innocent, State.IN_APP)
             desk.writes(guilty, State.IN_APP)
             desk.spawner.exits(dying, signal=11)
@@ -193,7 +193,7 @@ class TestTouched:
 
 class TestAllKinds:
     def test_they_are_told_apart(self, desk: Desk) -> None:
-        """Each connection gets its own verdict; the log hears which requests were running."""
+        """Each connection gets its own verdict."""
         dying = desk.worker()
         connections = desk.arrive(6, tcp)
         desk.spawner.takes(dying)
@@ -208,7 +208,6 @@ class TestAllKinds:
         assert [lend.slot for lend in process(desk.worker()).lends] == [0, 1, 2]
         assert desk.client(3).recv(10) == b"half"
         assert [end_seen_by(desk.client(number)) for number in (3, 4, 5)] == ["reset", "end", "502"]
-        assert desk.running == [["GET /1", "GET /3", "POST /5"]]
         assert desk.rooms > rooms
 
     def test_other_workers_have_connections(self, desk: Desk) -> None:
@@ -281,7 +280,7 @@ class TestAgainAndAgain:
         """A signal from outside, or a request that is blamed, says nothing about bytes that wait elsewhere."""
         self.arrive(desk)
         blames = [Blame(fault=False), Blame(frozenset([99]))] * (MAX_DEATHS + 2)
-        desk.dispatcher.recovery.blame = lambda _: blames.pop()
+        desk.blame = lambda _: blames.pop()
         while blames:
             self.die(desk)
 

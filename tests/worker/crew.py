@@ -82,6 +82,7 @@ class Job:
         self.line = RequestLine("GET", path.encode(), path.encode(), b"", (1, 1))
         self.made: bytes | None = None
         self.code = code
+        self.hopped = self.waiting = False
         self.runs: list[Seat] = []
         self.led: list[bool] = []
         self.ended = threading.Event()
@@ -163,6 +164,13 @@ class Crew:
         else:
             self.turns.answered(seat, job.code)
             job.ended.set()
+
+    def may_wait(self, job: Job) -> bool:
+        job.waiting = True
+        return True
+
+    def begins(self, job: Job) -> bool:
+        return True
 
     def finish(self, job: Job, seat: Seat, now: int) -> None:
         job.led.append(seat.leads)

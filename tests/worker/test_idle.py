@@ -12,8 +12,8 @@ from tests.http.cases import DEFAULTS, NEXT, head
 from tests.http.served import Client, Clock, Served
 from tests.worker.apps import app
 from twistcorn.wire.channel import Kind
-from twistcorn.wire.scoreboard import H_REGIONS, W_CONNECTIONS, W_THREADS, Scoreboard
-from twistcorn.worker.idle import AT_ONCE, surplus
+from twistcorn.wire.scoreboard import Scoreboard
+from twistcorn.worker.idle import AT_ONCE
 from twistcorn.worker.poller import SWEEP
 
 Serve = Callable[..., Served]
@@ -21,16 +21,11 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A worker, and on its scoreboard another one with so many connections."""
+    """A worker with these settings."""
     made: list[Served] = []
 
-    def make(others: int | None = None, **settings: Any) -> Served:
-        board = Scoreboard.create(2, 512)
-        board.words[H_REGIONS] = 2
-        if others is not None:
-            board.words[board.worker_base(1) + W_THREADS] = 8
-            board.words[board.worker_base(1) + W_CONNECTIONS] = others
-        made.append(Served(app([b"hello"]), replace(DEFAULTS, **settings), board=board))
+    def make(**settings: Any) -> Served:
+        made.append(Served(app([b"hello"]), replace(DEFAULTS, **settings), board=Scoreboard.create(1, 512)))
         return made[-1]
 
     yield make
@@ -96,33 +91,3 @@ class TestIdleForLong:
 
         clock.pass_by(served, SWEEP)
         assert len(served.reports) == AT_ONCE + 10
-
-
-class TestTooMany:
-    def test_rule(self) -> None:
-        """Far more than the share, and more than chance."""
-        assert surplus(20, [20, 0]) == 10
-        assert surplus(20, [20, 20, 20, 0]) == 0
-        assert surplus(21, [21, 21, 21, 1]) == 0
-        assert surplus(40, [40, 8, 8, 8]) == 24
-        assert surplus(3, [3, 0, 0]) == 0
-        assert surplus(5, []) == 0
-
-    def test_another_worker_has_none(self, serve: Serve, clock: Clock) -> None:
-        """Down to the share they go, for anybody; then nothing more."""
-        served = serve(others=0)
-        connect(served, 20)
-        clock.pass_by(served, SWEEP)
-        assert [kind for kind, _, _ in served.reports] == [Kind.RELEASED] * 10
-
-        served.board.words[served.board.worker_base(1) + W_CONNECTIONS] = 10
-        clock.pass_by(served, SWEEP)
-        assert len(served.reports) == 10
-
-    def test_other_worker_takes_none(self, serve: Serve, clock: Clock) -> None:
-        """One that drains or boots has no share."""
-        served = serve(others=None)
-        connect(served, 20)
-        clock.pass_by(served, SWEEP)
-
-        assert served.reports == []

@@ -21,6 +21,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.seats: set[Seat] = set()
 
     def stand_aside(self, seat: Seat) -> None:
         self.told.append("aside")

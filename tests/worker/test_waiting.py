@@ -102,7 +102,7 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     made = Worker(**getattr(request, "param", {}))
     yield made
     made.set_other(0, 0)
-    while made.hand.turns:
+    while made.hand._queue:
         made.hand.run()
     made.close()
 
@@ -232,7 +232,7 @@ class TestBounds:
 
         worker.ask()
         assert worker.given_back() == [(Kind.REFUSED, THREADS + 2)]
-        assert len(worker.hand.turns) == THREADS + 2
+        assert len(worker.hand._queue) == THREADS + 2
 
     @pytest.mark.parametrize("worker", [{"queue_timeout": 1.0}], indirect=True)
     def test_it_waits_for_too_long(self, worker: Worker) -> None:

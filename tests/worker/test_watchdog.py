@@ -17,6 +17,8 @@ PATIENT = 10.0
 class Nobody:
     """Whom a seat tells that it waits."""
 
+    seats: set[Seat] = set()
+
     def stand_aside(self, seat: Seat) -> None:
         raise AssertionError
 

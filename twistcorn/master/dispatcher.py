@@ -68,6 +68,12 @@ class Dispatcher:
         self._waiting = Waiting(clock, scoreboard, self.answers, settings, self.pump)
         self.parking = Parking(clock, scoreboard, self.arrived, self._close)
 
+    def configure(self, settings: Settings) -> None:
+        """From now on these settings count."""
+        self._threads = settings.threads
+        self.recovery.settings = settings
+        self._waiting.configure(settings)
+
     @property
     def waiting(self) -> int:
         """Connections that no worker has, though they want one."""
@@ -222,13 +228,10 @@ class Dispatcher:
         if worker in self.workers:
             self.workers.remove(worker)
 
-    def died(self, worker: Worker) -> list[str]:
-        """A worker is dead and its channel was read to the end: decide on each connection that it held.
-
-        :return: the requests that were running in it, for the log.
-        """
+    def died(self, worker: Worker) -> None:
+        """A worker is dead and its channel was read to the end: decide on each connection that it held."""
         self.dismiss(worker)
-        again, running, verdicts = self.recovery.recover(worker)
+        again, verdicts = self.recovery.recover(worker)
         worker.connections = worker.unacknowledged = 0
         self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_THREADS] = 0
         if verdicts:
@@ -239,7 +242,6 @@ class Dispatcher:
         self._waiting.add_first(again)
         self._on_room()
         self.pump()
-        return running
 
     def _close(self, connection: Connection) -> None:
         self._table.close(connection)

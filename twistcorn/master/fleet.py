@@ -123,6 +123,7 @@ class Fleet:
         if settings.workers != self.settings.workers:
             self.target = settings.workers
         self._generation, self.settings = generation, settings
+        self._dispatcher.configure(settings)
 
     def ended(self, worker: Worker) -> None:
         """A worker is no more, or never came to be."""

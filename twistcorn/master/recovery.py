@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..pool.redo import NOBODY, Blame, Case, Facts, Log, Verdict, verdict
+from ..pool.blame import Blame
+from ..pool.redo import Case, Facts, Log, Verdict, verdict
 from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
@@ -27,12 +28,10 @@ class Recovered(NamedTuple):
     """What became of them.
 
     :ivar again: the connections to lend again, in the order of the table.
-    :ivar running: method and path of each request that was in the app or being answered.
     :ivar verdicts: how many of each there were.
     """
 
     again: list[Connection]
-    running: list[str]
     verdicts: Counter[Verdict]
 
 
@@ -40,7 +39,6 @@ class Recovery:
     """Decides on the connections of dead workers.
 
     :param now: the monotonic clock of the workers' deadlines, in seconds.
-    :ivar blame: asked once for each dead worker, before anything is decided: whose request killed it.
     """
 
     def __init__(
@@ -54,19 +52,15 @@ class Recovery:
         self._table = table
         self._scoreboard = scoreboard
         self._answers = answers
-        self._settings = settings
+        self.settings = settings
         self._now = now
-        self.blame: Callable[[Worker], Blame] = lambda worker: NOBODY
 
     def recover(self, worker: Worker) -> Recovered:
         """Decide on each connection that a dead worker held, and end those that do not go on."""
-        blame = self.blame(worker)
-        recovered = Recovered([], [], Counter())
+        recovered = Recovered([], Counter())
         for connection in self._table.held_by(worker):
             slot = self._scoreboard.read_slot(connection.slot)
-            if slot.state.name in ("IN_APP", "RESPONDING"):
-                recovered.running.append(slot.head)
-            decision = self._decide(connection, slot, blame)
+            decision = self._decide(connection, slot, worker.blame)
             recovered.verdicts[decision] += 1
             if decision in _GO_ON:
                 recovered.again.append(connection)
@@ -84,20 +78,23 @@ class Recovery:
             others_blamed=bool(blame.slots - {connection.slot}),
             replayed=connection.replays > 0,
             deaths=connection.deaths,
-            replay=self._settings.replay == "on",
+            replay=self.settings.replay == "on",
         )
         decision = verdict(_log(slot), facts, case)
-        self._carry_out(decision, connection, slot, facts)
+        status = blame.status if case.blamed else 502
+        self._carry_out(decision, connection, slot, facts, status)
         if decision is Verdict.REPLAY:
             connection.attempt += 1
             connection.replays += not case.others_blamed
         return decision
 
-    def _carry_out(self, decision: Verdict, connection: Connection, slot: Slot, facts: Facts) -> None:
+    def _carry_out(
+        self, decision: Verdict, connection: Connection, slot: Slot, facts: Facts, status: int
+    ) -> None:
         if decision is Verdict.ANSWER_502:
             # The method of a request that no app has seen is not in the slot, but still in the kernel.
             method = slot.head.partition(" ")[0] if slot.state.name in ("IN_APP", "RESPONDING") else ""
-            self._answers.answer(connection, 502, method)
+            self._answers.answer(connection, status, method)
         elif decision is Verdict.RESET:
             self._table.close(connection, reset=True)
         elif decision is Verdict.CLOSE:
@@ -112,7 +109,7 @@ class Recovery:
             consumed = facts.consumed
             if decision is Verdict.DISCARD_AND_LEND:
                 consumed += kernel.discard(connection.sock, slot.consume_to - facts.consumed)
-                words[base + S_DEADLINE] = int((self._now() + self._settings.keep_alive) * 1e9)
+                words[base + S_DEADLINE] = int((self._now() + self.settings.keep_alive) * 1e9)
             words[base + S_CONSUMED0] = consumed
             words[base + S_WRITTEN_END] = facts.written
 

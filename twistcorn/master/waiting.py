@@ -54,6 +54,11 @@ class Waiting:
         self._tick: Any = None
         self._sweep: Any = None
 
+    def configure(self, settings: Settings) -> None:
+        """From now on these settings count."""
+        self._settings = settings
+        self.requests.size, self.requests.timeout = settings.queue_size, settings.queue_timeout
+
     def __len__(self) -> int:
         return len(self.connections) + len(self.requests)
 

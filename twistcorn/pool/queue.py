@@ -25,8 +25,8 @@ class Queue(Generic[T]):
     """
 
     def __init__(self, size: int, timeout: float) -> None:
-        self._size = size
-        self._timeout = timeout
+        self.size = size
+        self.timeout = timeout
         self._entries: list[tuple[float, int, T]] = []
         self._numbers = itertools.count()
 
@@ -35,7 +35,7 @@ class Queue(Generic[T]):
 
     def push(self, item: T, since: float) -> bool:
         """Add what waits since then; returns whether there was room."""
-        if len(self._entries) >= self._size:
+        if len(self._entries) >= self.size:
             return False
         heapq.heappush(self._entries, (since, next(self._numbers), item))
         return True
@@ -47,7 +47,7 @@ class Queue(Generic[T]):
     def expired(self, now: float) -> list[T]:
         """Take those that have waited for too long, oldest first."""
         found = []
-        while self._entries and self._entries[0][0] < now - self._timeout:
+        while self._entries and self._entries[0][0] < now - self.timeout:
             found.append(self.pop())
         return found
 

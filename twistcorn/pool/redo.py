@@ -76,22 +76,6 @@ class Facts(NamedTuple):
     consumed: int | None
 
 
-class Blame(NamedTuple):
-    """What a worker died of.
-
-    :ivar slots: the connections whose request killed it; empty: nobody is blamed.
-    :ivar fault: whether it died by a fault of its own, so that bytes which it read may be the cause; a signal from
-        outside is none.
-    """
-
-    slots: frozenset[int] = frozenset()
-    fault: bool = True
-
-
-#: Of a death about which nothing is known.
-NOBODY = Blame()
-
-
 class Case(NamedTuple):
     """What the master knows besides.
 
