@@ -45,6 +45,7 @@ def text_for(option: str) -> str:
     texts = {
         "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x",
         "forwarded_allow_ips": "10.0.0.1", "turns": "pool", "reload_strategy": "single", "config": os.devnull,
+        "replay": "off",
     }  # fmt: skip
     return texts.get(option, "77")
 

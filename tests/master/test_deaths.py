@@ -17,7 +17,9 @@ READY: dict[str, Any] = {"state": State.READY, "was_ready": True}
 DRAINING: dict[str, Any] = {"state": State.DRAINING, "was_ready": True}
 STOPPING: dict[str, Any] = {"state": State.STOPPING, "was_ready": True}
 A, B = Running(1, "GET /a", 1.25), Running(2, "POST /b", 0.0)
-STACK = "Fatal Python error: Segmentation fault\n\nCurrent thread 0x00007f (most recent call first):"
+HEAD, CURRENT = "Fatal Python error: Segmentation fault", "Current thread 0x7f (most recent call first):\n  File a.py"
+OTHER = "Thread 0x80 (most recent call first):\n  File b.py"
+STACK = f"{HEAD}\n\n{CURRENT}\n"
 
 #: situation: what the record says, the death -> level and text
 CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
@@ -30,7 +32,7 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
         "it crashed in a request",
         READY, Death("SIGSEGV", Cause.FAULT, running=[A, B._replace(blamed=True)], rss=45 << 20, last_words=STACK),
         ERROR,
-        "died after 12.3 s: SIGSEGV, with 45 MiB; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s\n" + STACK,
+        f"died after 12.3 s: SIGSEGV, with 45 MiB; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s\n{HEAD}\n{CURRENT}",
     ),
     (
         "the app ended the process",
@@ -65,7 +67,7 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "it died while it booted",
         {"state": State.STARTING}, Death("SIGSEGV", Cause.FAULT, last_words=STACK),
-        ERROR, "died before it was ready: SIGSEGV\n" + STACK,
+        ERROR, f"died before it was ready: SIGSEGV\n{HEAD}\n{CURRENT}",
     ),
     (
         "it could not boot",
@@ -99,3 +101,23 @@ def test_many_requests_were_running() -> None:
 
     assert f"running: GET /{NAMED + 2} for 1.0 s (blamed), GET /0" in text
     assert text.endswith(f"GET /{NAMED - 2} for 1.0 s and 3 more")
+
+
+@pytest.mark.parametrize(("others", "said"), [(0, ""), (1, "\n(1 other thread)"), (30, "\n(30 other threads)")])
+def test_many_threads_were_running(others: int, said: str) -> None:
+    """Only the stack of the thread that died is shown, wherever it stands; the rest is counted."""
+    stacks = [OTHER] * (others // 2) + [CURRENT] + [OTHER] * (others - others // 2)
+    death = Death("SIGSEGV", Cause.FAULT, last_words="\n\n".join([HEAD, *stacks]) + "\n")
+
+    text = describe(Worker(7, 0, 1, None, pid=4711, **READY), death)[1]
+
+    assert text.endswith(f"no request was running\n{HEAD}\n{CURRENT}{said}")
+
+
+def test_thread_that_died_is_not_known() -> None:
+    """Then all stacks are shown: one of them may tell."""
+    death = Death("SIGABRT", Cause.FAULT, last_words=f"{HEAD}\n\n{OTHER}\n\n{OTHER}\n")
+
+    text = describe(Worker(7, 0, 1, None, pid=4711, **READY), death)[1]
+
+    assert text.endswith(f"{HEAD}\n{OTHER}\n{OTHER}")

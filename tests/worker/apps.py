@@ -122,7 +122,13 @@ def call(
     with capturedLogs() as events:
         Call(out).run(application, {})
     assert all(isinstance(event["log_logger"], Logger) for event in events)
-    return out, [event["log_format"].partition(": ")[2] for event in events]
+    return out, [_text(event) for event in events]
+
+
+def _text(event: dict[str, Any]) -> str:
+    """What a line says, without whom it is about; of the values only what the application did."""
+    text: str = event["log_format"].partition(": ")[2]
+    return text.replace("{did}", event.get("did", ""))
 
 
 def current() -> Any:

@@ -170,7 +170,7 @@ class TestFailures:
         mounted = get(app(body))
 
         assert (mounted.answer().status, body.closed) == (500, 1)
-        assert "{name}: the application raised" in mounted.logged
+        assert "{name}: the application {did}" in mounted.logged
 
     @pytest.mark.parametrize("wrong", [KeyError("a"), SystemExit(1), "text", 5])
     def test_iterator_fails_behind_the_first_byte(self, wrong: Any) -> None:

@@ -91,5 +91,7 @@ def _words(death: Death) -> str:
     parts = death.last_words.strip().split("\n\n")
     if any(part.startswith("Current thread") for part in parts):
         others = sum(part.startswith("Thread ") for part in parts)
-        parts = [part for part in parts if not part.startswith("Thread ")] + [f"({others} other threads)"]
+        parts = [part for part in parts if not part.startswith("Thread ")]
+        if others:
+            parts.append(f"({others} other thread{'s' * (others > 1)})")
     return "\n" + "\n".join(parts)
