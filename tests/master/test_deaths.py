@@ -32,7 +32,8 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
         "it crashed in a request",
         READY, Death("SIGSEGV", Cause.FAULT, running=[A, B._replace(blamed=True)], rss=45 << 20, last_words=STACK),
         ERROR,
-        f"died after 12.3 s: SIGSEGV, with 45 MiB; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s\n{HEAD}\n{CURRENT}",
+        "died after 12.3 s: SIGSEGV, with 45 MiB; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s"
+        f"\n{HEAD}\n{CURRENT}",
     ),
     (
         "the app ended the process",

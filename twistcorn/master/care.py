@@ -78,13 +78,14 @@ class Care:
         now = self._clock.seconds()
         settings = self._fleet.settings
         limits = Limits(settings.max_requests, settings.max_requests_jitter, settings.max_rss, settings.max_age)
+        serving = set(self._dispatcher.workers)
         for worker in list(self._fleet.workers.values()):
             if worker.state not in (State.READY, State.DRAINING):
                 continue
             if self._looks % MEMORY_LOOKS == 0:
                 worker.rss = self._rss(worker.pid)
             self._feel_pulse(worker, now, settings)
-            if worker.state is State.READY and worker.outdated is None and not self._fleet.paused:
+            if worker in serving and worker.outdated is None and not self._fleet.paused:
                 self._ask_age(worker, now, limits)
         self._spread(now)
 
@@ -102,7 +103,8 @@ class Care:
         worker.pulse = worker.pulse.look(beat, now, LOOK)
         lost = worker.pulse.is_lost(settings.heartbeat_timeout)
         if worker.state is State.DRAINING:
-            if lost:
+            # Without a connection nobody waits for it: it may be at its exit handlers, and has its own time for those.
+            if lost and worker.connections:
                 worker.killed = f"it showed no life for more than {settings.heartbeat_timeout:g} s while draining"
                 self._fleet.machine.handle(worker, Event.KILL)
         elif lost and worker.outdated is not Outdated.FROZEN:

@@ -133,7 +133,7 @@ class Fleet:
         self.machine.handle(worker, Event.EXITED)
         if booting and self.open and not worker.was_ready:
             if self._next is not None and worker.generation == self._next[0] != self._generation:
-                self._abandon_reload()
+                self._abandon_reload(worker.boot_error if worker.process is None else "the code on disk does not boot")
             else:
                 self._replacement_failed()
 
@@ -144,8 +144,8 @@ class Fleet:
             self.fill()
 
     def pardon(self, worker: Worker) -> None:
-        """A worker is not replaced after all."""
-        worker.outdated = None
+        """A worker is not replaced after all, unless something else is wrong with it."""
+        worker.outdated = Outdated.STUCK if worker.stuck else None
         self.fill()
 
     def _replacement_failed(self) -> None:
@@ -183,16 +183,16 @@ class Fleet:
         self.log.info("reload: booting one worker of generation {generation}", generation=generation)
         self.fill()
 
-    def _abandon_reload(self) -> None:
+    def _abandon_reload(self, why: str) -> None:
         """The first new worker did not get ready: the old generation goes on."""
         assert self._next is not None
         (generation, _), self._next = self._next, None
-        self.log.error("reload is off: the code on disk does not boot; the old workers keep serving")
-        self._pause("the code on disk does not boot")
+        self.log.error("reload is off: {why}; the old workers keep serving", why=why)
+        self._pause(why)
         for worker in [w for w in self.pool.processes if w.generation == generation]:
             self.pool.stopAWorker(worker)
         self.fill()
-        self._chief.reload_ended("the code on disk does not boot")
+        self._chief.reload_ended(why)
 
     # Numbers
 
@@ -234,11 +234,17 @@ class Fleet:
         if self._next is None and len(old) == plan.retire:
             wanted = self.target
         self.pool.adjustPoolSize(wanted, wanted)
-        if self._next is not None and rollout.finished(len(old) - plan.retire, len(ready), self.target):
+        if self._next is not None and self._is_through(self._next[0]):
             (generation, _), self._next = self._next, None
             self.log.info("reload done: generation {generation} serves", generation=generation)
             self.fill()
             self._chief.reload_ended("")
+
+    def _is_through(self, generation: int) -> bool:
+        """Whether a reload to this generation is over; some of its workers may have served their time already."""
+        others = [worker for worker in self.pool.processes if worker.generation != generation]
+        ready = [worker for worker in self.pool.processes if worker.state is State.READY]
+        return rollout.finished(len(others), len(ready) - len(set(ready) & set(others)), self.target)
 
     def _retire(self, worker: Worker) -> None:
         if worker.outdated is Outdated.FROZEN:
@@ -260,7 +266,7 @@ class Fleet:
         except OSError as problem:
             # No process, no descriptor, no memory: as if it had died while it booted.
             self.regions.append(worker.region)
-            text = f"a worker cannot be started: {problem.strerror}"
+            text = worker.boot_error = f"a worker cannot be started: {problem.strerror}"
             self.log.error("{text}", text=text)
             # The pool files it first.
             self._clock.callLater(0, self._chief.never_born, worker, text)
@@ -271,10 +277,11 @@ class Fleet:
         return worker
 
 
-def _least_wanted(worker: Worker) -> tuple[bool, bool, int, int]:
-    """The order in which workers are retired: first those that do not serve, then those in trouble, then the oldest."""
+def _least_wanted(worker: Worker) -> tuple[bool, bool, int, int, int]:
+    """The order in which workers are retired: first those that do not serve, then old code, trouble, age."""
     trouble = list(Outdated).index(worker.outdated) if worker.outdated else len(Outdated)
-    return worker.state is State.READY, worker.outdated is not Outdated.FROZEN, trouble, worker.ident
+    frozen = worker.outdated is Outdated.FROZEN
+    return worker.state is State.READY, not frozen, worker.generation, trouble, worker.ident
 
 
 def _least(workers: set[Worker]) -> Worker:

@@ -62,9 +62,9 @@ class Forensics:
         )  # fmt: skip
         last_words = worker.process.last_words()
         slots = self._running(worker)
-        threads = {slot: thread for slot, (_, thread, _) in slots.items() if thread}
-        known = self.quarantine.suspects([slots[slot][0] for slot in threads], self._clock.seconds())
-        suspects = [slot for slot in threads if slots[slot][0] in known]
+        threads = {slot: thread for slot, (_, thread, _) in slots.items()}
+        known = self.quarantine.suspects([name for name, _, _ in slots.values()], self._clock.seconds())
+        suspects = [slot for slot, (name, _, _) in slots.items() if name in known]
         stuck = frozenset(slot for slot, since in worker.stuck.items() if slot in slots and slots[slot][2] == since)
         if stuck and not why.is_fault:
             guilt = Blame(stuck, fault=False, status=504)
@@ -86,6 +86,9 @@ class Forensics:
         blamed = [each.name for each in death.running if each.blamed]
         if not death.blame.fault or not death.running:
             return {}
+        if not blamed and current_thread(death.last_words) is not None:
+            # A thread of the application's own died; the requests only happened to be there.
+            return {}
         names = blamed or [each.name for each in death.running]
         self.quarantine, offenders = self.quarantine.add(self._clock.seconds(), names, after)
         return offenders
@@ -95,7 +98,8 @@ class Forensics:
         found = {}
         for connection in self._table.held_by(worker):
             slot = self._scoreboard.read_slot(connection.slot)
-            if slot.state in (SlotState.IN_APP, SlotState.RESPONDING):
+            # Without a thread its answer is made, and only waits to be sent.
+            if slot.state in (SlotState.IN_APP, SlotState.RESPONDING) and slot.thread:
                 found[connection.slot] = slot.head, slot.thread, slot.since
         return found
 

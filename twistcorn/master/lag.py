@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 #: Seconds between two measurements; a loop that was blocked for 40 ms is seen with 40 % probability each time.
 EVERY = 0.1
@@ -26,8 +25,7 @@ class Lag:
         self._clock = clock
         self._expected = 0.0
         self._lags: deque[float] = deque(maxlen=KEPT)
-        self._measuring = LoopingCall(self._measure)
-        self._measuring.clock = clock
+        self._next: IDelayedCall | None = None
 
     @property
     def last(self) -> float:
@@ -42,16 +40,15 @@ class Lag:
     def start(self) -> None:
         """Begin to measure."""
         self._expected = self._clock.seconds() + EVERY
-        self._measuring.start(EVERY, now=False)
+        self._next = self._clock.callLater(EVERY, self._measure)
 
     def stop(self) -> None:
         """Measure no more."""
-        if self._measuring.running:
-            self._measuring.stop()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def _measure(self) -> None:
-        now = self._clock.seconds()
-        self._lags.append(max(0.0, now - self._expected))
-        # As LoopingCall: the next multiple of the interval that is still to come.
-        missed = int(max(0.0, now - self._expected) / EVERY)
-        self._expected += (missed + 1) * EVERY
+        self._lags.append(max(0.0, self._clock.seconds() - self._expected))
+        # Counted from here, not in multiples: no time is lost, or measured twice, by a loop that is very late.
+        self.start()

@@ -227,9 +227,20 @@ class Supervisor:
         self.fleet.machine.handle(worker, Event.LEAVING)
 
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
-        """A worker cannot end some requests: slot, and since when each runs. It is replaced, and goes without them."""
+        """A worker cannot end some requests: slot, and since when each runs. It is replaced, and goes without them.
+
+        None: all have ended after all.
+        """
         worker.stuck = requests
-        if worker.state is State.READY and worker.outdated is not Outdated.FROZEN:
+        if worker.state is not State.READY or worker.outdated is Outdated.FROZEN:
+            return
+        if not requests and worker.outdated is Outdated.STUCK:
+            self.log.info(
+                "worker {ident} (pid {pid}) has ended its request after all: it stays",
+                ident=worker.ident, pid=worker.pid,
+            )  # fmt: skip
+            self.fleet.pardon(worker)
+        elif requests and worker.outdated is not Outdated.STUCK:
             self.log.warn(
                 "worker {ident} (pid {pid}) is replaced: it cannot end a request whose time is over",
                 ident=worker.ident, pid=worker.pid,

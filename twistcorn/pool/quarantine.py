@@ -46,7 +46,8 @@ class Quarantine(NamedTuple):
         :return: the new record, and the offenders that have to be told of, with their deaths.
         """
         kills = (*(kill for kill in self.kills if now - kill.at <= PERIOD), Kill(now, frozenset(names)))
-        counts = _offenders(kills)
+        # A death is no news about those that had no part in it.
+        counts = {name: count for name, count in _offenders(kills).items() if name in kills[-1].names}
         until = {name: end for name, end in self.until if end > now}
         until.update((name, now + SENTENCE) for name, count in counts.items() if 0 < after <= count)
         told = {name: count for name, count in counts.items() if count >= (after or ALERT) or count == ALERT}
@@ -63,7 +64,7 @@ class Quarantine(NamedTuple):
 
 
 def _offenders(kills: tuple[Kill, ...]) -> dict[str, int]:
-    """Whom the last of the deaths is laid at the door of, with the number of theirs; nobody when that is not clear."""
+    """Whom the deaths are laid at the door of, with the number of theirs; nobody where that is not clear."""
     counts: dict[str, int] = {}
     for kill in kills:
         if len(kill.names) == 1:
