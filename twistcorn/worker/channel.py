@@ -147,8 +147,9 @@ class Service:
             except RequestTimeout:
                 # It came between the application's last line and ours.
                 seat.shield()
-                if not reply.code:
-                    self._answer(reply, HTTPError(504, "the application took too long"))
+            if not reply.code:
+                # Or where the answer was about to begin.
+                self._answer(reply, HTTPError(504, "the application took too long"))
 
     def _refuse_for(self, seconds: int, reply: Reply) -> None:
         """503: it killed workers (RFC 9110 section 15.6.4)."""

@@ -65,7 +65,7 @@ class Deadlines:
         self._on_stuck = on_stuck
         self._now = now
         self._hits: dict[Seat, Hit] = {}
-        self._stuck = 0
+        self._stuck: set[tuple[Connection, int]] = set()
         self._looking = LoopingCall(self.look)
         self._looking.clock = clock
 
@@ -95,15 +95,14 @@ class Deadlines:
         self._tell([hit for hit in hits.values() if hit.stuck])
 
     def _tell(self, stuck: list[Hit]) -> None:
-        more, changed = len(stuck) > self._stuck, len(stuck) != self._stuck
-        self._stuck = len(stuck)
-        if more:
+        known, self._stuck = self._stuck, {(hit.connection, hit.since) for hit in stuck}
+        if self._stuck - known:
             self.log.error(
                 "a request is stuck, more than {timeout:g} s after it began or made a piece of its answer;"
                 " all threads:\n{stacks}",
                 timeout=self._timeout, stacks=format_stacks(),
             )  # fmt: skip
-        if changed:
+        if self._stuck != known:
             self._on_stuck([hit.connection for hit in stuck])
 
 

@@ -32,11 +32,13 @@ class Quarantine:
     def left(self, name: str) -> int:
         """Whole seconds for which this method and path is kept out, at least 1 while it is; 0 when it is not."""
         # The master knows names from the scoreboard, which has no room for long ones.
-        until = self._until.get(name[:HEAD_ROOM])
+        times, name = self._until, name[:HEAD_ROOM]
+        until = times.get(name)
         if until is None:
             return 0
         left = until - self._now()
         if left <= 0:
-            del self._until[name[:HEAD_ROOM]]
+            # Several threads may come here at once.
+            times.pop(name, None)
             return 0
         return int(left) + 1

@@ -84,6 +84,8 @@ class Reply:
                 # Whoever sends it tells before it does.
                 self._answered = True
                 connection.made, connection.code = head.data + data, self.code
+                # A generator may go on behind its last piece.
+                seat.exposed = connection
                 return
         self._silent = framing is Framing.NONE
         self._whole = whole or self._silent
