@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.rollout import Step, finished, step
+from twistcorn.pool.rollout import ROLLING, SHARE, SINGLE, TOGETHER, Step, finished, step
 
 #: situation: (target, old, new and ready, new and starting) -> what to do now
 STEPS = [
@@ -34,6 +34,49 @@ def test_step(situation: str, numbers: tuple[int, int, int, int], expected: Step
     assert step(*numbers) == expected
 
 
+#: situation: strategy, (target, old, new and ready, new and starting) -> what to do now
+STRATEGIES = [
+    ("single: the first one goes alone", SINGLE, (16, 16, 0, 0), Step(1, 0)),
+    ("single: one for one, however large the pool", SINGLE, (16, 16, 1, 0), Step(1, 1)),
+    ("single: the next one boots", SINGLE, (16, 15, 1, 1), Step(0, 0)),
+    ("single: several old ones died: all are replaced at once", SINGLE, (16, 12, 1, 0), Step(3, 0)),
+    ("together: the first one goes alone", TOGETHER, (4, 4, 0, 0), Step(1, 0)),
+    ("together: the first one boots", TOGETHER, (4, 4, 0, 1), Step(0, 0)),
+    ("together: then all others, beside the old ones", TOGETHER, (4, 4, 1, 0), Step(3, 0)),
+    ("together: no old one goes before the last new one is ready", TOGETHER, (4, 4, 3, 1), Step(0, 0)),
+    ("together: then all go", TOGETHER, (4, 4, 4, 0), Step(0, 4)),
+    ("together: a new one died: only it comes again", TOGETHER, (4, 4, 2, 1), Step(1, 0)),
+    ("together: fewer are wanted now: as many old ones go", TOGETHER, (2, 4, 1, 1), Step(0, 2)),
+    ("together: all old ones died", TOGETHER, (4, 0, 1, 0), Step(3, 0)),
+    ("together: a pool of one", TOGETHER, (1, 1, 1, 0), Step(0, 1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("situation", "strategy", "numbers", "expected"), STRATEGIES, ids=[row[0] for row in STRATEGIES]
+)
+def test_strategy(situation: str, strategy: str, numbers: tuple[int, int, int, int], expected: Step) -> None:
+    """The pace is the operator's choice; that the first one goes alone is not."""
+    assert step(*numbers, strategy) == expected
+
+
+#: situation: (target, outdated, others that are ready, others that boot) -> what to do now
+RECYCLING = [
+    ("one has served its time: its replacement boots first", (4, 1, 3, 0), Step(1, 0)),
+    ("it boots", (4, 1, 3, 1), Step(0, 0)),
+    ("it is ready: the old one goes", (4, 1, 4, 0), Step(0, 1)),
+    ("all are due at once: one after the other", (4, 4, 0, 0), Step(1, 0)),
+    ("all of a large pool are due: a quarter at a time", (16, 14, 2, 0), Step(4, 0)),
+    ("one is due while another one waits to be started again", (4, 1, 2, 1), Step(0, 0)),
+]
+
+
+@pytest.mark.parametrize(("situation", "numbers", "expected"), RECYCLING, ids=[row[0] for row in RECYCLING])
+def test_recycling(situation: str, numbers: tuple[int, int, int, int], expected: Step) -> None:
+    """Single workers are replaced at the pace of a reload."""
+    assert step(*numbers) == expected
+
+
 def test_new_workers_are_ready_and_an_old_one_is_left() -> None:
     """A reload is over when nothing old is left, and not before."""
     assert not finished(old=1, new_ready=4, target=4)
@@ -42,13 +85,14 @@ def test_new_workers_are_ready_and_an_old_one_is_left() -> None:
 
 
 POOLS = st.tuples(st.integers(1, 40), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+STRATEGY = st.sampled_from([ROLLING, SINGLE, TOGETHER])
 
 
-@given(POOLS)
-def test_any_situation(numbers: tuple[int, int, int, int]) -> None:
+@given(POOLS, STRATEGY)
+def test_any_situation(numbers: tuple[int, int, int, int], strategy: str) -> None:
     """Old workers go only as far as new ones that are ready have taken their places."""
     target, old, new_ready, _ = numbers
-    spawn, retire = step(*numbers)
+    spawn, retire = step(*numbers, strategy)
 
     assert spawn >= 0
     assert 0 <= retire <= old
@@ -58,13 +102,13 @@ def test_any_situation(numbers: tuple[int, int, int, int]) -> None:
 class Pool:
     """The numbers of a reload, with every step carried out as it is advised."""
 
-    def __init__(self, target: int) -> None:
-        self.target = target
+    def __init__(self, target: int, strategy: str = ROLLING) -> None:
+        self.target, self.strategy = target, strategy
         self.old, self.ready, self.starting = target, 0, 0
 
     def proceed(self) -> Step:
         """Take the next step."""
-        advised = step(self.target, self.old, self.ready, self.starting)
+        advised = step(self.target, self.old, self.ready, self.starting, self.strategy)
         self.old -= advised.retire
         self.starting += advised.spawn
         return advised
@@ -85,33 +129,51 @@ class Pool:
 EVENTS = st.lists(st.sampled_from(["ready", "ready", "starting", "old"]), max_size=60)
 
 
-@given(st.integers(1, 40), EVENTS)
-def test_whole_reload(target: int, events: list[str]) -> None:
+@given(st.integers(1, 40), STRATEGY, EVENTS)
+def test_whole_reload(target: int, strategy: str, events: list[str]) -> None:
     """Whatever dies on the way, the reload ends with as many new workers as wanted."""
-    pool = Pool(target)
+    pool = Pool(target, strategy)
     for event in events + ["ready"] * 2 * target:
         pool.proceed()
         pool.happens(event)
+    pool.proceed()
 
     assert pool.over
     assert (pool.old, pool.ready, pool.starting) == (0, target, 0)
 
 
+#: How many new workers boot at once, at most, after the first.
+CROWDS = {ROLLING: lambda target: max(1, target // SHARE), SINGLE: lambda target: 1, TOGETHER: lambda target: target}
+
+
+@pytest.mark.parametrize("strategy", [ROLLING, SINGLE, TOGETHER])
 @given(st.integers(1, 40))
-def test_nothing_dies(target: int) -> None:
-    """Ready workers never get fewer than wanted, and no more than a quarter, or one, boot at a time."""
-    pool = Pool(target)
+def test_nothing_dies(strategy: str, target: int) -> None:
+    """Ready workers never get fewer than wanted, and no more boot at a time than the strategy says."""
+    pool = Pool(target, strategy)
     while not pool.over:
         pool.proceed()
         assert pool.old + pool.ready >= target
-        assert pool.starting <= max(1, target // 4)
+        assert pool.starting <= CROWDS[strategy](target)
         pool.happens("ready")
 
 
-@given(st.integers(2, 40), st.integers(1, 10))
-def test_first_new_worker_boots_for_long(target: int, turns: int) -> None:
+@given(st.integers(1, 40))
+def test_generations_do_not_mix(target: int) -> None:
+    """Together: all old workers are there until the last new one is ready, and none a step later."""
+    pool = Pool(target, TOGETHER)
+    while pool.ready < target:
+        assert pool.old == target
+        pool.proceed()
+        pool.happens("ready")
+
+    assert pool.proceed() == Step(0, target)
+
+
+@given(st.integers(2, 40), STRATEGY, st.integers(1, 10))
+def test_first_new_worker_boots_for_long(target: int, strategy: str, turns: int) -> None:
     """Until the first new worker is ready, no second one is started and no old one goes."""
-    pool = Pool(target)
+    pool = Pool(target, strategy)
     steps = [pool.proceed() for _ in range(turns)]
 
     assert steps == [Step(1, 0)] + [Step(0, 0)] * (turns - 1)
