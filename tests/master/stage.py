@@ -6,11 +6,15 @@ Law: no reactor runs and nothing waits. `Desk` is a dispatcher with ready worker
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from twisted.logger import formatEvent
+
 from tests.master.sockets import Sockets
-from twistcorn.errors import BootError
+from twistcorn.errors import BootError, TwistcornError
+from twistcorn.master.care import LOOK
 from twistcorn.master.connections import Connection, ConnectionTable
 from twistcorn.master.dispatcher import Dispatcher
 from twistcorn.master.process import ExitStatus
@@ -21,7 +25,17 @@ from twistcorn.settings import Settings
 from twistcorn.testing import FakeProcess, MemorySpawner
 from twistcorn.wire import commands
 from twistcorn.wire.channel import Lend, unpack_reports
-from twistcorn.wire.scoreboard import REGIONS, S_CONSUMED0, W_BUSY, Scoreboard, pack_state
+from twistcorn.wire.scoreboard import (
+    REGIONS,
+    S_CONSUMED0,
+    S_SINCE,
+    S_THREAD,
+    W_BUSY,
+    W_HEARTBEAT,
+    W_REQUESTS,
+    Scoreboard,
+    pack_state,
+)
 from twistcorn.wire.scoreboard import State as SlotState
 
 SLOTS = 200
@@ -116,10 +130,19 @@ class Desk:
         return self._clients[number]
 
     def writes(
-        self, connection: Connection, state: SlotState, flags: int = 0, consumed0: int = 0, head: bytes = b""
+        self,
+        connection: Connection,
+        state: SlotState,
+        flags: int = 0,
+        consumed0: int = 0,
+        head: bytes = b"",
+        thread: int = 0,
+        since: int = 0,
     ) -> None:
         """The holder notes on the scoreboard what it does with a connection."""
         base = self.board.slot_base(connection.slot)
+        self.board.words[base + S_THREAD] = thread
+        self.board.words[base + S_SINCE] = since
         self.board.words[base] = pack_state(state, flags, connection.sequence)
         self.board.words[base + S_CONSUMED0] = consumed0
         self.board.write_head(base, head or b"GET /%d" % connection.slot)
@@ -139,19 +162,31 @@ class Stage(Desk):
     :param settings: options by field name, besides three workers.
     :ivar readies: how often the supervisor told that the first worker is ready.
     :ivar fatal: the errors that it told as fatal.
+    :ivar written: the settings as a reload reads them; an error: they are not valid.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"workers": 3, **settings})
         self.readies = 0
         self.fatal: list[BootError] = []
+        self.written: Settings | TwistcornError = self.settings
         self.supervisor = Supervisor(
             self.clock, self.settings, self.spawner, self.dispatcher, self.table, self.board,
             [(socket.AF_INET, "127.0.0.1", 8000)], self._ready, self.fatal.append,
+            self._reread,
         )  # fmt: skip
 
     def _ready(self) -> None:
         self.readies += 1
+
+    def _reread(self) -> Settings:
+        if isinstance(self.written, TwistcornError):
+            raise self.written
+        return self.written
+
+    def write(self, **changes: Any) -> None:
+        """The operator changes settings; nobody reads them before a reload."""
+        self.written = replace(self.settings, **changes)
 
     def serve(self) -> list[Worker]:
         """Start, and have every worker ready."""
@@ -163,6 +198,31 @@ class Stage(Desk):
         """Every worker that starts, and every one that starts because of that, gets ready."""
         while starting := self.starting:
             self.spawner.ready(starting[0])
+
+    def pass_by(self, seconds: float, without: Iterable[Worker] = ()) -> None:
+        """Time passes; the hearts of all workers but these beat."""
+        for _ in range(round(seconds / LOOK)):
+            for worker in set(self.spawner.alive) - set(without):
+                self.board.words[self.board.worker_base(worker.region) + W_HEARTBEAT] += 1
+            self.clock.advance(LOOK)
+
+    def answers(self, worker: Worker, requests: int) -> None:
+        """A worker notes on the scoreboard how many requests it has answered."""
+        self.board.words[self.board.worker_base(worker.region) + W_REQUESTS] = requests
+
+    def fails(self, worker: Worker, message: str = "syntax error in app.py") -> None:
+        """A worker cannot load the application, and leaves."""
+        self.spawner.boot_fails(worker, message)
+        self.spawner.exits(worker, code=0)
+
+    @property
+    def generations(self) -> dict[int, str]:
+        """How the workers of each generation that did not leave the pool are, as text."""
+        found: dict[int, str] = {}
+        for worker in self.supervisor.workers.values():
+            if worker.state in (State.STARTING, State.READY, State.WAITING):
+                found[worker.generation] = f"{found.get(worker.generation, '')} {worker.state.value}".strip()
+        return found
 
     @property
     def starting(self) -> list[Worker]:
@@ -237,3 +297,8 @@ def tcp() -> tuple[socket.socket, socket.socket]:
     server.setblocking(False)
     client.settimeout(5)
     return server, client
+
+
+def texts(logged: Iterable[Any]) -> list[str]:
+    """What the log says."""
+    return [formatEvent(event) for event in logged]

@@ -6,33 +6,14 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import capturedLogs
 
-from tests.master.stage import process
-from twistcorn.pool.worker import State, Worker
+from tests.master.stage import process, texts
+from twistcorn.pool.worker import State
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
-
-
-def generations(stage: Stage) -> dict[int, str]:
-    """How the workers of each generation that did not leave the pool are, as text."""
-    found: dict[int, str] = {}
-    for worker in stage.supervisor.workers.values():
-        if worker.state in (State.STARTING, State.READY, State.WAITING):
-            found[worker.generation] = f"{found.get(worker.generation, '')} {worker.state.value}".strip()
-    return found
-
-
-def fail(stage: Stage, worker: Worker, message: str = "syntax error in app.py") -> None:
-    """A worker cannot load the application, and leaves."""
-    stage.spawner.boot_fails(worker, message)
-    stage.spawner.exits(worker, code=0)
-
-
-def texts(logged: Any) -> list[str]:
-    return [formatEvent(event) for event in logged]
 
 
 class TestReload:
@@ -41,7 +22,7 @@ class TestReload:
         stage.serve()
         stage.supervisor.reload()
 
-        assert generations(stage) == {1: "ready ready ready", 2: "starting"}
+        assert stage.generations == {1: "ready ready ready", 2: "starting"}
         assert process(stage.newest).orders[0].arguments["generation"] == 2
 
     def test_first_new_worker_boots_for_long(self, stage: Stage) -> None:
@@ -50,7 +31,7 @@ class TestReload:
         stage.supervisor.reload()
         stage.clock.advance(59)
 
-        assert generations(stage) == {1: "ready ready ready", 2: "starting"}
+        assert stage.generations == {1: "ready ready ready", 2: "starting"}
 
     def test_first_new_worker_is_ready(self, stage: Stage) -> None:
         """The oldest worker drains in its place, and the next new one boots."""
@@ -58,7 +39,7 @@ class TestReload:
         stage.supervisor.reload()
         stage.spawner.ready(stage.newest)
 
-        assert generations(stage) == {1: "ready ready", 2: "ready starting"}
+        assert stage.generations == {1: "ready ready", 2: "ready starting"}
         assert process(oldest).ordered == [commands.Boot, commands.Drain]
 
     def test_it_ends(self, stage: Stage) -> None:
@@ -68,7 +49,7 @@ class TestReload:
         with capturedLogs() as logged:
             stage.boot_all()
 
-        assert generations(stage) == {2: "ready ready ready"}
+        assert stage.generations == {2: "ready ready ready"}
         assert [worker.state for worker in old] == [State.DRAINING] * 3
         assert "reload done: generation 2 serves" in texts(logged)
 
@@ -97,7 +78,7 @@ class TestReload:
             stage.spawner.ready(stage.starting[0])
 
         assert max(crowd) == 3
-        assert generations(stage) == {2: " ".join(["ready"] * 12)}
+        assert stage.generations == {2: " ".join(["ready"] * 12)}
 
     def test_another_reload_follows(self, stage: Stage) -> None:
         """Each reload is a generation of its own."""
@@ -106,7 +87,7 @@ class TestReload:
             stage.supervisor.reload()
             stage.boot_all()
 
-        assert generations(stage) == {4: "ready ready ready"}
+        assert stage.generations == {4: "ready ready ready"}
 
 
 class TestFirstNewWorkerFails:
@@ -115,7 +96,7 @@ class TestFirstNewWorkerFails:
         stage.serve()
         stage.supervisor.reload()
         with capturedLogs() as logged:
-            fail(stage, stage.newest)
+            stage.fails(stage.newest)
 
         assert stage.states == {1: "ready", 2: "ready", 3: "ready"}
         assert any("syntax error in app.py" in text for text in texts(logged))
@@ -135,7 +116,7 @@ class TestFirstNewWorkerFails:
         """The failed code is not tried again by itself."""
         stage.serve()
         stage.supervisor.reload()
-        fail(stage, stage.newest)
+        stage.fails(stage.newest)
         stage.clock.advance(3600)
 
         assert len(stage.spawner.spawned) == 4
@@ -144,11 +125,11 @@ class TestFirstNewWorkerFails:
         """The next reload goes through."""
         stage.serve()
         stage.supervisor.reload()
-        fail(stage, stage.newest)
+        stage.fails(stage.newest)
         stage.supervisor.reload()
         stage.boot_all()
 
-        assert generations(stage) == {2: "ready ready ready"}
+        assert stage.generations == {2: "ready ready ready"}
 
     def test_old_worker_died_meanwhile(self, stage: Stage) -> None:
         """When the reload is off, the missing one is replaced."""
@@ -156,9 +137,9 @@ class TestFirstNewWorkerFails:
         stage.supervisor.reload()
         canary = stage.newest
         stage.spawner.exits(stage.ready[0], signal=signal.SIGSEGV)
-        fail(stage, canary)
+        stage.fails(canary)
 
-        assert generations(stage) == {1: "ready ready starting"}
+        assert stage.generations == {1: "ready ready starting"}
 
 
 class TestLaterNewWorkerFails:
@@ -167,12 +148,12 @@ class TestLaterNewWorkerFails:
         stage.serve()
         stage.supervisor.reload()
         stage.spawner.ready(stage.newest)
-        fail(stage, stage.newest)
-        assert generations(stage) == {1: "ready ready", 2: "ready waiting"}
+        stage.fails(stage.newest)
+        assert stage.generations == {1: "ready ready", 2: "ready waiting"}
 
         stage.clock.advance(0.5)
         stage.boot_all()
-        assert generations(stage) == {2: "ready ready ready"}
+        assert stage.generations == {2: "ready ready ready"}
 
     def test_first_new_worker_is_killed_after_it_was_ready(self, stage: Stage) -> None:
         """That is a death like any other, no failed boot: it is replaced, and the reload goes on."""
@@ -185,7 +166,7 @@ class TestLaterNewWorkerFails:
         assert not any("does not boot" in text for text in texts(logged))
 
         stage.boot_all()
-        assert generations(stage) == {2: "ready ready ready"}
+        assert stage.generations == {2: "ready ready ready"}
 
 
 class TestOldWorkers:
@@ -195,10 +176,10 @@ class TestOldWorkers:
         stage.supervisor.reload()
         stage.spawner.ready(stage.newest)
         stage.spawner.exits(stage.ready[0], signal=signal.SIGSEGV)
-        assert generations(stage) == {1: "ready", 2: "ready starting"}
+        assert stage.generations == {1: "ready", 2: "ready starting"}
 
         stage.spawner.ready(stage.newest)
-        assert generations(stage) == {1: "ready", 2: "ready ready starting"}
+        assert stage.generations == {1: "ready", 2: "ready ready starting"}
 
     def test_all_die_after_the_first_new_one_is_ready(self, stage: Stage) -> None:
         """All of them are replaced at once, without waiting for their turn."""
@@ -208,26 +189,26 @@ class TestOldWorkers:
         for worker in [worker for worker in stage.ready if worker.generation == 1]:
             stage.spawner.exits(worker, signal=signal.SIGSEGV)
 
-        assert generations(stage) == {2: "ready starting starting"}
+        assert stage.generations == {2: "ready starting starting"}
 
     def test_one_waits_for_its_back_off(self, stages: Any) -> None:
         """One that does not serve goes before one that does: the reload costs no capacity."""
         stage = stages(workers=2)
         stage.serve()
         stage.spawner.exits(stage.ready[1], code=1)
-        fail(stage, stage.newest)
-        assert generations(stage) == {1: "ready waiting"}
+        stage.fails(stage.newest)
+        assert stage.generations == {1: "ready waiting"}
 
         stage.supervisor.reload()
         stage.spawner.ready(stage.newest)
-        assert generations(stage) == {1: "ready", 2: "ready starting"}
+        assert stage.generations == {1: "ready", 2: "ready starting"}
 
     def test_they_boot_still(self, stage: Stage) -> None:
         """A reload that was asked for during the first boot retires those that boot before the one that serves."""
         stage.supervisor.start()
         stage.supervisor.reload()
         stage.spawner.ready(stage.newest)
-        assert generations(stage) == {1: "ready starting starting", 2: "starting"}
+        assert stage.generations == {1: "ready starting starting", 2: "starting"}
 
         stage.spawner.ready(stage.newest)
         assert len(stage.ready) == 2, "the first of the old and the first of the new serve"
@@ -241,7 +222,7 @@ class TestAskedForAgain:
         assert stage.states == {1: "starting"}
 
         stage.boot_all()
-        assert generations(stage) == {2: "ready ready ready"}
+        assert stage.generations == {2: "ready ready ready"}
 
     def test_during_a_reload(self, stage: Stage) -> None:
         """A second one follows the first, because the code may have changed in between."""
@@ -250,7 +231,7 @@ class TestAskedForAgain:
         stage.supervisor.reload()
         stage.boot_all()
 
-        assert generations(stage) == {3: "ready ready ready"}
+        assert stage.generations == {3: "ready ready ready"}
 
     def test_many_times_during_a_reload(self, stage: Stage) -> None:
         """One that follows is enough for all."""
@@ -260,18 +241,18 @@ class TestAskedForAgain:
             stage.supervisor.reload()
         stage.boot_all()
 
-        assert generations(stage) == {3: "ready ready ready"}
+        assert stage.generations == {3: "ready ready ready"}
 
     def test_first_reload_fails(self, stage: Stage) -> None:
         """The remembered one begins at once: the code may have been mended."""
         stage.serve()
         stage.supervisor.reload()
         stage.supervisor.reload()
-        fail(stage, stage.newest)
-        assert generations(stage) == {1: "ready ready ready", 2: "starting"}
+        stage.fails(stage.newest)
+        assert stage.generations == {1: "ready ready ready", 2: "starting"}
 
         stage.boot_all()
-        assert generations(stage) == {2: "ready ready ready"}
+        assert stage.generations == {2: "ready ready ready"}
 
     def test_first_reload_ends_because_fewer_are_wanted(self, stages: Any) -> None:
         """The remembered one begins then."""
@@ -283,7 +264,7 @@ class TestAskedForAgain:
         stage.supervisor.scale(-1)
         stage.boot_all()
 
-        assert generations(stage) == {3: "ready"}
+        assert stage.generations == {3: "ready"}
 
     def test_server_stops(self, stage: Stage) -> None:
         """Nothing is reloaded any more."""
@@ -304,4 +285,4 @@ class TestScaleDuringReload:
         assert len(stage.ready) >= min(3, 3 + difference)
 
         stage.boot_all()
-        assert generations(stage) == {2: " ".join(["ready"] * (3 + difference))}
+        assert stage.generations == {2: " ".join(["ready"] * (3 + difference))}
