@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 
@@ -23,7 +22,7 @@ class Load:
 
     :ivar failures: what went wrong; must stay empty.
     :ivar answers: what GET /who said since `forget`: version of the code, and pid.
-    :ivar count_by_pid: how many of these answers came from each process, since it was cleared.
+    :ivar homes: the process that answered each client last.
     :ivar may_end: whether the server may say that an answer is the last one on its connection.
     """
 
@@ -31,7 +30,7 @@ class Load:
         self.failures: list[str] = []
         self.may_end = False
         self.answers: set[tuple[str, int]] = set()
-        self.count_by_pid: Counter[int] = Counter()
+        self.homes = [0] * clients
         self._address = address
         self._counts = [0] * clients
         self._news = threading.Condition()
@@ -54,7 +53,7 @@ class Load:
         try:
             with Client(self._address) as client:
                 for turn in itertools.count(number):
-                    if self._ending or not self._once(client, turn):
+                    if self._ending or not self._once(client, number, turn):
                         return
                     with self._news:
                         self._counts[number] += 1
@@ -64,7 +63,7 @@ class Load:
                 self.failures.append(f"client {number} after {self._counts[number]} answers: {problem!r}")
                 self._news.notify_all()
 
-    def _once(self, client: Client, turn: int) -> bool:
+    def _once(self, client: Client, number: int, turn: int) -> bool:
         """Ask once; returns whether the connection goes on."""
         if turn % 2:
             body = _BODIES[turn // 2 % len(_BODIES)]
@@ -76,7 +75,7 @@ class Load:
             version, pid = answer.body.decode().split()
             with self._news:
                 self.answers.add((version, int(pid)))
-                self.count_by_pid[int(pid)] += 1
+                self.homes[number] = int(pid)
         assert answer.status == 200, answer.status
         if "connection" not in answer.headers:
             return True

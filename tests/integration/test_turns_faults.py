@@ -49,9 +49,9 @@ class Stubborn(Load):
         super().__init__(server.address, CLIENTS)
         self.cuts = 0
 
-    def _once(self, client: Client, turn: int) -> bool:
+    def _once(self, client: Client, number: int, turn: int) -> bool:
         try:
-            return super()._once(client, 0)
+            return super()._once(client, number, 0)
         except (Ended, ConnectionError):
             with self._news:
                 self.cuts += 1

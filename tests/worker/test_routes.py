@@ -12,6 +12,7 @@ from twistcorn.worker.routes import (
     LONGEST_PAUSE,
     MOST_ROUTES,
     PROBATION,
+    TOO_LONG,
     WAITS,
     Route,
     Routes,
@@ -29,7 +30,7 @@ def pooled(now: int = 0) -> Route:
     """A route whose first call has waited."""
     route = Route()
     route.is_due()
-    route.sample(LONG, now)
+    route.sample(LONG, LONG, now)
     assert route.pooled
     return route
 
@@ -47,8 +48,8 @@ class TestDecisions:
         """It does not move a route, however long it was."""
         route = Route()
         for _ in range(20):
-            route.sample(SHORT, 0)
-        route.sample(10**12, 0)
+            route.sample(SHORT, SHORT, 0)
+        route.sample(10**12, 10**12, 0)
 
         assert not route.pooled
         assert route.mean <= SHORT + CLIP / EVERY
@@ -56,16 +57,16 @@ class TestDecisions:
     def test_calls_begin_to_wait(self) -> None:
         """A few of them are enough."""
         route = Route()
-        route.sample(SHORT, 0)
+        route.sample(SHORT, SHORT, 0)
         for _ in range(3):
-            route.sample(LONG, 0)
+            route.sample(LONG, LONG, 0)
 
         assert route.pooled
 
     def test_clocks_disagree(self) -> None:
         """More processor time than time is no wait."""
         route = Route()
-        route.sample(-5, 0)
+        route.sample(-5, -5, 0)
 
         assert route.mean == 0
 
@@ -73,7 +74,7 @@ class TestDecisions:
         """What is seen of them in their own threads brings the route back."""
         route = pooled()
         for _ in range(30):
-            route.sample(SHORT, 0)
+            route.sample(SHORT, SHORT, 0)
 
         assert not route.pooled
 
@@ -82,12 +83,12 @@ class TestDecisions:
         route = Route()
         route.trip(0)
         for _ in range(30):
-            route.sample(SHORT, 0)
+            route.sample(SHORT, SHORT, 0)
         assert route.pooled
         assert not route.waits
 
         assert route.wants_trial(FIRST_PAUSE)
-        route.sample(SHORT, FIRST_PAUSE)
+        route.sample(SHORT, SHORT, FIRST_PAUSE)
         assert not route.pooled
 
 
@@ -120,17 +121,28 @@ class TestTrials:
             now = route.again_at
             assert route.wants_trial(now)
             assert not route.wants_trial(now)
-            route.sample(LONG, now)
+            route.sample(LONG, LONG, now)
             assert route.pooled
 
         assert pauses[:4] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE]
         assert pauses[-1] == LONGEST_PAUSE
 
+    @pytest.mark.parametrize(("wait", "wall"), [(LONG, LONG), (SHORT, TOO_LONG + 1)])
+    def test_trial_would_be_in_vain(self, wait: int, wall: int) -> None:
+        """What a call in a thread of its own has shown meanwhile spares the others a trial."""
+        route = Route()
+        route.trip(0)
+        route.sample(wait, wall, FIRST_PAUSE // 2)
+        assert not route.wants_trial(FIRST_PAUSE)
+        assert route.again_at == 3 * FIRST_PAUSE
+
+        assert route.wants_trial(3 * FIRST_PAUSE)
+
     def test_trial_is_good(self) -> None:
         """The route is back."""
         route = pooled()
         route.wants_trial(FIRST_PAUSE)
-        route.sample(SHORT, FIRST_PAUSE)
+        route.sample(SHORT, SHORT, FIRST_PAUSE)
 
         assert not route.pooled
 
@@ -139,7 +151,7 @@ class TestTrials:
         """The pause begins anew only where it did well for long."""
         route = pooled()
         route.wants_trial(FIRST_PAUSE)
-        route.sample(SHORT, FIRST_PAUSE)
+        route.sample(SHORT, SHORT, FIRST_PAUSE)
         later = FIRST_PAUSE + well * FIRST_PAUSE
         route.trip(later)
 
@@ -150,12 +162,12 @@ class TestTrials:
         between = int(WAITS * 0.75)
         route = Route()
         for _ in range(50):
-            route.sample(between, 0)
+            route.sample(between, between, 0)
         assert not route.pooled
 
         route.trip(0)
         for _ in range(50):
-            route.sample(between, 0)
+            route.sample(between, between, 0)
         assert route.pooled
 
 

@@ -5,6 +5,7 @@ Law: expected exits are silent (info), unexpected ones loud (error), and name pi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from twisted.logger import LogLevel
 from ..pool.blame import NOBODY, Blame, Cause
 from ..pool.worker import State, Worker
 
+#: As it stands in a stack.
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 #: Requests named in one line; the rest are counted.
 NAMED = 8
 
@@ -85,7 +88,7 @@ def _requests(running: Sequence[Running]) -> str:
 
 
 def _words(death: Death) -> str:
-    """What faulthandler wrote; of the stacks the one of the thread that died, where it says which that is."""
+    """What faulthandler wrote: the stack of the thread that died, where it says which, down to our own frames."""
     if not death.last_words:
         return ""
     parts = death.last_words.strip().split("\n\n")
@@ -94,4 +97,11 @@ def _words(death: Death) -> str:
         parts = [part for part in parts if not part.startswith("Thread ")]
         if others:
             parts.append(f"({others} other thread{'s' * (others > 1)})")
-    return "\n" + "\n".join(parts)
+    return "\n" + "\n".join(map(_without_ours, parts))
+
+
+def _without_ours(stack: str) -> str:
+    """The application's frames, which are the newer ones; all of it where it has none."""
+    lines = stack.splitlines()
+    end = next((number for number, line in enumerate(lines) if _PACKAGE in line), len(lines))
+    return "\n".join(lines[:end] if any("File " in line for line in lines[:end]) else lines)

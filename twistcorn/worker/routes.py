@@ -19,6 +19,8 @@ EVERY = 8
 #: After this long, doubled each time that it was in vain, a route that waits is tried again.
 FIRST_PAUSE = 1_000_000_000
 LONGEST_PAUSE = 60_000_000_000
+#: A call of this length, in nanoseconds, would lose the reactor, whatever it does (`watchdog`).
+TOO_LONG = 2_000_000
 #: A pause begins anew at the first one, when the route did well for so many times its length.
 PROBATION = 8
 
@@ -38,6 +40,7 @@ class Route:
 
     __slots__ = (
         "_calls",
+        "_hopeless",
         "_pause",
         "_samples",
         "_since",
@@ -58,6 +61,7 @@ class Route:
         self._since = 0
         self._trying = False
         self._tripped = False
+        self._hopeless = False
 
     @property
     def waits(self) -> bool:
@@ -70,8 +74,14 @@ class Route:
         return self._trying or self._calls <= EVERY or self._calls % EVERY == 0
 
     def wants_trial(self, now: int) -> bool:
-        """Whether it is time to see if a pooled route has changed; true for one call after each pause."""
+        """Whether it is time to see if a pooled route has changed; true for one call after each pause.
+
+        Not where a call in a thread of its own has shown meanwhile that it has not: a trial delays the others.
+        """
         if now < self.again_at:
+            return False
+        if self._hopeless:
+            self._put_off(now)
             return False
         self._trying = True
         self.again_at = now + self._pause
@@ -79,9 +89,10 @@ class Route:
         self.mean = 0.0
         return True
 
-    def sample(self, wait: int, now: int) -> None:
-        """One call waited so long, and no other ran beside it."""
+    def sample(self, wait: int, wall: int, now: int) -> None:
+        """One call took so long, and waited for this part of it, and no other ran beside it."""
         wait = min(max(wait, 0), CLIP)
+        self._hopeless = self.pooled and (wait > WAITS or wall > TOO_LONG)
         decided = self._trying
         if decided:
             self._trying = self._tripped = False
@@ -105,6 +116,7 @@ class Route:
         did_well = not self.pooled and now - self._since >= PROBATION * self._pause
         self._pause = FIRST_PAUSE if did_well else min(2 * self._pause, LONGEST_PAUSE)
         self.pooled = True
+        self._hopeless = False
         self.again_at = now + self._pause
 
     def _bring_back(self, now: int) -> None:

@@ -108,7 +108,7 @@ class Turns:
                 self._finish(connection, seat, now)
         if timed and not self._active:
             end = time.monotonic_ns()
-            route.sample(end - now - (time.thread_time_ns() - processor), end)
+            route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)
 
     def _finish(self, connection: Connection, seat: Seat, now: int) -> None:
         """An answer is made and not sent: the request is over."""
@@ -345,4 +345,4 @@ class Turns:
             self.log.failure("internal error in a turn")
         if timed and self._active == 1 and not seat.stood and led == self._counts.led:
             end = time.monotonic_ns()
-            route.sample(end - now - (time.thread_time_ns() - processor), end)
+            route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)
