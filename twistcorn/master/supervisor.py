@@ -269,7 +269,8 @@ class Supervisor:
     def _look_for_offenders(self, death: Death) -> None:
         offenders = self.forensics.condemn(death, self.settings.quarantine_after)
         for name, deaths in offenders.items():
-            self.log.error("{name} has killed {deaths} workers within a minute", name=name, deaths=deaths)
+            workers = f"{deaths} worker{'s' * (deaths > 1)}"
+            self.log.error("{name} has killed {workers} within a minute", name=name, workers=workers)
         kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
         if kept_out and offenders:
             self.log.error("in quarantine, answered 503: {names}", names=", ".join(sorted(kept_out)))
