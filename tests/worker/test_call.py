@@ -9,7 +9,6 @@ import pytest
 from tests.worker.apps import Body, RecordingOut, Start, app, call, current
 
 RAISED = "the application raised"
-CLOSE_RAISED = "close() of the application's iterable raised"
 
 
 class TestBodies:
@@ -310,43 +309,3 @@ class TestFailures:
         out, logged = call(app(body), RecordingOut(gone=1))
 
         assert (body.closed, out.ending, logged) == (1, "", [RAISED])
-
-
-class TestClose:
-    @pytest.mark.parametrize("chunks", [(), (b"a",), (b"a", b"b"), (b"",)])
-    @pytest.mark.parametrize("length", [None, "1", "5"])
-    def test_body_is_out(self, chunks: tuple[bytes, ...], length: str | None) -> None:
-        """It is called once, whatever the length was."""
-        body = Body(*chunks)
-        call(app(body, [("Content-Length", length)] if length else []))
-
-        assert body.closed == 1
-
-    def test_head_is_bad(self) -> None:
-        """It is called once also where the application's head is not allowed."""
-        body = Body(b"a")
-        call(lambda environ, start_response: body)
-
-        assert body.closed == 1
-
-    @pytest.mark.parametrize("error", [KeyError("a"), SystemExit(1)])
-    def test_close_raises(self, error: BaseException) -> None:
-        """It is logged, not called again, and the body does not look whole."""
-        body = Body(b"a", closing=error)
-        out, logged = call(app(body))
-
-        assert (body.closed, out.ending, len(logged)) == (1, "cut", 1)
-
-    def test_iterator_and_close_raise(self) -> None:
-        """Both are logged."""
-        body = Body(b"a", KeyError("a"), closing=KeyError("b"))
-        _, logged = call(app(body))
-
-        assert (body.closed, logged) == (1, [RAISED, CLOSE_RAISED])
-
-    def test_client_is_gone_and_close_raises(self) -> None:
-        """That is the application's error and is logged."""
-        body = Body(b"a", b"b", closing=KeyError("b"))
-        _, logged = call(app(body), RecordingOut(gone=1))
-
-        assert (body.closed, logged) == (1, [CLOSE_RAISED])
