@@ -205,7 +205,7 @@ def resolve(
     if read is not None and (path := values.get("config")):
         try:
             text = read(path)
-        except (OSError, UnicodeDecodeError) as problem:
+        except (OSError, ValueError) as problem:
             raise SettingsError(f"--config {path}: {getattr(problem, 'strerror', None) or problem}") from None
         values = {**from_file(text, path), **values}
     return Settings(**values)

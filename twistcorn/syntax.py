@@ -12,10 +12,11 @@ from collections.abc import Callable
 #: Far more than a machine has processors; a slip of the finger should not start a thousand interpreters.
 MAX_WORKERS = 256
 
-
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _DURATION_UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+#: Seconds: some thirty years. What is far longer does not fit a word of the scoreboard, in nanoseconds.
+LONGEST = 1e9
+_SIZE = re.compile(r"(\d{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 #: A second spelling of an address: the host part is an IPv4 address, a name, an IPv6 address in brackets, or empty.
@@ -29,9 +30,10 @@ _OTHER_ENDPOINTS = ("ssl", "tls", "haproxy", "fd", "stdio")
 def duration(text: str) -> float:
     """Seconds from `30s`, `5m`, `1h`, `250ms` or plain seconds."""
     found = _DURATION.fullmatch(text.strip())
-    if found is None:
+    seconds = float(found[1]) * _DURATION_UNITS[found[2]] if found is not None else LONGEST + 1
+    if seconds > LONGEST:
         raise ValueError("a duration such as 30, 30s, 5m or 250ms")
-    return float(found[1]) * _DURATION_UNITS[found[2]]
+    return seconds
 
 
 def some_time(text: str) -> float:
