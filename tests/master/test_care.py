@@ -183,11 +183,14 @@ class TestLimits:
         first, second = stage.serve()
         memory = {first.pid: 65 * MIB, second.pid: 64 * MIB}
         asked: list[int] = []
+
+        def rss(pid: int) -> int:
+            asked.append(pid)
+            return memory[pid]
+
         supervisor = stage.supervisor
         supervisor.care.stop()
-        care = Care(
-            stage.clock, supervisor.fleet, stage.dispatcher, stage.board, lambda pid: asked.append(pid) or memory[pid]
-        )  # fmt: skip
+        care = Care(stage.clock, supervisor.fleet, stage.dispatcher, stage.board, rss)
         care.start()
         stage.pass_by(LOOK * MEMORY_LOOKS)
         care.stop()

@@ -176,7 +176,7 @@ class TestReplacementDoesNotBoot:
         old = stage.serve()[0]
         outdate(stage, Outdated.STUCK, old)
         stage.fails(stage.newest)
-        assert old.state is State.READY
+        assert stage.states == {1: "ready", 2: "ready", 3: "ready", 4: "waiting"}
 
         stage.clock.advance(0.5)
         stage.boot_all()

@@ -148,7 +148,7 @@ class TestBlame:
         guilty = scene.runs("GET /exit", 11)
         death = scene.dies(ExitStatus(3, None))
 
-        assert (death.cause, death.blame.slots) == (Cause.EXIT, {guilty})
+        assert (death.cause, death.blame.slots) == (Cause.EXIT, frozenset([guilty]))
 
 
 class TestMemory:
@@ -158,7 +158,7 @@ class TestMemory:
         scene.kills = 1
         death = scene.dies(KILLED)
 
-        assert (death.cause, death.blame.slots) == (Cause.MEMORY, {guilty})
+        assert (death.cause, death.blame.slots) == (Cause.MEMORY, frozenset([guilty]))
 
     def test_kernel_killed_another_one_before(self, scene: Scene) -> None:
         """One count explains one death."""

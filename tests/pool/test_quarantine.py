@@ -13,7 +13,7 @@ A, B, C = "GET /a", "GET /b", "POST /c"
 
 def died(*deaths: str, after: int = 0) -> tuple[Quarantine, dict[str, int]]:
     """The record after some deaths, a second apart, each with the names that were there, and who is told of last."""
-    record, told = Quarantine(), {}
+    record, told = Quarantine(), dict[str, int]()
     for second, names in enumerate(deaths):
         record, told = record.add(float(second), names.split(", "), after)
     return record, told
