@@ -150,6 +150,17 @@ class TestAim:
         assert (thread.raised, seat.aim) == ([], AT_EASE)
 
 
+    def test_application_is_left_as_it_is_on_its_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is taken back: nobody says how long an interpreter may take to raise it."""
+        told: list[tuple[int, object]] = []
+        monkeypatch.setattr("twistcorn.worker.seats.set_exception", lambda *arguments: told.append(arguments))
+        thread = Asleep(lambda thread: thread.seat.shield())
+        thread.seat.aim = FIRED
+
+        assert thread.end() == []
+        assert (told, thread.seat.aim) == ([(thread.seat.ident, None)], AT_EASE)
+
+
 class Laps:
     """A thread that enters and leaves the application, as `channel` does, until it was fired at often enough.
 
