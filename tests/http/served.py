@@ -159,6 +159,9 @@ class Reactor(MemoryReactorClock):
     def getThreadPool(self) -> Any:
         """None: nothing here runs in the reactor's threads."""
 
+    def wakeUp(self) -> None:
+        """It does not sleep."""
+
 
 class Served:
     """One worker and its connections.
@@ -226,7 +229,7 @@ class Served:
     def run(self) -> None:
         """Handle events until there are none."""
         for _ in range(10_000):
-            if not select.select([self.poller._epoll], [], [], 0)[0] and not self.poller._ready:
+            if not select.select([self.poller._epoll], [], [], 0)[0] and not (self.poller._ready or self.poller._back):
                 return
             self.poller.poll(0, self.turns.leader)
         raise AssertionError("the poller spins")

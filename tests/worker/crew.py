@@ -150,7 +150,7 @@ class Crew:
 
     # roles.Server
 
-    def serve(self, job: Job, seat: Seat, now: int) -> None:
+    def serve(self, job: Job, seat: Seat, now: int) -> bool:
         with self._lock:
             self.busy += 1
             self.most = max(self.most, self.busy)
@@ -161,9 +161,10 @@ class Crew:
                 self.busy -= 1
         if self.makes and seat.inline:
             job.made = b"made"
-        else:
-            self.turns.answered(seat, job.code)
-            job.ended.set()
+            return True
+        self.turns.answered(seat, job.code)
+        job.ended.set()
+        return False
 
     def may_wait(self, job: Job) -> bool:
         job.waiting = True

@@ -16,6 +16,7 @@ from tests.http.served import Client, Clock, Served
 from tests.worker.apps import Body, Start, app
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS, W_STATUS
+from twistcorn.worker.connection import Connection
 from twistcorn.worker.environ import Address
 from twistcorn.worker.poller import LAST_REQUEST_TIME, LINGER_BYTES, LINGER_TIME
 
@@ -270,6 +271,32 @@ class TestCounters:
         assert served.count(W_CONNECTIONS) == 1
         assert (served.count(W_REQUESTS), served.count(W_ERRORS), served.count(W_BUSY)) == (2, 1, 0)
         assert [served.count(W_STATUS + number) for number in range(5)] == [0, 2, 0, 0, 0]
+
+
+class TestThreads:
+    def test_thread_lingers_at_the_end_of_its_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The leader may have the next request, and its answer under way, by then: nothing of that is undone."""
+        monkeypatch.setattr("tests.http.served.MODE", "pool")
+        served = Served(app([b"x" * (4 << 20)]))
+        client = served.connect()
+        ends = served.poller._end_turn
+        late = [head()]
+
+        def preempted(connection: Connection) -> bool:
+            wants = ends(connection)
+            if late and connection.rest is None:
+                # Not before now: the client asks again, and the leader answers, while this thread stands still.
+                served.send(client, late.pop())
+            return wants
+
+        monkeypatch.setattr(served.poller, "_end_turn", preempted)
+        served.send(client, post(b"Content-Length: 5", body=b"hello"))
+        while len(client.read()) < 8 << 20:
+            before = len(client.received)
+            served.run()
+            assert len(client.read()) > before, "it stands still"
+        served.close()
+        assert not late
 
 
 class TestErrors:

@@ -89,7 +89,7 @@ class Service:
         """Whether the server stops."""
         return self._poller.stopping or self._words[H_STOPPING] != 0
 
-    def serve(self, connection: Connection, seat: Seat, now: int) -> None:
+    def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
         """One turn: answer the request of a connection, on this thread; the time is in monotonic nanoseconds.
 
         Where the thread leads, a small answer may be `connection.made` and not sent: the turn is over when it is.
@@ -105,10 +105,12 @@ class Service:
             connection.keep = False
         if not isinstance(request.body, bytes):
             cast(IO[bytes], request.body).close()
-        if connection.made is None:
-            reply.answered()
-            self._poller.ended(connection)
-            self.tell_free()
+        if connection.made is not None:
+            return True
+        reply.answered()
+        self._poller.ended(connection)
+        self.tell_free()
+        return False
 
     def finish(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send an answer that was made: together with others, or, where the thread has lost the lead, now."""

@@ -33,8 +33,6 @@ from .refusals import Refusals
 from .rounds import WATCHED, Rounds
 from .seats import Seat
 
-#: An event at once, to bring the connection back to the leader.
-_SOON = select.EPOLLIN | select.EPOLLOUT | select.EPOLLONESHOT
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 
@@ -82,7 +80,7 @@ class Poller(Rounds):
         self._heads = Heads(settings)
         self._refusals = Refusals(board, region)
         self._sweeping = LoopingCall(self._sweep)
-        self._sweeping.clock = reactor
+        self._sweeping.clock = self._reactor = reactor
         self.stopping = False
         #: Connections whose request cannot be ended: nobody waits for them.
         self.given_up: set[Connection] = set()
@@ -236,26 +234,47 @@ class Poller(Rounds):
         self._linger(connection)
 
     def ended(self, connection: Connection) -> None:
-        """The turn is over. Called from any thread; nothing of the connection is touched after it."""
+        """The turn is over. Called from any thread.
+
+        The leader may have the connection as soon as its phase is written. So nothing of it is touched after that, and
+        what it has to do with its events is left to the leader: done from here it could undo what came later.
+        """
+        if self._end_turn(connection):
+            self._back.append(connection)
+            self._reactor.wakeUp()
+
+    def _go_on(self, connection: Connection) -> None:
+        if self._end_turn(connection):
+            self._set_right(connection)
+
+    def _end_turn(self, connection: Connection) -> bool:
+        """Write the next phase, last of all; returns whether its events have to be set right."""
         now = time.monotonic()
         if connection.rest is not None:
             connection.log_made()
             connection.deadline = now + self._settings.write_timeout
             connection.watched = False
             connection.phase = Phase.WRITING
-            self._arm(connection, _WRITABLE)
         elif connection.keep:
             connection.request = None
             connection.log_idle(now + self._settings.keep_alive)
             connection.phase = Phase.READING
-            # From here on the leader may have it.
-            if self.draining:
-                self._arm(connection, _SOON)
-            elif connection.missed or not connection.watched:
-                connection.watched = True
-                self._arm(connection, WATCHED)
+            return self.draining or connection.missed or not connection.watched
         else:
-            self._arm(connection, self._begin_linger(connection, now))
+            self._begin_linger(connection, now)
+        return True
+
+    def _set_right(self, connection: Connection) -> None:
+        """Have the events of a connection that has just come back, whatever was done with it meanwhile."""
+        phase = connection.phase
+        if phase is Phase.WRITING:
+            self._epoll.modify(connection.sock, _WRITABLE)
+        elif phase is _READING and self.draining:
+            self.give_back(connection)
+        elif phase is _READING or phase is Phase.LINGERING:
+            # What is there is told again.
+            connection.watched = True
+            self._epoll.modify(connection.sock, WATCHED)
 
     def _begin_linger(self, connection: Connection, now: float) -> int:
         connection.request = None
@@ -291,7 +310,7 @@ class Poller(Rounds):
             return
         connection.rest = connection.rest[sent:] or None
         if connection.rest is None:
-            self.ended(connection)
+            self._go_on(connection)
         elif sent:
             connection.deadline = time.monotonic() + self._settings.write_timeout
             # The event for the next room is told only after a send found none; ask for it anew.

@@ -31,8 +31,11 @@ class Aside(Protocol):
 class Server(Protocol):
     """What answers requests (`channel.Service`). It raises nothing; times are monotonic nanoseconds."""
 
-    def serve(self, connection: Connection, seat: Seat, now: int) -> None:
-        """Answer the request of a connection; where the seat is `inline`, the answer may be made and not sent."""
+    def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
+        """Answer the request of a connection; where the seat is `inline`, the answer may be made and not sent.
+
+        :return: whether it is; otherwise somebody else may have the connection by now.
+        """
 
     def may_wait(self, connection: Connection) -> bool:
         """All threads are busy: whether the request waits here, or went elsewhere."""

@@ -6,7 +6,6 @@ goes on with. What an event means for a connection, and how one ends, is `poller
 
 from __future__ import annotations
 
-import contextlib
 import select
 import time
 from collections import deque
@@ -44,6 +43,8 @@ class Rounds:
         self._pending: Iterator[tuple[int, int]] = iter(())
         self._ready: deque[Connection] = deque()
         self._made: list[Connection] = []
+        #: From other threads: connections whose events must change.
+        self._back: deque[Connection] = deque()
         self._made_since = 0
         self._scratch = bytearray(SCRATCH)
         self.draining = False
@@ -54,8 +55,10 @@ class Rounds:
     def _close(self, connection: Connection) -> None:
         raise NotImplementedError
 
-    def ended(self, connection: Connection) -> None:
-        """The turn is over."""
+    def _go_on(self, connection: Connection) -> None:
+        raise NotImplementedError
+
+    def _set_right(self, connection: Connection) -> None:
         raise NotImplementedError
 
     def add_source(self, descriptor: int, ready: Callable[[], object]) -> None:
@@ -71,6 +74,8 @@ class Rounds:
         if self._made:
             # Another thread made them, and lost the lead.
             self.send_made()
+        while self._back:
+            self._set_right(self._back.popleft())
         if self._ready:
             timeout = 0
         self._pending = iter(self._epoll.poll(-1 if timeout is None else timeout, EVENTS))
@@ -124,21 +129,16 @@ class Rounds:
         for connection in made:
             connection.send_made(scratch)
             if connection.keep and connection.rest is None and connection.watched and not self.draining:
-                # As `ended`, in short: it is what nearly always happens.
+                # As `_go_on`, in short: it is what nearly always happens.
                 connection.request = None
                 connection.log_idle(idle)
                 connection.phase = Phase.READING
                 if connection.missed:
-                    self._arm(connection, WATCHED)
+                    self._epoll.modify(connection.sock, WATCHED)
             elif connection.keep or connection.rest is not None or connection.missed or not _was_last(connection):
-                self.ended(connection)
+                self._go_on(connection)
             else:
                 self._close(connection)
-
-    def _arm(self, connection: Connection, mask: int) -> None:
-        # A connection given back meanwhile has nothing left to arm.
-        with contextlib.suppress(OSError, ValueError):
-            self._epoll.modify(connection.sock, mask)
 
 
 def _was_last(connection: Connection) -> bool:

@@ -94,8 +94,9 @@ class Turns:
         seat.baton.append(now)
         if self._watchdog.sleeping:
             self._watchdog.wake()
+        made = False
         try:
-            self._server.serve(connection, seat, now)
+            made = self._server.serve(connection, seat, now)
         finally:
             try:
                 seat.baton.pop()
@@ -104,7 +105,7 @@ class Turns:
                 with self._lock:
                     timed = False
             seat.inline = False
-            if connection.made is not None:
+            if made:
                 self._finish(connection, seat, now)
         if timed and not self._active:
             end = time.monotonic_ns()
