@@ -87,7 +87,7 @@ class Service:
 
     def is_stopping(self) -> bool:
         """Whether the server stops."""
-        return self._poller.stopping or self._words[H_STOPPING] != 0
+        return self._words[H_STOPPING] != 0 or self._poller.stopping
 
     def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
         """One turn: answer the request of a connection, on this thread; the time is in monotonic nanoseconds.
@@ -134,7 +134,7 @@ class Service:
             self._answer(reply, error)
         else:
             reply.ident = environ["twistcorn.request_id"]
-            if deaths := connection.take_attempt():
+            if connection.fresh and (deaths := connection.take_attempt()):
                 environ["twistcorn.attempt"] = 1 + deaths
             if connection.queued_since:
                 environ["twistcorn.queue_time"] = now / 1e9 - connection.queued_since
@@ -145,7 +145,9 @@ class Service:
                 try:
                     self._resource.run(reply, environ)
                 finally:
-                    seat.shield()
+                    seat.exposed = None
+                    if seat.aim:
+                        seat.shield()
             except RequestTimeout:
                 # It came between the application's last line and ours.
                 seat.shield()

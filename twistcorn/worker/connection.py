@@ -8,7 +8,6 @@ consumed before the response began could not be read by another worker, and the 
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
 import socket
@@ -82,6 +81,7 @@ class Connection:
     :ivar made: a whole answer that is not sent yet; `code` is its status.
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
+    :ivar fresh: whether no request has run since it was lent.
     :ivar queued_since: when the present request began to wait for a thread, monotonic seconds; 0.0: it did not.
     :ivar waiting: whether it is among those that wait for a thread here.
     :ivar hopped: whether it has waited with another worker before.
@@ -91,8 +91,8 @@ class Connection:
 
     __slots__ = (
         "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
-        "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase", "queued_since", "request",
-        "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
+        "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase", "queued_since",
+        "request", "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +104,7 @@ class Connection:
         listener: int,
         peer: tuple[str, str],
     ) -> None:
+        self.fresh = True
         self._board = board
         self._words = board.words
         self._flags = 0
@@ -166,6 +167,7 @@ class Connection:
 
     def take_attempt(self) -> int:
         """How many workers died with the request that is about to run; it is the first one after a lend, if any."""
+        self.fresh = False
         words, attempt = self._words, self.base + S_ATTEMPT
         deaths: int = words[attempt]
         if deaths:
@@ -271,8 +273,9 @@ class Connection:
         made, self.made = self.made, None
         assert made is not None
         self.log_responding(len(made))
+        sock = self.sock
         try:
-            sent = self.sock.send(made)
+            sent = sock.send(made)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -281,8 +284,15 @@ class Connection:
         self.written += sent
         if sent < len(made):
             self.rest = memoryview(made)[sent:]
-        with contextlib.suppress(ClientGone):
-            self.consume(scratch)
+        try:
+            # As `consume`, in short: nearly always all of it is taken at once.
+            left = self.request_end - self.consumed
+            if 0 < left <= SCRATCH:
+                self.consumed += sock.recv_into(scratch, left)
+            if self.consumed != self.request_end:
+                self.consume(scratch)
+        except OSError:
+            self.keep = False
 
     def send_file(self, descriptor: int, offset: int, size: int, wait: Wait) -> int:
         """Send a part of a file (sendfile(2)); returns how much of it there was.

@@ -75,7 +75,9 @@ class Reply:
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
         """Head and first bytes, in one send."""
         connection, seat = self._connection, self._seat
-        seat.shield()
+        seat.exposed = None
+        if seat.aim:
+            seat.shield()
         head = self._make_head(status, fields, len(data) if whole else None)
         framing, length = head.framing, len(head.data)
         if framing is Framing.LENGTH and whole:

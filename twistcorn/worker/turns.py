@@ -106,18 +106,15 @@ class Turns:
                     timed = False
             seat.inline = False
             if made:
-                self._finish(connection, seat, now)
+                # The request is over, though nothing of its answer is sent.
+                if seat.leads:
+                    self._counts.count_led(connection.code, self._running)
+                else:
+                    self.answered(seat, connection.code)
+                self._server.finish(connection, seat, now)
         if timed and not self._active:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)
-
-    def _finish(self, connection: Connection, seat: Seat, now: int) -> None:
-        """An answer is made and not sent: the request is over."""
-        if seat.leads:
-            self._counts.count_led(connection.code, self._running)
-        else:
-            self.answered(seat, connection.code)
-        self._server.finish(connection, seat, now)
 
     def _submit(self, connection: Connection, route: Route) -> None:
         hopped = connection.hopped
