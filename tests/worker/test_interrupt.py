@@ -311,9 +311,12 @@ class TestOnTheWire:
             if next(shields) == number:
                 raise RequestTimeout
             shield(seat)
+            seat.aim = FIRED
 
         monkeypatch.setattr(Seat, "shield", interrupted)
         worker = served(app(iter(pieces)))
+        for seat in (worker.turns.leader, worker.turns._other):
+            seat.aim = FIRED
         client = worker.connect()
         worker.send(client, GET)
 
