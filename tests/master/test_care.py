@@ -39,39 +39,53 @@ class TestHearts:
         assert len(beating.spawner.spawned) == 3
 
     def test_one_stands_still(self, beating: Stage) -> None:
-        """Within a second of its time-out its replacement boots; it gets no connection, but is not killed yet."""
+        """Before its time is over its replacement boots; it gets no connection, but is not killed yet."""
         frozen = beating.ready[0]
-        beating.pass_by(2, [frozen])
+        beating.pass_by(1, [frozen])
         assert beating.starting == []
 
-        beating.pass_by(1, [frozen])
+        beating.pass_by(0.75, [frozen])
         assert beating.states == {1: "ready", 2: "ready", 3: "ready", 4: "starting"}
         assert frozen not in beating.dispatcher.workers
+        beating.boot_all()
         assert process(frozen).signals == []
 
-    def test_replacement_is_ready(self, beating: Stage) -> None:
-        """It is killed, and the log says why, before and after."""
+    @pytest.mark.parametrize("boots", [True, False])
+    def test_its_time_is_over(self, beating: Stage, boots: bool) -> None:
+        """It is killed, whether its replacement is ready or not, and the log says why, before and after."""
         frozen = beating.ready[0]
         with capturedLogs() as logged:
-            beating.pass_by(3, [frozen])
-            beating.boot_all()
+            beating.pass_by(1.75, [frozen])
+            if boots:
+                beating.boot_all()
+            beating.pass_by(0.75, [frozen])
             assert process(frozen).signals == [signal.SIGKILL]
             beating.spawner.exits(frozen)
 
-        assert beating.states == {2: "ready", 3: "ready", 4: "ready"}
-        assert any(text.endswith("has shown no life for 2.2 s: it is replaced and killed") for text in texts(logged))
+        assert beating.states == {2: "ready", 3: "ready", 4: "ready" if boots else "starting"}
+        assert any("has shown no life for 1." in text and "a replacement is started" in text for text in texts(logged))
         assert any("was killed: it showed no life for more than 2 s" in text for text in texts(logged))
 
     def test_it_beats_again_in_time(self, beating: Stage) -> None:
         """It is pardoned: it takes connections again, and the replacement is not needed."""
         frozen = beating.ready[0]
-        beating.pass_by(3, [frozen])
+        beating.pass_by(1.75, [frozen])
         with capturedLogs() as logged:
             beating.pass_by(LOOK)
 
         assert beating.states == {1: "ready", 2: "ready", 3: "ready", 4: "stopping"}
         assert beating.dispatcher.workers.count(frozen) == 1
         assert [text for text in texts(logged) if "lives again" in text] != []
+
+    def test_it_beats_again_and_its_place_is_taken(self, beating: Stage) -> None:
+        """It goes in order: it hands its connections back."""
+        frozen = beating.ready[0]
+        beating.pass_by(1.75, [frozen])
+        beating.boot_all()
+        beating.pass_by(LOOK)
+
+        assert beating.states == {1: "draining", 2: "ready", 3: "ready", 4: "ready"}
+        assert frozen not in beating.dispatcher.workers
 
     def test_it_beats_too_late(self, beating: Stage) -> None:
         """Once killed it is not pardoned."""
@@ -84,14 +98,13 @@ class TestHearts:
         assert frozen not in beating.dispatcher.workers
 
     def test_all_stand_still(self, beating: Stage) -> None:
-        """One after the other is replaced, and no process is there more than needed."""
+        """All are killed when their time is over, and as many boot."""
         frozen = beating.ready
         beating.pass_by(3, frozen)
-        assert len(beating.starting) == 1
+        assert all(process(worker).signals == [signal.SIGKILL] for worker in frozen)
 
         beating.boot_all()
         assert [worker.ident for worker in beating.ready] == [4, 5, 6]
-        assert all(process(worker).signals == [signal.SIGKILL] for worker in frozen)
 
     def test_master_stood_still(self, beating: Stage) -> None:
         """A minute in which nobody looked is no minute without life."""

@@ -24,6 +24,8 @@ from .fleet import Fleet
 
 #: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
 LOOK = 0.25
+#: After this part of its time a worker without life gets a successor, which then serves soon after it is killed.
+SUSPICION = 0.6
 #: Looks from one question for memory to the next; each costs some 20 us a worker.
 MEMORY_LOOKS = 4
 
@@ -107,17 +109,20 @@ class Care:
             if lost and worker.connections:
                 worker.killed = f"it showed no life for more than {settings.heartbeat_timeout:g} s while draining"
                 self._fleet.machine.handle(worker, Event.KILL)
-        elif lost and worker.outdated is not Outdated.FROZEN:
-            self.log.error(
-                "worker {ident} (pid {pid}) has shown no life for {still:.1f} s: it is replaced and killed",
-                ident=worker.ident, pid=worker.pid, still=worker.pulse.still,
-            )  # fmt: skip
-            self._dispatcher.dismiss(worker)
-            self._fleet.outdate(worker, Outdated.FROZEN)
-        elif not lost and worker.outdated is Outdated.FROZEN:
+        elif lost:
+            self._fleet.kill(worker, f"it showed no life for more than {settings.heartbeat_timeout:g} s")
+        elif worker.pulse.is_lost(SUSPICION * settings.heartbeat_timeout):
+            if worker.outdated is not Outdated.FROZEN:
+                self.log.error(
+                    "worker {ident} (pid {pid}) has shown no life for {still:.1f} s: a replacement is started",
+                    ident=worker.ident, pid=worker.pid, still=worker.pulse.still,
+                )  # fmt: skip
+                self._dispatcher.dismiss(worker)
+                self._fleet.outdate(worker, Outdated.FROZEN)
+        elif worker.outdated is Outdated.FROZEN:
             self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
-            self._dispatcher.admit(worker)
-            self._fleet.pardon(worker)
+            if self._fleet.pardon(worker):
+                self._dispatcher.admit(worker)
 
     def _ask_age(self, worker: Worker, now: float, limits: Limits) -> None:
         base = self._scoreboard.worker_base(worker.region)

@@ -143,20 +143,25 @@ class Fleet:
             worker.outdated = reason
             self.fill()
 
-    def pardon(self, worker: Worker) -> None:
-        """A worker is not replaced after all, unless something else is wrong with it."""
+    def pardon(self, worker: Worker) -> bool:
+        """A worker is not replaced after all, unless something else is wrong with it; false: its place is taken."""
         worker.outdated = Outdated.STUCK if worker.stuck else None
+        stays = worker in self.pool.processes
+        if not stays:
+            self.machine.handle(worker, Event.RETIRE)
+        self.fill()
+        return stays
+
+    def kill(self, worker: Worker, why: str) -> None:
+        """End a worker that can be told nothing."""
+        worker.killed = why
+        self.machine.handle(worker, Event.KILL)
         self.fill()
 
     def _replacement_failed(self) -> None:
         """A worker died before it was ready, and not the first one of a reload."""
-        outdated = [worker for worker in self.pool.processes if worker.outdated]
-        if any(worker.outdated is Outdated.SPENT for worker in outdated):
+        if any(worker.outdated is Outdated.SPENT for worker in self.pool.processes):
             self._pause("a replacement does not boot")
-        for worker in outdated:
-            if worker.outdated is Outdated.FROZEN:
-                # It serves nobody, and nothing comes in its place soon: its connections are better with the others.
-                self.pool.stopAWorker(worker)
         self.fill()
 
     def _pause(self, why: str) -> None:
@@ -247,10 +252,8 @@ class Fleet:
         return rollout.finished(len(others), len(ready) - len(set(ready) & set(others)), self.target)
 
     def _retire(self, worker: Worker) -> None:
-        if worker.outdated is Outdated.FROZEN:
-            worker.killed = f"it showed no life for more than {self.settings.heartbeat_timeout:g} s"
-            self.machine.handle(worker, Event.KILL)
-        else:
+        # One without life hears nothing; it is killed when its time is over, or pardoned before.
+        if worker.outdated is not Outdated.FROZEN:
             self.machine.handle(worker, Event.RETIRE)
 
     def _spawn(self) -> Worker:
