@@ -90,6 +90,8 @@ def test_reload_strategies(start: Start, folder: Path, strategy: str) -> None:
         put_probe(folder, "two")
         server.send(signal.SIGHUP)
         server.wait_for(DONE)
+        # What runs in old workers by then is answered by them.
+        server.wait_for(GONE, count=3)
         load.forget()
         assert {version for version, _ in load.answers} == {"two"}
     assert load.failures == []
