@@ -8,16 +8,15 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 from tests.integration.client import Address, Client
+from tests.integration.crowd import TIMEOUT, Crowd
 
-TIMEOUT = 30.0
 #: A body that comes with its head, one that is taken in pieces, one that goes to disk.
 _BODIES = [b"", b"small", b"m" * 70_000, b"large" * 240_000]
 
 
-class Load:
+class Load(Crowd):
     """So many clients in a closed loop of GET and POST, from entering the `with` block to leaving it.
 
     :ivar failures: what went wrong; must stay empty.
@@ -27,27 +26,13 @@ class Load:
     """
 
     def __init__(self, address: Address, clients: int = 8) -> None:
-        self.failures: list[str] = []
+        super().__init__(clients)
         self.may_end = False
         self.answers: set[tuple[str, int]] = set()
         self.homes = [0] * clients
         self._address = address
         self._counts = [0] * clients
         self._news = threading.Condition()
-        self._ending = False
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(clients)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._ending = True
-        for thread in self._threads:
-            thread.join(TIMEOUT)
 
     def _run(self, number: int) -> None:
         try:

@@ -9,14 +9,12 @@ import itertools
 import threading
 import time
 from collections import Counter
-from types import TracebackType
 
 from tests.integration.client import Address, Client
+from tests.integration.crowd import Crowd
 
-TIMEOUT = 30.0
 
-
-class Storm:
+class Storm(Crowd):
     """So many clients, each on a keep-alive connection, from entering the `with` block to leaving it.
 
     :param query: what is asked besides the name of the request.
@@ -26,7 +24,7 @@ class Storm:
     """
 
     def __init__(self, address: Address, clients: int = 16, method: str = "GET", query: str = "") -> None:
-        self.failures: list[str] = []
+        super().__init__(clients)
         self.statuses: Counter[int] = Counter()
         self.closed = 0
         self.worst = 0.0
@@ -34,20 +32,6 @@ class Storm:
         self._method = method
         self._query = query
         self._lock = threading.Lock()
-        self._ending = False
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(clients)]
-
-    def __enter__(self) -> Storm:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._ending = True
-        for thread in self._threads:
-            thread.join(TIMEOUT)
 
     def _run(self, number: int) -> None:
         client = Client(self._address)
