@@ -234,6 +234,16 @@ class TestBounds:
         assert worker.given_back() == [(Kind.REFUSED, THREADS + 2)]
         assert len(worker.hand._queue) == THREADS + 2
 
+    @pytest.mark.parametrize("worker", [{"queue_size": 20}], indirect=True)
+    def test_many_come_at_once(self, worker: Worker) -> None:
+        """A worker looks at the others now and then only, and yet no more wait than may."""
+        worker.set_other(THREADS, THREADS)
+        worker.ask(THREADS + 20)
+        assert worker.reports == []
+
+        worker.ask(2)
+        assert [kind for kind, _ in worker.given_back()] == [Kind.REFUSED] * 2
+
     @pytest.mark.parametrize("worker", [{"queue_timeout": 1.0}], indirect=True)
     def test_it_waits_for_too_long(self, worker: Worker) -> None:
         """The master refuses it, also one whose body was taken."""

@@ -64,12 +64,14 @@ class Waiting:
         self._now = now
         self._entries: dict[Connection, None] = {}
         self._ticking = False
+        self._looked = 0.0
+        self._room = 0
 
     def enter(self, connection: Connection) -> bool:
         """A request comes while every thread is busy; returns False when it went to the master instead."""
         now = self._now()
         connection.queued_since = now
-        if self._full():
+        if self._full(now):
             self._give_back(connection, Kind.REFUSED)
             return False
         connection.waiting = True
@@ -91,9 +93,16 @@ class Waiting:
         # Taking it out of a dictionary is one step for the interpreter.
         return self._entries.pop(connection, self) is None
 
-    def _full(self) -> bool:
-        board = self._board
-        return waiting_in_all(self._numbers(), board.words[H_QUEUED]) >= self._settings.queue_size
+    def _full(self, now: float) -> bool:
+        """Whether too many wait. A look at all workers is dear: behind one, this one may fill its share of the room."""
+        if self._room > 0 and now - self._looked < MOMENT:
+            self._room -= 1
+            return False
+        numbers = self._numbers()
+        room = self._settings.queue_size - waiting_in_all(numbers, self._board.words[H_QUEUED])
+        self._looked = now
+        self._room = room // max(1, sum(threads > 0 for threads, _, _ in numbers)) - 1
+        return room <= 0
 
     def _numbers(self, without: int = -1) -> list[Numbers]:
         board = self._board
