@@ -132,6 +132,8 @@ def test_requests_wait_for_the_reactor(serve: Serve, turns: str, threads: int) -
                 answer = client.get(f"/{WORK[number % len(WORK)]}/{number}")
                 assert answer.body == b"%d" % (number + 4)
 
+    # Alone first: while others keep every thread in calls, one and the same leads.
+    ask(0)
     several(6, ask)
     assert server.get("/problems/") == "[]"
     # Only a call on the leader's thread takes its place; with one thread for calls another leads during all of them.
