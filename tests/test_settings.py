@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from twistcorn import settings, syntax
 from twistcorn.errors import EXIT_USAGE, SettingsError
-from twistcorn.settings import OPTIONS, Settings, flag, from_json, from_values, resolve, to_json
+from twistcorn.settings import OPTIONS, Settings, flag, from_json, from_values, to_json
+from twistcorn.sources import resolve
 from twistcorn.syntax import MAX_WORKERS
 
 NAMES = [field.name for field in OPTIONS]
@@ -20,6 +21,15 @@ NAMES = [field.name for field in OPTIONS]
 ALLOWED: list[tuple[str, str, Any]] = [
     ("app", "shop.wsgi:make('live')", "shop.wsgi:make('live')"),
     ("config", "twistcorn.conf", "twistcorn.conf"),
+    ("access_log", "-", "-"),
+    ("access_log_format", "json", "json"),
+    ("control", "/run/shop/control", "/run/shop/control"),
+    ("admin", ":9000", "tcp:9000:interface=127.0.0.1"),
+    ("admin", "0.0.0.0:9000", "tcp:9000:interface=0.0.0.0"),
+    ("admin", "", ""),
+    ("admin_token", "secret", "secret"),
+    ("admin_action_token", "more secret", "more secret"),
+    ("statsd", "127.0.0.1:8125", "127.0.0.1:8125"),
     ("request_timeout", "0", 0.0),
     ("heartbeat_timeout", "5s", 5.0),
     ("max_requests", "10000", 10000),
@@ -294,7 +304,7 @@ class TestReference:
         assert f"`TWISTCORN_{field.name.upper()}`" in line
         assert field.metadata["help"] in line
         assert all(f"`{variable}`" in line for variable in field.metadata["env"])
-        assert line.replace(r"\|", "").count("|") == 5
+        assert line.replace(r"\|", "").count("|") == 6
 
     def test_names_are_unique(self) -> None:
         """No two options share a flag, a short one, an alias or a variable."""

@@ -45,6 +45,10 @@ class BootError(TwistcornError):
     exit_code = EXIT_BOOT
 
 
+class OperationError(TwistcornError):
+    """The operator's: what was asked of a running server cannot be done. Nothing was changed."""
+
+
 class HTTPError(Exception):
     """The client's: a request that is refused.
 

@@ -1,19 +1,20 @@
 """The options of twistcorn: ONE table, from which the command lines, the environment and the docs are made.
 
 Law: every option is a field of `Settings` and nowhere else; its meaning, syntax and default stand there. This
-module reads no file, opens no socket and knows no process; the environment comes in as a mapping, a file as its text.
+module reads no file, opens no socket and knows no process; where values come from is `sources`'.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import SettingsError
 from .syntax import (
+    admin_endpoint,
     count,
     duration,
     endpoint,
@@ -27,19 +28,27 @@ from .syntax import (
     workers,
 )
 
+#: When a changed value counts: at once, told to all processes; in workers that start later, so from the next reload
+#: on; when the server starts.
+LIVE, RELOAD, RESTART = "live", "reload", "restart"
+
 
 def _option(
     default: Any,
     parse: Callable[[str], Any],
     help: str,
     *,
+    change: str = LIVE,
     short: str = "",
     alias: str = "",
     env: tuple[str, ...] = (),
     metavar: str = "N",
     many: bool = False,
 ) -> Any:
-    meta = {"parse": parse, "help": help, "short": short, "alias": alias, "env": env, "metavar": metavar, "many": many}
+    meta = {
+        "parse": parse, "help": help, "short": short, "alias": alias, "env": env, "metavar": metavar, "many": many,
+        "change": change,
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -49,11 +58,11 @@ class Settings:
 
     app: str = _option(
         "", text_value, "the WSGI application: module:name, module:factory() or module:obj.attr;"
-        " without it manage.py, wsgi.py or app.py is looked for", metavar="APP",
+        " without it manage.py, wsgi.py or app.py is looked for", metavar="APP", change=RELOAD,
     )
     listen: tuple[str, ...] = _option(
         ("tcp:8000:interface=127.0.0.1",), endpoint, "where to listen; may be given several times",
-        short="b", alias="bind", metavar="ADDRESS", many=True,
+        short="b", alias="bind", metavar="ADDRESS", many=True, change=RESTART,
     )
     workers: int = _option(
         1, workers, "worker processes, or auto: from CPU affinity and cgroup quota",
@@ -63,15 +72,21 @@ class Settings:
     turns: str = _option(
         "adaptive", one_of("adaptive", "inline", "pool"),
         "where the application runs: on the reactor's thread while its calls do not wait, whenever it can, or never",
-        metavar="MODE",
+        metavar="MODE", change=RELOAD,
     )
-    chdir: str = _option("", text_value, "directory of the application, resolved anew at each spawn", metavar="DIR")
+    chdir: str = _option(
+        "", text_value, "directory of the application, resolved anew at each spawn", metavar="DIR", change=RELOAD
+    )
     pythonpath: tuple[str, ...] = _option(
-        (), words, "directories to put on the application's import path, separated by commas", metavar="DIRS"
+        (), words, "directories to put on the application's import path, separated by commas", metavar="DIRS",
+        change=RELOAD,
     )
-    backlog: int = _option(2048, count(1, 65535), "connections that the kernel queues for each listener")
+    backlog: int = _option(
+        2048, count(1, 65535), "connections that the kernel queues for each listener", change=RESTART
+    )
     max_connections: int = _option(
-        0, count(0, 1_000_000), "connections open at once; 0: as many as the limit of open files allows, up to 65536"
+        0, count(0, 1_000_000), "connections open at once; 0: as many as the limit of open files allows, up to 65536",
+        change=RESTART,
     )
     keep_alive: float = _option(
         75.0, duration, "how long an idle connection is kept: longer than the usual 60 s of load balancers",
@@ -133,24 +148,57 @@ class Settings:
     )
     forwarded_allow_ips: tuple[str, ...] = _option(
         ("127.0.0.1", "::1"), networks, "addresses and networks of proxies whose forwarding headers are believed,"
-        " or *; peers on a UNIX socket always are", env=("FORWARDED_ALLOW_IPS",), metavar="ADDRESSES",
+        " or *; peers on a UNIX socket always are", env=("FORWARDED_ALLOW_IPS",), metavar="ADDRESSES", change=RELOAD,
     )
     header_map: str = _option(
         "drop", one_of("drop", "refuse", "dangerous"), "header names with an underscore, which can pass for others:"
-        " leave out, refuse with 400, or keep", metavar="MODE",
+        " leave out, refuse with 400, or keep", metavar="MODE", change=RELOAD,
     )
     script_name: str = _option(
-        "", script_name, "path prefix under which the application is mounted", env=("SCRIPT_NAME",), metavar="PATH"
+        "", script_name, "path prefix under which the application is mounted", env=("SCRIPT_NAME",), metavar="PATH",
+        change=RELOAD,
+    )
+    access_log: str = _option(
+        "", text_value, "file for the access log, - for standard output; empty: none", metavar="FILE",
+    )
+    access_log_format: str = _option(
+        "combined", text_value, "combined, json, or a format of Apache's atoms (docs/logging.md)", metavar="FORMAT",
+    )
+    slow: float = _option(
+        0.0, duration, "log requests that take longer, with the stack of their thread; 0: none", metavar="TIME"
+    )
+    control: str = _option(
+        "", text_value, "UNIX socket for the command twistcorn; by default twistcorn.sock in $XDG_RUNTIME_DIR, or in"
+        " /run; off: none", metavar="PATH", change=RESTART,
+    )
+    admin: str = _option(
+        "", admin_endpoint, "where to serve metrics, health and the admin page, such as :9000 or unix:/path; a host is"
+        " loopback unless it is named; empty: nowhere", metavar="ADDRESS", change=RESTART,
+    )
+    admin_token: str = _option(
+        "", text_value, "what opens the admin address for reading; must be there when that is not loopback",
+        metavar="TOKEN", change=RESTART,
+    )
+    admin_action_token: str = _option(
+        "", text_value, "what opens the admin page for actions: reload, scale, recycle; empty: it is read-only",
+        metavar="TOKEN", change=RESTART,
+    )
+    statsd: str = _option(
+        "", text_value, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none", metavar="HOST:PORT",
+        change=RESTART,
     )
     config: str = _option(
         "", text_value, "file of further settings, lines of `name = value`; read again at each reload", short="c",
-        metavar="FILE",
+        metavar="FILE", change=RESTART,
     )
-    pidfile: str = _option("", text_value, "file that holds the master's pid", short="p", metavar="FILE")
+    pidfile: str = _option(
+        "", text_value, "file that holds the master's pid", short="p", metavar="FILE", change=RESTART
+    )
 
 
 #: The table: one entry per option, in the order of the documentation.
 OPTIONS: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(Settings)
+FIELDS = {field.name: field for field in OPTIONS}
 
 
 def flag(field: dataclasses.Field[Any]) -> str:
@@ -170,64 +218,6 @@ def parse_value(field: dataclasses.Field[Any], text: str, origin: str) -> Any:
         raise SettingsError(f"{origin} {text!r}: allowed is {error}") from None
 
 
-def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> dict[str, Any]:
-    """The settings that the environment gives: TWISTCORN_* for each option, and the field's customary variables.
-
-    :param given: names of the fields that the command line gives; for them the environment is not looked at.
-    """
-    values: dict[str, Any] = {}
-    known = set(given)
-    for field in OPTIONS:
-        if field.name in known:
-            continue
-        for variable in (f"TWISTCORN_{field.name.upper()}", *field.metadata["env"]):
-            text = environ.get(variable, "")
-            if text and field.name not in values:
-                values[field.name] = _parse_many(field, [text], variable)
-    if "listen" not in values and "listen" not in known and environ.get("PORT"):
-        values["listen"] = _parse_many(_FIELDS["listen"], [":" + environ["PORT"]], "PORT")
-    return values
-
-
-def resolve(
-    given: Mapping[str, Iterable[str]], environ: Mapping[str, str], read: Callable[[str], str] | None = None
-) -> Settings:
-    """The settings from what the command line gave (texts by field name) over the environment over the file over the
-    defaults.
-
-    :param read: the text of a file; None: no file is read.
-    :raises SettingsError: when a value is not allowed, or the file cannot be read.
-    """
-    values = from_environment(environ, given)
-    for name, texts in given.items():
-        field = _FIELDS[name]
-        values[name] = _parse_many(field, texts, "--" + flag(field))
-    if read is not None and (path := values.get("config")):
-        try:
-            text = read(path)
-        except (OSError, ValueError) as problem:
-            raise SettingsError(f"--config {path}: {getattr(problem, 'strerror', None) or problem}") from None
-        values = {**from_file(text, path), **values}
-    return Settings(**values)
-
-
-def from_file(text: str, path: str) -> dict[str, Any]:
-    """The settings in a file: `name = value`, one in a line, names as in the long options; `#` begins a comment line.
-
-    An option that may be given several times may stand in several lines.
-    """
-    found: dict[str, list[str]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        name, equals, value = (part.strip() for part in line.partition("="))
-        if not name or name.startswith("#"):
-            continue
-        key = name.replace("-", "_")
-        if not equals or key not in _FIELDS or key == "config":
-            raise SettingsError(f"{path}, line {number}: {name} is not `name = value` with the name of a setting")
-        found.setdefault(key, []).append(value)
-    return {key: _parse_many(_FIELDS[key], texts, f"{path}: {flag(_FIELDS[key])}") for key, texts in found.items()}
-
-
 def from_values(**values: Any) -> Settings:
     """The settings from values by field name, as a caller in Python gives them; texts are parsed as options are.
 
@@ -235,9 +225,9 @@ def from_values(**values: Any) -> Settings:
     """
     resolved: dict[str, Any] = {}
     for name, value in values.items():
-        field = _FIELDS.get(name)
+        field = FIELDS.get(name)
         if field is None:
-            raise SettingsError(f"{name} is not a setting: allowed are {', '.join(_FIELDS)}")
+            raise SettingsError(f"{name} is not a setting: allowed are {', '.join(FIELDS)}")
         resolved[name] = _from_python(field, value)
     return Settings(**resolved)
 
@@ -256,22 +246,16 @@ def _from_python(field: dataclasses.Field[Any], value: Any) -> Any:
     return parse_value(field, f"{value:g}" if isinstance(value, float) else str(value), field.name)
 
 
-def _parse_many(field: dataclasses.Field[Any], texts: Iterable[str], origin: str) -> Any:
-    parsed = [parse_value(field, text, origin) for text in texts]
-    return tuple(parsed) if field.metadata["many"] else parsed[-1]
-
-
-_FIELDS = {field.name: field for field in OPTIONS}
 
 #: What was bound or filed when the server started.
-FIXED = ("listen", "backlog", "max_connections", "pidfile")
+FIXED = tuple(field.name for field in OPTIONS if field.metadata["change"] == RESTART)
 
 
 def keep_fixed(present: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
     """The settings after a reload, and the long options whose change has to wait for a restart."""
     changed = [name for name in FIXED if getattr(present, name) != getattr(wanted, name)]
     kept: dict[str, Any] = {name: getattr(present, name) for name in changed}
-    return dataclasses.replace(wanted, **kept), [flag(_FIELDS[name]) for name in changed]
+    return dataclasses.replace(wanted, **kept), [flag(FIELDS[name]) for name in changed]
 
 
 def to_json(settings: Settings) -> bytes:
@@ -288,14 +272,15 @@ def from_json(data: bytes) -> Settings:
 
 def reference() -> str:
     """The options as the table of `docs/settings.md` (Markdown)."""
-    lines = ["| option | default | environment | meaning |", "| --- | --- | --- | --- |"]
+    lines = ["| option | default | environment | changes | meaning |", "| --- | --- | --- | --- | --- |"]
     for field in OPTIONS:
         meta = field.metadata
         names = [f"`--{flag(field)} {meta['metavar']}`".replace("|", "\\|")]
         names += [f"`--{meta['alias']}`"] if meta["alias"] else []
         names += [f"`-{meta['short']}`"] if meta["short"] else []
         variables = ", ".join(f"`{name}`" for name in (f"TWISTCORN_{field.name.upper()}", *meta["env"]))
-        lines.append(f"| {', '.join(names)} | {_shown(field.default)} | {variables} | {meta['help']} |")
+        cells = (", ".join(names), _shown(field.default), variables, meta["change"], meta["help"])
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,15 +1,19 @@
 """Where a program's settings come from: its command line, its environment, the file that these name.
 
-Law: reads, and decides nothing: `settings` says what wins. Used by `cli` and `tap`, at the start and at each reload.
+Law: says which one wins, and what every value came from; only `read_settings` touches the process's environment and
+files. Used by `cli` and `tap`, at the start and at each reload.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from .settings import Settings, resolve
+from .errors import SettingsError
+from .settings import FIELDS, OPTIONS, Settings, flag, parse_value
 
 
 def read_settings(given: Mapping[str, Iterable[str]]) -> Settings:
@@ -19,3 +23,66 @@ def read_settings(given: Mapping[str, Iterable[str]]) -> Settings:
     :raises SettingsError: when a value is not allowed, or the file cannot be read.
     """
     return resolve(given, os.environ, lambda path: Path(path).read_text(encoding="utf-8"))
+
+
+def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> dict[str, Any]:
+    """The settings that the environment gives: TWISTCORN_* for each option, and the field's customary variables.
+
+    :param given: names of the fields that the command line gives; for them the environment is not looked at.
+    """
+    values: dict[str, Any] = {}
+    known = set(given)
+    for field in OPTIONS:
+        if field.name in known:
+            continue
+        for variable in (f"TWISTCORN_{field.name.upper()}", *field.metadata["env"]):
+            text = environ.get(variable, "")
+            if text and field.name not in values:
+                values[field.name] = _parse_many(field, [text], variable)
+    if "listen" not in values and "listen" not in known and environ.get("PORT"):
+        values["listen"] = _parse_many(FIELDS["listen"], [":" + environ["PORT"]], "PORT")
+    return values
+
+
+def resolve(
+    given: Mapping[str, Iterable[str]], environ: Mapping[str, str], read: Callable[[str], str] | None = None
+) -> Settings:
+    """The settings from what the command line gave (texts by field name) over the environment over the file over the
+    defaults.
+
+    :param read: the text of a file; None: no file is read.
+    :raises SettingsError: when a value is not allowed, or the file cannot be read.
+    """
+    values = from_environment(environ, given)
+    for name, texts in given.items():
+        field = FIELDS[name]
+        values[name] = _parse_many(field, texts, "--" + flag(field))
+    if read is not None and (path := values.get("config")):
+        try:
+            text = read(path)
+        except (OSError, ValueError) as problem:
+            raise SettingsError(f"--config {path}: {getattr(problem, 'strerror', None) or problem}") from None
+        values = {**from_file(text, path), **values}
+    return Settings(**values)
+
+
+def from_file(text: str, path: str) -> dict[str, Any]:
+    """The settings in a file: `name = value`, one in a line, names as in the long options; `#` begins a comment line.
+
+    An option that may be given several times may stand in several lines.
+    """
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not name or name.startswith("#"):
+            continue
+        key = name.replace("-", "_")
+        if not equals or key not in FIELDS or key == "config":
+            raise SettingsError(f"{path}, line {number}: {name} is not `name = value` with the name of a setting")
+        found.setdefault(key, []).append(value)
+    return {key: _parse_many(FIELDS[key], texts, f"{path}: {flag(FIELDS[key])}") for key, texts in found.items()}
+
+
+def _parse_many(field: dataclasses.Field[Any], texts: Iterable[str], origin: str) -> Any:
+    parsed = [parse_value(field, text, origin) for text in texts]
+    return tuple(parsed) if field.metadata["many"] else parsed[-1]

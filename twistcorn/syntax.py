@@ -94,6 +94,14 @@ def endpoint(text: str) -> str:
     raise ValueError("an endpoint (tcp:8000, tcp6:8000, unix:/path, systemd:domain=INET:index=0), HOST:PORT or :PORT")
 
 
+def admin_endpoint(text: str) -> str:
+    """As `endpoint`, where a port alone means loopback; empty for none."""
+    text = text.strip()
+    if re.fullmatch(r":\d{1,5}", text):
+        text = f"127.0.0.1{text}"
+    return endpoint(text) if text else ""
+
+
 def text_value(text: str) -> str:
     return text
 

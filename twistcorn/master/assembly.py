@@ -22,7 +22,9 @@ from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
 from .connections import ConnectionTable
 from .dispatcher import Dispatcher
+from .insight import Insight
 from .listener import Listener
+from .operations import Operations
 from .process import WorkerStarter
 from .supervisor import Supervisor
 
@@ -38,7 +40,7 @@ class Assembly:
 
     :ivar settings: with everything resolved.
     :ivar listeners: in the order of the settings, not bound yet.
-    :ivar supervisor: there after `start`.
+    :ivar supervisor: there after `start`; so are `operations`, what an operator can ask of it.
     """
 
     log = Logger()
@@ -54,6 +56,7 @@ class Assembly:
             for index, description in enumerate(settings.listen)
         ]
         self.supervisor: Supervisor | None = None
+        self.operations: Operations | None = None
 
     def _resolve(self, settings: Settings) -> Settings:
         if settings.workers == 0:
@@ -81,6 +84,11 @@ class Assembly:
             self._reactor, self.settings, WorkerStarter(self._reactor, self.scoreboard.fd), self.dispatcher,
             self.table, self.scoreboard, [listener.address for listener in self.listeners], on_ready, on_fatal, again,
         )  # fmt: skip
+        insight = Insight(
+            self.supervisor, self.dispatcher, self.table, self.scoreboard,
+            lambda: [listener.shown for listener in self.listeners], self._reactor.seconds,
+        )  # fmt: skip
+        self.operations = Operations(self.supervisor, insight)
         self.supervisor.start()
 
     def stop(self, quick: bool) -> Deferred[None]:

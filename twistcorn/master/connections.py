@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 
 from ..pool.worker import Worker
@@ -22,7 +23,7 @@ class Connection:
 
     :ivar sock: the master's copy.
     :ivar slot: its place on the scoreboard.
-    :ivar listener: the index of the listener that accepted it.
+    :ivar listener: the index of the listener that accepted it; `accepted`: when, in monotonic seconds.
     :ivar sequence: the number of its latest lend; a report with another number is stale.
     :ivar holder: the worker that has it, None while it waits here.
     :ivar taken: whether the holder reported the lend as taken.
@@ -33,11 +34,13 @@ class Connection:
     """
 
     __slots__ = (
-        "attempt", "deaths", "holder", "listener", "replays", "request", "sequence", "since", "slot", "sock", "taken",
+        "accepted", "attempt", "deaths", "holder", "listener", "replays", "request", "sequence", "since", "slot",
+        "sock", "taken",
     )  # fmt: skip
 
-    def __init__(self, sock: socket.socket, slot: int, listener: int) -> None:
+    def __init__(self, sock: socket.socket, slot: int, listener: int, accepted: float = 0.0) -> None:
         self.sock = sock
+        self.accepted = accepted
         self.slot = slot
         self.listener = listener
         self.sequence = 0
@@ -84,7 +87,7 @@ class ConnectionTable:
         """File an accepted socket; the caller asked `full` before."""
         slot = self._free.pop()
         self._scoreboard.clear_slot(slot)
-        connection = Connection(sock, slot, listener)
+        connection = Connection(sock, slot, listener, time.monotonic())
         self._connections[slot] = connection
         return connection
 

@@ -55,6 +55,12 @@ class Death(NamedTuple):
     rss: int = 0
     last_words: str = ""
 
+    def word(self, worker: Worker) -> str:
+        """The cause in one word, as the chronicle and the metrics count it."""
+        if worker.boot_error or not (worker.was_ready or worker.state in (State.DRAINING, State.STOPPING)):
+            return "boot"
+        return "killed" if worker.killed else self.cause.name.lower()
+
 
 def describe(worker: Worker, death: Death) -> tuple[LogLevel, str]:
     """The level and the text for a dead worker."""

@@ -152,6 +152,12 @@ class Fleet:
         self.fill()
         return stays
 
+    def drain(self, worker: Worker) -> None:
+        """Have a worker hand everything back and go now; its replacement boots meanwhile."""
+        if worker in self.pool.processes:
+            self.pool.stopAWorker(worker)
+            self.fill()
+
     def kill(self, worker: Worker, why: str) -> None:
         """End a worker that can be told nothing."""
         worker.killed = why
@@ -175,6 +181,11 @@ class Fleet:
                 worker.outdated = None
 
     # Reload
+
+    @property
+    def generation(self) -> int:
+        """The present generation; during a reload the old one until the first new worker is ready."""
+        return self._generation
 
     @property
     def reloading(self) -> bool:

@@ -21,6 +21,7 @@ from ..settings import Settings, keep_fixed, to_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from .care import Care
+from .chronicle import Chronicle, Ended, Reloaded
 from .connections import ConnectionTable
 from .deaths import Death, describe
 from .dispatcher import Dispatcher
@@ -41,7 +42,7 @@ class Supervisor:
     :param listeners: what workers must know of each listener: (family, name, port).
     :param on_ready: called once, when the first worker is ready.
     :param on_fatal: called when no worker ever got ready.
-    :ivar lag: how late the master's loop is.
+    :ivar lag: how late the master's loop is; `chronicle`: deaths and reloads.
     :param reread: the settings as they are at a reload; raises TwistcornError when they are not valid.
     """
 
@@ -72,6 +73,8 @@ class Supervisor:
         self.forensics = Forensics(clock, table, scoreboard)
         self.lag = Lag(clock)
         self._deaths = Intensity(PERIOD, DEATHS)
+        self.chronicle = Chronicle()
+        self._reload_began = 0.0
         self._reloads: list[Deferred[str]] = []
         self._next_reloads: list[Deferred[str]] = []
         self._serving = False
@@ -82,6 +85,11 @@ class Supervisor:
     def settings(self) -> Settings:
         """The settings that count."""
         return self.fleet.settings
+
+    @property
+    def state(self) -> str:
+        """`starting`, `serving` or `stopping`."""
+        return "stopping" if self._stopped is not None else "serving" if self._serving else "starting"
 
     @property
     def target(self) -> int:
@@ -122,6 +130,7 @@ class Supervisor:
         return over
 
     def _begin_reload(self) -> None:
+        self._reload_began = self._clock.seconds()
         try:
             settings, fixed = keep_fixed(self.settings, self._reread())
         except TwistcornError as error:
@@ -134,6 +143,8 @@ class Supervisor:
 
     def reload_ended(self, problem: str) -> None:
         """A reload is over: whoever asked for it hears how it went, and the next one begins."""
+        now = self._clock.seconds()
+        self.chronicle.add_reload(Reloaded(now, now - self._reload_began, self.fleet.generation, problem))
         told, self._reloads = self._reloads, []
         for over in told:
             over.callback(problem)
@@ -264,6 +275,9 @@ class Supervisor:
         if worker.state is State.READY:
             self._warn_of_crash_loop()
         self._look_for_offenders(death)
+        self.chronicle.add_end(
+            Ended(self._clock.seconds(), worker.ident, worker.pid, worker.generation, death.word(worker), text)
+        )
         self._ended(worker, worker.boot_error or text)
 
     def _look_for_offenders(self, death: Death) -> None:

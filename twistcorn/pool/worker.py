@@ -45,6 +45,7 @@ class Outdated(enum.Enum):
 
     FROZEN = "it shows no life"
     STUCK = "a request in it cannot be ended"
+    ASKED = "the operator asked for it"
     SPENT = "it has served its time"
 
 

@@ -2,7 +2,8 @@
 
 Law: all offsets stand here and nowhere else. Each field has one writer at a time: a worker's region belongs to that
 worker, a slot belongs to the master while nobody holds the connection and to the holder while it is lent. A word is
-eight aligned bytes, which do not tear; text is read only after its writer is dead.
+eight aligned bytes, which do not tear; text has a version that is odd while it is written, so that a reader of a living
+worker's text sees whether it was all of one piece.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 #: Worker regions. Workers that drain still have theirs: room for the most workers and fifteen generations of them.
 REGIONS = 4096
 #: Words (of 8 bytes) in a worker's region and in a connection's slot.
-WORKER_WORDS = 64
+WORKER_WORDS = 256
 SLOT_WORDS = 32
 WORD = 8
 
@@ -41,16 +42,19 @@ W_THREADS, W_INCOMING, W_HOPS = 56, 57, 58
 # Words of a slot.
 S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)
 #: S_THREAD is `threading.get_ident()` of the thread that runs the request, which is what faulthandler writes; 0: none.
-#: Room for the client address that PROXY protocol told (48 bytes), then the head's length and text.
+#: Room for the client address that PROXY protocol told (48 bytes), then the version of the head's text, its length, and
+#: the text itself.
 S_CLIENT = 8
-S_HEAD_LENGTH = 14
-S_HEAD = 15
+S_HEAD_VERSION, S_HEAD_LENGTH = 14, 15
+S_HEAD = 16
 #: Where the present or next request begins in the stream from the client; since when it waited for a thread (monotonic
 #: nanoseconds, 0: it did not), which survives a hop to another worker.
 S_CONSUMED0, S_QUEUED = 29, 30
 #: From when on the present request's time counts, where that is later than S_SINCE: monotonic nanoseconds.
 S_RESTART = 31
 HEAD_ROOM = (S_CONSUMED0 - S_HEAD) * WORD
+#: How often a text is read again that was just being written; a writer that died at it would never be done.
+READS = 4
 
 
 class State(enum.IntEnum):
@@ -167,8 +171,30 @@ class Scoreboard:
         """Note the method and path of the current request, cut to the room there is."""
         text = head[:HEAD_ROOM]
         start = (base + S_HEAD) * WORD
-        self.words[base + S_HEAD_LENGTH] = len(text)
+        words, version = self.words, self.words[base + S_HEAD_VERSION]
+        words[base + S_HEAD_VERSION] = version + 1
+        words[base + S_HEAD_LENGTH] = len(text)
         self.data[start : start + len(text)] = text
+        words[base + S_HEAD_VERSION] = version + 2
+
+    def read_live(self, slot: int) -> Slot | None:
+        """What the slot says while its writer lives; None where that was writing all the while."""
+        version = self.slot_base(slot) + S_HEAD_VERSION
+        for _ in range(READS):
+            before = self.words[version]
+            found = self.read_slot(slot)
+            if before % 2 == 0 and before == self.words[version]:
+                return found
+        return None
+
+    def slot_state(self, slot: int) -> int:
+        """The low byte of a slot's first word: see `State`."""
+        return int(self.words[self.slot_base(slot)]) & 0xFF
+
+    def slot_states(self, end: int) -> list[int]:
+        """The low byte of each slot's first word, for the slots before `end`: see `State`."""
+        first = self._first_slot
+        return [word & 0xFF for word in self.words[first : first + end * SLOT_WORDS : SLOT_WORDS].tolist()]
 
     def read_slot(self, slot: int) -> Slot:
         """What the slot says; true once its writer is dead or has released it."""

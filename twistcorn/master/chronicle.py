@@ -1,0 +1,71 @@
+"""What has happened of late: deaths of workers, and reloads.
+
+Law: remembers a bounded number of each, counts all of them, and tells nobody by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+#: Of each kind that are remembered: more than anybody reads.
+KEPT = 50
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker that is no more.
+
+    :ivar at: when, in seconds since the epoch.
+    :ivar cause: the name of its `pool.blame.Cause`.
+    :ivar text: what the log says of it.
+    """
+
+    at: float
+    worker: int
+    pid: int
+    generation: int
+    cause: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """A reload that is over.
+
+    :ivar at: when it was over, in seconds since the epoch; `took`: seconds.
+    :ivar problem: why it did not go through; empty when it did.
+    """
+
+    at: float
+    took: float
+    generation: int
+    problem: str
+
+
+class Chronicle:
+    """The history of a server.
+
+    :ivar ended: the latest deaths and orderly ends, oldest first; `causes` counts all of them.
+    :ivar reloads: the latest reloads, oldest first; `reloads_done` and `reloads_failed` count all of them.
+    """
+
+    def __init__(self) -> None:
+        self.ended: deque[Ended] = deque(maxlen=KEPT)
+        self.causes: Counter[str] = Counter()
+        self.reloads: deque[Reloaded] = deque(maxlen=KEPT)
+        self.reloads_done = 0
+        self.reloads_failed = 0
+
+    def add_end(self, end: Ended) -> None:
+        """A worker is no more."""
+        self.ended.append(end)
+        self.causes[end.cause] += 1
+
+    def add_reload(self, reload: Reloaded) -> None:
+        """A reload is over."""
+        self.reloads.append(reload)
+        if reload.problem:
+            self.reloads_failed += 1
+        else:
+            self.reloads_done += 1

@@ -1,0 +1,64 @@
+"""What an operator can ask of a running master, whichever way: the control socket, the admin page.
+
+Law: checks what is asked, and has the supervisor do it. A refusal is an `OperationError` and changes nothing.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from ..errors import OperationError
+from ..pool.worker import Outdated, State, Worker
+from ..syntax import MAX_WORKERS
+from .insight import Insight
+from .supervisor import Supervisor
+
+
+class Operations:
+    """The verbs.
+
+    :ivar insight: what can be seen.
+    """
+
+    def __init__(self, supervisor: Supervisor, insight: Insight) -> None:
+        self._supervisor = supervisor
+        self.insight = insight
+
+    def reload(self) -> Deferred[str]:
+        """Reload settings and application; fires with nothing, or with why it did not go through."""
+        return self._supervisor.reload()
+
+    def scale(self, number: int) -> int:
+        """Want so many workers; returns how many that are."""
+        self._check_serving()
+        if not 1 <= number <= MAX_WORKERS:
+            raise OperationError(f"workers: allowed is a whole number from 1 to {MAX_WORKERS}")
+        self._supervisor.scale(number - self._supervisor.target)
+        return self._supervisor.target
+
+    def drain(self, ident: int) -> None:
+        """Have a worker hand everything back and go now; it is replaced meanwhile."""
+        self._supervisor.fleet.drain(self._serving_worker(ident))
+
+    def recycle(self, ident: int) -> None:
+        """Have a worker replaced: it goes when its replacement is ready."""
+        self._supervisor.fleet.outdate(self._serving_worker(ident), Outdated.ASKED)
+
+    def worker(self, ident: int) -> Worker:
+        """The worker with a number."""
+        worker = self._supervisor.workers.get(ident)
+        if worker is None:
+            known = ", ".join(map(str, sorted(self._supervisor.workers))) or "none"
+            raise OperationError(f"there is no worker {ident}; there are: {known}")
+        return worker
+
+    def _serving_worker(self, ident: int) -> Worker:
+        self._check_serving()
+        worker = self.worker(ident)
+        if worker.state is not State.READY:
+            raise OperationError(f"worker {ident} is not ready but {worker.state.value}")
+        return worker
+
+    def _check_serving(self) -> None:
+        if self._supervisor.state != "serving":
+            raise OperationError(f"the server is {self._supervisor.state}")
