@@ -43,7 +43,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
 def text_for(option: str) -> str:
     """A text that an option allows, and that is not its default."""
     texts = {
-        "workers": "3", "app": "x:y", "listen": "tcp:1", "header_map": "refuse", "script_name": "/x",
+        "workers": "3", "app": "x:y", "listen": "tcp:1", "admin": "tcp:1", "header_map": "refuse", "script_name": "/x",
         "forwarded_allow_ips": "10.0.0.1", "turns": "pool", "reload_strategy": "single", "config": os.devnull,
         "replay": "off",
     }  # fmt: skip
