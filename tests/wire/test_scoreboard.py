@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -47,6 +50,14 @@ def fields(prefix: str) -> dict[str, range]:
     """The words of each field of the header (`H_`), of a worker's region (`W_`) or of a slot (`S_`)."""
     starts = {name: start for name, start in vars(scoreboard).items() if name.startswith(prefix)}
     return {name: range(start, start + SPANS.get(name, 1)) for name, start in starts.items()}
+
+
+def _write_by_turns(board: Scoreboard, base: int, texts: Sequence[bytes], done: threading.Event) -> None:
+    """A worker that writes one text after the other."""
+    for text in itertools.cycle(texts):
+        board.write_head(base, text)
+        if done.is_set():
+            return
 
 
 class TestLayout:
@@ -142,6 +153,38 @@ class TestSlot:
         board.words[board.slot_base(0) + scoreboard.S_HEAD_LENGTH] = (1 << 64) - 1
 
         assert len(board.read_slot(0).head) == HEAD_ROOM
+
+    def test_text_of_a_living_worker(self, board: Scoreboard, other: Scoreboard) -> None:
+        """What is read while another writes is one of the texts, never a part of one and a part of the other."""
+        base, texts = board.slot_base(0), (b"GET /" + b"a" * 90, b"PUT /" + b"b" * 50)
+        board.write_head(base, texts[0])
+        done = threading.Event()
+        writer = threading.Thread(target=_write_by_turns, args=(other, base, texts, done))
+        sys.setswitchinterval(1e-6)
+        try:
+            writer.start()
+            seen = {found.head for _ in range(2000) if (found := board.read_live(0)) is not None}
+        finally:
+            done.set()
+            writer.join()
+            sys.setswitchinterval(0.005)
+
+        assert seen <= {text.decode() for text in texts}
+        assert seen
+
+    def test_writer_died_at_it(self, board: Scoreboard) -> None:
+        """A text that will never be whole is not read as one."""
+        board.write_head(board.slot_base(0), b"GET /")
+        board.words[board.slot_base(0) + scoreboard.S_HEAD_VERSION] += 1
+
+        assert board.read_live(0) is None
+
+    def test_states_of_many(self, board: Scoreboard) -> None:
+        """The states of the first slots, without their flags."""
+        board.words[board.slot_base(1)] = pack_state(State.IN_APP, CONSUMED | ENDS, 77)
+
+        assert board.slot_states(3) == [State.FREE, State.IN_APP, State.FREE]
+        assert board.slot_state(1) == State.IN_APP
 
     @pytest.mark.parametrize("value", [max(State) + 1, 0xEF, 0xFF])
     def test_dead_worker_left_a_state_that_is_none(self, board: Scoreboard, value: int) -> None:

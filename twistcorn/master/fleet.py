@@ -125,15 +125,15 @@ class Fleet:
         self._generation, self.settings = generation, settings
         self._dispatcher.configure(settings)
 
-    def ended(self, worker: Worker) -> None:
-        """A worker is no more, or never came to be."""
+    def ended(self, worker: Worker, reason: str) -> None:
+        """A worker is no more, or never came to be; the reason is what the log says of it."""
         booting = worker.state is State.STARTING
         if booting:
             self._back_off = self._back_off.died_before_ready()
         self.machine.handle(worker, Event.EXITED)
         if booting and self.open and not worker.was_ready:
             if self._next is not None and worker.generation == self._next[0] != self._generation:
-                self._abandon_reload(worker.boot_error if worker.process is None else "the code on disk does not boot")
+                self._abandon_reload(reason if worker.process is None else "the code on disk does not boot", reason)
             else:
                 self._replacement_failed()
 
@@ -199,8 +199,8 @@ class Fleet:
         self.log.info("reload: booting one worker of generation {generation}", generation=generation)
         self.fill()
 
-    def _abandon_reload(self, why: str) -> None:
-        """The first new worker did not get ready: the old generation goes on."""
+    def _abandon_reload(self, why: str, reason: str) -> None:
+        """The first new worker did not get ready: the old generation goes on. Whoever asked hears the whole reason."""
         assert self._next is not None
         (generation, _), self._next = self._next, None
         self.log.error("reload is off: {why}; the old workers keep serving", why=why)
@@ -208,7 +208,7 @@ class Fleet:
         for worker in [w for w in self.pool.processes if w.generation == generation]:
             self.pool.stopAWorker(worker)
         self.fill()
-        self._chief.reload_ended(why)
+        self._chief.reload_ended(reason)
 
     # Numbers
 

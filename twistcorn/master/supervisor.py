@@ -299,7 +299,7 @@ class Supervisor:
     def _ended(self, worker: Worker, reason: str) -> None:
         """A worker is no more, or never came to be."""
         fatal = self._is_fatal(worker)
-        self.fleet.ended(worker)
+        self.fleet.ended(worker, reason)
         if fatal:
             self._on_fatal(BootError(reason))
         self._tell_stopped()
