@@ -93,7 +93,7 @@ class Assembly:
         )  # fmt: skip
         self.operations = Operations(self.supervisor, insight)
         measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
-        self.metrics = Metrics(measures, self.supervisor.tally)
+        self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
         self.supervisor.start()
 
     def stop(self, quick: bool) -> Deferred[None]:
