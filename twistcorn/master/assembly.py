@@ -24,6 +24,8 @@ from .connections import ConnectionTable
 from .dispatcher import Dispatcher
 from .insight import Insight
 from .listener import Listener
+from .measures import Measures
+from .metrics import Metrics
 from .operations import Operations
 from .process import WorkerStarter
 from .supervisor import Supervisor
@@ -40,7 +42,7 @@ class Assembly:
 
     :ivar settings: with everything resolved.
     :ivar listeners: in the order of the settings, not bound yet.
-    :ivar supervisor: there after `start`; so are `operations`, what an operator can ask of it.
+    :ivar supervisor: there after `start`; so are `operations`, what an operator can ask of it, and `metrics`.
     """
 
     log = Logger()
@@ -57,6 +59,7 @@ class Assembly:
         ]
         self.supervisor: Supervisor | None = None
         self.operations: Operations | None = None
+        self.metrics: Metrics | None = None
 
     def _resolve(self, settings: Settings) -> Settings:
         if settings.workers == 0:
@@ -89,6 +92,8 @@ class Assembly:
             lambda: [listener.shown for listener in self.listeners], self._reactor.seconds,
         )  # fmt: skip
         self.operations = Operations(self.supervisor, insight)
+        measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
+        self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
         self.supervisor.start()
 
     def stop(self, quick: bool) -> Deferred[None]:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..errors import AppLoadError
 from ..settings import Settings
-from ..wire.scoreboard import W_GENERATION, W_HEARTBEAT, W_PID, Scoreboard
+from ..wire.scoreboard import W_GENERATION, W_PID, Scoreboard
 from . import application
 from .channel import Service
 from .connection import Connection
@@ -29,18 +27,15 @@ from .poller import Poller
 from .quarantine import Quarantine
 from .seats import Seat
 from .turns import Turns
+from .vitals import Vitals
 from .waiting import Waiting
-
-#: Between two heartbeats.
-HEARTBEAT = 1.0
-#: At least so many within the time after which a worker without any counts as dead.
-BEATS = 4
 
 
 class Lifecycle:
     """One worker's life.
 
     :param leave: ends the process in an orderly way.
+    :param farewell: tells the master the last that it shall know, then does the same.
     :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs.
     """
 
@@ -53,6 +48,7 @@ class Lifecycle:
         region: int,
         settings: Settings,
         leave: Callable[[], None],
+        farewell: Callable[[], None],
         tell_stuck: Callable[[dict[int, int]], None],
     ) -> None:
         self._reactor = reactor
@@ -60,11 +56,12 @@ class Lifecycle:
         self._region = board.worker_base(region)
         self._settings = settings
         self._leave = leave
+        self._farewell = farewell
+        self._said_farewell = False
         self._tell_stuck = tell_stuck
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
-        self._heart = LoopingCall(self._beat)
-        self._heart.clock = reactor
+        self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout)
 
     def load(self) -> application.Loaded:
         """Load the application, in its own directory.
@@ -96,7 +93,7 @@ class Lifecycle:
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
         )
         waiting = Waiting(self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining)
-        service.attach(poller, waiting, turns.answered, lends.credit)
+        service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()
@@ -108,16 +105,13 @@ class Lifecycle:
         lends.startReading()
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
         Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up).start()
-        self._heart.start(min(HEARTBEAT, settings.heartbeat_timeout / BEATS or HEARTBEAT))
+        self._vitals.start()
 
     def _give_up(self, connections: list[Connection]) -> None:
         """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
         assert self._poller is not None
         self._tell_stuck({connection.slot: connection.since for connection in connections})
         self._poller.give_up(connections)
-
-    def _beat(self) -> None:
-        self._board.words[self._region + W_HEARTBEAT] = time.monotonic_ns()
 
     def drain(self) -> None:
         """Hand everything back, then leave."""
@@ -151,7 +145,12 @@ class Lifecycle:
         if self._poller.given_up:
             # The interpreter would wait for threads of the application's own, and for what they hold.
             os._exit(0)
-        self._leave()
+        if self._board.stopping:
+            # Nobody asks any more.
+            self._leave()
+        elif not self._said_farewell:
+            self._said_farewell = True
+            self._farewell()
 
 
 def _poll(
