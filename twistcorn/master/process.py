@@ -222,8 +222,12 @@ class WorkerProcess:
 
     def order(self, command: type[amp.Command], **arguments: object) -> None:
         """Send an order. An order to a dying worker is lost, as its exit says."""
-        answer: Deferred[object] = self._connector.amp.callRemote(command, **arguments)
-        answer.addErrback(lambda failure: None)
+        self.ask(command, **arguments).addErrback(lambda failure: None)
+
+    def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
+        """Send an order that has an answer; fails when the worker dies before it answers."""
+        answer: Deferred[Any] = self._connector.amp.callRemote(command, **arguments)
+        return answer
 
     def kill(self, number: int) -> None:
         """Send a signal, if the process is still there."""

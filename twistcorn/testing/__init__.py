@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 
 from ..master.process import ExitStatus, Owner
@@ -31,7 +33,7 @@ from .recording import sent as sent
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
     commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release,
-    commands.Quarantine,
+    commands.Quarantine, commands.Stack,
 )  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
@@ -58,6 +60,7 @@ class FakeProcess:
     :ivar received: the lends that it received from a real channel.
     :ivar word: the last that it reported of each lend.
     :ivar unread: what it reported last, and nobody has read.
+    :ivar asked: the answers that somebody waits for, oldest first.
     :ivar words: what faulthandler wrote when it died.
     :ivar exited: whether the process is dead.
     :ivar ended: whether the owner has let go of it.
@@ -75,6 +78,7 @@ class FakeProcess:
     received: list[Lend] = field(default_factory=list)
     word: dict[Lend, Kind] = field(default_factory=dict)
     unread: Sequence[Report] = ()
+    asked: list[Deferred[Any]] = field(default_factory=list)
     words: str = ""
     exited: bool = False
     ended: bool = False
@@ -107,6 +111,15 @@ class FakeProcess:
             _check_boot(order.arguments, self.worker)
         self.orders.append(order)
 
+    def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
+        """Send an order that has an answer: `MemorySpawner.tells`; a dead process has none."""
+        self.order(command, **arguments)
+        answer: Deferred[Any] = Deferred()
+        self.asked.append(answer)
+        if self.exited:
+            self.hang_up()
+        return answer
+
     def kill(self, number: int) -> None:
         """Send a signal; a dead process gets none, and a signal that does not exist is a ValueError."""
         if not self.exited:
@@ -128,7 +141,11 @@ class FakeProcess:
         return self.words
 
     def hang_up(self) -> None:
-        """The worker's end of the channel is closed, by its death: lending fails with EPIPE."""
+        """The worker's ends are closed, by its death: lending fails with EPIPE, and nothing is answered any more."""
+        asked, self.asked = self.asked, []
+        for answer in asked:
+            if not answer.called:
+                answer.errback(ConnectionDone())
         if self.far_end is not None:
             self.far_end.close()
         if isinstance(self.channel, RecordingChannel):
@@ -196,6 +213,15 @@ class MemorySpawner:
     def leaves(self, worker: Worker) -> None:
         """Somebody sent it SIGTERM: it tells the master, and drains."""
         self._live(worker).owner.leaving(worker)
+
+    def tells(self, worker: Worker, command: type[amp.Command], **answer: object) -> None:
+        """It answers the oldest order that somebody waits for; impossible when nobody does."""
+        process = self._live(worker)
+        demand(bool(process.asked), f"nobody asked worker {worker.ident}")
+        box = command.makeResponse(answer, cast("amp.AMP", None))
+        waiting = process.asked.pop(0)
+        if not waiting.called:
+            waiting.callback(command.parseResponse(box, cast("amp.AMP", None)))
 
     def sticks(self, worker: Worker, requests: dict[int, int]) -> None:
         """It cannot end these requests: slot, and since when each runs."""

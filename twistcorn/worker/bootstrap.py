@@ -25,6 +25,7 @@ from ..wire.scoreboard import Scoreboard
 from .environ import Address
 from .lifecycle import Lifecycle
 from .quarantine import Quarantine
+from .stacks import format_places
 
 #: What a worker inherits besides ampoule's pipes.
 CHANNEL_FD = 5
@@ -109,6 +110,11 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         """Order: answer these with 503, for a while."""
         self._quarantine.set({each["name"]: each["time"] / 1000 for each in names})
         return {}
+
+    @commands.Stack.responder
+    def stack(self) -> dict[str, object]:
+        """Order: say where all threads are."""
+        return {"text": commands.cut(format_places())}
 
     def _with_life(self, verb: Any) -> None:
         if self._lifecycle is None:
