@@ -7,16 +7,19 @@ is an `OperationError`. Nothing here knows of sockets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from ..errors import OperationError
 from ..wire import commands
-from .operations import Operations
 from .orders import Request
 from .recent import Recent
+
+if TYPE_CHECKING:
+    # It brings ampoule, and with that a reactor.
+    from .operations import Operations
 
 #: Time for a worker to say where its threads are: it needs milliseconds, unless something holds its interpreter lock.
 STACK_TIME = 2.0
