@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from ..errors import OperationError
 from ..wire import commands
@@ -55,8 +57,7 @@ class Clerk:
         :return: the answer as plain values, or a Deferred that fires with it.
         :raises OperationError: it cannot be done, and nothing was changed. A Deferred fails with it.
         """
-        done = getattr(self, f"_do_{request.command}")(**request.arguments)
-        return done
+        return getattr(self, f"_do_{request.command}")(**request.arguments)
 
     def follow(self, request: Request, tell: Callable[[object], None]) -> Callable[[], None] | None:
         """Go on telling, for a command whose answer has no end; returns what ends that, None for other commands."""
@@ -120,15 +121,21 @@ class Clerk:
             raise OperationError(f"worker {worker} has no process")
         answer: Deferred[Any] = process.ask(commands.Stack)
         answer.addTimeout(STACK_TIME, self._clock)
+        gone = OperationError(f"worker {worker} is gone")
 
-        def as_far_as_known(text: str | None) -> JSON:
+        def silent(failure: Failure) -> None:
+            if not failure.check(TimeoutError):
+                failure.trap(ConnectionDone)
+                raise gone
+
+        def with_what_it_does(text: str | None) -> JSON:
             seen = next((each for each in operations.insight.workers() if each["worker"] == worker), None)
             if seen is None:
-                raise OperationError(f"worker {worker} is gone")
+                raise gone
             return {"worker": worker, "pid": seen["pid"], "stack": text, "doing": seen["doing"]}
 
-        answer.addCallbacks(lambda box: box["text"], lambda failure: None)
-        return answer.addCallback(as_far_as_known)
+        answer.addCallbacks(lambda box: box["text"], silent)
+        return answer.addCallback(with_what_it_does)
 
     def _do_get(self, name: str) -> Any:
         changeable: Any = self._serving()
