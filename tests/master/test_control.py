@@ -100,7 +100,9 @@ class TestFile:
             with pytest.raises(OperationError, match=rf"pid {os.getpid()}\) listens there: --control PATH"):
                 claim(path)
             connected(folder / "x.sock").close()
-            assert first.accept()[0].close() is None
+            # The first one is still listened to: the question whether it lives, and a client.
+            for _ in range(2):
+                first.accept()[0].close()
 
     def test_a_busy_server_s(self, folder: Path) -> None:
         """One whose backlog is full lives, too."""

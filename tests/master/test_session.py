@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -195,7 +196,7 @@ def check(data: bytes, cuts: list[int]) -> None:
     session.makeConnection(line)
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     with capturedLogs() as logged:
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in pairwise(places):
             session.dataReceived(data[start:end])
     answers = line.answers
 

@@ -20,7 +20,7 @@ _ABOVE, _BELOW = 5, 1
 _TITLE = 2
 #: Rows that each of them has at most while there are workers to show, and how high a screen must be for it.
 _MOST_RUNNING, _MOST_ENDED = 5, 3
-_HIGH_ENOUGH = 16
+_HIGH_ENOUGH = 22
 #: The cause of an end that is no news (`pool.blame.Cause`, in lower case).
 ORDERLY = "ordered"
 #: Cells of the bar that shows how busy the threads are.
