@@ -36,9 +36,11 @@ MAY_IMPORT = {
     "worker": {"worker", "wire", "settings", "errors"},
     "master": {"master", "pool", "wire", "settings", "syntax", "errors"},
     "service": {"master", "wire", "settings", "errors"},
+    "client": {"wire", "errors"},
+    "console": {"console", "client", "errors"},
     "standalone": {"service", "master", "wire", "settings", "errors"},
     "tap": {"sources", "standalone", "service", "master", "wire", "settings", "errors"},
-    "cli": {"sources", "standalone", "service", "master", "wire", "settings", "errors"},
+    "cli": {"console", "sources", "standalone", "service", "master", "wire", "settings", "errors"},
 }
 
 #: What the rooms at the bottom may import from outside, besides the standard library.
@@ -279,9 +281,11 @@ class TestReactor:
         """Importing a module of the front door, with all that it imports, installs no reactor."""
         assert not loads(f"twistcorn{name}", REACTOR), f"importing twistcorn{name} installs the default reactor"
 
-    def test_importing_the_command(self) -> None:
-        """The console script starts without Twisted: only `run` needs it."""
-        assert not loads("twistcorn.cli", "twisted"), "importing twistcorn.cli imports Twisted"
+    @pytest.mark.parametrize("name", ["cli", "client", "console.commands", "console.top"])
+    def test_importing_the_command(self, name: str) -> None:
+        """The console script starts without Twisted, and without the table of settings: only `run` needs them."""
+        for other in ("twisted", "ampoule", "twistcorn.settings"):
+            assert not loads(f"twistcorn.{name}", other), f"importing twistcorn.{name} imports {other}"
 
 
 class TestShape:

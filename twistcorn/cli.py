@@ -1,6 +1,7 @@
 """The console script `twistcorn`.
 
-Law: parses and hands on. Twisted is imported inside `run` only, so that other commands start at once.
+Law: parses and hands on: `run` is here, the commands for a server that runs are in `console`. Twisted is imported
+inside `run` only, and the table of settings where `run` is asked for, so that the others start at once.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
+from .console.parser import add_commands, add_control
 from .errors import EXIT_USAGE, SettingsError
-from .settings import OPTIONS, Settings, flag
-from .sources import read_settings
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 
@@ -26,33 +29,64 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def make_parser() -> Parser:
-    """The parser of the whole command."""
-    parser = Parser(prog="twistcorn", description="A WSGI container on Twisted with a pool of worker processes.")
+def make_parser(words: Sequence[str]) -> Parser:
+    """The parser of the whole command.
+
+    :param words: the command line: the options of `run` are there when it names that.
+    """
+    parser = Parser(
+        prog="twistcorn", description="A WSGI container on Twisted with a pool of worker processes.",
+        epilog="twistcorn COMMAND --help says more; docs/control.md says all.",
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"twistcorn {__version__}")
+    add_control(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     run = commands.add_parser("run", help="serve a WSGI application", allow_abbrev=False)
+    if "run" in words:
+        _add_settings(run)
+    add_commands(commands)
+    return parser
+
+
+def _add_settings(run: Parser) -> None:
+    from .settings import OPTIONS, flag
+
     run.add_argument("target", nargs="?", metavar="APP", help="the same as --app")
     for field in OPTIONS:
         meta = field.metadata
         names = [f"-{meta['short']}"] if meta["short"] else []
         names += [f"--{flag(field)}"] + ([f"--{meta['alias']}"] if meta["alias"] else [])
+        # `--control` before the command is there already; a default would hide it.
         run.add_argument(
-            *names, dest=field.name, action="append", metavar=meta["metavar"], help=meta["help"].replace("%", "%%")
-        )
+            *names, dest=field.name, action="append", metavar=meta["metavar"], default=argparse.SUPPRESS,
+            help=meta["help"].replace("%", "%%"),
+        )  # fmt: skip
     run.add_argument("--log-file", metavar="FILE", help="the server's log instead of standard error; USR1 reopens it")
     run.add_argument("--log-level", choices=LEVELS, default="info", help="the least level that is logged")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point.
 
-    :return: the exit code: 0 after an orderly stop, 1 for an address in use, 3 when the app cannot boot, 64 for usage.
+    :return: the exit code: 0 after an orderly stop, 1 for an address in use or a command that was refused, 3 when the
+        app cannot boot, 64 for usage, 69 for a command that finds no server.
     """
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    given = {f.name: getattr(arguments, f.name) for f in OPTIONS if getattr(arguments, f.name) is not None}
+    words = sys.argv[1:] if argv is None else argv
+    arguments = make_parser(words).parse_args(words)
+    if arguments.command == "run":
+        return _run(arguments)
+    from .console import commands
+
+    return commands.run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .settings import OPTIONS
+    from .sources import read_settings
+
+    given = {field.name: getattr(arguments, field.name) for field in OPTIONS if hasattr(arguments, field.name)}
+    if isinstance(given.get("control"), str):
+        given["control"] = [given["control"]]
     if arguments.target is not None:
         given.setdefault("app", []).append(arguments.target)
     try:

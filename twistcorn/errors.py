@@ -10,6 +10,8 @@ from __future__ import annotations
 EXIT_ADDRESS = 1
 EXIT_BOOT = 3
 EXIT_USAGE = 64
+#: EX_UNAVAILABLE of sysexits(3): a command finds no server.
+EXIT_UNAVAILABLE = 69
 
 
 class TwistcornError(Exception):
@@ -47,6 +49,12 @@ class BootError(TwistcornError):
 
 class OperationError(TwistcornError):
     """The operator's: what was asked of a running server cannot be done. Nothing was changed."""
+
+
+class UnreachableError(TwistcornError):
+    """The operator's: no server listens on the control socket."""
+
+    exit_code = EXIT_UNAVAILABLE
 
 
 class HTTPError(Exception):

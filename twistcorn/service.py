@@ -24,10 +24,14 @@ from twisted.python.failure import Failure
 
 from .errors import TwistcornError
 from .settings import Settings, from_values
+from .wire.control import OFF
 
 if TYPE_CHECKING:
     from .master.assembly import Assembly
+    from .master.clerk import Clerk
+    from .master.control import Control
     from .master.listener import Listener
+    from .master.operations import Operations
     from .master.supervisor import Supervisor
 
 class WSGIPoolService(Service):
@@ -61,6 +65,7 @@ class WSGIPoolService(Service):
         self._bound: Deferred[Any] | None = None
         self._listeners: list[Listener] = []
         self._assembled: Assembly | None = None
+        self._control: Control | None = None
         self._waiting_for_ready: list[Deferred[None]] = []
         self._outcome: TwistcornError | None = None
         self._ready = False
@@ -161,7 +166,28 @@ class WSGIPoolService(Service):
 
     def _start_pool(self) -> None:
         if not self._told_stopped and self._assembled is not None:
+            self._control = self._open_control()
             self._assembled.start(self._became_ready, self._fatal, self._reread)
+
+    def _open_control(self) -> Control | None:
+        """The control socket; a service in another program has one only where the operator names it."""
+        from .master.control import open_control
+
+        path = self._control_path()
+        return open_control(self._reactor, path, self._clerk()) if path is not None else None
+
+    def _control_path(self) -> Callable[[], str] | None:
+        path = self.settings.control
+        return (lambda: path) if path not in ("", OFF) else None
+
+    def _clerk(self) -> Clerk:
+        """Who does what is asked on the control socket."""
+        from .master.clerk import Clerk
+
+        return Clerk(self._reactor, self._operations)
+
+    def _operations(self) -> Operations | None:
+        return self._assembled.operations if self._assembled is not None else None
 
     def _became_ready(self) -> None:
         self._ready = True
@@ -199,7 +225,9 @@ class WSGIPoolService(Service):
 
     def _tell_stopped(self, result: Any) -> None:
         """All is taken apart; the service is as new and may be started again."""
-        self._bound = self._assembled = self._outcome = None
+        if self._control is not None:
+            self._control.close()
+        self._bound = self._assembled = self._outcome = self._control = None
         self._ready = False
         told, self._told_stopped = self._told_stopped, []
         for deferred in told:

@@ -14,9 +14,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
+from twisted.logger import globalLogPublisher
 
 from .errors import TwistcornError
-from .master import signals
+from .master import control, signals
+from .master.clerk import Clerk
+from .master.recent import Recent
 from .service import WSGIPoolService
 from .settings import Settings
 
@@ -44,6 +47,7 @@ class StandaloneService(WSGIPoolService):
         self._quick = False
         self._running = False
         self._wrote_pidfile = False
+        self._recent = Recent(reactor.callFromThread)
         self.exit_code = 0
         self.ended_by = 0
 
@@ -54,6 +58,7 @@ class StandaloneService(WSGIPoolService):
         """
         if not sys.platform.startswith("linux"):
             self.log.warn("twistcorn runs on Linux only, for now")
+        globalLogPublisher.addObserver(self._recent)
         _raise_descriptor_limit()
         _name_systemd_sockets()
         self._reactor.callWhenRunning(self._reactor_runs)
@@ -76,10 +81,25 @@ class StandaloneService(WSGIPoolService):
 
     def _stopped(self, result: Any) -> Any:
         self.running = 0
+        globalLogPublisher.removeObserver(self._recent)
         if self._wrote_pidfile:
             with contextlib.suppress(OSError):
                 os.unlink(self.settings.pidfile)
         return result
+
+    def _control_path(self) -> Callable[[], str] | None:
+        """A process of its own has a control socket unless the operator says otherwise."""
+        return super()._control_path() or (
+            None if self.settings.control else lambda: control.place(os.environ, os.geteuid())
+        )
+
+    def _clerk(self) -> Clerk:
+        return Clerk(self._reactor, self._operations, self._recent, self._asked_to_stop)
+
+    def _asked_to_stop(self, quick: bool) -> None:
+        """As TERM, or INT; the exit code is that of an orderly stop, because no signal ended the process."""
+        if quick or not self._ending:
+            self._shut_down(lambda: False, 0, quick)
 
     def _reactor_runs(self) -> None:
         self._running = True

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.integration.client import Address, Client
+from twistcorn.wire.control import NAME
 
 #: For whatever has to happen; generous, because only a failing test waits that long.
 TIMEOUT = 20.0
@@ -80,6 +83,7 @@ class Program:
     :ivar times: when each line came, by the monotonic clock.
     :ivar tracebacks: whether there may be some in its log.
     :ivar socket_file: what must be gone after an orderly end.
+    :ivar runtime: its XDG_RUNTIME_DIR, where its control socket is.
     """
 
     def __init__(
@@ -98,10 +102,12 @@ class Program:
         self.tracebacks = tracebacks
         self.socket_file: Path | None = None
         self._log = log
+        # For its control socket alone; the path of a UNIX socket has no room for the name of a test.
+        self.runtime = Path(tempfile.mkdtemp(prefix="tc-"))
         self._open = 2
         self._news = threading.Condition()
         # PWD would name the directory of the tests.
-        environment = clean_environment({"PWD": str(cwd), **(env or {})})
+        environment = clean_environment({"PWD": str(cwd), "XDG_RUNTIME_DIR": str(self.runtime), **(env or {})})
         self.process = subprocess.Popen(
             argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, errors="backslashreplace", start_new_session=True, pass_fds=pass_fds,
@@ -119,6 +125,11 @@ class Program:
     def pid(self) -> int:
         """The process id, and the number of its group."""
         return self.process.pid
+
+    @property
+    def control(self) -> Path:
+        """Its control socket."""
+        return self.runtime / NAME
 
     @property
     def log(self) -> str:
@@ -198,12 +209,10 @@ class Program:
             self._signal_group(signal.SIGKILL)
             self.process.wait()
             self.all_gone()
-        if (
-            self.process.returncode != -signal.SIGKILL
-            and self.socket_file is not None
-            and self.socket_file.exists()
-        ):
-            yield f"it left its socket behind: {self.socket_file}"
+        if self.process.returncode != -signal.SIGKILL:
+            left = [self.socket_file] if self.socket_file is not None and self.socket_file.exists() else []
+            yield from (f"it left behind: {path}" for path in (*left, *self.runtime.iterdir()))
+        shutil.rmtree(self.runtime)
         yield from (line for line in self.lines if _INTERNAL.search(line))
         if not self.tracebacks:
             yield from (line for line in self.lines if "Traceback" in line)

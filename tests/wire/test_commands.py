@@ -48,6 +48,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     (commands.Stop, {"quick": False}, {b"quick": b"False"}),
     (commands.Stop, {"quick": True}, {b"quick": b"True"}),
     (commands.Reopen, {}, {}),
+    (commands.Stack, {}, {}),
     (commands.Release, {"count": 3}, {b"count": b"3"}),
     (
         commands.Ready,
@@ -72,7 +73,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
 ]
 
 ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine]
-ORDERS += [commands.Export]
+ORDERS += [commands.Export, commands.Stack]
 REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Stuck, commands.Exported]
 
 every_row = pytest.mark.parametrize(("command", "arguments", "box"), TABLE, ids=[row[0].__name__ for row in TABLE])

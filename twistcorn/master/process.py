@@ -231,7 +231,7 @@ class WorkerProcess:
         self.ask(command, **arguments).addErrback(lambda failure: None)
 
     def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
-        """Send an order that has an answer; fails when the worker dies before it."""
+        """Send an order that has an answer; fails when the worker dies before it answers."""
         answer: Deferred[Any] = self._connector.amp.callRemote(command, **arguments)
         return answer
 

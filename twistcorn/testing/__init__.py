@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 
@@ -33,7 +33,7 @@ from .recording import sent as sent
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
     commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release,
-    commands.Quarantine, commands.Export,
+    commands.Quarantine, commands.Export, commands.Stack,
 )  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
@@ -112,12 +112,12 @@ class FakeProcess:
         self.orders.append(order)
 
     def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
-        """Send an order that has an answer; what it raises is as of `order`."""
+        """Send an order that has an answer: `MemorySpawner.tells`; a dead process has none."""
         self.order(command, **arguments)
-        if self.exited:
-            return fail(ConnectionDone())
         answer: Deferred[Any] = Deferred()
-        self.asked.append((self.orders[-1], answer))
+        self.asked.append((Order(command, arguments), answer))
+        if self.exited:
+            self.hang_up()
         return answer
 
     def kill(self, number: int) -> None:
@@ -141,7 +141,11 @@ class FakeProcess:
         return self.words
 
     def hang_up(self) -> None:
-        """The worker's end of the channel is closed, by its death: lending fails with EPIPE."""
+        """The worker's ends are closed, by its death: lending fails with EPIPE, and nothing is answered any more."""
+        asked, self.asked = self.asked, []
+        for _, answer in asked:
+            if not answer.called:
+                answer.errback(ConnectionDone())
         if self.far_end is not None:
             self.far_end.close()
         if isinstance(self.channel, RecordingChannel):
@@ -210,6 +214,15 @@ class MemorySpawner:
         """Somebody sent it SIGTERM: it tells the master, and drains."""
         self._live(worker).owner.leaving(worker)
 
+    def tells(self, worker: Worker, command: type[amp.Command], **answer: object) -> None:
+        """It answers the oldest order that somebody waits for; impossible when nobody does."""
+        process = self._live(worker)
+        demand(bool(process.asked), f"nobody asked worker {worker.ident}")
+        box = command.makeResponse(answer, cast("amp.AMP", None))
+        _, waiting = process.asked.pop(0)
+        if not waiting.called:
+            waiting.callback(command.parseResponse(box, cast("amp.AMP", None)))
+
     def sticks(self, worker: Worker, requests: dict[int, int]) -> None:
         """It cannot end these requests: slot, and since when each runs."""
         sent(commands.Stuck, requests=[{"slot": slot, "since": since} for slot, since in requests.items()])
@@ -266,9 +279,6 @@ class MemorySpawner:
             self._noted(worker, unread).unread = unread
         process.exited = True
         process.hang_up()
-        for _, answer in process.asked:
-            if not answer.called:
-                answer.errback(ConnectionDone())
         process.owner.exited(worker, ExitStatus(code, None if signal is None else int(signal)))
         demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
 

@@ -52,6 +52,12 @@ class Reopen(amp.Command):
     """Order: reopen the log files."""
 
 
+class Stack(amp.Command):
+    """Order: say where all threads are."""
+
+    response = [(b"text", amp.Unicode())]
+
+
 class Ready(amp.Command):
     """Report: the application is loaded, connections may come."""
 

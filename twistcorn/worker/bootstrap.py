@@ -27,6 +27,7 @@ from .environ import Address
 from .exports import Exports
 from .lifecycle import Lifecycle
 from .quarantine import Quarantine
+from .stacks import format_places
 
 #: What a worker inherits besides ampoule's pipes.
 CHANNEL_FD = 5
@@ -133,6 +134,11 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
             [self.callRemote(commands.Exported, data=piece, last=n == last) for n, piece in enumerate(pieces)],
             consumeErrors=True,
         )
+
+    @commands.Stack.responder
+    def stack(self) -> dict[str, object]:
+        """Order: say where all threads are."""
+        return {"text": commands.cut(format_places())}
 
     def _with_life(self, verb: Any) -> None:
         if self._lifecycle is None:

@@ -8,15 +8,30 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 
 
 def format_stacks() -> str:
     """One paragraph for each thread: its name, its native id, and where it is, the innermost call last."""
+    return "\n".join(f"thread {name}:\n{lines}" for name, lines in _stacks())
+
+
+def format_places() -> str:
+    """One paragraph for each place where threads are: threads that wait at the same one are told of together."""
+    places: dict[str, list[str]] = {}
+    for name, lines in _stacks():
+        places.setdefault(lines, []).append(name)
+    # Where one thread alone is comes last: that is what somebody looks for, and what is kept of a text that is cut.
+    crowded_first = sorted(places.items(), key=lambda place: -len(place[1]))
+    return "\n".join(
+        f"thread{'s' * (len(names) > 1)} {', '.join(names)}:\n{lines}" for lines, names in crowded_first
+    )
+
+
+def _stacks() -> Iterator[tuple[str, str]]:
+    """Each thread by name and native id, and its stack."""
     frames = sys._current_frames()
-    paragraphs = []
     for thread in threading.enumerate():
         frame = frames.get(thread.ident or 0)
         if frame is not None:
-            lines = "".join(traceback.format_stack(frame))
-            paragraphs.append(f"thread {thread.name} ({thread.native_id}):\n{lines}")
-    return "\n".join(paragraphs)
+            yield f"{thread.name} ({thread.native_id})", "".join(traceback.format_stack(frame))

@@ -1,0 +1,103 @@
+"""The claims of twistcorn.master.orders: what is not exactly a request is refused, in one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twistcorn.errors import OperationError
+from twistcorn.master.orders import COMMANDS, Request, read
+
+#: A request of each command.
+WHOLE: dict[str, dict[str, object]] = {
+    "scale": {"workers": 3}, "drain": {"worker": 1}, "recycle": {"worker": 1}, "stack": {"worker": 1},
+    "set": {"name": "threads", "value": "4"},
+}  # fmt: skip
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+#: Objects that are nearly requests.
+NEARLY = st.fixed_dictionaries(
+    {"command": st.sampled_from([*COMMANDS, "", "run"])},
+    optional=dict.fromkeys(("worker", "workers", "name", "value", "count", "follow", "quick", "more"), JSON),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_whole_request(command: str) -> None:
+    """It is understood, and has every argument."""
+    given = WHOLE.get(command, {})
+    request = read(json.dumps({"command": command, **given}).encode())
+
+    assert request.command == command
+    assert [*request.arguments] == [argument.name for argument in COMMANDS[command]]
+    assert given.items() <= request.arguments.items()
+
+
+def test_defaults() -> None:
+    """What may be left out has its default."""
+    assert read(b'{"command": "logs"}') == Request("logs", {"count": 100, "follow": False})
+    assert read(b'{"command": "get"}') == Request("get", {"name": ""})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"", "a request is one line of JSON"),
+        (b"status", "a request is one line of JSON"),
+        (b"\xff\xfe", "a request is one line of JSON"),
+        (b"[" * 60_000, "a request is one line of JSON"),
+        (b"[1]", "a request is an object"),
+        (b"{}", "there is no command null; there are: status, workers"),
+        (b'{"command": 1}', "there is no command 1;"),
+        (b'{"command": ["status"]}', 'there is no command ["status"];'),
+        (b'{"command": "_do_status"}', 'there is no command "_do_status";'),
+        (b'{"command": "scale"}', "scale: workers is missing"),
+        (b'{"command": "scale", "workers": null}', "scale: workers is missing"),
+        (b'{"command": "scale", "workers": "3"}', 'scale: workers "3": allowed is a whole number'),
+        (b'{"command": "scale", "workers": 3.0}', "scale: workers 3.0: allowed is a whole number"),
+        (b'{"command": "scale", "workers": true}', "scale: workers true: allowed is a whole number"),
+        (b'{"command": "stop", "quick": 1}', "stop: quick 1: allowed is true or false"),
+        (b'{"command": "set", "name": "x", "value": 1}', "set: value 1: allowed is a text without control characters"),
+        (b'{"command": "get", "name": "a\\nb"}', 'get: name "a\\nb": allowed is a text without control characters'),
+        (b'{"command": "get", "name": "\\ud800"}', "allowed is a text without control characters"),
+        (b'{"command": "status", "json": true}', 'status: there is no argument "json"; there are: none'),
+        (b'{"command": "scale", "workers": 3, "by": 1}', 'scale: there is no argument "by"; there are: workers'),
+    ],
+)
+def test_what_is_wrong_is_said(line: bytes, said: str) -> None:
+    """The refusal shows it, and what is allowed."""
+    with pytest.raises(OperationError) as caught:
+        read(line)
+    assert said in str(caught.value)
+
+
+def test_a_huge_value_is_shown_in_part() -> None:
+    """A refusal is short, whatever was sent."""
+    with pytest.raises(OperationError) as caught:
+        read(json.dumps({"command": "x" * 50_000}).encode())
+    assert len(str(caught.value)) < 400
+
+
+@given(line=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode())
+       | NEARLY.map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_any_line(line: bytes) -> None:
+    """It is a request with all arguments, each of its type, or it is refused in one line of ASCII."""
+    refusal, request = "", None
+    try:
+        request = read(line)
+    except OperationError as error:
+        refusal = str(error)
+    if request is None:
+        assert refusal
+        assert refusal.isascii()
+        assert refusal.isprintable()
+        return
+    kinds = [(argument.name, argument.kind) for argument in COMMANDS[request.command]]
+    assert [(name, type(value)) for name, value in request.arguments.items()] == kinds

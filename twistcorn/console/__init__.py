@@ -1,0 +1,1 @@
+"""The commands for a server that runs: what they ask, and what they show. No Twisted."""

@@ -1,0 +1,135 @@
+"""What the viewer of `top` has chosen, and what a key changes of it.
+
+Law: pure. A key that changes the server is a question first; only `y` makes an `Action` of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+JSON = dict[str, Any]
+
+#: Orders of the table of workers, in the order in which the key goes through them; the largest first but for `worker`.
+ORDERS = ("worker", "rate", "busy", "rss", "age")
+
+#: What terminals send for keys that are no characters (ECMA-48, and xterm's application mode).
+_SEQUENCES = {
+    b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down", b"\x03": "q", b"\x04": "q",
+}  # fmt: skip
+
+
+class Action(NamedTuple):
+    """A request to the server."""
+
+    command: str
+    arguments: dict[str, int]
+
+
+class Question(NamedTuple):
+    """What is to be confirmed."""
+
+    text: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class View:
+    """What the viewer has chosen.
+
+    :ivar selected: the number of a worker; None: none.
+    :ivar message: what became of the last action.
+    :ivar over: the viewer wants to leave.
+    """
+
+    order: str = ORDERS[0]
+    paused: bool = False
+    selected: int | None = None
+    question: Question | None = None
+    message: str = ""
+    over: bool = False
+
+
+class Ranked(NamedTuple):
+    """A worker as it was last seen, with how many requests it answered in a second since the time before."""
+
+    worker: JSON
+    rate: float
+
+
+def rank(snapshot: JSON, previous: JSON | None, order: str) -> list[Ranked]:
+    """The workers in an order, each with its rate."""
+    rates = _rates(snapshot, previous)
+    ranked = [Ranked(worker, rates[worker["worker"]]) for worker in snapshot["workers"]]
+    if order == "rate":
+        return sorted(ranked, key=lambda each: -each.rate)
+    if order == "worker":
+        return ranked
+    return sorted(ranked, key=lambda each: -each.worker[order])
+
+
+def _rates(snapshot: JSON, previous: JSON | None) -> dict[int, float]:
+    before = {each["worker"]: each["requests"] for each in previous["workers"]} if previous else {}
+    elapsed = snapshot["status"]["time"] - previous["status"]["time"] if previous else 0.0
+    rates = {}
+    for each in snapshot["workers"]:
+        # A worker that was not there before has answered all of its requests since.
+        more = each["requests"] - before.get(each["worker"], 0)
+        rates[each["worker"]] = max(0.0, more / elapsed) if elapsed > 0 else 0.0
+    return rates
+
+
+def keys(data: bytes) -> list[str]:
+    """The keys in what a terminal sent; unknown sequences are none."""
+    found = []
+    while data:
+        sequence = next((each for each in _SEQUENCES if data.startswith(each)), None)
+        if sequence is not None:
+            found.append(_SEQUENCES[sequence])
+            data = data[len(sequence) :]
+        elif data[:1] == b"\x1b":
+            # The rest of a sequence that means nothing here.
+            break
+        else:
+            found.append(data[:1].decode("latin-1"))
+            data = data[1:]
+    return found
+
+
+def press(view: View, key: str, snapshot: JSON, previous: JSON | None) -> tuple[View, Action | None]:
+    """The view after a key, and what the server is asked because of it."""
+    if view.question is not None:
+        answered = replace(view, question=None, message="" if key == "y" else "nothing was changed")
+        return answered, view.question.action if key == "y" else None
+    if key == "q":
+        return replace(view, over=True), None
+    if key == "p":
+        return replace(view, paused=not view.paused), None
+    if key == "r":
+        return replace(view, order=ORDERS[(ORDERS.index(view.order) + 1) % len(ORDERS)]), None
+    if key in ("up", "down"):
+        return replace(view, selected=_next(view, -1 if key == "up" else 1, snapshot, previous)), None
+    question = _question(view, key, snapshot)
+    return (replace(view, question=question, message=""), None) if question else (view, None)
+
+
+def _next(view: View, step: int, snapshot: JSON, previous: JSON | None) -> int | None:
+    """The worker above or below the selected one; at first the first, or the last."""
+    idents = [each.worker["worker"] for each in rank(snapshot, previous, view.order)]
+    if not idents:
+        return None
+    if view.selected not in idents:
+        return int(idents[0 if step > 0 else -1])
+    return int(idents[min(max(idents.index(view.selected) + step, 0), len(idents) - 1)])
+
+
+def _question(view: View, key: str, snapshot: JSON) -> Question | None:
+    target = snapshot["status"]["workers"]["target"]
+    if key in ("+", "-"):
+        wanted = target + (1 if key == "+" else -1)
+        return Question(f"scale from {target} to {wanted}", Action("scale", {"workers": wanted}))
+    if key == "R":
+        return Question("reload settings and application", Action("reload", {}))
+    if key == "c" and view.selected is not None:
+        return Question(f"replace worker {view.selected}", Action("recycle", {"worker": view.selected}))
+    return None

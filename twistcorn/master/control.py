@@ -1,0 +1,207 @@
+"""The control socket: its file, and who may speak on it.
+
+Law: the file is ours alone from its first moment (0600), is never taken from a server that lives, and goes with us.
+Only root and the user of the master are heard, by the kernel's word (SO_PEERCRED), whatever becomes of the permissions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import OperationError
+from ..wire.control import MAX_PATH, default_paths, peer_of
+from .clerk import Clerk
+from .session import Session
+
+#: Connections at once: some people who look, some scripts. Each holds at most one long answer in memory.
+MOST_CLIENTS = 64
+#: Connections that the kernel queues.
+BACKLOG = 64
+#: Until accepting is tried again after the system ran out of descriptors.
+PAUSE = 1.0
+#: Two servers that start at once look for a socket in the way, and replace it, one after the other; each takes less
+#: than a millisecond. Tries, and the seconds between them.
+_TRIES, _MOMENT = 20, 0.005
+
+
+def place(environ: Mapping[str, str], uid: int) -> str:
+    """Where the socket goes when nobody says: into the first directory that is there and can be written.
+
+    :raises OperationError: there is none.
+    """
+    paths = default_paths(environ, uid)
+    for path in paths:
+        if os.access(os.path.dirname(path), os.W_OK | os.X_OK):
+            return path
+    folders = ", ".join(os.path.dirname(path) for path in paths)
+    raise OperationError(f"there is no directory for it that can be written ({folders}): --control PATH, or off")
+
+
+def claim(path: str) -> socket.socket:
+    """A listening socket under this name; a dead server's is replaced.
+
+    :raises OperationError: why there can be none.
+    """
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise OperationError(f"a path of a socket has at most {MAX_PATH} bytes: --control PATH")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        # bind(2) gives the file the socket's own mode, less the umask: there is no moment at which it is anybody's.
+        os.fchmod(sock.fileno(), 0o600)
+        with _one_at_a_time(os.path.dirname(path)):
+            _clear(path)
+            sock.bind(path)
+            sock.listen(BACKLOG)
+    except OSError as problem:
+        sock.close()
+        raise OperationError(str(problem.strerror)) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_MOMENT)
+        # A lock that somebody keeps is no reason to have no socket: then bind(2) decides.
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear(path: str) -> None:
+    """Remove the socket of a server that is no more."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OperationError("something is there that is no socket: --control PATH names another place")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(path)
+            who = f"a server that runs (pid {peer_of(probe).pid}) listens there"
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            who = "a server listens there, and is busy"
+    raise OperationError(f"{who}: --control PATH names another place for this one")
+
+
+class Control(FileDescriptor):
+    """Accepts clients.
+
+    :param path: where, absolute; the file is there when this is made.
+    :raises OperationError: why there can be no socket at this place.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, path: str, clerk: Clerk) -> None:
+        super().__init__(reactor)
+        self.path = path
+        self._clock = reactor
+        self._clerk = clerk
+        self._sock = claim(path)
+        self._file = _identity(path)
+        self._sessions: set[Session] = set()
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def doRead(self) -> None:
+        """Accept one; others get their turn with the next round."""
+        try:
+            accepted, _ = self._sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:
+            # No descriptor is left.
+            self.stopReading()
+            self._clock.callLater(PAUSE, self._again)
+            return
+        with accepted:
+            accepted.setblocking(False)
+            peer = peer_of(accepted)
+            if peer.uid in (0, os.geteuid()):
+                self._welcome(accepted)
+            else:
+                self.log.warn("control socket: user {uid} (pid {pid}) was refused", uid=peer.uid, pid=peer.pid)
+
+    def _again(self) -> None:
+        if self._sock.fileno() >= 0:
+            self.startReading()
+
+    def _welcome(self, accepted: socket.socket) -> None:
+        session = Session(self._clerk, self._sessions.discard)
+        many = len(self._sessions) >= MOST_CLIENTS
+        self._sessions.add(session)
+        factory = Factory.forProtocol(lambda: session)
+        factory.noisy = False
+        self._clock.adoptStreamConnection(accepted.fileno(), socket.AF_UNIX, factory)
+        if many:
+            session.refuse(f"there are {MOST_CLIENTS} clients already")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """An error on the socket itself, or the end of the reactor."""
+        self.close()
+
+    def close(self) -> None:
+        """Listen no more, and remove the file if it is still ours.
+
+        Who asked for the end of the server waits for it: that connection ends with the process.
+        """
+        self.stopReading()
+        if self._sock.fileno() >= 0 and _identity(self.path) == self._file:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+        self._sock.close()
+        for session in list(self._sessions):
+            if not session.stops:
+                session.close()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file this is; None: there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def open_control(reactor: Any, path: Callable[[], str], clerk: Clerk) -> Control | None:
+    """The control socket, or a warning and none: a server serves without it.
+
+    :param path: tells where; raises `OperationError` when there is no place for it.
+    """
+    where = ""
+    try:
+        where = os.path.abspath(path())
+        control = Control(reactor, where, clerk)
+    except OperationError as problem:
+        Control.log.warn("no control socket{at}: {why}", at=f" at {where}" if where else "", why=str(problem))
+        return None
+    Control.log.info("control socket: {path}", path=where)
+    return control

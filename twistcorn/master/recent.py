@@ -1,0 +1,61 @@
+"""The latest events of the log, for whoever asks afterwards.
+
+Law: an observer that remembers a bounded number of them, each cut to a bounded size, and passes them on to those who
+follow; it writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import ILogObserver, LogLevel, eventAsText
+from zope.interface import implementer
+
+#: Events that are remembered, and most characters of each: four MiB at the very worst, 100 KiB as a rule.
+KEPT = 1000
+MOST_TEXT = 4096
+
+#: An event: `time` in seconds since the epoch, `level`, `text`.
+Entry = dict[str, Any]
+
+
+@implementer(ILogObserver)
+class Recent:
+    """Observes a log; what is below `info` is nothing for an operator.
+
+    :param deliver: calls a function later, on the reactor's thread: an event may come from any thread, and whoever
+        hears of it may log another one.
+    """
+
+    def __init__(self, deliver: Callable[..., object]) -> None:
+        self._deliver = deliver
+        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._followers: list[Callable[[Entry], None]] = []
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """One event."""
+        level = event.get("log_level") or LogLevel.info
+        if level < LogLevel.info:
+            return
+        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        if not text:
+            return
+        entry = {"time": event["log_time"], "level": level.name, "text": text[:MOST_TEXT]}
+        self._entries.append(entry)
+        if self._followers:
+            self._deliver(self._tell, entry)
+
+    def last(self, count: int) -> list[Entry]:
+        """So many of the latest events, oldest first."""
+        return list(self._entries)[-count:] if count > 0 else []
+
+    def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
+        """Tell somebody of each event from now on; returns what ends that."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
+    def _tell(self, entry: Entry) -> None:
+        for follower in list(self._followers):
+            follower(entry)

@@ -1,0 +1,187 @@
+"""One client of the control socket: lines in, lines out.
+
+Law: requests are answered one after the other, and not read faster than the client takes the answers. No line changes
+anything but by the `clerk`, and none ends in a traceback.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import OperationError
+from ..wire.control import MAX_REQUEST, encode
+from .clerk import Clerk
+from .orders import FOLLOWING, Request, read
+
+
+class Phase(enum.Enum):
+    """What a session does.
+
+    WAITING for a request; WORKING at one whose answer is not there yet; FOLLOWING: the answer has no end; CLOSING: what
+    comes is not read any more.
+    """
+
+    WAITING = enum.auto()
+    WORKING = enum.auto()
+    FOLLOWING = enum.auto()
+    CLOSING = enum.auto()
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Session(Protocol):
+    """One connection.
+
+    :param gone: told when it is no more.
+    :ivar stops: its client has asked for the end of the server, and waits for it.
+    """
+
+    log = Logger()
+
+    def __init__(self, clerk: Clerk, gone: Callable[[Session], None]) -> None:
+        self.stops = False
+        self._clerk = clerk
+        self._gone = gone
+        self._phase = Phase.WAITING
+        self._unread = b""
+        self._in_loop = False
+        #: The client does not take what it was sent; so many lines were left out for that.
+        self._full = False
+        self._dropped = 0
+        #: The client has said all.
+        self._ended = False
+        self._unfollow: Callable[[], None] = lambda: None
+
+    def connectionMade(self) -> None:
+        """Heed what the client can take."""
+        out: Any = self.transport
+        self._out = out
+        out.registerProducer(self, True)
+
+    def refuse(self, why: str) -> None:
+        """Say why, and close."""
+        self._send({"ok": False, "error": why})
+        self.close()
+
+    def close(self) -> None:
+        """End the connection: what was said is still sent, unless the client does not take it."""
+        if self._phase is not Phase.CLOSING:
+            self._phase = Phase.CLOSING
+            self._unread = b""
+            self._unfollow()
+            # With a producer the transport would wait for its last word.
+            self._out.unregisterProducer()
+            if self._full:
+                self._out.abortConnection()
+            else:
+                self._out.loseConnection()
+
+    # What comes
+
+    def dataReceived(self, data: bytes) -> None:
+        """Some bytes of requests."""
+        if self._phase is not Phase.CLOSING:
+            self._unread += data
+            self._go_on()
+
+    def readConnectionLost(self) -> None:
+        """The client sends nothing more, but may still read (`nc -N`)."""
+        if self._phase is Phase.FOLLOWING:
+            self.close()
+        self._ended = True
+        self._go_on()
+
+    def writeConnectionLost(self) -> None:
+        """As IHalfCloseableProtocol: we never close one half."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is over, whoever ended it."""
+        if self._phase is not Phase.CLOSING:
+            self._phase = Phase.CLOSING
+            self._unfollow()
+        self._gone(self)
+
+    def pauseProducing(self) -> None:
+        """The client does not read."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        self._full = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """As IPushProducer: `connectionLost` follows."""
+
+    # One request after the other
+
+    def _go_on(self) -> None:
+        if self._in_loop:
+            return
+        self._in_loop = True
+        while self._phase is Phase.WAITING and not self._full:
+            line, end, rest = self._unread.partition(b"\n")
+            if not end or len(line) >= MAX_REQUEST:
+                break
+            self._unread = rest
+            self._take(line)
+        self._in_loop = False
+        if len(self._unread) >= MAX_REQUEST:
+            self.refuse(f"too long: what is not answered yet may have {MAX_REQUEST} bytes")
+        elif self._ended and self._phase is Phase.WAITING and not self._full:
+            self.close()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            request = read(line)
+        except OperationError as error:
+            self._send({"ok": False, "error": str(error)})
+            return
+        self._phase = Phase.WORKING
+        done = maybeDeferred(self._clerk.do, request)
+        done.addCallback(self._answer, request)
+        done.addErrback(self._fail)
+        done.addCallback(lambda _: self._go_on())
+
+    def _answer(self, result: object, request: Request) -> None:
+        if self._phase is Phase.CLOSING:
+            return
+        self._send({"ok": True, "result": result})
+        self._phase = Phase.WAITING
+        self.stops = self.stops or request.command == "stop"
+        if request.command in FOLLOWING:
+            unfollow = self._clerk.follow(request, self._tell)
+            if unfollow is not None:
+                self._phase, self._unfollow = Phase.FOLLOWING, unfollow
+
+    def _fail(self, failure: Failure) -> None:
+        problem = "internal error: the log says more"
+        if failure.check(OperationError):
+            problem = failure.getErrorMessage()
+        else:
+            self.log.failure("a command on the control socket failed", failure=failure)
+        if self._phase is not Phase.CLOSING:
+            self._phase = Phase.WAITING
+            self._send({"ok": False, "error": problem})
+
+    def _tell(self, result: object) -> None:
+        """A further line, unless nobody reads."""
+        if self._full:
+            self._dropped += 1
+            return
+        line = {"ok": True, "result": result}
+        if self._dropped:
+            line["dropped"] = self._dropped
+            self._dropped = 0
+        self._send(line)
+
+    def _send(self, line: dict[str, object]) -> None:
+        self._out.write(encode(line))
