@@ -18,13 +18,12 @@ from typing import Any
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
+from twistcorn.master.totals import Tally, Totals
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import (
     W_LED_REQUESTS,
-    W_LED_STATUS,
     W_REQUESTS,
-    W_STATUS,
     Scoreboard,
     Slot,
 )
@@ -64,7 +63,7 @@ class AtOnce(Turns):
     def take(self, connection: Connection, seat: Seat) -> None:
         if self._mode == "pool":
             self._running += 1
-            self._counts.set_busy(self._running)
+            self.counts.set_busy(self._running)
             self._run_pooled(connection, self._other)
         else:
             self._run_inline(connection, seat, Route())
@@ -198,7 +197,7 @@ class Served:
         self.waiting = Waiting(
             self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining
         )
-        service.attach(self.poller, self.waiting, self.turns.answered, self._credit)
+        service.attach(self.poller, self.waiting, self.turns.answered, self._credit, self.turns.counts.count_queued)
         self.poller.start()
         self._open: list[socket.socket] = []
         self._lends = 0
@@ -249,10 +248,13 @@ class Served:
     def count(self, word: int) -> int:
         """A word of the worker's region; a counter of requests with what the leader counts."""
         words = self.board.words
-        led = words[self.region + word - W_REQUESTS + W_LED_REQUESTS] if word == W_REQUESTS else 0
-        if W_STATUS <= word < W_STATUS + 5:
-            led = words[self.region + word - W_STATUS + W_LED_STATUS]
+        led = words[self.region + W_LED_REQUESTS] if word == W_REQUESTS else 0
         return int(words[self.region + word]) + int(led)
+
+    @property
+    def totals(self) -> Totals:
+        """What it has counted, as the master adds it up."""
+        return Tally(self.board, lambda: [0]).totals()
 
     def close(self) -> None:
         """Leave nothing open."""

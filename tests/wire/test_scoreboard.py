@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.wire import scoreboard
+from twistcorn.wire import scoreboard, statuses
 from twistcorn.wire.scoreboard import CONSUMED, ENDS, HEAD_ROOM, Scoreboard, Slot, State, pack_state, required
 
 WORD = scoreboard.WORD
 
 #: Words that a field has, where that is not one.
 SPANS = {
-    "W_STATUS": 5,
-    "W_LED_STATUS": 5,
+    "W_STATUS": statuses.SIZE,
+    "W_LED_STATUS": statuses.SIZE,
     "W_LATENCY": scoreboard.LATENCY_BUCKETS,
+    "W_LED_LATENCY": scoreboard.LATENCY_BUCKETS,
+    "W_QUEUE_TIME": scoreboard.LATENCY_BUCKETS,
     "S_CLIENT": 48 // WORD,
     "S_HEAD": HEAD_ROOM // WORD,
 }

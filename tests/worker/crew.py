@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from twistcorn.master.totals import Tally, Totals
 from twistcorn.wire.scoreboard import W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from twistcorn.worker.http import RequestLine
 from twistcorn.worker.seats import Seat
@@ -76,10 +77,16 @@ class Job:
     :ivar runs: seats that answered it.
     """
 
-    def __init__(self, act: Callable[[Seat], object] = lambda seat: None, path: str = "/", code: int = 200) -> None:
+    def __init__(
+        self,
+        act: Callable[[Seat], object] = lambda seat: None,
+        path: str = "/",
+        code: int = 200,
+        method: str = "GET",
+    ) -> None:
         self._act = act
         self.request = self
-        self.line = RequestLine("GET", path.encode(), path.encode(), b"", (1, 1))
+        self.line = RequestLine(method, path.encode(), path.encode(), b"", (1, 1))
         self.made: bytes | None = None
         self.code = code
         self.hopped = self.waiting = False
@@ -147,6 +154,10 @@ class Crew:
 
     def requests(self) -> int:
         return self.word(W_REQUESTS) + self.word(W_LED_REQUESTS)
+
+    def totals(self) -> Totals:
+        """What is counted, as the master adds it up."""
+        return Tally(self.board, lambda: [0]).totals()
 
     # roles.Server
 

@@ -13,7 +13,8 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.worker.crew import PATIENCE, Crew, Held, Job
-from twistcorn.wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_LED_STATUS, W_REQUESTS, W_STATUS
+from twistcorn.pool.histogram import bucket
+from twistcorn.wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS
 from twistcorn.worker.seats import Seat
 
 Make = Callable[..., Crew]
@@ -102,7 +103,33 @@ class TestInline:
         for code in (200, 204, 404, 500, 999):
             one.take(Job(code=code))
         one.until(lambda: one.requests() == 5)
-        assert [one.word(W_LED_STATUS + n) + one.word(W_STATUS + n) for n in range(5)] == [0, 2, 0, 1, 1]
+        totals = one.totals()
+        assert (totals.statuses, totals.by["GET", "none"]) == ((0, 2, 0, 1, 1), 1)
+
+    @pytest.mark.parametrize("mode", ["inline", "pool"])
+    def test_time_is_counted(self, crew: Make, mode: str) -> None:
+        """Each request is in one bucket, by the time from its turn to its end, on whatever thread."""
+        one = crew(2, mode)
+        held = Held()
+        one.take(held)
+        held.until_runs()
+        time.sleep(0.002)
+        held.end()
+        one.take(Job())
+        one.until(lambda: one.requests() == 2)
+
+        totals = one.totals()
+
+        assert sum(totals.latency) == 2
+        assert sum(totals.latency[bucket(2_000_000) :]) >= 1
+        assert totals.latency_sum >= 0.002
+
+    def test_method_is_counted(self, crew: Make) -> None:
+        """By its name, where that is a common one."""
+        one = crew(2)
+        one.take(*(Job(method=method) for method in ("GET", "POST", "BREW", "PROPFIND")))
+        one.until(lambda: one.requests() == 4)
+        assert one.totals().by == {("GET", "2xx"): 1, ("POST", "2xx"): 1, ("other", "2xx"): 2}
 
 
 class TestModes:

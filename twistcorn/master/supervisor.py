@@ -29,6 +29,7 @@ from .fleet import Fleet, Spawner
 from .forensics import Forensics
 from .lag import Lag
 from .process import ExitStatus
+from .totals import Tally
 
 #: More deaths of serving workers than this many in so many seconds get a warning of their own.
 DEATHS, PERIOD = 5, 60.0
@@ -42,7 +43,7 @@ class Supervisor:
     :param listeners: what workers must know of each listener: (family, name, port).
     :param on_ready: called once, when the first worker is ready.
     :param on_fatal: called when no worker ever got ready.
-    :ivar lag: how late the master's loop is; `chronicle`: deaths and reloads.
+    :ivar lag: how late the master's loop is; `chronicle`: deaths and reloads; `tally`: what workers have counted.
     :param reread: the settings as they are at a reload; raises TwistcornError when they are not valid.
     """
 
@@ -74,6 +75,7 @@ class Supervisor:
         self.lag = Lag(clock)
         self._deaths = Intensity(PERIOD, DEATHS)
         self.chronicle = Chronicle()
+        self.tally = Tally(scoreboard, lambda: (worker.region for worker in self.workers.values()))
         self._reload_began = 0.0
         self._reloads: list[Deferred[str]] = []
         self._next_reloads: list[Deferred[str]] = []
@@ -275,6 +277,7 @@ class Supervisor:
         death = self.forensics.examine(worker, status)
         worker.blame = death.blame
         self._dispatcher.died(worker)
+        self.tally.bury(worker.region)
         self.fleet.regions.append(worker.region)
         level, text = describe(worker, death)
         if not self._is_fatal(worker):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 #: Worker regions. Workers that drain still have theirs: room for the most workers and fifteen generations of them.
 REGIONS = 4096
 #: Words (of 8 bytes) in a worker's region and in a connection's slot.
-WORKER_WORDS = 256
+WORKER_WORDS = 640
 SLOT_WORDS = 32
 WORD = 8
 
@@ -25,19 +25,24 @@ WORD = 8
 HEADER_WORDS = 8
 H_STOPPING, H_QUEUED, H_REGIONS = range(3)
 
-# Words of a worker's region.
-W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_REQUESTS, W_CONNECTIONS, W_ERRORS = range(7)
-#: Five counters of responses by status class (1xx to 5xx), then the latency histogram.
-W_STATUS = 8
-W_LATENCY = 16
-#: Bucket n of the histogram counts requests that took less than 2**n * 64 us; the last takes the rest.
-LATENCY_BUCKETS = 24
-#: What W_REQUESTS and W_STATUS count for turns in threads of their own, for turns on the leader's: one writer each.
-W_LED_REQUESTS = 40
-W_LED_STATUS = 41
-#: App threads while it takes connections, else 0; lends on their way to it, which the master counts; requests that it
-#: gave back because its threads were busy.
-W_THREADS, W_INCOMING, W_HOPS = 56, 57, 58
+# Words of a worker's region: first what is so now. W_BUSY: requests in the application or waiting for a thread.
+# W_THREADS: app threads while it takes connections, else 0; W_INCOMING: lends on their way to it, which the master
+# counts. Then what `worker.vitals` notes: bytes, nanoseconds of processor time, threads and descriptors of the process;
+# by how many nanoseconds the loop was late last, and at most within a minute.
+W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_CONNECTIONS, W_THREADS, W_INCOMING = range(7)
+W_RSS, W_PSS, W_CPU, W_OS_THREADS, W_FDS, W_LAG, W_WORST_LAG = range(7, 14)
+#: From here on all words count, and only grow: `master.totals` adds them up, beyond the life of a worker.
+COUNTED_FROM = 16
+# Requests answered by turns in threads of their own, and by turns on the leader's: one writer each, here and below.
+# Then requests that were refused; that were given back because all threads were busy; bytes received and sent.
+W_REQUESTS, W_LED_REQUESTS, W_ERRORS, W_HOPS, W_RECEIVED, W_SENT = range(16, 22)
+#: Nanoseconds that these requests took, and that requests waited for a thread.
+W_LATENCY_SUM, W_LED_LATENCY_SUM, W_QUEUE_SUM = 22, 23, 24
+#: How many took how long. Bucket n counts what took less than 2**n * LATENCY_STEP nanoseconds; the last takes the rest.
+LATENCY_BUCKETS, LATENCY_STEP = 24, 64_000
+W_LATENCY, W_LED_LATENCY, W_QUEUE_TIME = 32, 56, 80
+#: Tables of requests by method and status: see `statuses`.
+W_STATUS, W_LED_STATUS = 112, 368
 
 # Words of a slot.
 S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)

@@ -54,6 +54,7 @@ class Service:
         self._waiting: Waiting
         self._credit: Callable[[], None]
         self.answered: Callable[[Seat, int], None]
+        self.waited: Callable[[int], None]
 
     def attach(
         self,
@@ -61,16 +62,19 @@ class Service:
         waiting: Waiting,
         answered: Callable[[Seat, int], None],
         credit: Callable[[], None] = lambda: None,
+        waited: Callable[[int], None] = lambda nanoseconds: None,
     ) -> None:
         """The poller gets each connection back when its turn is over; `answered` is told a little earlier.
 
         :param waiting: the requests that no thread has yet.
         :param credit: tells the master that a thread is free.
+        :param waited: told how long a request has waited for its thread, in nanoseconds.
         """
         self._poller = poller
         self._waiting = waiting
         self._credit = credit
         self.answered = answered
+        self.waited = waited
 
     def may_wait(self, connection: Connection) -> bool:
         """All threads are busy: whether the request waits here for one."""
@@ -137,7 +141,8 @@ class Service:
             if connection.fresh and (deaths := connection.take_attempt()):
                 environ["twistcorn.attempt"] = 1 + deaths
             if connection.queued_since:
-                environ["twistcorn.queue_time"] = now / 1e9 - connection.queued_since
+                environ["twistcorn.queue_time"] = waited = now / 1e9 - connection.queued_since
+                self.waited(max(0, int(waited * 1e9)))
                 connection.queued_since, connection.hopped = 0.0, False
             environ["twistcorn.extend_deadline"] = connection.extend_deadline
             seat.exposed = connection

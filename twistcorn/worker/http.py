@@ -14,6 +14,7 @@ import httptools
 
 from ..errors import HTTPError
 from ..settings import Settings
+from ..wire.statuses import OTHER_ROW, ROWS
 
 #: Bytes looked at while they stay in the kernel; a head must fit. As large as llhttp-based servers allow (Node: 16
 #: KiB, raised to 32 for the cookies of large sites).
@@ -44,10 +45,11 @@ class RequestLine:
     :ivar query: behind the first question mark, undecoded.
     :ivar version: (1, 0) or (1, 1).
     :ivar name: method and path, as logs and crash reports name the request.
+    :ivar row: where requests of this method are counted (`wire.statuses`).
     :ivar environ: what `environ` makes of it, once it did; `route` likewise for `routes`.
     """
 
-    __slots__ = ("environ", "method", "name", "path", "query", "route", "target", "version")
+    __slots__ = ("environ", "method", "name", "path", "query", "route", "row", "target", "version")
 
     def __init__(
         self, method: str, target: bytes, path: bytes, query: bytes, version: tuple[int, int]
@@ -60,6 +62,7 @@ class RequestLine:
         self.name = f"{method} {path.decode('latin-1')}"
         self.environ: dict[str, Any] | None = None
         self.route: Any = None
+        self.row = ROWS.get(method, OTHER_ROW)
 
 
 class HeaderBlock:

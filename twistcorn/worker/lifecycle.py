@@ -96,7 +96,7 @@ class Lifecycle:
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
         )
         waiting = Waiting(self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining)
-        service.attach(poller, waiting, turns.answered, lends.credit)
+        service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()

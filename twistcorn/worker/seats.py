@@ -34,6 +34,7 @@ class Seat:
     :ivar inline: whether it runs a turn while it leads.
     :ivar baton: holds one item while it runs an inline turn and the lead could be taken from it; each seat has its own,
         or one that has lost the lead would take its successor's.
+    :ivar began: when its turn began, in monotonic nanoseconds; `row`: where its request is counted (`wire.statuses`).
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
     :ivar stood: whether it stood aside in the present turn.
     :ivar exposed: the connection whose request runs in the application on this thread right now, so that it may be hit
@@ -42,8 +43,8 @@ class Seat:
     """
 
     __slots__ = (
-        "_delays", "_turns", "aim", "answered", "baton", "exposed", "gate", "ident", "inline", "leads", "scratch",
-        "serves", "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "baton", "began", "exposed", "gate", "ident", "inline", "leads", "row",
+        "scratch", "serves", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -56,6 +57,7 @@ class Seat:
         self.leads = leads
         self.inline = False
         self.answered = False
+        self.began = self.row = 0
         self.baton: deque[int] = deque()
         self.stood = False
         self.exposed: Connection | None = None

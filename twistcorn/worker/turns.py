@@ -39,6 +39,7 @@ class Turns:
     :param threads: how many may run the application at once. With one, that is always the main thread.
     :param mode: `adaptive`, `inline` (on the leader's thread whenever that can be) or `pool` (never).
     :param region: the first word of this worker on the scoreboard, for what is busy and for the counts.
+    :ivar counts: what it counts there.
     """
 
     log = Logger()
@@ -47,7 +48,7 @@ class Turns:
         self._loop = loop
         self.threads = threads
         self._mode = mode
-        self._counts = Counts(board.words, region)
+        self.counts = Counts(board.words, region)
         self._server = server
         self._lock = threading.Lock()
         self._routes = Routes()
@@ -88,8 +89,9 @@ class Turns:
         timed = route.is_due() and not self._active
         now = time.monotonic_ns()
         processor = time.thread_time_ns() if timed else 0
-        seat.inline, seat.answered, seat.stood = True, False, False
-        self._counts.set_busy(self._running + 1)
+        seat.inline, seat.answered, seat.stood, seat.began = True, False, False, now
+        row = seat.row = connection.request.line.row  # type: ignore[union-attr]
+        self.counts.set_busy(self._running + 1)
         self._last = (seat, now, route)
         seat.baton.append(now)
         if self._watchdog.sleeping:
@@ -108,7 +110,7 @@ class Turns:
             if made:
                 # The request is over, though nothing of its answer is sent.
                 if seat.leads:
-                    self._counts.count_led(connection.code, self._running)
+                    self.counts.count_led(row, connection.code, now, self._running)
                 else:
                     self.answered(seat, connection.code)
                 self._server.finish(connection, seat, now)
@@ -122,7 +124,7 @@ class Turns:
             return
         with self._lock:
             self._running += 1
-            self._counts.set_busy(self._running)
+            self.counts.set_busy(self._running)
             # What has waited with another worker is older than what waits here.
             self._queue.appendleft(connection) if hopped else self._queue.append(connection)
             if not self._parked or self._active >= self.threads or self.threads == 1:
@@ -151,7 +153,7 @@ class Turns:
     def settle(self) -> None:
         """Before the leader waits: what it wrote without the lock may have crossed with another thread."""
         with self._lock:
-            self._counts.set_busy(self._running)
+            self.counts.set_busy(self._running)
 
     # During a turn
 
@@ -164,12 +166,12 @@ class Turns:
                 pass
             else:
                 seat.answered = True
-                self._counts.count_led(code, self._running)
+                self.counts.count_led(seat.row, code, seat.began, self._running)
                 seat.baton.append(baton)
                 return
         with self._lock:
             self._running -= 1
-            self._counts.count(code, self._running)
+            self.counts.count(seat.row, code, seat.began, self._running)
 
     def stand_aside(self, seat: Seat) -> None:
         """The thread waits for a slow client: it runs no application code until it comes back."""
@@ -323,7 +325,7 @@ class Turns:
         """A request that waited is taken, by the leader or by another worker."""
         with self._lock:
             self._running -= 1
-            self._counts.set_busy(self._running)
+            self.counts.set_busy(self._running)
 
     def _run_pooled(self, connection: Connection, seat: Seat) -> None:
         if connection.waiting and not self._server.begins(connection):
@@ -333,14 +335,15 @@ class Turns:
         assert request is not None
         route = request.line.route or self._routes.others
         # Beside other calls wall time would measure the interpreter lock.
-        timed, led = route.is_due() and self._active == 1, self._counts.led
+        timed, led = route.is_due() and self._active == 1, self.counts.led
         now, processor = time.monotonic_ns(), time.thread_time_ns() if timed else 0
         seat.inline, seat.answered, seat.stood = False, False, False
+        seat.began, seat.row = now, request.line.row
         try:
             self._server.serve(connection, seat, now)
         except BaseException:
             # Nothing is raised; should something be, the thread must go on.
             self.log.failure("internal error in a turn")
-        if timed and self._active == 1 and not seat.stood and led == self._counts.led:
+        if timed and self._active == 1 and not seat.stood and led == self.counts.led:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)
