@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import SettingsError
-from ..pool.samples import EVERY, KEPT, Totals
+from ..pool.samples import EVERY, KEPT, Counted
 from ..settings import Settings
 from ..wire.scoreboard import Scoreboard
 from .binding import address, bind, release, shown
@@ -46,13 +46,10 @@ class Stage(enum.Enum):
 
 
 class Metrics(Protocol):
-    """What counts."""
+    """What is told of all that was counted."""
 
     def scrape(self, accept: str) -> Deferred[tuple[str, bytes]]:
         """All metrics as text."""
-
-    def totals(self) -> Totals:
-        """What the charts are made of."""
 
 
 class Admin:
@@ -80,6 +77,7 @@ class Admin:
         self._metrics: Metrics
         self._history: History
         self._usage = Usage()
+        self._shares: dict[int, float | None] = {}
         self._sample: dict[str, Any] | None = None
         self._told = 0
         self.operations: Operations | None = None
@@ -94,25 +92,23 @@ class Admin:
         """
         return bind(self._reactor, self._description, backlog, self._visits).addCallback(self._bound)
 
-    def _bound(self, port: Any) -> Deferred[None] | None:
+    def _bound(self, port: Any) -> None:
         family, host, number = where = address(port.socket)
         self._port = port
         if family == socket.AF_UNIX:
             self._file, names = host, None
         elif not is_loopback(host) and not self._settings.admin_token:
-            return self.close().addCallback(lambda _: self._refuse(where))
+            # What is at its end has nobody to wait for: the process may never get to run its reactor.
+            self.close()
+            raise SettingsError(
+                f"--admin {shown(*where)} can be reached from other machines: set --admin-token, or name a loopback"
+                f" address such as 127.0.0.1:{number}"
+            )
         else:
             names = [host, *re.findall(r"interface=([^:\\]+)", self._description)]
         guard = Guard(self._settings.admin_token, self._settings.admin_action_token, names)
         self._visits.show(Pages(self, guard, self._feed, f"twistcorn-admin-{number}"))
         self.log.info("admin on {address}", address=shown(*where))
-        return None
-
-    def _refuse(self, where: tuple[int, str, int]) -> None:
-        raise SettingsError(
-            f"--admin {shown(*where)} can be reached from other machines: set --admin-token, or name a loopback"
-            f" address such as 127.0.0.1:{where[2]}"
-        )
 
     def start(self, supervisor: Supervisor, operations: Operations, metrics: Metrics) -> None:
         """The workers start: look each second."""
@@ -120,7 +116,7 @@ class Admin:
         self._supervisor = supervisor
         self.operations = operations
         self._metrics = metrics
-        self._history = History(self._totals, operations.insight.gauges)
+        self._history = History(self._counted, operations.insight.gauges)
         self._beat.start(EVERY, now=False).addErrback(self._broken)
 
     def close(self) -> Deferred[None]:
@@ -174,13 +170,15 @@ class Admin:
 
     # Each second
 
-    def _totals(self) -> Totals:
-        return self._metrics.totals()
+    def _counted(self) -> Counted:
+        totals = self._supervisor.tally.totals()
+        return Counted(totals.requests, totals.statuses[-1], totals.latency)
 
     def _look(self) -> None:
         self._sample = self._history.take()
         if not len(self._feed):
             return
+        self._shares = self._usage.look(worker.pid for worker in self._supervisor.workers.values())
         chronicle = self._supervisor.chronicle
         happened = sum(chronicle.causes.values()) + chronicle.reloads_done + chronicle.reloads_failed
         recent = self._recent() if happened != self._told else b""
@@ -192,9 +190,8 @@ class Admin:
         assert self.operations is not None
         insight = self.operations.insight
         workers = insight.workers()
-        shares = self._usage.look(worker["pid"] for worker in workers)
         for worker in workers:
-            worker["cpu"] = shares[worker["pid"]]
+            worker["cpu"] = self._shares.get(worker["pid"])
         value = {
             "sample": self._sample,
             "status": insight.status(),

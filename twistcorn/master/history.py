@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from ..pool.samples import Gauges, Sample, Samples, Totals, sample
+from ..pool.samples import Counted, Gauges, Sample, Samples, sample
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -30,30 +30,30 @@ def cpu_of(pid: int) -> float:
 class History:
     """The past of a server.
 
-    :param totals: what was counted until now; `gauges`: what is so now.
+    :param counted: what was counted until now; `gauges`: what is so now.
     :param seconds: monotonic time, by which rates are measured.
     """
 
     def __init__(
         self,
-        totals: Callable[[], Totals],
+        counted: Callable[[], Counted],
         gauges: Callable[[], Gauges],
         now: Callable[[], float] = time.time,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._totals = totals
+        self._counted = counted
         self._gauges = gauges
         self._now = now
         self._seconds = seconds
         self._samples = Samples()
         self._at = seconds()
-        self._last = totals()
+        self._last = counted()
 
     def take(self) -> dict[str, Any]:
         """Take a sample of the time since the last one, and return it as plain values."""
-        at, totals = self._seconds(), self._totals()
-        taken: Sample = sample(self._last, totals, max(at - self._at, 1e-3), self._now(), self._gauges())
-        self._at, self._last = at, totals
+        at, counted = self._seconds(), self._counted()
+        taken: Sample = sample(self._last, counted, max(at - self._at, 1e-3), self._now(), self._gauges())
+        self._at, self._last = at, counted
         self._samples.add(taken)
         return asdict(taken)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.protocols.policies import LimitTotalConnectionsFactory
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -46,17 +47,18 @@ class Visit(Request):
 
     def gotLength(self, length: int | None) -> None:
         """The head was read: room for the body, whatever length it announces."""
-        self.content = BytesIO()
+        self.content = self._body = BytesIO()
         self._size = 0
 
     def handleContentChunk(self, data: bytes) -> None:
         """Bytes of the body: those that are too many are dropped."""
         self._size += len(data)
         if self._size <= MOST_BODY:
-            self.content.write(data)
+            self._body.write(data)
         elif self._size > MOST_DROPPED:
-            self.channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
-            self.channel.loseConnection()
+            channel: Any = self.channel
+            channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
+            channel.loseConnection()
 
     def process(self) -> None:
         """All of it is there: answer it."""
@@ -72,8 +74,8 @@ class Visit(Request):
 
     def argument(self, name: str) -> str:
         """The first value of a parameter of the query or the form, empty when it is not there."""
-        values = (self.args or {}).get(name.encode(), [b""])
-        return values[0].decode("utf-8", "surrogateescape")
+        value: bytes = (self.args or {}).get(name.encode(), [b""])[0]
+        return value.decode("utf-8", "surrogateescape")
 
 
 def answer(request: Any, body: str | bytes, kind: str = PLAIN, status: int = 200, **fields: str) -> int:
@@ -103,18 +105,22 @@ def refuse(request: Any, error: HTTPError, **fields: str) -> int:
     return answer(request, f"{error.reason}\n", status=error.status, **fields)
 
 
-class Visits(LimitTotalConnectionsFactory):
+class Visits(WrappingFactory[ProtocolWrapper]):
     """Accepts the connections."""
 
     noisy = False
-    connectionLimit = MOST_CONNECTIONS
 
     def __init__(self, clock: IReactorTime) -> None:
-        super().__init__(_Quiet(Resource(), requestFactory=Visit, timeout=IDLE, reactor=clock))
+        self._site = _Quiet(Resource(), requestFactory=Visit, timeout=IDLE, reactor=clock)
+        super().__init__(self._site)
 
     def show(self, resource: Resource) -> None:
         """From now on this answers."""
-        self.wrappedFactory.resource = resource
+        self._site.resource = resource
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """A connection; one too many is closed."""
+        return super().buildProtocol(addr) if len(self.protocols) < MOST_CONNECTIONS else None
 
     def logPrefix(self) -> str:
         return "admin"
@@ -125,10 +131,20 @@ class Visits(LimitTotalConnectionsFactory):
             protocol.transport.loseConnection()
 
 
+class _Channel(HTTPChannel):
+    """A connection, by HTTP/1."""
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line is too long: say so, rather than nothing."""
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        self.loseConnection()
+
+
 class _Quiet(Site):
     """A site without an access log, and without the clock that writes its times."""
 
     noisy = False
+    protocol = _Channel
 
     def startFactory(self) -> None:
         """There is no log to open."""

@@ -18,7 +18,7 @@ KEPT = 900
 
 
 @dataclass(frozen=True)
-class Totals:
+class Counted:
     """What was counted since the server started.
 
     :ivar requests: answered; `errors`: of these with a status of 500 and above.
@@ -68,7 +68,7 @@ class Sample:
     memory: int
 
 
-def sample(earlier: Totals, later: Totals, seconds: float, time: float, gauges: Gauges) -> Sample:
+def sample(earlier: Counted, later: Counted, seconds: float, time: float, gauges: Gauges) -> Sample:
     """What happened between two looks at the totals that lie so many seconds apart."""
     answered = max(0, later.requests - earlier.requests)
     before = earlier.latency or [0] * len(later.latency)

@@ -174,8 +174,10 @@ const charts = [
 ];
 let past = { time: [] }, kept = 900;
 
+/** From a minute to all that is kept: as far back as anything is known. */
 function draw(end) {
-  if (!document.hidden) for (const chart of charts) chart.draw(past, end, kept);
+  const span = Math.min(kept, Math.max(60, end - (past.time[0] ?? end)));
+  if (!document.hidden) for (const chart of charts) chart.draw(past, end, span);
 }
 
 function showSample(sample) {

@@ -49,7 +49,8 @@ export class Chart {
     this.svg.append(this.cursor, ...this.lines);
     const axis = element("div", { class: "axis" });
     this.top = element("span");
-    axis.append(element("span", {}, "15 min ago"), this.top, element("span", {}, "now"));
+    this.begin = element("span");
+    axis.append(this.begin, this.top, element("span", {}, "now"));
     figure.append(caption, this.svg, axis);
     this.svg.addEventListener("pointermove", (event) => {
       const box = this.svg.getBoundingClientRect();
@@ -59,13 +60,14 @@ export class Chart {
     this.svg.addEventListener("pointerleave", () => { this.pointed = null; this.tell(); });
   }
 
-  /** Draw these columns, whose column `time` ends at `end`, over so many seconds. */
+  /** Draw these columns, one of which is `time`, from so many seconds before `end` to then. */
   draw(columns, end, seconds) {
     Object.assign(this, { columns, end, seconds });
     let highest = 0;
     for (const { key } of this.series) for (const value of columns[key] ?? []) if (value > highest) highest = value;
     const most = this.most || ceiling(highest);
     this.series.forEach(({ key }, n) => this.lines[n].setAttribute("d", this.path(columns[key] ?? [], most)));
+    this.begin.textContent = seconds < 120 ? `${Math.round(seconds)} s ago` : `${Math.round(seconds / 60)} min ago`;
     this.top.textContent = `top: ${this.format(most)}`;
     this.tell();
   }
