@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twistcorn.pool.histogram import BUCKETS
-from twistcorn.pool.samples import KEPT, Counted, Gauges, Sample, Samples, sample
+from twistcorn.pool.samples import KEPT, Counted, Gauges, Sample, Samples, Shares, sample
 
 
 def counted(requests: int, errors: int = 0, bucket: int = 5) -> Counted:
@@ -66,3 +66,23 @@ class TestSamples:
 
         assert len(samples.columns()["time"]) == KEPT
         assert samples.columns()["time"][0] == 5.0
+
+
+class TestShares:
+    def test_between_two_beats(self) -> None:
+        """Processor time by time; a worker that is new has no share yet, one that is gone no trace."""
+        shares = Shares()
+
+        assert shares.look({1: (1000, 300)}) == {1: None}
+        assert shares.look({1: (3000, 1300), 2: (3000, 10)}) == {1: 0.5, 2: None}
+        assert shares.look({}) == {}
+        assert shares.look({1: (4000, 1300)}) == {1: None}
+
+    def test_no_beat_in_between(self) -> None:
+        """What was so is so still; before the first beat there is nothing to tell."""
+        shares = Shares()
+        shares.look({1: (1000, 0), 2: (0, 0)})
+        shares.look({1: (2000, 250), 2: (0, 0)})
+
+        assert shares.look({1: (2000, 250), 2: (0, 0)}) == {1: 0.25, 2: None}
+        assert shares.look({1: (2000, 250), 2: (9, 1)}) == {1: 0.25, 2: None}

@@ -177,6 +177,8 @@ class TestWait:
         assert worker.reports == []
         assert [len(client.answers()) for client in clients] == [1] * (THREADS + 1)
         assert [environ["twistcorn.queue_time"] > 0 for environ in worker.environs] == [False, False, True]
+        assert sum(worker.totals.queue) == 1
+        assert worker.totals.queue_sum == pytest.approx(worker.environs[-1]["twistcorn.queue_time"], abs=1e-3)
 
     def test_it_was_released_first(self, worker: Worker) -> None:
         """The thread that comes to it leaves it alone."""
@@ -219,6 +221,7 @@ class TestWait:
         worker.hand.run()
         assert len(client.answers()) == 1
         assert worker.environs[0]["twistcorn.queue_time"] > 1
+        assert worker.totals.queue_sum > 1
 
 
 class TestBounds:

@@ -20,14 +20,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import SettingsError
-from ..pool.samples import EVERY, KEPT, Counted
+from ..pool.samples import EVERY, KEPT, Counted, Shares
 from ..settings import Settings
-from ..wire.scoreboard import Scoreboard
+from ..wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
 from .binding import address, bind, release, shown
 from .dispatcher import Dispatcher
 from .feed import Feed, event
 from .guard import Guard, is_loopback
-from .history import History, Usage
+from .history import History
 from .operations import Operations
 from .pages import Pages
 from .supervisor import Supervisor
@@ -45,7 +45,7 @@ class Stage(enum.Enum):
     ENDED = "ended: the workers are gone"
 
 
-class Metrics(Protocol):
+class Exporter(Protocol):
     """What is told of all that was counted."""
 
     def scrape(self, accept: str) -> Deferred[tuple[str, bytes]]:
@@ -74,10 +74,10 @@ class Admin:
         self._beat.clock = reactor
         self._state = Stage.BOUND
         self._supervisor: Supervisor
-        self._metrics: Metrics
+        self._metrics: Exporter
         self._history: History
-        self._usage = Usage()
-        self._shares: dict[int, float | None] = {}
+        self._shares = Shares()
+        self._cpu: dict[int, float | None] = {}
         self._sample: dict[str, Any] | None = None
         self._told = 0
         self.operations: Operations | None = None
@@ -110,7 +110,7 @@ class Admin:
         self._visits.show(Pages(self, guard, self._feed, f"twistcorn-admin-{number}"))
         self.log.info("admin on {address}", address=shown(*where))
 
-    def start(self, supervisor: Supervisor, operations: Operations, metrics: Metrics) -> None:
+    def start(self, supervisor: Supervisor, operations: Operations, metrics: Exporter) -> None:
         """The workers start: look each second."""
         self._state = Stage.RUNNING
         self._supervisor = supervisor
@@ -178,7 +178,9 @@ class Admin:
         self._sample = self._history.take()
         if not len(self._feed):
             return
-        self._shares = self._usage.look(worker.pid for worker in self._supervisor.workers.values())
+        assert self.operations is not None
+        word, workers = self.operations.insight.word, self._supervisor.workers
+        self._cpu = self._shares.look({i: (word(w, W_HEARTBEAT), word(w, W_CPU)) for i, w in workers.items()})
         chronicle = self._supervisor.chronicle
         happened = sum(chronicle.causes.values()) + chronicle.reloads_done + chronicle.reloads_failed
         recent = self._recent() if happened != self._told else b""
@@ -191,7 +193,7 @@ class Admin:
         insight = self.operations.insight
         workers = insight.workers()
         for worker in workers:
-            worker["cpu"] = self._shares.get(worker["pid"])
+            worker["cpu"] = self._cpu.get(worker["worker"])
         value = {
             "sample": self._sample,
             "status": insight.status(),

@@ -24,6 +24,8 @@ from .connections import ConnectionTable
 from .dispatcher import Dispatcher
 from .insight import Insight
 from .listener import Listener
+from .measures import Measures
+from .metrics import Metrics
 from .operations import Operations
 from .process import WorkerStarter
 from .supervisor import Supervisor
@@ -44,7 +46,7 @@ class Assembly:
     :ivar settings: with everything resolved.
     :ivar listeners: in the order of the settings, not bound yet.
     :ivar admin: the admin endpoint, not bound yet; None when there is to be none.
-    :ivar supervisor: there after `start`; so are `operations`, what an operator can ask of it.
+    :ivar supervisor: there after `start`; so are `operations`, what an operator can ask of it, and `metrics`.
     """
 
     log = Logger()
@@ -62,6 +64,7 @@ class Assembly:
         self.admin = self._admin() if settings.admin else None
         self.supervisor: Supervisor | None = None
         self.operations: Operations | None = None
+        self.metrics: Metrics | None = None
 
     @property
     def places(self) -> list[Listener | Admin]:
@@ -105,6 +108,8 @@ class Assembly:
             lambda: [listener.shown for listener in self.listeners], self._reactor.seconds,
         )  # fmt: skip
         self.operations = Operations(self.supervisor, insight)
+        measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
+        self.metrics = Metrics(measures, self.supervisor.tally)
         if self.admin is not None:
             self.admin.start(self.supervisor, self.operations, self.metrics)
         self.supervisor.start()

@@ -39,6 +39,7 @@ class Recovery:
     """Decides on the connections of dead workers.
 
     :param now: the monotonic clock of the workers' deadlines, in seconds.
+    :ivar replays: how many requests were to be run once more.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Recovery:
         self._answers = answers
         self.settings = settings
         self._now = now
+        self.replays = 0
 
     def recover(self, worker: Worker) -> Recovered:
         """Decide on each connection that a dead worker held, and end those that do not go on."""
@@ -84,6 +86,7 @@ class Recovery:
         status = blame.status if case.blamed else 502
         self._carry_out(decision, connection, slot, facts, status)
         if decision is Verdict.REPLAY:
+            self.replays += 1
             connection.attempt += 1
             connection.replays += not case.others_blamed
         return decision

@@ -6,7 +6,7 @@ Law: pure. What is counted comes as totals, and a sample is the difference of tw
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -105,3 +105,26 @@ class Samples:
         """All of them by field: a list of values for each, which is short as JSON."""
         rows = [astuple(each) for each in self._samples]
         return {field.name: [row[n] for row in rows] for n, field in enumerate(fields(Sample))}
+
+
+class Shares:
+    """The share of a processor that each worker takes, from what it says with its heartbeats."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, int]] = {}
+        self._shares: dict[int, float | None] = {}
+
+    def look(self, seen: Mapping[int, tuple[int, int]]) -> dict[int, float | None]:
+        """The share of each between its last two beats, 1 for one processor; None before there were two.
+
+        :param seen: by worker, when its heart beat, and the processor time that it had had by then; both nanoseconds.
+        """
+        self._shares = {worker: self._share(worker, *now) for worker, now in seen.items()}
+        self._seen = dict(seen)
+        return self._shares
+
+    def _share(self, worker: int, at: int, cpu: int) -> float | None:
+        then, before = self._seen.get(worker, (0, 0))
+        if at == then:
+            return self._shares.get(worker)
+        return round(max(0, cpu - before) / (at - then), 3) if 0 < then < at else None

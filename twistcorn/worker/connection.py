@@ -76,8 +76,10 @@ class Connection:
     :ivar deadline: monotonic seconds after which the present phase is over.
     :ivar request: the present request.
     :ivar body: the body being read.
-    :ivar request_end: where the present request ends in the stream from the client.
+    :ivar request_end: where the present request ends in the stream from the client; while it closes: how much of that
+        is taken at most.
     :ivar consumed: bytes taken from the kernel so far; `written` bytes given to it.
+    :ivar seen_consumed: how many of those bytes `traffic` has counted; `seen_written` likewise.
     :ivar made: a whole answer that is not sent yet; `code` is its status.
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
@@ -92,7 +94,8 @@ class Connection:
     __slots__ = (
         "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
         "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase", "queued_since",
-        "request", "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
+        "request", "request_end", "rest", "seen_consumed", "seen_written",
+        "sequence", "slot", "sock", "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -131,8 +134,8 @@ class Connection:
         self.watched = True
         self._line: RequestLine | None = None
         # Where the last holder left off; zero on a connection that was lent for the first time.
-        self.consumed = self.request_end = board.words[base + S_CONSUMED0]
-        self.written = board.words[base + S_WRITTEN_END]
+        self.consumed = self.request_end = self.seen_consumed = board.words[base + S_CONSUMED0]
+        self.written = self.seen_written = board.words[base + S_WRITTEN_END]
         self.rest: memoryview | None = None
 
     @property

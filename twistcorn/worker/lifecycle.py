@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..errors import AppLoadError
 from ..settings import Settings
-from ..wire.scoreboard import W_GENERATION, W_HEARTBEAT, W_PID, Scoreboard
+from ..wire.scoreboard import W_GENERATION, W_PID, Scoreboard
 from . import application
 from .channel import Service
 from .connection import Connection
@@ -29,12 +27,8 @@ from .poller import Poller
 from .quarantine import Quarantine
 from .seats import Seat
 from .turns import Turns
+from .vitals import Vitals
 from .waiting import Waiting
-
-#: Between two heartbeats.
-HEARTBEAT = 1.0
-#: At least so many within the time after which a worker without any counts as dead.
-BEATS = 4
 
 
 class Lifecycle:
@@ -63,8 +57,7 @@ class Lifecycle:
         self._tell_stuck = tell_stuck
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
-        self._heart = LoopingCall(self._beat)
-        self._heart.clock = reactor
+        self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout)
 
     def load(self) -> application.Loaded:
         """Load the application, in its own directory.
@@ -108,16 +101,13 @@ class Lifecycle:
         lends.startReading()
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
         Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up).start()
-        self._heart.start(min(HEARTBEAT, settings.heartbeat_timeout / BEATS or HEARTBEAT))
+        self._vitals.start()
 
     def _give_up(self, connections: list[Connection]) -> None:
         """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
         assert self._poller is not None
         self._tell_stuck({connection.slot: connection.since for connection in connections})
         self._poller.give_up(connections)
-
-    def _beat(self) -> None:
-        self._board.words[self._region + W_HEARTBEAT] = time.monotonic_ns()
 
     def drain(self) -> None:
         """Hand everything back, then leave."""

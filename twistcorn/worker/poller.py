@@ -21,7 +21,7 @@ from twisted.internet.task import LoopingCall
 from ..errors import HTTPError
 from ..settings import Settings
 from ..wire.channel import HOPPED, Kind, Lend
-from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_CONNECTIONS, W_THREADS, Scoreboard
+from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_THREADS, Scoreboard
 from . import responses
 from .call import ClientGone
 from .connection import Connection, Phase
@@ -32,6 +32,7 @@ from .intake import Found, advance, drop_body, has_bytes, method_of
 from .refusals import Refusals
 from .rounds import WATCHED, Rounds
 from .seats import Seat
+from .traffic import Traffic
 
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP
@@ -79,6 +80,7 @@ class Poller(Rounds):
         self._on_empty = on_empty
         self._heads = Heads(settings)
         self._refusals = Refusals(board, region)
+        self._traffic = Traffic(board.words, region)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = self._reactor = reactor
         self.stopping = False
@@ -117,11 +119,8 @@ class Poller(Rounds):
             connection.hopped = True
             connection.queued_since = self._board.words[connection.base + S_QUEUED] / 1e9
         self._connections[descriptor] = connection
-        self._count()
+        self._traffic.hold(len(self._connections))
         self._epoll.register(descriptor, WATCHED)
-
-    def _count(self) -> None:
-        self._board.words[self._region + W_CONNECTIONS] = len(self._connections)
 
     def _remove(self, connection: Connection, kind: Kind) -> None:
         descriptor = connection.sock.fileno()
@@ -136,7 +135,8 @@ class Poller(Rounds):
                 connection.sock.shutdown(socket.SHUT_RDWR)
         connection.sock.close()
         self._report(kind, connection.slot, connection.sequence)
-        self._count()
+        self._traffic.look((connection,))
+        self._traffic.hold(len(self._connections))
         self._tell_empty()
 
     def _close(self, connection: Connection) -> None:
@@ -282,13 +282,13 @@ class Poller(Rounds):
         with contextlib.suppress(OSError):
             connection.sock.shutdown(socket.SHUT_WR)
         connection.deadline = now + LINGER_TIME
-        connection.consumed = 0
+        connection.request_end = connection.consumed + LINGER_BYTES
         connection.phase = Phase.LINGERING
         return WATCHED
 
     def _linger(self, connection: Connection) -> None:
         """Take and forget what the client still sends, until it closes or the bounds are reached."""
-        while connection.consumed < LINGER_BYTES:
+        while connection.consumed < connection.request_end:
             try:
                 taken = connection.sock.recv_into(self._scratch)
             except BlockingIOError:
@@ -323,11 +323,12 @@ class Poller(Rounds):
         connection.log_closing()
         drop_body(connection)
         with contextlib.suppress(OSError):
-            connection.sock.send(responses.refusal(error.status, method_of(connection)))
+            connection.written += connection.sock.send(responses.refusal(error.status, method_of(connection)))
         self._epoll.modify(connection.sock, self._begin_linger(connection, now))
 
     def _sweep(self) -> None:
         now = time.monotonic()
+        self._traffic.look(self._connections.values())
         if not self.stopping:
             for connection in leaving(self._connections.values(), self._settings, now):
                 self.give_back(connection, Kind.PARKED)

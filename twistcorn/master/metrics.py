@@ -1,0 +1,39 @@
+"""The metrics of the server and of its application, for whoever scrapes them.
+
+Law: gathers and formats; what is counted stands in `measures`, what the application counts in `exports`.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, succeed
+
+from ..pool.exposition import Family, negotiate
+from .measures import Measures
+from .totals import Tally
+
+
+class Metrics:
+    """Metrics of a running master.
+
+    :ivar tally: what the workers have counted.
+    """
+
+    def __init__(self, measures: Measures, tally: Tally) -> None:
+        self._measures = measures
+        self.tally = tally
+
+    def scrape(self, accept: str) -> Deferred[tuple[str, bytes]]:
+        """All metrics as text; fires within a second, whatever the workers do.
+
+        :param accept: what the client accepts (RFC 9110 section 12.5.1): OpenMetrics for who asks for it, else
+            Prometheus text format 0.0.4.
+        :return: the content type and the body.
+        """
+        return self._exported().addCallback(lambda exported: self._format(accept, exported))
+
+    def _exported(self) -> Deferred[list[Family]]:
+        return succeed([])
+
+    def _format(self, accept: str, exported: list[Family]) -> tuple[str, bytes]:
+        content_type, write = negotiate(accept)
+        return content_type, write([*self._measures.families(), *exported]).encode()

@@ -1,0 +1,94 @@
+"""A worker's vital signs: that its loop runs, how late it is, and what the process uses.
+
+Law: writes words of the worker's region of the scoreboard, on the thread that leads the loop, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+
+from ..wire import vitals
+from ..wire.scoreboard import (
+    W_CPU,
+    W_EXPORTS,
+    W_FDS,
+    W_HEARTBEAT,
+    W_LAG,
+    W_OS_THREADS,
+    W_PSS,
+    W_RSS,
+    W_WORST_LAG,
+    Scoreboard,
+)
+
+#: Between two heartbeats.
+HEARTBEAT = 1.0
+#: At least so many within the time after which a worker without any counts as dead.
+BEATS = 4
+#: Nanoseconds from one look at what is dear to the next: PSS costs milliseconds for a large process.
+RARELY = 10_000_000_000
+#: Over which the worst lag is told, in nanoseconds.
+MINUTE = 60_000_000_000
+
+
+class Vitals:
+    """The heart of a worker.
+
+    :param region: the first word of this worker on the scoreboard.
+    :param timeout: after so many seconds without a heartbeat the worker counts as dead; 0: never.
+    :param now: monotonic nanoseconds.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        board: Scoreboard,
+        region: int,
+        timeout: float,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._words = board.words
+        self._region = region
+        self._now = now
+        self.interval = min(HEARTBEAT, timeout / BEATS or HEARTBEAT)
+        self._heart = LoopingCall(self._beat)
+        self._heart.clock = clock
+        self._began = self._last = self._rare = 0
+        self._lags: deque[tuple[int, int]] = deque()
+
+    def start(self) -> None:
+        """Beat, from now on."""
+        self._began = self._last = self._now()
+        self._rare = self._began - RARELY
+        self._heart.start(self.interval)
+
+    def _beat(self) -> None:
+        now, words, region = self._now(), self._words, self._region
+        words[region + W_HEARTBEAT] = now
+        words[region + W_LAG], words[region + W_WORST_LAG] = self._lag(now)
+        seen = vitals.look()
+        words[region + W_RSS] = seen.rss
+        words[region + W_CPU] = seen.cpu
+        words[region + W_OS_THREADS] = seen.threads
+        words[region + W_EXPORTS] = "prometheus_client" in sys.modules
+        if now - self._rare >= RARELY:
+            self._rare = now
+            words[region + W_PSS] = vitals.pss()
+            words[region + W_FDS] = vitals.descriptors()
+
+    def _lag(self, now: int) -> tuple[int, int]:
+        """By how much this beat is late, and the worst one of the last minute; nanoseconds."""
+        interval = int(self.interval * 1e9)
+        # Beats are due at multiples of the interval; those that were missed altogether show in the time since the last.
+        lag = max((now - self._began) % interval if now > self._last else 0, now - self._last - interval)
+        self._last = now
+        while self._lags and self._lags[0][0] < now - MINUTE:
+            self._lags.popleft()
+        self._lags.append((now, lag))
+        return lag, max(each for _, each in self._lags)
