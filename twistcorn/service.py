@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import (
+    CancelledError,
     Deferred,
     DeferredList,
     FirstError,
@@ -19,6 +20,7 @@ from twisted.internet.defer import (
     maybeDeferred,
     succeed,
 )
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +29,7 @@ from .settings import Settings, from_values
 from .wire.control import OFF
 
 if TYPE_CHECKING:
+    from .master.admin import Admin
     from .master.assembly import Assembly
     from .master.clerk import Clerk
     from .master.control import Control
@@ -64,12 +67,14 @@ class WSGIPoolService(Service):
         self._reread = reread
         self._bound: Deferred[Any] | None = None
         self._listeners: list[Listener] = []
+        self._places: list[Listener | Admin] = []
         self._assembled: Assembly | None = None
         self._control: Control | None = None
         self._waiting_for_ready: list[Deferred[None]] = []
         self._outcome: TwistcornError | None = None
         self._ready = False
         self._told_stopped: list[Deferred[None]] = []
+        self._drain_delay: Deferred[None] | None = None
 
     # IService
 
@@ -128,6 +133,7 @@ class WSGIPoolService(Service):
         if len(self._told_stopped) == 1:
             self._stop(quick).addBoth(self._tell_stopped)
         elif quick:
+            self.skip_drain_delay()
             self._with_supervisor(lambda supervisor: supervisor.stop(quick=True))
         return stopped
 
@@ -136,10 +142,17 @@ class WSGIPoolService(Service):
         if self._assembled is not None:
             self._assembled.scoreboard.announce_stop()
 
+    def skip_drain_delay(self) -> bool:
+        """Let a stop that waits for load balancers go on; returns whether one did."""
+        waits = self._drain_delay is not None and not self._drain_delay.called
+        if self._drain_delay is not None:
+            self._drain_delay.cancel()
+        return waits
+
     def abandon(self) -> None:
         """The process ends before the reactor runs: leave no file of a socket behind."""
-        for listener in self._listeners:
-            listener.abandon()
+        for place in self._places:
+            place.abandon()
 
     # How it is done
 
@@ -151,7 +164,7 @@ class WSGIPoolService(Service):
     def _bind(self) -> Deferred[Any]:
         if self._bound is None:
             self._assemble()
-            bound = [listener.bind(self.settings.backlog) for listener in self._listeners]
+            bound = [place.bind(self.settings.backlog) for place in self._places]
             self._bound = gatherResults(bound, consumeErrors=True)
             self._bound.addErrback(_first_failure)
         return self._bound
@@ -163,6 +176,7 @@ class WSGIPoolService(Service):
         self._assembled = Assembly(self._reactor, self.settings)
         self.settings = self._assembled.settings
         self._listeners = self._assembled.listeners
+        self._places = self._assembled.places
 
     def _start_pool(self) -> None:
         if not self._told_stopped and self._assembled is not None:
@@ -199,8 +213,8 @@ class WSGIPoolService(Service):
     def _failed(self, failure: Failure) -> None:
         if isinstance(failure.value, TwistcornError):
             self._fatal(failure.value)
-            for listener in self._listeners:
-                listener.close()
+            for place in self._places:
+                place.close()
         else:
             self.log.failure("the service cannot start", failure=failure)
             self._fatal(TwistcornError(f"the service cannot start: {failure.getErrorMessage()}"))
@@ -227,7 +241,7 @@ class WSGIPoolService(Service):
         """All is taken apart; the service is as new and may be started again."""
         if self._control is not None:
             self._control.close()
-        self._bound = self._assembled = self._outcome = self._control = None
+        self._bound = self._assembled = self._outcome = self._control = self._drain_delay = None
         self._ready = False
         told, self._told_stopped = self._told_stopped, []
         for deferred in told:
@@ -239,10 +253,26 @@ class WSGIPoolService(Service):
             return
         self.announce_stop()
         if self._ready and not quick:
+            yield self._delay()
             for listener in self._listeners:
                 listener.drain_backlog()
         yield DeferredList([maybeDeferred(listener.close) for listener in self._listeners])
         yield self._assembled.stop(quick)
+
+
+    def _delay(self) -> Deferred[None]:
+        """The time in which load balancers hear that this server is not ready, while it still answers all."""
+        supervisor = self._assembled.supervisor if self._assembled is not None else None
+        delay = supervisor.settings.drain_delay if supervisor is not None else 0.0
+        if not delay:
+            return succeed(None)
+        self.log.info("not ready any more; the stop begins in {delay:g} s", delay=delay)
+        self._drain_delay = deferLater(self._reactor, delay)
+        return self._drain_delay.addErrback(_trap_cancel)
+
+
+def _trap_cancel(failure: Failure) -> None:
+    failure.trap(CancelledError)
 
 
 def _first_failure(failure: Failure) -> Any:

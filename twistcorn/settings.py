@@ -103,6 +103,10 @@ class Settings:
     graceful_timeout: float = _option(
         30.0, duration, "time for requests in flight when a worker or the server stops", metavar="TIME"
     )
+    drain_delay: float = _option(
+        0.0, duration, "how long /readyz says 503 before a graceful stop begins, so that load balancers look elsewhere",
+        metavar="TIME",
+    )
     request_timeout: float = _option(
         30.0, duration, "time for the application to answer, and to make each further piece of an answer: 504, or the"
         " answer is cut; 0: no limit", metavar="TIME",

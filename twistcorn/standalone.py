@@ -119,6 +119,9 @@ class StandaloneService(WSGIPoolService):
 
     def _shut_down(self, earlier: Callable[[], bool], number: int, quick: bool) -> None:
         if self._ending:
+            if not quick and self.skip_drain_delay():
+                self.log.info("told again to stop: the drain delay is over")
+                return
             self.log.info("told again to stop: stopping at once")
             self.stop(quick=True)
             return

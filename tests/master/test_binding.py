@@ -164,7 +164,7 @@ class TestSocketFile:
             live.listen(0)
             client.connect(str(path))
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("twistcorn.master.listener.PROBE_TIMEOUT", 0.01)
+                patch.setattr("twistcorn.master.binding.PROBE_TIMEOUT", 0.01)
                 with pytest.raises(AddressError, match="Address already in use"):
                     place.bind(endpoint(f"unix:{path}"))
 

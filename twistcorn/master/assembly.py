@@ -10,7 +10,7 @@ import os
 import resource
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -30,6 +30,9 @@ from .operations import Operations
 from .process import WorkerStarter
 from .supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from .admin import Admin
+
 #: Most connections when the operator did not say: a slot costs 256 bytes once it was used.
 DEFAULT_CONNECTIONS = 65536
 #: Descriptors that the master needs besides connections: logs, listeners, and some for each worker.
@@ -42,6 +45,7 @@ class Assembly:
 
     :ivar settings: with everything resolved.
     :ivar listeners: in the order of the settings, not bound yet.
+    :ivar admin: the admin endpoint, not bound yet; None when there is to be none.
     :ivar supervisor: there after `start`; so are `operations`, what an operator can ask of it, and `metrics`.
     """
 
@@ -57,9 +61,21 @@ class Assembly:
             Listener(reactor, description, index, self.table, self.dispatcher.arrived)
             for index, description in enumerate(settings.listen)
         ]
+        self.admin = self._admin() if settings.admin else None
         self.supervisor: Supervisor | None = None
         self.operations: Operations | None = None
         self.metrics: Metrics | None = None
+
+    @property
+    def places(self) -> list[Listener | Admin]:
+        """Everything that is to be bound."""
+        return [*self.listeners, *([self.admin] if self.admin is not None else [])]
+
+    def _admin(self) -> Admin:
+        # Twisted's web server costs memory that only whoever looks at the admin page shall pay.
+        from .admin import Admin
+
+        return Admin(self._reactor, self.settings, self.scoreboard, self.dispatcher)
 
     def _resolve(self, settings: Settings) -> Settings:
         if settings.workers == 0:
@@ -94,14 +110,16 @@ class Assembly:
         self.operations = Operations(self.supervisor, insight)
         measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
         self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
+        if self.admin is not None:
+            self.admin.start(self.supervisor, self.operations, self.metrics)
         self.supervisor.start()
 
     def stop(self, quick: bool) -> Deferred[None]:
-        """End the workers, then what is left of the connections."""
-        if self.supervisor is None:
-            self._end()
-            return succeed(None)
-        return self.supervisor.stop(quick).addCallback(lambda _: self._end())
+        """End the workers, then the admin endpoint, then what is left of the connections."""
+        stopped = self.supervisor.stop(quick) if self.supervisor is not None else succeed(None)
+        if (admin := self.admin) is not None:
+            stopped.addCallback(lambda _: admin.close())
+        return stopped.addCallback(lambda _: self._end())
 
     def _end(self) -> None:
         self.dispatcher.close_all()

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import __version__
+from ..pool.samples import Gauges
 from ..pool.worker import State, Worker
 from ..settings import Settings
 from ..wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot
 from ..wire.scoreboard import State as SlotState
 from . import kernel
+from .care import rss_of
 from .connections import Connection, ConnectionTable
 from .dispatcher import Dispatcher
 from .supervisor import Supervisor
@@ -99,6 +101,19 @@ class Insight:
             "recycling_paused": supervisor.fleet.paused,
             "quarantine": supervisor.forensics.quarantine.kept_out(self._seconds()),
         }
+
+    def gauges(self) -> Gauges:
+        """The server as a whole, in few numbers."""
+        threads = self.settings.threads
+        workers = list(self._supervisor.workers.values())
+        busy = [self.word(worker, W_BUSY) for worker in workers if worker.state is State.READY]
+        return Gauges(
+            busy=sum(min(each, threads) for each in busy),
+            threads=len(busy) * threads,
+            queue=self._dispatcher.waiting + sum(max(0, each - threads) for each in busy),
+            connections=len(self._table),
+            memory=rss_of(os.getpid()) + sum(worker.rss for worker in workers),
+        )
 
     def workers(self) -> list[JSON]:
         """Every worker, in the order of their numbers, with the requests that run in it: `doing`, oldest first."""

@@ -9,21 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import socket
-import stat
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import error
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import AddressError
+from .binding import address, bind, release, shown
 from .connections import Connection, ConnectionTable
 
 #: tcp(7) of newer kernels; Python 3.10 and 3.11 do not name it.
@@ -41,8 +37,6 @@ _PASSING = (
     errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET,
     errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH,
 )  # fmt: skip
-#: Time for a live server to answer on a UNIX socket that is in the way.
-PROBE_TIMEOUT = 1.0
 
 
 class _Nobody(Factory):
@@ -105,46 +99,17 @@ class Listener(FileDescriptor):
             # Once more, for sockets that came from systemd with a backlog of its own.
             self.sock.listen(backlog)
 
-        return maybeDeferred(self._listen, backlog).addCallbacks(bound, self._refused)
-
-    def _listen(self, backlog: int) -> Any:
-        kind = self.description.partition(":")[0]
-        description = self.description
-        if kind == "unix":
-            _clear_stale_socket(_unix_path(description))
-        if kind in ("tcp", "tcp6", "unix") and "backlog=" not in description:
-            description += f":backlog={backlog}"
-        return serverFromString(self.reactor, description).listen(_Nobody())
-
-    def _refused(self, failure: Failure) -> None:
-        reason: Any = failure.value
-        if isinstance(reason, error.CannotListenError):
-            reason = reason.socketError
-        if isinstance(reason, AddressError):
-            raise reason
-        if isinstance(reason, OSError):
-            text = os.strerror(reason.errno) if reason.errno else str(reason)
-        elif self.description.startswith("systemd:") and isinstance(reason, IndexError | KeyError | ValueError):
-            text = "systemd passed no such socket (LISTEN_FDS, LISTEN_FDNAMES)"
-        else:
-            text = str(reason)
-        raise AddressError(f"cannot listen on {self.description.removesuffix(':lockfile=0')}: {text}")
+        return bind(self.reactor, self.description, backlog, _Nobody()).addCallback(bound)
 
     @property
     def address(self) -> tuple[int, str, int]:
         """Family, host or path, and port (0 on UNIX), as workers need them."""
-        name = self.sock.getsockname()
-        if self.sock.family == socket.AF_UNIX:
-            return self.sock.family, os.fsdecode(name), 0
-        return self.sock.family, name[0], name[1]
+        return address(self.sock)
 
     @property
     def shown(self) -> str:
         """The address as an operator would type it into a browser or a proxy's configuration."""
-        family, host, port = self.address
-        if family == socket.AF_UNIX:
-            return f"unix:{host}"
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return shown(*self.address)
 
     def fileno(self) -> int:
         return self.sock.fileno() if self._port is not None else -1
@@ -212,16 +177,7 @@ class Listener(FileDescriptor):
             return maybeDeferred(lambda: None)
         self.stopReading()
         port, self._port = self._port, None
-        if self.description.startswith("systemd:"):
-            # Its file, if it has one, is not ours to remove, as Twisted would.
-            self.sock.close()
-            return maybeDeferred(lambda: None)
-        return maybeDeferred(port.stopListening).addErrback(self._file_was_gone)
-
-    def _file_was_gone(self, failure: Failure) -> None:
-        """Somebody removed the file of a UNIX socket, where Twisted leaves off."""
-        failure.trap(FileNotFoundError)
-        self.sock.close()
+        return release(port, self.description)
 
     def abandon(self) -> None:
         """The process ends now: remove the file of a UNIX socket of ours."""
@@ -232,39 +188,3 @@ class Listener(FileDescriptor):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The reactor lost the socket: there is nothing left to accept."""
         self.stopReading()
-
-
-def _unix_path(description: str) -> str:
-    """The path of a `unix:` endpoint: its first argument, or the one named address; a colon in it has a backslash."""
-    arguments = [re.sub(r"\\(.)", r"\1", part) for part in re.split(r"(?<!\\):", description)[1:]]
-    named = [argument.removeprefix("address=") for argument in arguments if argument.startswith("address=")]
-    return (named or arguments)[0]
-
-
-def _clear_stale_socket(path: str) -> None:
-    """Remove a socket file that nobody answers on, as a killed master leaves one.
-
-    :raises AddressError: when somebody answers, or the file is no socket.
-    """
-    if path.startswith("\0"):
-        return
-    if not os.path.isdir(folder := os.path.dirname(path) or "."):
-        raise AddressError(f"cannot listen on unix:{path}: {folder}: {os.strerror(errno.ENOENT)}")
-    if not os.path.lexists(path):
-        return
-    if not stat.S_ISSOCK(os.stat(path).st_mode):
-        raise AddressError(f"cannot listen on unix:{path}: a file that is no socket is in the way")
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(PROBE_TIMEOUT)
-        try:
-            probe.connect(path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            return
-        except PermissionError:
-            raise AddressError(f"cannot listen on unix:{path}: {os.strerror(errno.EACCES)}") from None
-        except OSError:
-            # A full backlog does not refuse (EAGAIN), nor does a busy server time out for being absent.
-            pass
-    raise AddressError(f"cannot listen on unix:{path}: {os.strerror(errno.EADDRINUSE)}")

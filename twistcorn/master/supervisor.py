@@ -94,7 +94,14 @@ class Supervisor:
     @property
     def state(self) -> str:
         """`starting`, `serving` or `stopping`."""
-        return "stopping" if self._stopped is not None else "serving" if self._serving else "starting"
+        if self._stopped is not None or self._scoreboard.stopping:
+            return "stopping"
+        return "serving" if self._serving else "starting"
+
+    @property
+    def started(self) -> bool:
+        """Whether a worker ever got ready."""
+        return self._serving
 
     @property
     def target(self) -> int:
