@@ -30,15 +30,16 @@ MAY_IMPORT = {
     "demo": set[str](),
     "syntax": set[str](),
     "settings": {"syntax", "errors"},
-    "sources": {"settings", "errors"},
+    "origins": {"settings", "syntax"},
+    "sources": {"settings", "origins", "errors"},
     "pool": {"pool", "errors"},
     "wire": {"wire", "errors"},
     "worker": {"worker", "wire", "settings", "errors"},
-    "master": {"master", "pool", "wire", "settings", "syntax", "errors"},
-    "service": {"master", "wire", "settings", "errors"},
-    "standalone": {"service", "master", "wire", "settings", "errors"},
-    "tap": {"sources", "standalone", "service", "master", "wire", "settings", "errors"},
-    "cli": {"sources", "standalone", "service", "master", "wire", "settings", "errors"},
+    "master": {"master", "pool", "wire", "settings", "origins", "syntax", "errors"},
+    "service": {"master", "wire", "origins", "settings", "errors"},
+    "standalone": {"service", "master", "wire", "origins", "settings", "errors"},
+    "tap": {"sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
+    "cli": {"sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
 }
 
 #: What the rooms at the bottom may import from outside, besides the standard library.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, NoReturn
 
 from . import __version__
 from .errors import EXIT_USAGE, SettingsError
+from .origins import Sourced
 from .settings import OPTIONS, Settings, flag
-from .sources import read_settings
+from .sources import read_sourced
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 
@@ -56,17 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.target is not None:
         given.setdefault("app", []).append(arguments.target)
     try:
-        settings = read_settings(given)
+        sourced = read_sourced(given)
     except SettingsError as error:
         print(f"twistcorn: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return run(settings, arguments.log_file, arguments.log_level, lambda: read_settings(given))
+    return run(
+        sourced.settings, arguments.log_file, arguments.log_level, lambda: read_sourced(given), sourced.origins
+    )
 
 
-def run(settings: Settings, log_file: str | None, log_level: str, reread: Callable[[], Settings]) -> int:
+def run(
+    settings: Settings,
+    log_file: str | None,
+    log_level: str,
+    reread: Callable[[], Sourced],
+    origins: Mapping[str, str],
+) -> int:
     """Serve until told to stop.
 
     :param reread: the settings as they are at a reload.
+    :param origins: where the settings come from.
     """
     from twisted.internet import reactor
 
@@ -77,7 +87,7 @@ def run(settings: Settings, log_file: str | None, log_level: str, reread: Callab
     except OSError as problem:
         print(f"twistcorn: --log-file {log_file}: {problem.strerror}", file=sys.stderr)
         return EXIT_USAGE
-    service = StandaloneService(reactor=reactor, reopen=reopen, reread=reread, **vars(settings))
+    service = StandaloneService(reactor=reactor, reopen=reopen, reread=reread, origins=origins, **vars(settings))
     running: Any = reactor
     try:
         service.startService()
