@@ -40,8 +40,8 @@ class WSGIPoolService(Service):
         application that cannot be loaded. Without it the error is logged.
     :param reread: the settings as they are at a reload; raises `errors.SettingsError` when they are not valid, and then
         nothing changes. Without it they stay as they are.
-    :param origins: where each of the settings comes from, as an operator is told (`origins.Sourced`): by default what is
-        given here comes from code.
+    :param origins: where the settings come from, as an operator is told (`origins.Sourced`); by default what is given
+        here comes from code.
     :param settings: options by field name of `settings.Settings`, as values or as texts:
         `WSGIPoolService("app:app", reactor=reactor, listen=["tcp:8000"], workers=4)`.
     """

@@ -295,7 +295,7 @@ def from_json(data: bytes) -> Settings:
     """The settings that `to_json` wrote."""
     values: dict[str, Any] = json.loads(data)
     fixed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    bounds = {name: Span(*fixed[name]) for name in BOUNDS.values() if fixed[name] is not None}
+    bounds = {name: Span(*fixed[name]) for name in BOUNDS.values() if fixed.get(name)}
     return Settings(**{**fixed, **bounds})
 
 
