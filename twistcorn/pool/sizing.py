@@ -16,7 +16,7 @@ EVERY = 1.0
 #: Samples with too much load, more than with less, before there is one step up: a burst of two seconds is no load.
 PATIENCE = 3
 #: From this load on there are too few; below that, shared by fewer, these are enough.
-HIGH, LOW = 0.8, 0.5
+HIGH, LOW = 0.8, 0.6
 #: Seconds that a request may wait for a thread: what a client hardly notices.
 LONG_WAIT = 0.05
 #: A worker that uses less of a processor computes little: its calls wait for somebody else.
@@ -100,7 +100,7 @@ def step(
     number, (least, most) = sample.number, bounds
     why = rules.too_few(sample)
     fewer = max(least, number - rules.step(number))
-    enough = not why and number > least and rules.load(sample) * number < LOW * fewer
+    enough = not why and number > least and rules.load(sample) * number <= LOW * fewer
     state = replace(
         state,
         high=min(PATIENCE, state.high + 1) if why else max(0, state.high - 1),
