@@ -44,6 +44,7 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("workers", " 4 ", 4),
     ("workers", "auto", 0),
     ("workers", "AUTO", 0),
+    ("scale_down_after", "2m", 120.0),
     ("threads", "1", 1),
     ("threads", "1024", 1024),
     ("backlog", "65535", 65535),

@@ -81,7 +81,7 @@ def test_file_changes(write: Write) -> None:
 
 #: situation: the file -> what the error says behind its path
 WRONG = [
-    ("a value that is not allowed", "threads = many\n", ": threads 'many': allowed is a whole number from 1 to 1024"),
+    ("a value that is not allowed", "replay = many\n", ": replay 'many': allowed is on or off"),
     ("a name that is none", "ok = 1\n", ", line 1: ok is not `name = value` with the name of a setting"),
     ("no value", "threads = 2\nthreads\n", ", line 2: threads is not `name = value` with the name of a setting"),
     ("another file", "config = b.conf\n", ", line 1: config is not `name = value` with the name of a setting"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
@@ -16,6 +16,7 @@ from .console.parser import add_commands, add_control
 from .errors import EXIT_USAGE, SettingsError
 
 if TYPE_CHECKING:
+    from .origins import Sourced
     from .settings import Settings
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from .settings import OPTIONS
-    from .sources import read_settings
+    from .sources import read_sourced
 
     given = {field.name: getattr(arguments, field.name) for field in OPTIONS if hasattr(arguments, field.name)}
     if isinstance(given.get("control"), str):
@@ -90,17 +91,26 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.target is not None:
         given.setdefault("app", []).append(arguments.target)
     try:
-        settings = read_settings(given)
+        sourced = read_sourced(given)
     except SettingsError as error:
         print(f"twistcorn: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return run(settings, arguments.log_file, arguments.log_level, lambda: read_settings(given))
+    return run(
+        sourced.settings, arguments.log_file, arguments.log_level, lambda: read_sourced(given), sourced.origins
+    )
 
 
-def run(settings: Settings, log_file: str | None, log_level: str, reread: Callable[[], Settings]) -> int:
+def run(
+    settings: Settings,
+    log_file: str | None,
+    log_level: str,
+    reread: Callable[[], Sourced],
+    origins: Mapping[str, str],
+) -> int:
     """Serve until told to stop.
 
     :param reread: the settings as they are at a reload.
+    :param origins: where the settings come from.
     """
     from twisted.internet import reactor
 
@@ -111,7 +121,7 @@ def run(settings: Settings, log_file: str | None, log_level: str, reread: Callab
     except OSError as problem:
         print(f"twistcorn: --log-file {log_file}: {problem.strerror}", file=sys.stderr)
         return EXIT_USAGE
-    service = StandaloneService(reactor=reactor, reopen=reopen, reread=reread, **vars(settings))
+    service = StandaloneService(reactor=reactor, reopen=reopen, reread=reread, origins=origins, **vars(settings))
     running: Any = reactor
     try:
         service.startService()

@@ -6,7 +6,7 @@ working directory, standard stream, resource limit or log observer; `Application
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .errors import TwistcornError
+from .origins import CODE, Sourced
 from .settings import Settings, from_values
 from .wire.control import OFF
 
@@ -46,6 +47,8 @@ class WSGIPoolService(Service):
         application that cannot be loaded. Without it the error is logged.
     :param reread: the settings as they are at a reload; raises `errors.SettingsError` when they are not valid, and then
         nothing changes. Without it they stay as they are.
+    :param origins: where the settings come from, as an operator is told (`origins.Sourced`); by default what is given
+        here comes from code.
     :param settings: options by field name of `settings.Settings`, as values or as texts:
         `WSGIPoolService("app:app", reactor=reactor, listen=["tcp:8000"], workers=4)`.
     """
@@ -58,10 +61,13 @@ class WSGIPoolService(Service):
         *,
         reactor: Any,
         on_fatal: Callable[[TwistcornError], None] | None = None,
-        reread: Callable[[], Settings] | None = None,
+        reread: Callable[[], Settings | Sourced] | None = None,
+        origins: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         self.settings: Settings = from_values(app=app, **settings)
+        given = ("app", *settings) if app else settings
+        self._origins = dict.fromkeys(given, CODE) if origins is None else origins
         self._reactor = reactor
         self._on_fatal = on_fatal
         self._reread = reread
@@ -173,7 +179,7 @@ class WSGIPoolService(Service):
         # ampoule installs a reactor when it is imported; nobody else may have had the chance before now.
         from .master.assembly import Assembly
 
-        self._assembled = Assembly(self._reactor, self.settings)
+        self._assembled = Assembly(self._reactor, self.settings, self._origins)
         self.settings = self._assembled.settings
         self._listeners = self._assembled.listeners
         self._places = self._assembled.places

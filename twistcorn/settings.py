@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import SettingsError
 from .syntax import (
+    Span,
     admin_endpoint,
     count,
     duration,
+    duration_text,
     endpoint,
     networks,
     one_of,
     script_name,
     size,
     some_time,
+    spanned,
     text_value,
     words,
     workers,
@@ -44,10 +47,11 @@ def _option(
     env: tuple[str, ...] = (),
     metavar: str = "N",
     many: bool = False,
+    secret: bool = False,
 ) -> Any:
     meta = {
         "parse": parse, "help": help, "short": short, "alias": alias, "env": env, "metavar": metavar, "many": many,
-        "change": change,
+        "change": change, "secret": secret,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=meta)
 
@@ -65,10 +69,17 @@ class Settings:
         short="b", alias="bind", metavar="ADDRESS", many=True, change=RESTART,
     )
     workers: int = _option(
-        1, workers, "worker processes, or auto: from CPU affinity and cgroup quota",
-        short="w", env=("WEB_CONCURRENCY",), metavar="N|auto",
+        1, workers, "worker processes; bounds such as 2:8: as many as the load asks for; auto: from CPU affinity and"
+        " cgroup quota", short="w", env=("WEB_CONCURRENCY",), metavar="N|N:M|auto",
     )
-    threads: int = _option(8, count(1, 1024), "app threads of each worker")
+    threads: int = _option(
+        8, spanned(1, 1024, 2), "app threads of each worker; bounds such as 4:32: more where the application waits",
+        metavar="N|N:M",
+    )
+    scale_down_after: float = _option(
+        60.0, some_time, "how long fewer workers, or threads, must have been enough before some of them go; for bounds",
+        metavar="TIME",
+    )
     turns: str = _option(
         "adaptive", one_of("adaptive", "inline", "pool"),
         "where the application runs: on the reactor's thread while its calls do not wait, whenever it can, or never",
@@ -181,11 +192,11 @@ class Settings:
     )
     admin_token: str = _option(
         "", text_value, "what opens the admin address for reading; must be there when that is not loopback",
-        metavar="TOKEN", change=RESTART,
+        metavar="TOKEN", change=RESTART, secret=True,
     )
     admin_action_token: str = _option(
         "", text_value, "what opens the admin page for actions: reload, scale, recycle; empty: it is read-only",
-        metavar="TOKEN", change=RESTART,
+        metavar="TOKEN", change=RESTART, secret=True,
     )
     statsd: str = _option(
         "", text_value, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none", metavar="HOST:PORT",
@@ -198,10 +209,15 @@ class Settings:
     pidfile: str = _option(
         "", text_value, "file that holds the master's pid", short="p", metavar="FILE", change=RESTART
     )
+    #: No options: the bounds that those gave; `workers` and `threads` are the numbers within them. None: no bounds.
+    workers_bounds: Span | None = None
+    threads_bounds: Span | None = None
 
 
 #: The table: one entry per option, in the order of the documentation.
-OPTIONS: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(Settings)
+OPTIONS: tuple[dataclasses.Field[Any], ...] = tuple(f for f in dataclasses.fields(Settings) if f.metadata)
+#: Options that take bounds, and the fields for these.
+BOUNDS = {"workers": "workers_bounds", "threads": "threads_bounds"}
 FIELDS = {field.name: field for field in OPTIONS}
 
 
@@ -222,18 +238,31 @@ def parse_value(field: dataclasses.Field[Any], text: str, origin: str) -> Any:
         raise SettingsError(f"{origin} {text!r}: allowed is {error}") from None
 
 
+def unfolded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `Settings` that some options make, from their values by name."""
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        fields[name] = value.least if isinstance(value, Span) else value
+        if name in BOUNDS:
+            fields[BOUNDS[name]] = value if isinstance(value, Span) else None
+    return fields
+
+
 def from_values(**values: Any) -> Settings:
     """The settings from values by field name, as a caller in Python gives them; texts are parsed as options are.
 
     :raises SettingsError: for an unknown name or a value that is not allowed.
     """
     resolved: dict[str, Any] = {}
+    bounds = {name: values.pop(name) for name in BOUNDS.values() if values.get(name) is not None}
     for name, value in values.items():
+        if name in BOUNDS.values():
+            continue
         field = FIELDS.get(name)
         if field is None:
             raise SettingsError(f"{name} is not a setting: allowed are {', '.join(FIELDS)}")
         resolved[name] = _from_python(field, value)
-    return Settings(**resolved)
+    return Settings(**{**unfolded(resolved), **bounds})
 
 
 def _from_python(field: dataclasses.Field[Any], value: Any) -> Any:
@@ -247,8 +276,7 @@ def _from_python(field: dataclasses.Field[Any], value: Any) -> Any:
         raise SettingsError(f"{field.name} {value!r}: allowed is what the option --{flag(field)} takes")
     if field.name == "workers" and value == 0:
         return 0
-    return parse_value(field, f"{value:g}" if isinstance(value, float) else str(value), field.name)
-
+    return parse_value(field, duration_text(value) if isinstance(value, float) else str(value), field.name)
 
 
 #: What was bound or filed when the server started.
@@ -271,7 +299,8 @@ def from_json(data: bytes) -> Settings:
     """The settings that `to_json` wrote."""
     values: dict[str, Any] = json.loads(data)
     fixed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return Settings(**fixed)
+    bounds = {name: Span(*fixed[name]) for name in BOUNDS.values() if fixed.get(name)}
+    return Settings(**{**fixed, **bounds})
 
 
 def reference() -> str:

@@ -1,6 +1,6 @@
 """Where a program's settings come from: its command line, its environment, the file that these name.
 
-Law: says which one wins, and what every value came from; only `read_settings` touches the process's environment and
+Law: says which one wins, and what every value came from; only `read_sourced` touches the process's environment and
 files. Used by `cli` and `tap`, at the start and at each reload.
 """
 
@@ -13,16 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
-from .settings import FIELDS, OPTIONS, Settings, flag, parse_value
+from .origins import COMMAND_LINE, ENVIRONMENT, FILE, Sourced
+from .settings import FIELDS, OPTIONS, Settings, flag, parse_value, unfolded
 
 
 def read_settings(given: Mapping[str, Iterable[str]]) -> Settings:
-    """The settings as they are now.
+    """As `read_sourced`, without where they come from."""
+    return read_sourced(given).settings
+
+
+def read_sourced(given: Mapping[str, Iterable[str]]) -> Sourced:
+    """The settings as they are now, and where each comes from.
 
     :param given: what the command line gave, texts by field name.
     :raises SettingsError: when a value is not allowed, or the file cannot be read.
     """
-    return resolve(given, os.environ, lambda path: Path(path).read_text(encoding="utf-8"))
+    return trace(given, os.environ, lambda path: Path(path).read_text(encoding="utf-8"))
 
 
 def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> dict[str, Any]:
@@ -47,6 +53,13 @@ def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> d
 def resolve(
     given: Mapping[str, Iterable[str]], environ: Mapping[str, str], read: Callable[[str], str] | None = None
 ) -> Settings:
+    """As `trace`, without where they come from."""
+    return trace(given, environ, read).settings
+
+
+def trace(
+    given: Mapping[str, Iterable[str]], environ: Mapping[str, str], read: Callable[[str], str] | None = None
+) -> Sourced:
     """The settings from what the command line gave (texts by field name) over the environment over the file over the
     defaults.
 
@@ -54,16 +67,20 @@ def resolve(
     :raises SettingsError: when a value is not allowed, or the file cannot be read.
     """
     values = from_environment(environ, given)
+    origins = dict.fromkeys(values, ENVIRONMENT)
     for name, texts in given.items():
         field = FIELDS[name]
         values[name] = _parse_many(field, texts, "--" + flag(field))
+        origins[name] = COMMAND_LINE
     if read is not None and (path := values.get("config")):
         try:
             text = read(path)
         except (OSError, ValueError) as problem:
             raise SettingsError(f"--config {path}: {getattr(problem, 'strerror', None) or problem}") from None
-        values = {**from_file(text, path), **values}
-    return Settings(**values)
+        written = from_file(text, path)
+        values = {**written, **values}
+        origins = {**dict.fromkeys(written, FILE), **origins}
+    return Sourced(Settings(**unfolded(values)), origins)
 
 
 def from_file(text: str, path: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +20,7 @@ from .errors import TwistcornError
 from .master import control, signals
 from .master.clerk import Clerk
 from .master.recent import Recent
+from .origins import Sourced
 from .service import WSGIPoolService
 from .settings import Settings
 
@@ -38,10 +39,11 @@ class StandaloneService(WSGIPoolService):
         *,
         reactor: Any,
         reopen: Callable[[], None] | None = None,
-        reread: Callable[[], Settings] | None = None,
+        reread: Callable[[], Settings | Sourced] | None = None,
+        origins: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(app, reactor=reactor, on_fatal=self._end, reread=reread, **settings)
+        super().__init__(app, reactor=reactor, on_fatal=self._end, reread=reread, origins=origins, **settings)
         self._reopen = reopen
         self._ending = False
         self._quick = False

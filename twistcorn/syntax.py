@@ -1,6 +1,7 @@
 """How the values of options are written: durations, sizes, addresses, lists. One parser for each kind.
 
-Law: pure: a text goes in, and a value or a ValueError that says what is allowed comes out.
+Law: pure: a text goes in, and a value or a ValueError that says what is allowed comes out; `duration_text` and
+`size_text` go the other way.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
 
 #: Far more than a machine has processors; a slip of the finger should not start a thousand interpreters.
 MAX_WORKERS = 256
@@ -27,6 +30,20 @@ _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._*-]*):(?P<por
 _OTHER_ENDPOINTS = ("ssl", "tls", "haproxy", "fd", "stdio")
 
 
+class Span(NamedTuple):
+    """From so many to so many, both of them allowed: bounds within which the server chooses."""
+
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.least}:{self.most}"
+
+    def clamp(self, number: int) -> int:
+        """The nearest number within."""
+        return max(self.least, min(self.most, number))
+
+
 def duration(text: str) -> float:
     """Seconds from `30s`, `5m`, `1h`, `250ms` or plain seconds."""
     found = _DURATION.fullmatch(text.strip())
@@ -34,6 +51,12 @@ def duration(text: str) -> float:
     if seconds > LONGEST:
         raise ValueError("a duration such as 30, 30s, 5m or 250ms")
     return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """What `duration` reads as exactly so many seconds."""
+    digits = format(Decimal(repr(seconds)), "f")
+    return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}s"
 
 
 def some_time(text: str) -> float:
@@ -52,6 +75,14 @@ def size(text: str) -> int:
     return int(found[1]) * _SIZE_UNITS[found[2].lower()]
 
 
+def size_text(number: int) -> str:
+    """What `size` reads as so many bytes."""
+    for unit in ("g", "m", "k"):
+        if number and number % _SIZE_UNITS[unit] == 0:
+            return f"{number // _SIZE_UNITS[unit]}{unit.upper()}"
+    return str(number)
+
+
 def count(least: int, most: int) -> Callable[[str], int]:
     """A parser of whole numbers from `least` to `most`."""
 
@@ -64,14 +95,37 @@ def count(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def workers(text: str) -> int:
-    """A number of workers; `auto` is 0, which the master resolves from processors and cgroup."""
+def spanned(least: int, most: int, lowest: int) -> Callable[[str], int | Span]:
+    """A parser of whole numbers from `least` to `most`, or of bounds, such as `2:8`.
+
+    :param lowest: the smallest lower bound.
+    """
+
+    def parse(text: str) -> int | Span:
+        low, colon, high = text.partition(":")
+        try:
+            if not colon:
+                return count(least, most)(text)
+            span = Span(count(lowest, most)(low), count(lowest, most)(high))
+            if span.least > span.most:
+                raise ValueError
+        except ValueError:
+            raise ValueError(
+                f"a whole number from {least} to {most}, or bounds from {lowest} up, such as {max(lowest, 2)}:8"
+            ) from None
+        return span if span.least < span.most else span.least
+
+    return parse
+
+
+def workers(text: str) -> int | Span:
+    """A number of workers, or bounds; `auto` is 0, which the master resolves from processors and cgroup."""
     if text.strip().lower() == "auto":
         return 0
     try:
-        return count(1, MAX_WORKERS)(text)
-    except ValueError:
-        raise ValueError(f"auto or a whole number from 1 to {MAX_WORKERS}") from None
+        return spanned(1, MAX_WORKERS, 1)(text)
+    except ValueError as error:
+        raise ValueError(f"auto or {error}") from None
 
 
 def endpoint(text: str) -> str:

@@ -18,7 +18,7 @@ from twisted.python import usage
 
 from .errors import SettingsError
 from .settings import OPTIONS, Settings, flag
-from .sources import read_settings
+from .sources import read_sourced
 
 #: Options that belong to `twist` and go before the name of the plugin.
 _OF_TWIST = ("reactor", "log-level", "log-file", "log-format")
@@ -55,9 +55,10 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Resolve command line, environment and defaults."""
         try:
-            self.resolved = read_settings(self.given)
+            sourced = read_sourced(self.given)
         except SettingsError as error:
             raise usage.UsageError(str(error)) from None
+        self.resolved, self.origins = sourced.settings, sourced.origins
 
 
 def _taker(field: dataclasses.Field[Any], help: str) -> Callable[[Options, str], None]:
@@ -86,7 +87,7 @@ def makeService(options: Options) -> IService:
     from .standalone import StandaloneService
 
     service = StandaloneService(
-        reactor=reactor, reread=lambda: read_settings(options.given), **vars(options.resolved)
+        reactor=reactor, reread=lambda: read_sourced(options.given), origins=options.origins, **vars(options.resolved)
     )
 
     def leave() -> None:

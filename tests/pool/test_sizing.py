@@ -1,255 +1,260 @@
-"""The claims of twistcorn.pool.sizing, on file systems that are dictionaries."""
+"""The claims of twistcorn.pool.sizing: what it does to loads of a minute and of a day, by the code that decides.
+
+Law: no clock and no chance; a load is a function of the second, and what waits is counted.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.cgroups import CGROUPS, MOUNTS
-from twistcorn.pool.sizing import auto_workers
-
-V2 = "30 23 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
-V1 = (
-    "31 23 0:26 / /sys/fs/cgroup ro shared:9 - tmpfs tmpfs ro,mode=755\n"
-    "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:10 - cgroup cgroup rw,cpu,cpuacct\n"
-    "33 31 0:30 / /sys/fs/cgroup/cpuset rw shared:11 - cgroup cgroup rw,cpuset\n"
+from twistcorn.pool.sizing import (
+    HIGH,
+    PATIENCE,
+    SPARE,
+    THREADS,
+    WORKERS,
+    Decision,
+    Rules,
+    Sample,
+    State,
+    step,
 )
-HYBRID = V1 + "34 31 0:31 / /sys/fs/cgroup/unified rw shared:12 - cgroup2 cgroup2 rw\n"
-V1_GROUPS = "5:cpuset:/\n4:cpu,cpuacct:/app\n1:name=systemd:/app\n0::/app\n"
 
-CPU = "/sys/fs/cgroup/cpu,cpuacct"
+MINUTE, HOUR = 60, 3600
 
 
-def v1(folder: str, quota: str, period: str = "100000\n") -> dict[str, str]:
-    """The two files of a v1 cgroup."""
-    return {f"{folder}/cpu.cfs_quota_us": quota, f"{folder}/cpu.cfs_period_us": period}
+@dataclass
+class Simulation:
+    """A server with bounds, second by second.
+
+    :param load: how many of what is sized (workers, threads) the requests of a second keep busy.
+    :param boot: seconds until a new one helps.
+    :ivar number: how many there are; `most`: how many there were at most.
+    :ivar changes: the second and the number of each change.
+    :ivar waits: how long a request of each second waits; `use`: the load of those that are there.
+    """
+
+    load: Callable[[int], float]
+    bounds: tuple[int, int] = (2, 8)
+    patience: float = 60.0
+    boot: int = 1
+    rules: Rules = WORKERS
+    number: int = 0
+    changes: list[tuple[int, int]] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    use: list[float] = field(default_factory=list)
+
+    def run(self, seconds: int) -> Simulation:
+        """So many seconds."""
+        self.number = self.bounds[0]
+        state, backlog, helps = State(), 0.0, 0
+        for second in range(seconds):
+            there = self.number - (second < helps)
+            backlog = max(0.0, backlog + self.load(second) - there)
+            busy = 1.0 if backlog else self.load(second) / there
+            self.waits.append(backlog / there)
+            self.use.append(busy)
+            if second < helps:
+                # What boots has to show first what it is good for.
+                continue
+            sample = Sample(self.number, busy, 0.1, self.waits[-1])
+            state, decision = step(state, sample, self.rules, self.bounds, self.patience)
+            if decision.number != self.number:
+                assert decision.reason
+                helps = second + self.boot if decision.number > self.number else helps
+                self.number = decision.number
+                self.changes.append((second, decision.number))
+        return self
+
+    @property
+    def most(self) -> int:
+        """How many there were at most."""
+        return max((number for _, number in self.changes), default=self.number)
+
+    @property
+    def steps_down(self) -> int:
+        """How often there was one fewer."""
+        numbers = [self.bounds[0], *(number for _, number in self.changes)]
+        return sum(after < before for before, after in zip(numbers, numbers[1:], strict=False))
 
 
-#: name: (cores by affinity, the files, workers, the reason)
-TABLE: dict[str, tuple[int, dict[str, str], int, str]] = {
-    "no cgroup": (4, {}, 4, "4 workers: CPU affinity allows 4 cores"),
-    "no cgroup and one core": (1, {}, 1, "1 worker: CPU affinity allows 1 core"),
-    "affinity unknown": (0, {}, 1, "1 worker: CPU affinity allows 1 core"),
-    "v2, a fraction of a core": (
-        16,
-        {CGROUPS: "0::/app\n", MOUNTS: V2, "/sys/fs/cgroup/app/cpu.max": "350000 100000\n"},
-        4,
-        "4 workers: cgroup cpu.max allows 3.5 of 16 cores",
-    ),
-    "v2, whole cores": (
-        16,
-        {CGROUPS: "0::/app\n", MOUNTS: V2, "/sys/fs/cgroup/app/cpu.max": "300000 100000\n"},
-        3,
-        "3 workers: cgroup cpu.max allows 3 of 16 cores",
-    ),
-    "v2, less than a core": (
-        16,
-        {CGROUPS: "0::/app\n", MOUNTS: V2, "/sys/fs/cgroup/app/cpu.max": "1000 1000000\n"},
-        1,
-        "1 worker: cgroup cpu.max allows 0.001 of 16 cores",
-    ),
-    "v2, no limit": (
-        2,
-        {CGROUPS: "0::/app\n", MOUNTS: V2, "/sys/fs/cgroup/app/cpu.max": "max 100000\n"},
-        2,
-        "2 workers: CPU affinity allows 2 cores",
-    ),
-    "v2, a quota above the affinity": (
-        2,
-        {CGROUPS: "0::/app\n", MOUNTS: V2, "/sys/fs/cgroup/app/cpu.max": "800000 100000\n"},
-        2,
-        "2 workers: CPU affinity allows 2 cores",
-    ),
-    "v2, a quota without its period": (
-        16,
-        {CGROUPS: "0::/app\n", MOUNTS: V2, "/sys/fs/cgroup/app/cpu.max": "200000\n"},
-        2,
-        "2 workers: cgroup cpu.max allows 2 of 16 cores",
-    ),
-    "v2, an ancestor is tighter": (
-        16,
-        {
-            CGROUPS: "0::/web/app/main\n",
-            MOUNTS: V2,
-            "/sys/fs/cgroup/web/app/main/cpu.max": "max 100000\n",
-            "/sys/fs/cgroup/web/app/cpu.max": "800000 100000\n",
-            "/sys/fs/cgroup/web/cpu.max": "150000 100000\n",
-        },
-        2,
-        "2 workers: cgroup cpu.max allows 1.5 of 16 cores",
-    ),
-    "v2, the innermost is tighter": (
-        16,
-        {
-            CGROUPS: "0::/web/app\n",
-            MOUNTS: V2,
-            "/sys/fs/cgroup/web/app/cpu.max": "150000 100000\n",
-            "/sys/fs/cgroup/web/cpu.max": "800000 100000\n",
-        },
-        2,
-        "2 workers: cgroup cpu.max allows 1.5 of 16 cores",
-    ),
-    "v2, a container with its own namespace": (
-        16,
-        {CGROUPS: "0::/\n", MOUNTS: V2, "/sys/fs/cgroup/cpu.max": "250000 100000\n"},
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-    "v2, a container that is told the path of the host": (
-        16,
-        {
-            CGROUPS: "0::/docker/abc\n",
-            MOUNTS: "30 23 0:27 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n",
-            "/sys/fs/cgroup/cpu.max": "250000 100000\n",
-        },
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-    "v2, a group outside the namespace": (
-        16,
-        {CGROUPS: "0::/../other\n", MOUNTS: V2, "/sys/fs/cgroup/cpu.max": "250000 100000\n"},
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-    "v2, a second mount shows only others": (
-        16,
-        {
-            CGROUPS: "0::/app\n",
-            MOUNTS: "40 23 0:27 /other /mnt/other ro - cgroup2 cgroup2 rw\n" + V2,
-            "/mnt/other/cpu.max": "100000 100000\n",
-            "/sys/fs/cgroup/app/cpu.max": "250000 100000\n",
-        },
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-    "v2, mounted at a path with a blank": (
-        16,
-        {
-            CGROUPS: "0::/app\n",
-            MOUNTS: "30 23 0:27 / /mnt/c\\040groups rw - cgroup2 cgroup2 rw\n",
-            "/mnt/c groups/app/cpu.max": "250000 100000\n",
-        },
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-    "v2, mountinfo cannot be read": (
-        16,
-        {CGROUPS: "0::/app\n", "/sys/fs/cgroup/app/cpu.max": "250000 100000\n"},
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-    "v2, neither mountinfo nor the cgroup can be read": (
-        16,
-        {"/sys/fs/cgroup/cpu.max": "250000 100000\n"},
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-    "v1, a fraction of a core": (
-        16,
-        {CGROUPS: V1_GROUPS, MOUNTS: V1, **v1(f"{CPU}/app", "150000\n")},
-        2,
-        "2 workers: cgroup cpu.cfs_quota_us allows 1.5 of 16 cores",
-    ),
-    "v1, no limit": (
-        16,
-        {CGROUPS: V1_GROUPS, MOUNTS: V1, **v1(f"{CPU}/app", "-1\n")},
-        16,
-        "16 workers: CPU affinity allows 16 cores",
-    ),
-    "v1, an ancestor is tighter": (
-        16,
-        {
-            CGROUPS: "4:cpu,cpuacct:/web/app\n",
-            MOUNTS: V1,
-            **v1(f"{CPU}/web/app", "-1\n"),
-            **v1(f"{CPU}/web", "50000\n", "25000\n"),
-        },
-        2,
-        "2 workers: cgroup cpu.cfs_quota_us allows 2 of 16 cores",
-    ),
-    "v1, a container that is told the path of the host": (
-        16,
-        {
-            CGROUPS: "4:cpu,cpuacct:/docker/abc\n",
-            MOUNTS: V1.replace("0:29 / ", "0:29 /docker/abc "),
-            **v1(CPU, "150000\n"),
-        },
-        2,
-        "2 workers: cgroup cpu.cfs_quota_us allows 1.5 of 16 cores",
-    ),
-    "v1, mountinfo cannot be read": (
-        16,
-        {CGROUPS: V1_GROUPS, **v1("/sys/fs/cgroup/cpu/app", "150000\n")},
-        2,
-        "2 workers: cgroup cpu.cfs_quota_us allows 1.5 of 16 cores",
-    ),
-    "v1, the period is missing": (
-        16,
-        {CGROUPS: V1_GROUPS, MOUNTS: V1, f"{CPU}/app/cpu.cfs_quota_us": "150000\n"},
-        16,
-        "16 workers: CPU affinity allows 16 cores",
-    ),
-    "hybrid, v1 limits": (
-        16,
-        {CGROUPS: V1_GROUPS, MOUNTS: HYBRID, **v1(f"{CPU}/app", "150000\n")},
-        2,
-        "2 workers: cgroup cpu.cfs_quota_us allows 1.5 of 16 cores",
-    ),
-    "hybrid, both limit": (
-        16,
-        {
-            CGROUPS: V1_GROUPS,
-            MOUNTS: HYBRID,
-            "/sys/fs/cgroup/unified/app/cpu.max": "100000 100000\n",
-            **v1(f"{CPU}/app", "150000\n"),
-        },
-        1,
-        "1 worker: cgroup cpu.max allows 1 of 16 cores",
-    ),
-    "malformed mounts and groups": (
-        16,
-        {
-            CGROUPS: "\n0\n::\n0::relative\nnonsense\n0::/app\n",
-            MOUNTS: "\nshort - cgroup2\n1 2 3 4 5 6 7 8\n" + V2,
-            "/sys/fs/cgroup/app/cpu.max": "250000 100000\n",
-        },
-        3,
-        "3 workers: cgroup cpu.max allows 2.5 of 16 cores",
-    ),
-}
-
-#: Contents of cpu.max that say nothing a limit can be made of.
-NONSENSE = ["", "\n", "max", "0 100000", "100000 0", "-1 100000", "1.5 1", "a b", "1 2 3", "²000 1000"]
-NONSENSE += ["9" * 5000]
+def square(period: int, high: float, low: float) -> Callable[[int], float]:
+    """Half of a period high, half of it low."""
+    return lambda second: high if second % period < period / 2 else low
 
 
-@pytest.mark.parametrize("name", TABLE)
-def test_workers_and_reason(name: str) -> None:
-    """The tightest of affinity and quotas decides, and the reason names it."""
-    affinity, files, workers, reason = TABLE[name]
+class TestRamp:
+    def test_it_is_followed(self) -> None:
+        """From 1 to 6 within ten minutes: a worker at a time, each before requests wait for long."""
+        simulation = Simulation(lambda second: min(6.0, 1 + second / 120), boot=3).run(15 * MINUTE)
 
-    assert auto_workers(affinity, files.get) == (workers, reason)
+        assert simulation.most == simulation.number == 8
+        assert [number for _, number in simulation.changes] == [3, 4, 5, 6, 7, 8]
+        assert max(simulation.waits) == 0
+
+    def test_it_goes_down_again(self) -> None:
+        """One at a time, and never so far that the others had too much."""
+        simulation = Simulation(lambda second: max(0.5, 6 - second / 60), bounds=(1, 8)).run(20 * MINUTE)
+
+        assert simulation.number == 1
+        assert max(simulation.waits[2 * MINUTE :]) == 0
+        assert all(abs(after[1] - before[1]) == 1 for before, after in zip(
+            simulation.changes, simulation.changes[1:], strict=False))
 
 
-@pytest.mark.parametrize("content", NONSENSE, ids=lambda content: repr(content[:12]))
-def test_cpu_max_that_makes_no_sense(content: str) -> None:
-    """A file that cannot be understood sets no limit."""
-    files = {CGROUPS: "0::/app\n", MOUNTS: V2, "/sys/fs/cgroup/app/cpu.max": content}
+class TestSpike:
+    def test_of_two_seconds(self) -> None:
+        """It is over before a worker would be there: nothing changes."""
+        simulation = Simulation(lambda second: 2.2 if 60 <= second < 62 else 1.0).run(5 * MINUTE)
 
-    assert auto_workers(4, files.get) == (4, "4 workers: CPU affinity allows 4 cores")
+        assert simulation.changes == []
+
+    def test_of_a_minute(self) -> None:
+        """It gets what it needs within half a minute, and that is gone some minutes later."""
+        simulation = Simulation(lambda second: 6.0 if 60 <= second < 120 else 1.0).run(20 * MINUTE)
+
+        assert simulation.most == 8
+        assert simulation.changes[0][0] == 60 + PATIENCE - 1
+        assert next(second for second, number in simulation.changes if number >= 6) <= 60 + 30
+        assert simulation.number == 2
+        assert len(simulation.changes) == 12
 
 
-@given(
-    affinity=st.integers(-1, 512),
-    files=st.dictionaries(
-        st.sampled_from([CGROUPS, MOUNTS, "/sys/fs/cgroup/cpu.max", *v1("/sys/fs/cgroup/cpu", "")]),
-        st.text() | st.from_regex(r"[0-9]{1,20} [0-9]{1,20}\n") | st.just(V2) | st.just(V1_GROUPS),
-    ),
-)
-def test_files_of_any_content(affinity: int, files: dict[str, str]) -> None:
-    """Whatever the files hold, there is at least one worker and at most one for each core."""
-    workers, reason = auto_workers(affinity, files.get)
+class TestDay:
+    def test_wave(self) -> None:
+        """A day from 1 to 6 and back: few changes, no request waits, and no worker is there for nothing."""
+        wave = Simulation(
+            lambda second: 3.5 - 2.5 * math.cos(2 * math.pi * second / (24 * HOUR)), bounds=(1, 8), boot=5
+        ).run(24 * HOUR)
 
-    assert 1 <= workers <= max(affinity, 1)
-    assert reason.startswith(f"{workers} worker")
+        assert len(wave.changes) <= 16
+        assert max(wave.waits) < 0.05
+        assert all(0.3 < use <= HIGH + 0.05 for use in wave.use[HOUR:-HOUR])
+        assert sum(wave.use) / len(wave.use) > 0.5
+
+
+class TestFlapping:
+    @pytest.mark.parametrize("period", [4, 10, 40, 100])
+    def test_load_that_goes_on_and_off(self, period: int) -> None:
+        """It gets what its high half needs, and keeps it: nothing follows each wave."""
+        simulation = Simulation(square(period, 5.0, 1.0)).run(2 * HOUR)
+
+        assert simulation.steps_down <= 1
+        assert simulation.most >= 5 or period == 4
+        assert max(simulation.waits[5 * MINUTE :]) <= 2
+
+    @pytest.mark.parametrize("period", [200, 600])
+    def test_longer_waves(self, period: int) -> None:
+        """A step down that has to be taken back makes the next one wait longer: fewer changes than the load makes."""
+        simulation = Simulation(square(period, 5.0, 1.0)).run(4 * HOUR)
+        waves = 4 * HOUR / period
+
+        assert simulation.steps_down < waves * 2
+        assert simulation.steps_down <= 40
+
+    def test_load_between_the_marks(self) -> None:
+        """What is neither too much nor so little that fewer would do changes nothing, for ever."""
+        simulation = Simulation(lambda second: 1.4 + 0.1 * (second % 2)).run(2 * HOUR)
+
+        assert simulation.changes == []
+
+
+class TestThreads:
+    def test_grow_where_calls_wait(self) -> None:
+        """All are busy, requests wait, the processor does not: a quarter more at a time, until none waits."""
+        simulation = Simulation(lambda second: 20.0, bounds=(4, 32), rules=THREADS).run(3 * MINUTE)
+
+        assert [number for _, number in simulation.changes][:4] == [5, 6, 7, 8]
+        assert 20 <= simulation.number <= 32
+
+    def test_do_not_grow_where_calls_compute(self) -> None:
+        """More threads would only fight for the interpreter lock."""
+        state, sample = State(), Sample(4, 1.0, 0.9, wait=2.0)
+        for _ in range(100):
+            state, decision = step(state, sample, THREADS, (4, 32), 60)
+            assert decision == Decision(4)
+
+    def test_go_when_they_have_nothing_to_do(self) -> None:
+        """Down to the lower bound."""
+        simulation = Simulation(lambda second: 20.0 if second < 180 else 1.0, bounds=(4, 32), rules=THREADS).run(HOUR)
+
+        assert simulation.number == 4
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        ("sample", "reason"),
+        [
+            (Sample(2, 0.9, 0.1), "90% of the threads are busy"),
+            (Sample(2, 0.1, 0.95), "workers use 95% of a processor each"),
+            (Sample(2, 0.5, 0.1, wait=0.2), "requests wait 200 ms for a thread"),
+            (Sample(2, 0.5, 0.1, wait=math.inf), "requests wait for a thread, and none is answered"),
+        ],
+    )
+    def test_one_more(self, sample: Sample, reason: str) -> None:
+        """The log says what it saw."""
+        assert last(sample, PATIENCE) == Decision(3, reason)
+        assert last(sample, PATIENCE - 1) == Decision(2)
+
+    def test_one_fewer(self) -> None:
+        """It says how long fewer had been enough."""
+        assert last(Sample(4, 0.2, 0.1), 60) == Decision(3, "3 were enough for 60 s")
+
+
+class TestMemory:
+    def test_there_is_none(self) -> None:
+        """No worker is added, and the log says so once."""
+        cramped = Sample(2, 0.9, 0.1, room=(100 << 20) - 1, size=80 << 20)
+        state, told = State(), []
+        for _ in range(10):
+            state, decision = step(state, cramped, WORKERS, (2, 8), 60)
+            assert decision.number == 2
+            told += [decision.reason] if decision.reason else []
+
+        assert told == ["90% of the threads are busy, but 99 MiB of memory are too little for one more of 80 MiB"]
+
+    @pytest.mark.parametrize("room", [None, int(SPARE * (80 << 20))])
+    def test_there_is_enough_or_nobody_knows(self, room: int | None) -> None:
+        """It grows."""
+        assert last(Sample(2, 0.9, 0.1, room=room, size=80 << 20), PATIENCE).number == 3
+
+    def test_threads_need_none(self) -> None:
+        """They share it."""
+        assert step_often(Sample(4, 1.0, 0.1, wait=1.0, room=0, size=1), THREADS, PATIENCE).number == 5
+
+
+SAMPLES = st.builds(
+    Sample, st.integers(1, 10), st.floats(0, 1), st.floats(0, 1), st.floats(0, 5), st.none() | st.integers(0, 100),
+    st.integers(0, 50),
+)  # fmt: skip
+
+
+@given(st.lists(SAMPLES, max_size=50), st.sampled_from([WORKERS, THREADS]), st.integers(1, 5), st.integers(0, 5))
+def test_anything(samples: list[Sample], rules: Rules, least: int, more: int) -> None:
+    """Whatever was seen, the bounds hold, each change has a reason, and is one step."""
+    state, number = State(), least
+    for sample in samples:
+        state, decision = step(state, sample._replace(number=number), rules, (least, least + more), 5)
+        assert least <= decision.number <= least + more
+        assert abs(decision.number - number) <= rules.step(number)
+        assert decision.reason or decision.number == number
+        number = decision.number
+
+
+def last(sample: Sample, seconds: int) -> Decision:
+    """What is decided after so many of one sample."""
+    return step_often(sample, WORKERS, seconds)
+
+
+def step_often(sample: Sample, rules: Rules, seconds: int) -> Decision:
+    """What is decided after so many of one sample, within wide bounds."""
+    state, decision = State(), Decision(sample.number)
+    for _ in range(seconds):
+        state, decision = step(state, sample, rules, (1, 32), 60)
+    return decision

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ..errors import BootError
-from ..pool.sizing import auto_workers
+from ..origins import Sourced
+from ..pool.cores import auto_workers
 from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
@@ -51,8 +52,9 @@ class Assembly:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, settings: Settings) -> None:
+    def __init__(self, reactor: Any, settings: Settings, origins: Mapping[str, str] | None = None) -> None:
         self._reactor = reactor
+        self._origins = origins
         self.settings = settings = self._resolve(settings)
         self.scoreboard = Scoreboard.create(REGIONS, _slots(settings))
         self.table = ConnectionTable(self.scoreboard)
@@ -84,6 +86,10 @@ class Assembly:
             self.log.info("--workers auto: {reason}", reason=reason)
         return replace(settings, chdir=_directory(settings.chdir))
 
+    def _read_again(self, reread: Callable[[], Settings | Sourced]) -> Sourced:
+        read = Sourced.of(reread())
+        return replace(read, settings=self._resolve(read.settings))
+
     def _room(self) -> None:
         for listener in self.listeners:
             listener.room()
@@ -92,16 +98,17 @@ class Assembly:
         self,
         on_ready: Callable[[], None],
         on_fatal: Callable[[BootError], None],
-        reread: Callable[[], Settings] | None = None,
+        reread: Callable[[], Settings | Sourced] | None = None,
     ) -> None:
         """Boot the first worker; the listeners are bound.
 
         :param reread: the settings as they are at a reload; None: they never change.
         """
-        again = None if reread is None else lambda: self._resolve(reread())
+        again = None if reread is None else lambda: self._read_again(reread)
         self.supervisor = Supervisor(
             self._reactor, self.settings, WorkerStarter(self._reactor, self.scoreboard.fd), self.dispatcher,
             self.table, self.scoreboard, [listener.address for listener in self.listeners], on_ready, on_fatal, again,
+            self._origins, self._resolve,
         )  # fmt: skip
         insight = Insight(
             self.supervisor, self.dispatcher, self.table, self.scoreboard,
@@ -131,7 +138,8 @@ def _slots(settings: Settings) -> int:
     room = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if room == resource.RLIM_INFINITY:
         room = 1 << 20
-    room = max(16, room - RESERVED_DESCRIPTORS - DESCRIPTORS_OF_A_WORKER * settings.workers)
+    workers = settings.workers_bounds.most if settings.workers_bounds is not None else settings.workers
+    room = max(16, room - RESERVED_DESCRIPTORS - DESCRIPTORS_OF_A_WORKER * workers)
     return min(room, settings.max_connections or DEFAULT_CONNECTIONS)
 
 

@@ -71,6 +71,7 @@ class Dispatcher:
     def configure(self, settings: Settings) -> None:
         """From now on these settings count."""
         self._threads = settings.threads
+        self.parking.retime(settings.keep_alive - self.recovery.settings.keep_alive)
         self.recovery.settings = settings
         self._waiting.configure(settings)
 

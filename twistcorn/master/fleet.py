@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -18,7 +19,7 @@ from ..pool import rollout
 from ..pool.restarts import BackOff
 from ..pool.worker import TIMERS, Event, Outdated, State, Worker
 from ..settings import Settings
-from ..syntax import MAX_WORKERS
+from ..syntax import MAX_WORKERS, Span
 from ..wire.scoreboard import Scoreboard
 from .dispatcher import Dispatcher
 from .machine import Machine
@@ -42,6 +43,9 @@ class Chief(Protocol):
 
     def never_born(self, worker: Worker, reason: str) -> None:
         """A process could not be started."""
+
+    def committed(self) -> None:
+        """The settings of a reload count now."""
 
     def reload_ended(self, problem: str) -> None:
         """A reload is over; the problem is empty when it went through."""
@@ -80,6 +84,7 @@ class Fleet:
         self._back_off = BackOff()
         self._generation = 1
         self._next: tuple[int, Settings] | None = None
+        self._way = rollout.ROLLING
         #: The code on disk does not boot, as far as anybody knows: workers that are spent serve on.
         self.paused = False
         self.open = False
@@ -120,10 +125,31 @@ class Fleet:
 
     def _commit(self, generation: int, settings: Settings) -> None:
         """The new code boots: the settings that it was started with are those of the server now."""
-        if settings.workers != self.settings.workers:
-            self.target = settings.workers
-        self._generation, self.settings = generation, settings
+        self._generation = generation
+        self._take(settings)
+        self._chief.committed()
+
+    def _take(self, settings: Settings) -> None:
+        before, self.settings = self.settings, settings
+        if (before.workers, before.workers_bounds) != (settings.workers, settings.workers_bounds):
+            bounds = settings.workers_bounds
+            self.target = settings.workers if bounds is None else bounds.clamp(self.target)
         self._dispatcher.configure(settings)
+
+    def configure(self, fields: dict[str, Any]) -> None:
+        """These fields of the settings have other values at once, also in a reload that is under way."""
+        if self._next is not None:
+            generation, wanted = self._next
+            self._next = generation, replace(wanted, **fields)
+        self._take(replace(self.settings, **fields))
+        if "workers" in fields:
+            # A number that is given anew counts, whatever became of the last one by hand.
+            self.target = self.target if self.settings.workers_bounds else self.settings.workers
+            self.fill()
+
+    def settings_of(self, worker: Worker) -> Settings:
+        """The settings that a worker has, or boots with."""
+        return self._next[1] if self._next is not None and worker.generation == self._next[0] else self.settings
 
     def ended(self, worker: Worker, reason: str) -> None:
         """A worker is no more, or never came to be; the reason is what the log says of it."""
@@ -195,7 +221,8 @@ class Fleet:
     def reload(self, settings: Settings) -> None:
         """Replace all workers by new ones, that load the code on disk and have these settings."""
         generation = max(worker.generation for worker in self.workers.values()) + 1
-        self._next = generation, settings
+        # It goes on as it began, whatever is set meanwhile.
+        self._next, self._way = (generation, settings), settings.reload_strategy
         self.log.info("reload: booting one worker of generation {generation}", generation=generation)
         self.fill()
 
@@ -213,8 +240,9 @@ class Fleet:
     # Numbers
 
     def scale(self, difference: int) -> None:
-        """Want so many workers more or less, never fewer than one."""
-        self.target = max(1, min(MAX_WORKERS, self.target + difference))
+        """Want so many workers more or less, never fewer than one, and within the bounds if there are some."""
+        bounds = self.settings.workers_bounds or Span(1, MAX_WORKERS)
+        self.target = bounds.clamp(self.target + difference)
         self.log.info("{target} workers wanted", target=self.target)
         self.fill()
 
@@ -232,7 +260,7 @@ class Fleet:
         return worker.outdated is not None or (self._next is not None and worker.generation != self._next[0])
 
     def _strategy(self) -> str:
-        return rollout.ROLLING if self._next is None else self._next[1].reload_strategy
+        return rollout.ROLLING if self._next is None else self._way
 
     def _advance(self, old: list[Worker]) -> None:
         fresh = [worker for worker in self.pool.processes if not self._is_old(worker)]

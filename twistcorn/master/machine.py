@@ -63,6 +63,18 @@ class Machine:
         if delay is not None and (delay or worker.state is not State.STARTING):
             worker.timer = self._clock.callLater(delay, self._timed_out, worker)
 
+    def retime(self, worker: Worker, difference: float) -> None:
+        """The time of the worker's state is so many seconds longer than it was, or shorter."""
+        limited = self._pace.delay(worker.state) or worker.state is not State.STARTING
+        if difference == 0:
+            return
+        if worker.timer is None or not limited:
+            # There was no limit, or is none any more.
+            self._stop_timer(worker)
+            self.start_timer(worker)
+        else:
+            worker.timer.reset(max(0.0, worker.timer.getTime() - self._clock.seconds() + difference))
+
     def _timed_out(self, worker: Worker) -> None:
         worker.timer = None
         if worker.state is not State.WAITING and not worker.killed:

@@ -36,6 +36,19 @@ class Operations:
         self._supervisor.scale(number - self._supervisor.target)
         return self._supervisor.target
 
+    def get(self, name: str = "") -> list[dict[str, str]]:
+        """What counts now, of one option or of all: its name and value, where that comes from, when a change counts."""
+        return self._supervisor.tuning.get(name)
+
+    def set(self, name: str, value: str) -> dict[str, str]:
+        """Change an option at once and until the server ends; returns what `get` says then.
+
+        :raises SettingsError: the value is not allowed.
+        """
+        if self._supervisor.state == "stopping":
+            raise OperationError("the server is stopping")
+        return self._supervisor.tuning.set(name, value)
+
     def drain(self, ident: int) -> None:
         """Have a worker hand everything back and go now; it is replaced meanwhile."""
         self._supervisor.fleet.drain(self._serving_worker(ident))

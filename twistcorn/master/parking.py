@@ -71,6 +71,14 @@ class Parking(FileDescriptor):
         if self._timer is None:
             self._timer = self._clock.callLater(SWEEP, self._sweep)
 
+    def retime(self, difference: float) -> None:
+        """Idle connections have so many seconds more, or less."""
+        words = self._scoreboard.words
+        for connection in self._parked.values() if difference else ():
+            word = self._scoreboard.slot_base(connection.slot) + S_DEADLINE
+            # 0 would be none.
+            words[word] = max(1, words[word] + int(difference * 1e9))
+
     def doRead(self) -> None:
         asking = []
         for connection in self._ready(EVENTS):

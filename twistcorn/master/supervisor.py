@@ -7,7 +7,7 @@ the master down, except that a first boot in which no worker got ready is told a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,9 +15,10 @@ from twisted.logger import Logger
 
 from .. import __version__
 from ..errors import BootError, TwistcornError
+from ..origins import Sourced
 from ..pool.restarts import Intensity
 from ..pool.worker import Event, Outdated, State, Worker
-from ..settings import Settings, keep_fixed, to_json
+from ..settings import Settings, to_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from .care import Care
@@ -30,7 +31,9 @@ from .fleet import Fleet, Spawner
 from .forensics import Forensics
 from .lag import Lag
 from .process import ExitStatus
+from .scaling import Scaling
 from .totals import Tally
+from .tuning import Tuning
 
 #: More deaths of serving workers than this many in so many seconds get a warning of their own.
 DEATHS, PERIOD = 5, 60.0
@@ -47,6 +50,8 @@ class Supervisor:
     :ivar lag: how late the master's loop is; `chronicle`: deaths and reloads; `tally`: what workers have counted;
         `exports`: what the application in them has.
     :param reread: the settings as they are at a reload; raises TwistcornError when they are not valid.
+    :param origins: where the settings come from; `resolve`: what they mean on this machine.
+    :ivar tuning: the settings, as an operator sees and changes them.
     """
 
     log = Logger()
@@ -62,7 +67,9 @@ class Supervisor:
         listeners: Sequence[Sequence[object]],
         on_ready: Callable[[], None],
         on_fatal: Callable[[BootError], None],
-        reread: Callable[[], Settings] | None = None,
+        reread: Callable[[], Settings | Sourced] | None = None,
+        origins: Mapping[str, str] | None = None,
+        resolve: Callable[[Settings], Settings] = lambda settings: settings,
     ) -> None:
         self._clock = clock
         self._dispatcher = dispatcher
@@ -70,9 +77,14 @@ class Supervisor:
         self._listeners = json.dumps(listeners).encode()
         self._on_ready = on_ready
         self._on_fatal = on_fatal
-        self._reread = reread or (lambda: self.settings)
+        sourced = Sourced(settings, origins or {})
+        self._reread = reread or (lambda: sourced)
         self.fleet = Fleet(clock, settings, spawner, dispatcher, scoreboard, self)
         self.care = Care(clock, self.fleet, dispatcher, scoreboard)
+        self.tuning = Tuning(self.fleet, sourced, resolve)
+        #: Called with the settings whenever other ones count from then on.
+        self.on_configured = self.tuning.on_configured
+        self.scaling = Scaling(clock, self.fleet, dispatcher, scoreboard, self.tuning.set_threads)
         self.forensics = Forensics(clock, table, scoreboard)
         self.lag = Lag(clock)
         self._deaths = Intensity(PERIOD, DEATHS)
@@ -144,13 +156,11 @@ class Supervisor:
     def _begin_reload(self) -> None:
         self._reload_began = self._clock.seconds()
         try:
-            settings, fixed = keep_fixed(self.settings, self._reread())
+            settings = self.tuning.reread(Sourced.of(self._reread()))
         except TwistcornError as error:
             self.log.error("reload is off: {error}; nothing was changed", error=str(error))
             self.reload_ended(str(error))
             return
-        for name in fixed:
-            self.log.warn("--{name} changes only with a restart", name=name)
         self.fleet.reload(settings)
 
     def reload_ended(self, problem: str) -> None:
@@ -180,6 +190,7 @@ class Supervisor:
         self.fleet.open = False
         self.fleet.pool.finished = True
         self.care.stop()
+        self.scaling.stop()
         self.lag.stop()
         if quick:
             self._tell_all(Event.QUIT)
@@ -204,6 +215,10 @@ class Supervisor:
             self._stopped.callback(None)
 
     # The fleet tells (fleet.Chief)
+
+    def committed(self) -> None:
+        """The settings of a reload count now."""
+        self.tuning.committed()
 
     def boot(self, worker: Worker, settings: Settings) -> None:
         """A process was started: order it to boot."""
@@ -234,6 +249,7 @@ class Supervisor:
         if not self._serving and self._stopped is None:
             self._serving = self.fleet.open = True
             self.care.start()
+            self.scaling.start()
             self.lag.start()
             self._on_ready()
         self.fleet.fill()

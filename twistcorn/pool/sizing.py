@@ -1,90 +1,154 @@
-"""How many workers `--workers auto` means: the cores this process may really use.
+"""How many workers, and how many threads in each, within the operator's bounds: by what the load was of late.
 
-Law: pure. Files are read by a function that is handed in, and no file, however strange, makes an error: what
-cannot be understood sets no limit. There is one worker for each core, since a worker runs one thread at a
-time under the GIL; a fraction of a core counts as one.
-
-Two limits count. CPU affinity (taskset, cpuset) says which cores; the caller asks the kernel for it. A
-cgroup's quota says how much time on them, and containers set it: v2 in `cpu.max`, v1 in `cpu.cfs_quota_us`.
-A cgroup is bound by each of its ancestors as well, so all levels are read, and the tightest wins.
+Law: pure; one sample for each second goes in, and a number with a reason for the log comes out. One step at a time,
+up within seconds, down only when fewer have been enough for long: the gap between the two marks keeps a load that
+stands still from moving anything, and a step down that has to be taken back makes the next one wait longer.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from .cgroups import Read, folders
+#: Seconds from one sample to the next.
+EVERY = 1.0
+#: Samples with too much load, more than with less, before there is one step up: a burst of two seconds is no load.
+PATIENCE = 3
+#: From this load on there are too few; below that, shared by fewer, these are enough.
+HIGH, LOW = 0.8, 0.6
+#: Seconds that a request may wait for a thread: what a client hardly notices.
+LONG_WAIT = 0.05
+#: A worker that uses less of a processor computes little: its calls wait for somebody else.
+WAITING = 0.5
+#: One sample that speaks against fewer undoes so many that spoke for it.
+SETBACK = 5
+#: A step down that was taken back doubles the time before the next one, up to so many times.
+MOST_CARE = 8
+#: There must be room for so much more than one worker of the size that is there.
+SPARE = 1.25
 
-#: Microseconds; what the kernel takes when only the quota is written to `cpu.max`.
-DEFAULT_PERIOD = 100_000
+
+class Sample(NamedTuple):
+    """What was seen in the last second.
+
+    :ivar number: how many there are: workers, or threads in each.
+    :ivar busy: the share of threads that were at work on a request, of all that there could be in these workers.
+    :ivar processor: the share of a processor that a worker used, on average.
+    :ivar wait: seconds that a request waits for a thread.
+    :ivar room: bytes of memory that can be had; None: nobody knows.
+    :ivar size: bytes of memory of the largest worker.
+    """
+
+    number: int
+    busy: float
+    processor: float
+    wait: float = 0.0
+    room: int | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True)
-class Quota:
-    """What a cgroup allows.
+class Rules:
+    """What is sized, and how.
 
-    :ivar cores: CPU time per time, so 1.5 is one core and half of another.
-    :ivar file: the name of the kernel's file that says so.
+    :ivar too_few: why there are too few, empty when there are not.
+    :ivar load: the share of them that is in use.
+    :ivar step: how many more, or fewer, there are after one step.
+    :ivar needs_memory: whether one more needs as much memory as the others.
     """
 
-    cores: float
-    file: str
+    too_few: Callable[[Sample], str]
+    load: Callable[[Sample], float]
+    step: Callable[[int], int]
+    needs_memory: bool
 
 
-def auto_workers(affinity: int, read: Read) -> tuple[int, str]:
-    """The number of workers, and the reason as a line for the log.
+@dataclass(frozen=True)
+class State:
+    """What is remembered from one sample to the next.
 
-    :param affinity: on how many cores the kernel may schedule this process.
-    :param read: how the files of the kernel are read.
+    :ivar high: samples with too much load.
+    :ivar low: samples for which fewer were enough.
+    :ivar since: samples since the last step down.
+    :ivar care: by how much the time before a step down is longer than the operator's.
+    :ivar cramped: whether it was told that there is no memory for more.
     """
-    cores = max(affinity, 1)
-    quota = tightest_quota(read)
-    if quota is None or quota.cores >= cores:
-        return cores, f"{_count(cores, 'worker')}: CPU affinity allows {_count(cores, 'core')}"
-    workers = math.ceil(quota.cores)
-    allowed = f"{quota.cores:.4g} of {_count(cores, 'core')}"
-    return workers, f"{_count(workers, 'worker')}: cgroup {quota.file} allows {allowed}"
+
+    high: int = 0
+    low: int = 0
+    since: int = 1 << 30
+    care: int = 1
+    cramped: bool = False
 
 
-def tightest_quota(read: Read) -> Quota | None:
-    """The smallest CPU quota of this process's cgroups and their ancestors; None when there is no quota."""
-    quotas = [
-        quota
-        for version, folder in folders(read, "cpu")
-        if (quota := (_quota_v2 if version == 2 else _quota_v1)(folder, read)) is not None
-    ]
-    return min(quotas, key=lambda quota: quota.cores, default=None)
+class Decision(NamedTuple):
+    """How many there shall be, and why; without a reason nothing happened."""
+
+    number: int
+    reason: str = ""
 
 
-def _quota_v2(folder: PurePosixPath, read: Read) -> Quota | None:
-    """`cpu.max` holds quota and period, as in "350000 100000", or "max 100000" for no limit."""
-    numbers = _numbers((read(str(folder / "cpu.max")) or "").split())
-    if numbers is None or not 1 <= len(numbers) <= 2:
-        return None
-    return _quota(numbers[0], (*numbers, DEFAULT_PERIOD)[1], "cpu.max")
+def step(
+    state: State, sample: Sample, rules: Rules, bounds: tuple[int, int], patience: float
+) -> tuple[State, Decision]:
+    """Look at one more sample.
+
+    :param bounds: the least and the most there may be.
+    :param patience: seconds for which fewer must have been enough.
+    """
+    number, (least, most) = sample.number, bounds
+    why = rules.too_few(sample)
+    fewer = max(least, number - rules.step(number))
+    enough = not why and number > least and rules.load(sample) * number <= LOW * fewer
+    state = replace(
+        state,
+        high=min(PATIENCE, state.high + 1) if why else max(0, state.high - 1),
+        low=state.low + 1 if enough else max(0, state.low - SETBACK),
+        since=state.since + 1,
+    )
+    calm = patience / EVERY * state.care
+    if state.since > 4 * calm:
+        state = replace(state, care=1)
+    if state.high == PATIENCE and number < most:
+        return _grow(state, sample, rules, why, min(most, number + rules.step(number)), calm)
+    if state.low >= calm and number > least:
+        seconds = state.low * EVERY
+        return State(since=0, care=state.care), Decision(fewer, f"{fewer} were enough for {seconds:.0f} s")
+    return state, Decision(number)
 
 
-def _quota_v1(folder: PurePosixPath, read: Read) -> Quota | None:
-    """`cpu.cfs_quota_us` over `cpu.cfs_period_us`; -1 is no limit."""
-    texts = [(read(str(folder / name)) or "").strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
-    numbers = _numbers(texts)
-    return None if numbers is None else _quota(numbers[0], numbers[1], "cpu.cfs_quota_us")
+def _grow(
+    state: State, sample: Sample, rules: Rules, why: str, more: int, calm: float
+) -> tuple[State, Decision]:
+    if rules.needs_memory and sample.room is not None and sample.room < SPARE * sample.size:
+        told = f"{why}, but {sample.room >> 20} MiB of memory are too little for one more of {sample.size >> 20} MiB"
+        return replace(state, cramped=True), Decision(sample.number, "" if state.cramped else told)
+    care = min(MOST_CARE, 2 * state.care) if state.since <= 2 * calm else state.care
+    return State(since=state.since, care=care), Decision(more, why)
 
 
-def _numbers(texts: list[str]) -> list[int] | None:
-    """Whole numbers of 64 bits, or None when one of the texts is anything else."""
-    if not all(re.fullmatch("[0-9]{1,18}", text) for text in texts):
-        return None
-    return [int(text) for text in texts]
+def _too_few_workers(sample: Sample) -> str:
+    if sample.wait > LONG_WAIT:
+        return _waiting(sample)
+    if sample.processor >= HIGH:
+        return f"workers use {sample.processor:.0%} of a processor each"
+    return f"{sample.busy:.0%} of the threads are busy" if sample.busy >= HIGH else ""
 
 
-def _quota(quota: int, period: int, file: str) -> Quota | None:
-    """A quota of nothing, or over no time, is nonsense and sets no limit."""
-    return Quota(quota / period, file) if quota > 0 and period > 0 else None
+def _too_few_threads(sample: Sample) -> str:
+    if sample.busy < HIGH or sample.wait <= LONG_WAIT or sample.processor >= WAITING:
+        return ""
+    return f"{_waiting(sample)}, and workers use {sample.processor:.0%} of a processor only"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _waiting(sample: Sample) -> str:
+    if sample.wait == float("inf"):
+        return "requests wait for a thread, and none is answered"
+    return f"requests wait {sample.wait * 1000:.0f} ms for a thread"
+
+
+#: A worker is full when its threads are, or its one processor is: the interpreter uses no second one.
+WORKERS = Rules(_too_few_workers, lambda sample: max(sample.busy, sample.processor), lambda number: 1, True)
+#: Threads are cheap, and what waits is many: a quarter more or fewer.
+THREADS = Rules(_too_few_threads, lambda sample: sample.busy, lambda number: max(1, number // 4), False)

@@ -33,7 +33,7 @@ from .recording import sent as sent
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
     commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release,
-    commands.Quarantine, commands.Export, commands.Stack,
+    commands.Quarantine, commands.Export, commands.Stack, commands.Configure,
 )  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.

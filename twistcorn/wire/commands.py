@@ -48,6 +48,12 @@ class Release(amp.Command):
     arguments = [(b"count", amp.Integer())]
 
 
+class Configure(amp.Command):
+    """Order: these settings count from now on. Those that count with a reload only are as they were."""
+
+    arguments = [(b"settings", amp.String())]
+
+
 class Reopen(amp.Command):
     """Order: reopen the log files."""
 

@@ -48,6 +48,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._leaving = False
         self._quarantine = Quarantine()
         self._exports = Exports(reactor)
+        self._newest: bytes | None = None
 
     @commands.Boot.responder
     def boot(self, version: str | None = None, **order: Any) -> dict[str, object]:
@@ -68,7 +69,8 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         board = Scoreboard(SCOREBOARD_FD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
         life = self._lifecycle = Lifecycle(
-            self._reactor, board, region, from_json(settings), self.leave, self._say_farewell, self._tell_stuck
+            self._reactor, board, region, from_json(self._newest or settings), self.leave, self._say_farewell,
+            self._tell_stuck,
         )
         try:
             loaded = life.load()
@@ -97,6 +99,14 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     def stop(self, quick: bool) -> dict[str, object]:
         """Order: finish and leave, or leave now."""
         self._with_life(lambda life: life.stop(quick))
+        return {}
+
+    @commands.Configure.responder
+    def configure(self, settings: bytes) -> dict[str, object]:
+        """Order: other settings; it may come before the application is loaded."""
+        self._newest = settings
+        if self._lifecycle is not None:
+            self._lifecycle.configure(from_json(settings))
         return {}
 
     @commands.Reopen.responder

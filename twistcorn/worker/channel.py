@@ -43,18 +43,29 @@ class Service:
     ) -> None:
         self._resource = WSGIResource(reactor, reactor.getThreadPool(), app)
         self._reactor = reactor
-        self._makers = [
-            EnvironMaker(settings, address, worker, settings.threads, settings.workers)
-            for address in listeners
-        ]
+        self._listeners = listeners
+        self._worker = worker
+        self._several: tuple[bool, bool] | None = None
         self._words = board.words
         self._quarantine = Quarantine() if quarantine is None else quarantine
-        self.write_timeout = settings.write_timeout
+        self.configure(settings)
         self._poller: Poller
         self._waiting: Waiting
         self._credit: Callable[[], None]
         self.answered: Callable[[Seat, int], None]
         self.waited: Callable[[int], None]
+
+    def configure(self, settings: Settings) -> None:
+        """From now on these settings count."""
+        self.write_timeout = settings.write_timeout
+        workers = settings.workers_bounds.most if settings.workers_bounds is not None else settings.workers
+        several = settings.threads > 1, workers > 1
+        if several != self._several:
+            # What was remembered of environs belongs to their maker.
+            self._several = several
+            self._makers = [
+                EnvironMaker(settings, address, self._worker, settings.threads, workers) for address in self._listeners
+            ]
 
     def attach(
         self,

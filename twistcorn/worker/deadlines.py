@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..errors import RequestTimeout
+from ..settings import Settings
 from .connection import Connection
 from .interrupt import set_exception
 from .seats import AIMING, AT_EASE, FIRED, Seat
@@ -73,6 +74,17 @@ class Deadlines:
         """Begin to look."""
         if self._timeout:
             self._looking.start(LOOK, now=False)
+
+    def configure(self, settings: Settings) -> None:
+        """From now on this time counts, also for requests that run."""
+        self._timeout = settings.request_timeout
+        if self._timeout and not self._looking.running:
+            self.start()
+        elif not self._timeout and self._looking.running:
+            self._looking.stop()
+            # Nobody is late any more.
+            self._hits = {}
+            self._tell([])
 
     def look(self) -> None:
         """Look once."""

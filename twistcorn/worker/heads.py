@@ -1,7 +1,7 @@
 """The heads of requests, with those seen lately at hand: clients repeat them on a connection, and among each other.
 
 Law: pure; what is remembered was read by `http` and passed all its checks, byte for byte, so that a repeated head means
-what it meant before. Bounded in number and size.
+what it meant before; with other limits all is forgotten. Bounded in number and size.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ class Heads:
         self._whole: dict[bytes, Request] = {}
         self._lines: dict[bytes, RequestLine] = {}
         self._blocks: dict[bytes, HeaderBlock] = {}
+
+    def configure(self, settings: Settings) -> None:
+        """From now on these limits count: what was read with others is forgotten."""
+        self._settings = settings
+        for known in (self._whole, self._lines, self._blocks):
+            known.clear()
 
     def read(self, data: bytes) -> Request | None:
         """The request whose head stands at the start of the data; None while that is not whole.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from twisted.logger import Logger
 
 from ..errors import AppLoadError
 from ..settings import Settings
-from ..wire.scoreboard import W_GENERATION, W_PID, Scoreboard
+from ..wire.scoreboard import W_GENERATION, W_PID, W_THREADS, Scoreboard
 from . import application
 from .channel import Service
 from .connection import Connection
@@ -37,6 +38,7 @@ class Lifecycle:
     :param leave: ends the process in an orderly way.
     :param farewell: tells the master the last that it shall know, then does the same.
     :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs.
+    :ivar on_configured: called with the settings when others count from then on.
     """
 
     log = Logger()
@@ -62,6 +64,7 @@ class Lifecycle:
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
         self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout)
+        self.on_configured: list[Callable[[Settings], object]] = []
 
     def load(self) -> application.Loaded:
         """Load the application, in its own directory.
@@ -104,8 +107,28 @@ class Lifecycle:
         poller.start()
         lends.startReading()
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
-        Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up).start()
+        deadlines = Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up)
+        deadlines.start()
         self._vitals.start()
+        self.on_configured += [
+            poller.heads.configure, poller.configure, waiting.configure, service.configure, deadlines.configure,
+            self._vitals.configure, lambda settings: self._set_threads(turns, settings.threads),
+        ]  # fmt: skip
+
+    def configure(self, settings: Settings) -> None:
+        """These settings count from now on; one thread, or several, is what a worker begins with and stays with."""
+        if self._poller is not None and (settings.threads == 1) is not (self._settings.threads == 1):
+            settings = replace(settings, threads=self._settings.threads)
+        self._settings = settings
+        for configure in self.on_configured:
+            configure(settings)
+
+    def _set_threads(self, turns: Turns, threads: int) -> None:
+        poller = self._poller
+        if poller is not None and not poller.draining and not poller.stopping:
+            self._board.words[self._region + W_THREADS] = threads
+        if threads != turns.threads:
+            turns.resize(threads)
 
     def _give_up(self, connections: list[Connection]) -> None:
         """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""

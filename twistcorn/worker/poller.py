@@ -59,6 +59,7 @@ class Poller(Rounds):
         when that is over.
     :param report: tells the master about a lend.
     :param on_empty: called when a draining or stopping worker has no connection left.
+    :ivar heads: reads the heads of requests.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Poller(Rounds):
         self._listeners = listeners
         self._report = report
         self._on_empty = on_empty
-        self._heads = Heads(settings)
+        self.heads = Heads(settings)
         self._refusals = Refusals(board, region)
         self._traffic = Traffic(board.words, region)
         self._sweeping = LoopingCall(self._sweep)
@@ -205,7 +206,7 @@ class Poller(Rounds):
 
     def _read(self, connection: Connection, ended: bool) -> None:
         try:
-            found = advance(connection, self._heads, self._settings, ended)
+            found = advance(connection, self.heads, self._settings, ended)
         except HTTPError as error:
             self._refuse(connection, error)
             return

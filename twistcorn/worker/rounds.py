@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from ..settings import Settings
 from .connection import SCRATCH, Connection, Phase
+from .retiming import retime
 from .seats import Seat
 
 #: Every event: edge-triggered, because bytes that were only looked at would be told again and again.
@@ -48,6 +49,11 @@ class Rounds:
         self._made_since = 0
         self._scratch = bytearray(SCRATCH)
         self.draining = False
+
+    def configure(self, settings: Settings) -> None:
+        """From now on these settings count, also for what waits already."""
+        retime(self._connections.values(), self._settings, settings)
+        self._settings = settings
 
     def _handle(self, connection: Connection, mask: int) -> None:
         raise NotImplementedError

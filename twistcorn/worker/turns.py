@@ -1,9 +1,9 @@
 """Turns: which thread runs the application for a request.
 
-Law: owns the threads, and decides who leads the reactor. A thread that leads runs a call itself while calls of that
-route do not wait (`routes`); the others go to a queue for the rest. There is one thread more than may run the
-application, so that one can always follow when a call keeps the leader (`watchdog`). Who takes a seat's baton decides
-whether that leads on: while a call runs anybody may, with the lock held; the thread of the call takes it at the end.
+Law: decides which of the `threads` runs what, and who leads the reactor. A thread that leads runs a call itself while
+calls of that route do not wait (`routes`); the others go to a queue for the rest. There is one thread more than may run
+the application, so that one can always follow when a call keeps the leader (`watchdog`). Who takes a seat's baton
+decides whether that leads on: while a call runs anybody may, with the lock held; the call's thread takes it at the end.
 Threads are daemons: a stuck application never keeps a worker from leaving.
 """
 
@@ -14,26 +14,22 @@ import threading
 import time
 from collections import deque
 
-from twisted.logger import Logger
-
 from ..wire.scoreboard import Scoreboard
 from .connection import Connection
 from .counts import Counts
 from .roles import Loop, Server
 from .routes import Route, Routes
 from .seats import Seat
+from .threads import Threads
 from .watchdog import Watchdog
 
 #: How long a turn may wait for the thread that runs before another is woken.
 TICK = 0.002
-#: Threads that may wait for slow clients beside those that run the application: a thread costs some ten KiB, and so
-#: many clients that read slower than their app produces are an attack, which shall not stop the others early.
-MOST_ASIDE = 512
 #: Seconds that the main thread, in a call of the application, has to leave when the reactor has stopped.
 LEAVE_TIME = 1.0
 
 
-class Turns:
+class Turns(Threads):
     """The threads of a worker, and the requests that wait for one.
 
     :param threads: how many may run the application at once. With one, that is always the main thread.
@@ -42,30 +38,25 @@ class Turns:
     :ivar counts: what it counts there.
     """
 
-    log = Logger()
-
     def __init__(self, loop: Loop, threads: int, mode: str, board: Scoreboard, region: int, server: Server) -> None:
+        super().__init__(threads)
         self._loop = loop
-        self.threads = threads
         self._mode = mode
         self.counts = Counts(board.words, region)
         self._server = server
-        self._lock = threading.Lock()
         self._routes = Routes()
         self._queue: deque[Connection] = deque()
-        self._parked: list[Seat] = []
         self._last: tuple[Seat, int, Route] | None = None
         self._watchdog = Watchdog(self._call, self.replace)
         self._main: Seat | None = None
-        self.seats: set[Seat] = set()
         self._main_left = threading.Event()
         #: With one thread for the application: who leads while that is busy, and who wants the reactor back.
         self._deputy: Seat | None = None
         self._heir: Seat | None = None
         self._over = False
         self._ticking = False
-        #: Requests in threads of their own, or waiting for one; threads in turns; all threads; those that stand aside.
-        self._running = self._active = self._alive = self._aside = 0
+        #: Requests in threads of their own, or waiting for one.
+        self._running = 0
 
     # The leader gives out turns
 
@@ -146,10 +137,6 @@ class Turns:
         if self._ticking:
             self._loop.callLater(TICK, self._tick)
 
-    def _wake(self) -> None:
-        self._active += 1
-        self._parked.pop().gate.release()
-
     def settle(self) -> None:
         """Before the leader waits: what it wrote without the lock may have crossed with another thread."""
         with self._lock:
@@ -183,7 +170,7 @@ class Turns:
             if self.threads > 1:
                 self._active -= 1
                 self._aside += 1
-                if self._alive - self._aside <= self.threads and self._alive < self.threads + MOST_ASIDE:
+                if self._is_short():
                     self._start_thread()
 
     def come_back(self, seat: Seat) -> None:
@@ -243,18 +230,6 @@ class Turns:
             seat.gate.acquire()
         self._main_left.set()
 
-    def _start_thread(self, leads: bool = False) -> None:
-        self._alive += 1
-        self._active += not leads
-        threading.Thread(target=self._begin, args=(leads,), name=f"app-{self._alive}", daemon=True).start()
-
-    def _begin(self, leads: bool) -> None:
-        seat = Seat(self, self.threads > 1, leads)
-        try:
-            self._work(seat)
-        finally:
-            seat.close()
-
     def _work(self, seat: Seat) -> None:
         stays = True
         while stays and not self._over:
@@ -310,11 +285,11 @@ class Turns:
     def _work_off(self, seat: Seat) -> bool:
         """Take the next turn, or wait for one; returns false when there is one thread too many."""
         with self._lock:
-            connection = self._queue.popleft() if self._queue else None
+            over = self._active > self.threads and self._surplus() > 0
+            connection = self._queue.popleft() if self._queue and not over else None
             if connection is None:
                 self._active -= 1
-                if self._alive - self._aside > self.threads + 1:
-                    # Those that stood aside are back.
+                if self._surplus() > 0:
                     self._alive -= 1
                     return False
                 self._parked.append(seat)

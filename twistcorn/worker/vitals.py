@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.task import LoopingCall
 
+from ..settings import Settings
 from ..wire import vitals
 from ..wire.scoreboard import (
     W_CPU,
@@ -56,7 +57,7 @@ class Vitals:
         self._words = board.words
         self._region = region
         self._now = now
-        self.interval = min(HEARTBEAT, timeout / BEATS or HEARTBEAT)
+        self.interval = _pace(timeout)
         self._heart = LoopingCall(self._beat)
         self._heart.clock = clock
         self._began = self._last = self._rare = 0
@@ -67,6 +68,13 @@ class Vitals:
         self._began = self._last = self._now()
         self._rare = self._began - RARELY
         self._heart.start(self.interval)
+
+    def configure(self, settings: Settings) -> None:
+        """Beat at the pace that the master expects from now on."""
+        self.interval = _pace(settings.heartbeat_timeout)
+        if self._heart.running:
+            self._heart.stop()
+            self.start()
 
     def _beat(self) -> None:
         now, words, region = self._now(), self._words, self._region
@@ -92,3 +100,7 @@ class Vitals:
             self._lags.popleft()
         self._lags.append((now, lag))
         return lag, max(each for _, each in self._lags)
+
+
+def _pace(timeout: float) -> float:
+    return min(HEARTBEAT, timeout / BEATS or HEARTBEAT)

@@ -67,6 +67,11 @@ class Waiting:
         self._looked = 0.0
         self._room = 0
 
+    def configure(self, settings: Settings) -> None:
+        """From now on these settings count."""
+        self._settings = settings
+        self._room = 0
+
     def enter(self, connection: Connection) -> bool:
         """A request comes while every thread is busy; returns False when it went to the master instead."""
         now = self._now()
