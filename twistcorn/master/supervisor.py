@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from .. import __version__
-from ..errors import BootError, TwistcornError
+from ..errors import BootError
 from ..origins import Sourced
 from ..pool.restarts import Intensity
 from ..pool.worker import Event, Outdated, State, Worker
@@ -22,7 +22,7 @@ from ..settings import Settings, to_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from .care import Care
-from .chronicle import Chronicle, Ended, Reloaded
+from .chronicle import Chronicle, Ended
 from .connections import ConnectionTable
 from .deaths import Death, describe
 from .dispatcher import Dispatcher
@@ -31,6 +31,7 @@ from .fleet import Fleet, Spawner
 from .forensics import Forensics
 from .lag import Lag
 from .process import ExitStatus
+from .reloads import Reloads
 from .scaling import Scaling
 from .totals import Tally
 from .tuning import Tuning
@@ -78,7 +79,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._on_fatal = on_fatal
         sourced = Sourced(settings, origins or {})
-        self._reread = reread or (lambda: sourced)
+        self._read = reread or (lambda: sourced)
         self.fleet = Fleet(clock, settings, spawner, dispatcher, scoreboard, self)
         self.care = Care(clock, self.fleet, dispatcher, scoreboard)
         self.tuning = Tuning(self.fleet, sourced, resolve)
@@ -91,9 +92,7 @@ class Supervisor:
         self.chronicle = Chronicle()
         self.tally = Tally(scoreboard, lambda: (worker.region for worker in self.workers.values()))
         self.exports = Exports(clock, scoreboard, self.workers.values)
-        self._reload_began = 0.0
-        self._reloads: list[Deferred[str]] = []
-        self._next_reloads: list[Deferred[str]] = []
+        self._reloads = Reloads(clock, self.fleet, self.chronicle, self._reread)
         self._serving = False
         self._stopped: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
@@ -142,40 +141,14 @@ class Supervisor:
 
         :return: fires when it is over: with nothing, or with why it did not go through.
         """
-        over: Deferred[str] = Deferred()
-        if self._stopped is not None:
-            over.callback("the server stops")
-        elif not self._serving or self.fleet.reloading:
-            self._next_reloads.append(over)
-            self.log.info("reload asked for; it begins when the present one is over")
-        else:
-            self._reloads.append(over)
-            self._begin_reload()
-        return over
+        return self._reloads.ask()
 
-    def _begin_reload(self) -> None:
-        self._reload_began = self._clock.seconds()
-        try:
-            settings = self.tuning.reread(Sourced.of(self._reread()))
-        except TwistcornError as error:
-            self.log.error("reload is off: {error}; nothing was changed", error=str(error))
-            self.reload_ended(str(error))
-            return
-        self.fleet.reload(settings)
+    def _reread(self) -> Settings:
+        return self.tuning.reread(Sourced.of(self._read()))
 
     def reload_ended(self, problem: str) -> None:
-        """A reload is over: whoever asked for it hears how it went, and the next one begins."""
-        now = self._clock.seconds()
-        self.chronicle.add_reload(Reloaded(now, now - self._reload_began, self.fleet.generation, problem))
-        told, self._reloads = self._reloads, []
-        for over in told:
-            over.callback(problem)
-        self._remembered_reload()
-
-    def _remembered_reload(self) -> None:
-        if self._next_reloads and not self.fleet.reloading and self._stopped is None:
-            self._reloads, self._next_reloads = self._next_reloads, []
-            self._begin_reload()
+        """A reload is over."""
+        self._reloads.ended(problem)
 
     def reopen_logs(self) -> None:
         """Have every worker reopen its log files."""
@@ -197,9 +170,7 @@ class Supervisor:
         elif first:
             self._deadline = self._clock.callLater(self.settings.graceful_timeout, self._tell_all, Event.QUIT)
             self._dispatcher.when_empty().addCallback(lambda _: self._tell_all(Event.STOP))
-        if first:
-            for over in [*self._reloads, *self._next_reloads]:
-                over.callback("the server stops")
+        self._reloads.stop()
         self._tell_stopped()
         return stopped
 
@@ -253,7 +224,7 @@ class Supervisor:
             self.lag.start()
             self._on_ready()
         self.fleet.fill()
-        self._remembered_reload()
+        self._reloads.go_on()
 
     def boot_failed(self, worker: Worker, message: str) -> None:
         """A worker said why it cannot load the application; its exit follows."""

@@ -1,0 +1,84 @@
+"""Reloads that were asked for: the one that runs, and the one that is remembered meanwhile.
+
+Law: one reload at a time; whoever asks during one hears of the next. How a reload is carried out is `fleet`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..errors import TwistcornError
+from ..settings import Settings
+from .chronicle import Chronicle, Reloaded
+from .fleet import Fleet
+
+
+class Reloads:
+    """Who asked for a reload, and hears how it went.
+
+    :param read: the settings as they are at a reload; raises TwistcornError when they are not valid.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, fleet: Fleet, chronicle: Chronicle, read: Callable[[], Settings]) -> None:
+        self._clock = clock
+        self._fleet = fleet
+        self._chronicle = chronicle
+        self._read = read
+        self._began = 0.0
+        self._present: list[Deferred[str]] = []
+        self._next: list[Deferred[str]] = []
+        self._stopped = False
+
+    def ask(self) -> Deferred[str]:
+        """Want a reload: now, or when the server serves and the present one is over.
+
+        :return: fires when it is over: with nothing, or with why it did not go through.
+        """
+        over: Deferred[str] = Deferred()
+        if self._stopped:
+            over.callback("the server stops")
+            return over
+        self._next.append(over)
+        if not self._fleet.open or self._fleet.reloading:
+            self.log.info("reload asked for; it begins when the present one is over")
+        else:
+            self.go_on()
+        return over
+
+    def go_on(self) -> None:
+        """Begin what is remembered, if that can begin now."""
+        if self._next and self._fleet.open and not self._fleet.reloading and not self._stopped:
+            self._present, self._next = self._next, []
+            self._begin()
+
+    def _begin(self) -> None:
+        self._began = self._clock.seconds()
+        try:
+            settings = self._read()
+        except TwistcornError as error:
+            self.log.error("reload is off: {error}; nothing was changed", error=str(error))
+            self.ended(str(error))
+            return
+        self._fleet.reload(settings)
+
+    def ended(self, problem: str) -> None:
+        """The present one is over: whoever asked for it hears how it went, and the next one begins."""
+        now = self._clock.seconds()
+        self._chronicle.add_reload(Reloaded(now, now - self._began, self._fleet.generation, problem))
+        told, self._present = self._present, []
+        for over in told:
+            over.callback(problem)
+        self.go_on()
+
+    def stop(self) -> None:
+        """There will be none any more."""
+        self._stopped = True
+        for over in [*self._present, *self._next]:
+            over.callback("the server stops")
+        self._present, self._next = [], []
