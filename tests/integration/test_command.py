@@ -54,12 +54,13 @@ class TestReload:
         assert {server.get("/version") for _ in range(8)} == {"two"}
 
     def test_it_is_off(self, start: Start, folder: Path) -> None:
-        """It fails, says why in one line, and the old code serves."""
+        """It fails, says why, and the old code serves."""
         server = start("app:app", tracebacks=True).ready()
         put_probe(folder, "two", "raise LookupError('no such shop')")
         done = command(server, "reload")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("twistcorn: ")
+        assert done.stderr.startswith("twistcorn: the code on disk does not boot\n")
+        assert "LookupError: no such shop" in done.stderr
         assert server.get("/version") == "one"
 
 
