@@ -50,8 +50,13 @@ class Terminal:
         self.process.wait()
         assert self.process.stderr is not None
         self.process.stderr.close()
-        os.close(self._master)
-        os.close(self._slave)
+        self.close()
+
+    def close(self) -> None:
+        """The user closes the window."""
+        for descriptor in {self._master, self._slave} - {-1}:
+            os.close(descriptor)
+        self._master = self._slave = -1
 
     @property
     def after(self) -> list[Any]:

@@ -35,6 +35,18 @@ def test_looking(start: Start, gate: Gate) -> None:
         assert "running now, oldest first" in said(server, "top")
 
 
+def test_before_it_serves(start: Start, folder: Path, gate: Gate) -> None:
+    """While the first worker loads the application the server can be looked at, and refuses what is too early."""
+    put_probe(folder, end="wait('import')")
+    server = start("app:app")
+    visitor = gate.visitor("import")
+    assert json.loads(said(server, "status", "--json"))["state"] == "starting"
+    assert command(server, "scale", "2").stderr == "twistcorn: the server is starting\n"
+    visitor.release()
+    server.ready()
+    assert json.loads(said(server, "status", "--json"))["state"] == "serving"
+
+
 @pytest.mark.parametrize("front", ["twist", "twistd"])
 def test_under_twist(start: Start, front: str) -> None:
     """A server that twist or twistd runs has the socket, too, knows its log, and stops with exit code 0."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.conftest import Start
 from tests.integration.gate import Gate
-from tests.integration.harness import GONE, Server
+from tests.integration.harness import GONE, TIMEOUT, Server
 from tests.integration.screen import ENTER, LEAVE, Terminal
 
 DOWN = "\x1b[B"
@@ -110,6 +110,13 @@ class TestEnd:
         end(top)
         assert top.end() == (code, "")
         given_back(top)
+
+    def test_the_window_is_closed(self, top: Terminal) -> None:
+        """It ends, and does not complain."""
+        top.close()
+        assert top.process.wait(TIMEOUT) in (0, 129)
+        assert top.process.stderr is not None
+        assert top.process.stderr.read() == ""
 
     def test_the_server_ends(self, server: Server, top: Terminal) -> None:
         """69, and one line, on the screen that was there before."""
