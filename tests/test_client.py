@@ -98,6 +98,13 @@ class TestAsking:
         with pytest.raises(OperationError, match=why):
             client.ask("status")
 
+    def test_refused_in_detail(self, scripted: Make) -> None:
+        """What else is known comes with the error."""
+        _, client = scripted(b'{"ok": false, "error": "off", "detail": "line 1\\nline 2"}\n')
+        with pytest.raises(OperationError) as caught:
+            client.ask("reload")
+        assert (str(caught.value), caught.value.detail) == ("off", "line 1\nline 2")
+
     def test_silence(self, scripted: Make) -> None:
         """It has an end."""
         _, client = scripted(b"")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from twistcorn.console.parser import COMMANDS
+from twistcorn.master import orders
 from twistcorn.settings import reference
 
 ROOT = Path(__file__).parent.parent
@@ -34,3 +36,18 @@ def test_the_tour_names_every_module() -> None:
     tour = (ROOT / "docs" / "architecture.md").read_text()
     modules = [path for path in (ROOT / "twistcorn").rglob("*.py") if path.name != "__init__.py"]
     assert [path.name for path in modules if path.name not in tour] == []
+
+
+def test_the_page_of_the_control_socket_has_every_command() -> None:
+    """docs/control.md has a row for each command of the shell, and for each of the protocol with its arguments."""
+    page = (ROOT / "docs" / "control.md").read_text()
+    shell, protocol = page.split("## The protocol")
+    assert set(re.findall(r"^\| `(\w+)", shell, re.MULTILINE)) == {command.name for command in COMMANDS}
+    told = {
+        name: arguments
+        for names, arguments in (line.split("|")[1:3] for line in protocol.splitlines() if line.startswith("| `"))
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert told.keys() == orders.COMMANDS.keys()
+    for name, arguments in orders.COMMANDS.items():
+        assert re.findall(r"`(\w+)`", told[name]) == [argument.name for argument in arguments]

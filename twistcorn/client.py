@@ -170,5 +170,5 @@ def result(answer: JSON) -> Any:
     :raises OperationError: it is a refusal.
     """
     if answer.get("ok") is not True:
-        raise OperationError(str(answer.get("error", "the server did not say why")))
+        raise OperationError(str(answer.get("error", "the server did not say why")), str(answer.get("detail", "")))
     return answer.get("result")

@@ -48,7 +48,14 @@ class BootError(TwistcornError):
 
 
 class OperationError(TwistcornError):
-    """The operator's: what was asked of a running server cannot be done. Nothing was changed."""
+    """The operator's: what was asked of a running server cannot be done. Nothing was changed.
+
+    :ivar detail: what else is known of it, in several lines: why new code does not boot.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class UnreachableError(TwistcornError):

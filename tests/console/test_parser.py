@@ -159,6 +159,12 @@ class TestDoing:
         assert exit_code(*line.split()) == 1
         assert capsys.readouterr() == ("", "twistcorn: the server is stopping\n")
 
+    def test_refused_in_detail(self, server: Answering, capsys: pytest.CaptureFixture[str]) -> None:
+        """All of it, with nothing in it that a terminal would do."""
+        server.answers["reload"] = OperationError("reload\x1b[2J is off", "line 1\n\x1bline 2")
+        assert exit_code("reload") == 1
+        assert capsys.readouterr() == ("", "twistcorn: reload?[2J is off\nline 1\n?line 2\n")
+
     @EVERY
     def test_nobody_listens(self, server: Answering, capsys: pytest.CaptureFixture[str], command: Any) -> None:
         """69, and where."""

@@ -35,6 +35,18 @@ def test_looking(start: Start, gate: Gate) -> None:
         assert "running now, oldest first" in said(server, "top")
 
 
+def test_before_it_serves(start: Start, folder: Path, gate: Gate) -> None:
+    """While the first worker loads the application the server can be looked at, and refuses what is too early."""
+    put_probe(folder, end="wait('import')")
+    server = start("app:app")
+    visitor = gate.visitor("import")
+    assert json.loads(said(server, "status", "--json"))["state"] == "starting"
+    assert command(server, "scale", "2").stderr == "twistcorn: the server is starting\n"
+    visitor.release()
+    server.ready()
+    assert json.loads(said(server, "status", "--json"))["state"] == "serving"
+
+
 @pytest.mark.parametrize("front", ["twist", "twistd"])
 def test_under_twist(start: Start, front: str) -> None:
     """A server that twist or twistd runs has the socket, too, knows its log, and stops with exit code 0."""
@@ -54,12 +66,13 @@ class TestReload:
         assert {server.get("/version") for _ in range(8)} == {"two"}
 
     def test_it_is_off(self, start: Start, folder: Path) -> None:
-        """It fails, says why in one line, and the old code serves."""
+        """It fails, says why, and the old code serves."""
         server = start("app:app", tracebacks=True).ready()
         put_probe(folder, "two", "raise LookupError('no such shop')")
         done = command(server, "reload")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("twistcorn: ")
+        assert done.stderr.startswith("twistcorn: the code on disk does not boot\n")
+        assert "LookupError: no such shop" in done.stderr
         assert server.get("/version") == "one"
 
 

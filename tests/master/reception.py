@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.testing import StringTransport
 
 from tests.master.stage import Stage
-from twistcorn.errors import OperationError
+from twistcorn.errors import OperationError, SettingsError
 from twistcorn.master.clerk import Clerk
 from twistcorn.master.insight import Insight
 from twistcorn.master.operations import Operations
@@ -39,7 +39,7 @@ class Changeable(Operations):
         assert isinstance(value, str)
         self.get(name)
         if not value.isdecimal() or not 1 <= int(value) <= 1024:
-            raise OperationError(f"threads {value!r}: allowed is a whole number from 1 to 1024")
+            raise SettingsError(f"threads {value!r}: allowed is a whole number from 1 to 1024")
         self.threads = {**THREADS, "value": int(value), "origin": "set"}
         return self.threads
 

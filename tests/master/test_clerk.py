@@ -73,7 +73,7 @@ class TestChanging:
         assert reception.ask("get", name="threads") == {"ok": True, "result": [changed]}
 
     def test_set_to_what_is_not_allowed(self, reception: Reception) -> None:
-        """Nothing is changed."""
+        """Nothing is changed, and it is said what is allowed: an error of the settings is a refusal, no mistake."""
         answer = reception.ask("set", name="threads", value="many")
         assert answer["error"] == "threads 'many': allowed is a whole number from 1 to 1024"
         assert reception.ask("get")["result"] == [THREADS]
@@ -95,6 +95,17 @@ class TestReload:
         """The answer says why."""
         reception.stage.written = SettingsError("--threads 'x': allowed is a number")
         assert reception.ask("reload") == {"ok": False, "error": "--threads 'x': allowed is a number"}
+
+    def test_new_code_does_not_boot(self, reception: Reception) -> None:
+        """The answer says what the worker said."""
+        session, line = reception.connect()
+        session.dataReceived(b'{"command": "reload"}\n')
+        (first,) = reception.stage.starting
+        reception.stage.fails(first, "app.py, line 3\nSyntaxError")
+
+        answer = line.answer
+        assert answer["error"] == "the code on disk does not boot"
+        assert answer["detail"].endswith("could not boot: app.py, line 3\nSyntaxError")
 
     def test_the_server_stops_meanwhile(self, reception: Reception) -> None:
         """It is said, and not forgotten."""

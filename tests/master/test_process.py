@@ -177,6 +177,16 @@ class TestSpawn:
 
         assert (box[b"_command"], box[b"quick"]) == (b"Stop", b"True")
 
+    def test_order_with_an_answer(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """It is the worker's, by the pipe."""
+        answers: list[dict[str, Any]] = []
+        spawned.ask(commands.Stack).addCallback(answers.append)
+        (box,) = amp.parseString(reactor.child.written[3])
+        told = amp.Box({b"_answer": box[b"_ask"], b"text": b"thread a:"})
+        reactor.protocol.childDataReceived(4, told.serialize())
+
+        assert answers == [{"text": "thread a:"}]
+
     def test_worker_closed_its_pipe(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """An order is lost, and no error: the exit will be told."""
         reactor.child.closed.append(3)
@@ -191,6 +201,13 @@ class TestSpawn:
 
         reactor.protocol.processEnded(Failure(error.ProcessTerminated(None, signal.SIGSEGV)))
         assert len(told.said) == 1
+
+    def test_it_dies_before_it_answers(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
+        """Whoever asked is told so."""
+        failures: list[Failure] = []
+        spawned.ask(commands.Stack).addErrback(failures.append)
+        reactor.dies(number=signal.SIGKILL)
+        assert [failure.type for failure in failures] == [error.ConnectionDone]
 
     def test_order_after_its_death(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """Orders and signals to a dead process do nothing."""

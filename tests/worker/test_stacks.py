@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from twistcorn.worker.stacks import format_stacks
+from twistcorn.worker.stacks import format_places, format_stacks
 
 PATIENCE = 10.0
 
@@ -69,3 +69,16 @@ def test_thread_has_ended(waiting: Waiting) -> None:
     waiting.end()
 
     assert not any(title.startswith("app-17 ") for title in paragraphs())
+
+
+def test_threads_at_the_same_place(waiting: Waiting) -> None:
+    """They are told of together, in front of those that are alone."""
+    other = Waiting()
+    first, *rest = format_places().split("\n\n")
+    other.end()
+
+    names, _, stack = first.partition(":\n")
+    told = [f"app-17 ({each.thread.native_id})" for each in (waiting, other)]
+    assert names == f"threads {', '.join(told)}"
+    assert "in wait_for_a_lost_database\n" in stack
+    assert any(paragraph.startswith("thread MainThread (") for paragraph in rest)

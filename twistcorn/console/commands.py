@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from ..client import Client, connect, result
 from ..errors import TwistcornError
 from . import tables
+from .units import lines_of, printable
 
 #: What a shell says of a program that was interrupted.
 EXIT_INTERRUPTED = 130
@@ -47,7 +48,8 @@ def _run(arguments: argparse.Namespace) -> int:
             client.close()
     except TwistcornError as error:
         sys.stdout.flush()
-        print(f"twistcorn: {error}", file=sys.stderr)
+        more = lines_of(getattr(error, "detail", ""))
+        print(f"twistcorn: {printable(str(error))}", *more, sep="\n", file=sys.stderr)
         return error.exit_code
 
 

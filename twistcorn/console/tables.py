@@ -25,7 +25,7 @@ def status(seen: JSON) -> list[str]:
     others = [f"{counts[state]} {state}" for state in counts if state not in ("target", "ready") and counts[state]]
     lag = seen["lag"]
     rows = [
-        ("listens on", ", ".join(seen["listeners"])),
+        ("listens on", ", ".join(seen["listeners"]) or "nothing any more"),
         ("workers", ", ".join([f"{counts['ready']} of {counts['target']} ready", *others])
             + f"; generation {seen['generation']}"),
         ("threads", f"{busy_threads(seen)} of {seen['threads']} busy"),

@@ -6,6 +6,7 @@ was found.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -84,15 +85,15 @@ class Terminal:
         for number in _ENDING:
             # A second one must not come between.
             signal.signal(number, signal.SIG_IGN)
-        try:
-            self._write(_LEAVE)
-        finally:
+        self._write(_LEAVE)
+        with contextlib.suppress(termios.error):
+            # A window that was closed has no modes any more.
             termios.tcsetattr(self.keys, termios.TCSADRAIN, self._before)
-            signal.set_wakeup_fd(self._earlier_waker)
-            os.close(self.wake)
-            os.close(self._waker)
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
+        signal.set_wakeup_fd(self._earlier_waker)
+        os.close(self.wake)
+        os.close(self._waker)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def woken(self) -> None:
         """Forget the signals that came."""
@@ -118,9 +119,11 @@ class Terminal:
         self._write(painted(rows, width))
 
     def _write(self, text: str) -> None:
+        """Write all of it; where nobody is any more `read` says so."""
         data = text.encode("ascii", "replace")
-        while data:
-            data = data[os.write(self._screen, data) :]
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(self._screen, data) :]
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

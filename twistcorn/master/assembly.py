@@ -112,7 +112,8 @@ class Assembly:
         )  # fmt: skip
         insight = Insight(
             self.supervisor, self.dispatcher, self.table, self.scoreboard,
-            lambda: [listener.shown for listener in self.listeners], self._reactor.seconds,
+            # A server that stops has closed them already.
+            lambda: [each.shown for each in self.listeners if each.fileno() >= 0], self._reactor.seconds,
         )  # fmt: skip
         self.operations = Operations(self.supervisor, insight)
         measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)

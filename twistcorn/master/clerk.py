@@ -95,10 +95,11 @@ class Clerk:
         operations = self._serving()
 
         def over(problem: str) -> JSON:
+            seen = operations.insight.snapshot()
+            last = seen["status"]["reload"]["last"]
             if problem:
-                raise OperationError(problem)
-            status = operations.insight.status()
-            return {"generation": status["generation"], "took": status["reload"]["last"]["took"]}
+                raise OperationError(problem, _why_not(seen, last["at"] - last["took"]) if last else "")
+            return {"generation": seen["status"]["generation"], "took": last["took"]}
 
         return operations.reload().addCallback(over)
 
@@ -156,3 +157,9 @@ class Clerk:
         # When the answer is on its way.
         self._clock.callLater(0, self._stop, quick)
         return {"quick": quick}
+
+
+def _why_not(seen: JSON, since: float) -> str:
+    """What the latest worker that could not boot has said of it."""
+    told = [each["text"] for each in seen["ended"] if each["cause"] == "boot" and each["at"] >= since]
+    return str(told[-1]) if told else ""

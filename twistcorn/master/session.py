@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import OperationError
+from ..errors import OperationError, TwistcornError
 from ..wire.control import MAX_REQUEST, encode
 from .clerk import Clerk
 from .orders import FOLLOWING, Request, read
@@ -163,14 +163,17 @@ class Session(Protocol):
                 self._phase, self._unfollow = Phase.FOLLOWING, unfollow
 
     def _fail(self, failure: Failure) -> None:
-        problem = "internal error: the log says more"
-        if failure.check(OperationError):
-            problem = failure.getErrorMessage()
+        line: dict[str, object] = {"ok": False, "error": "internal error: the log says more"}
+        # A value that is not allowed is a SettingsError.
+        if failure.check(TwistcornError):
+            line["error"] = failure.getErrorMessage()
+            if detail := getattr(failure.value, "detail", ""):
+                line["detail"] = detail
         else:
             self.log.failure("a command on the control socket failed", failure=failure)
         if self._phase is not Phase.CLOSING:
             self._phase = Phase.WAITING
-            self._send({"ok": False, "error": problem})
+            self._send(line)
 
     def _tell(self, result: object) -> None:
         """A further line, unless nobody reads."""

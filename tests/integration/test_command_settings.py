@@ -1,0 +1,60 @@
+"""`twistcorn get` and `twistcorn set`, and a server that runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.command import command, said
+from tests.integration.conftest import Start
+from tests.integration.harness import Server
+from twistcorn.master.operations import Operations
+
+pytestmark = pytest.mark.skipif(not hasattr(Operations, "set"), reason="this master has no settings that change")
+
+
+@pytest.fixture
+def server(start: Start) -> Server:
+    """A server whose threads the command line gives."""
+    return start("app:app", "--threads", "2").ready()
+
+
+def setting(server: Server, name: str) -> dict[str, str]:
+    """What counts, and where it comes from."""
+    (only,) = json.loads(said(server, "get", name, "--json"))
+    assert isinstance(only, dict)
+    return only
+
+
+def test_it_is_changed(server: Server) -> None:
+    """What was set counts, is told so, and is seen in the workers."""
+    assert (setting(server, "threads")["value"], setting(server, "threads")["origin"]) == ("2", "command line")
+    assert said(server, "set", "threads", "3").split() == ["threads", "3", "set", "live"]
+    assert (setting(server, "threads")["value"], setting(server, "threads")["origin"]) == ("3", "set")
+    assert "of 3 busy" in said(server, "status")
+
+
+@pytest.mark.parametrize(
+    ("words", "said_why"),
+    [
+        (("threads", "none"), "threads 'none': allowed is "),
+        (("threds", "3"), "threds is not a setting"),
+        (("listen", ":80"), "listen changes only when the server starts"),
+    ],
+)
+def test_it_is_refused(server: Server, words: tuple[str, str], said_why: str) -> None:
+    """It is said what is allowed, in one line, and everything is as it was."""
+    before = said(server, "get")
+    done = command(server, "set", *words)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said_why in done.stderr
+    assert said(server, "get") == before
+
+
+def test_all_of_them(server: Server) -> None:
+    """One line for each option, under a head."""
+    lines = said(server, "get").splitlines()
+    assert lines[0].split() == ["NAME", "VALUE", "ORIGIN", "CHANGES"]
+    assert len(lines) > 30
+    assert command(server, "get", "threds").returncode == 1
