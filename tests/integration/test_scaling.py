@@ -59,9 +59,9 @@ def test_workers_come_with_the_load_and_go_after_it(program: Tuned) -> None:
 
 @pytest.mark.slow
 def test_threads_come_where_the_application_waits(program: Tuned) -> None:
-    """More of them in the worker that is there, no more workers, and every request is answered."""
-    server = program.serve("--workers", "1:4", "--threads", "2:4", "--turns", "pool")
-    with Callers(server.address, 4) as callers:
+    """More of them in the worker that is there, and every request is answered."""
+    server = program.serve("--threads", "2:4", "--turns", "pool")
+    with Callers(server.address, 6) as callers:
         server.wait_for(r"3 threads instead of 2: requests wait \d+ ms for a thread, and workers use \d+% of a proc")
         server.wait_for(r"4 threads instead of 3")
         begun = callers.answers
