@@ -38,7 +38,7 @@ def main() -> int:
         def lineReceived(self, line: bytes) -> None:
             verb, *arguments = json.loads(line)
             try:
-                answer = getattr(self.factory.operations(), verb)(*arguments)  # type: ignore[union-attr]
+                answer = getattr(self.factory.operations(), verb)(*arguments)
             except TwistcornError as error:
                 answer = {"refused": str(error)}
             self.sendLine(json.dumps(answer).encode())
@@ -48,9 +48,9 @@ def main() -> int:
 
         def startService(self) -> None:
             super().startService()
-            factory: Any = Factory.forProtocol(Door)  # type: ignore[no-untyped-call]
+            factory: Any = Factory.forProtocol(Door)
             factory.noisy = False
-            factory.operations = lambda: self._assembled.operations  # type: ignore[union-attr]
+            factory.operations = lambda: self._assembled and self._assembled.operations
             self._reactor.listenUNIX(f"\0{os.environ['GATE']}{DOOR}", factory)
 
     standalone.StandaloneService = Tuned  # type: ignore[misc]

@@ -5,6 +5,7 @@ Law: no clock and no chance; a load is a function of the second, and what waits 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ class Simulation:
     def steps_down(self) -> int:
         """How often there was one fewer."""
         numbers = [self.bounds[0], *(number for _, number in self.changes)]
-        return sum(after < before for before, after in zip(numbers, numbers[1:], strict=False))
+        return sum(after < before for before, after in itertools.pairwise(numbers))
 
 
 def square(period: int, high: float, low: float) -> Callable[[int], float]:
@@ -104,8 +105,8 @@ class TestRamp:
 
         assert simulation.number == 1
         assert max(simulation.waits[2 * MINUTE :]) == 0
-        assert all(abs(after[1] - before[1]) == 1 for before, after in zip(
-            simulation.changes, simulation.changes[1:], strict=False))
+        numbers = [number for _, number in simulation.changes]
+        assert all(abs(after - before) == 1 for before, after in itertools.pairwise(numbers))
 
 
 class TestSpike:

@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..pool import memory
-from ..pool.sizing import EVERY, THREADS, WAITING, WORKERS, Decision, Sample, State, step
+from ..pool.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
 from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard
@@ -106,8 +106,8 @@ class Scaling:
             self._target, self._states = self._fleet.target, [State(), State()]
         load = self._measure(settings.threads)
         settled = len(self._dispatcher.workers) >= self._target and not self._fleet.reloading
-        if load is not None and settled:
-            self._size_threads(settings, load)
+        # Where calls wait, threads come first: they cost next to nothing.
+        if load is not None and settled and not self._size_threads(settings, load):
             self._size_workers(settings, load)
 
     def _measure(self, threads: int) -> Load | None:
@@ -133,9 +133,10 @@ class Scaling:
         wait = waiting * EVERY / answered if answered else float("inf")
         return Load(busy, sum(processor) / len(processor), wait if waiting else 0.0, size)
 
-    def _size_threads(self, settings: Settings, load: Load) -> None:
+    def _size_threads(self, settings: Settings, load: Load) -> bool:
+        """Returns whether more threads are what is needed, and can be had."""
         if settings.threads_bounds is None:
-            return
+            return False
         all_threads = settings.threads * len(self._dispatcher.workers)
         sample = Sample(settings.threads, load.busy / all_threads, load.processor, load.wait)
         self._states[1], decision = step(
@@ -144,18 +145,15 @@ class Scaling:
         if decision.number != settings.threads:
             self._tell(settings.threads, "threads", decision)
             self._set_threads(decision.number)
+        return settings.threads < settings.threads_bounds.most and bool(THREADS.too_few(sample))
 
     def _size_workers(self, settings: Settings, load: Load) -> None:
         if settings.workers_bounds is None:
             return
-        threads, wait = settings.threads, load.wait
-        if settings.threads_bounds is not None:
-            # A worker is as large as it may become: where calls wait, threads come first.
-            threads = settings.threads_bounds.most
-            if settings.threads < threads and load.processor < WAITING:
-                wait = 0.0
+        # A worker is as large as it may become.
+        threads = settings.threads if settings.threads_bounds is None else settings.threads_bounds.most
         busy = load.busy / (threads * len(self._dispatcher.workers))
-        sample = Sample(self._target, busy, load.processor, wait, self._room(), load.size)
+        sample = Sample(self._target, busy, load.processor, load.wait, self._room(), load.size)
         self._states[0], decision = step(
             self._states[0], sample, WORKERS, settings.workers_bounds, settings.scale_down_after
         )
