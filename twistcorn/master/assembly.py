@@ -28,6 +28,7 @@ from .measures import Measures
 from .metrics import Metrics
 from .operations import Operations
 from .process import WorkerStarter
+from .statsd import StatsD
 from .supervisor import Supervisor
 
 #: Most connections when the operator did not say: a slot costs 256 bytes once it was used.
@@ -60,6 +61,7 @@ class Assembly:
         self.supervisor: Supervisor | None = None
         self.operations: Operations | None = None
         self.metrics: Metrics | None = None
+        self._statsd: StatsD | None = None
 
     def _resolve(self, settings: Settings) -> Settings:
         if settings.workers == 0:
@@ -94,7 +96,14 @@ class Assembly:
         self.operations = Operations(self.supervisor, insight)
         measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
         self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
+        if self.settings.statsd:
+            self._statsd = StatsD(self._reactor, self.settings.statsd, self.supervisor.tally, self._burden)
+            self._statsd.start()
         self.supervisor.start()
+
+    def _burden(self) -> tuple[int, int]:
+        """Workers that serve; connections and requests that no worker has."""
+        return len(self.dispatcher.workers), self.dispatcher.waiting
 
     def stop(self, quick: bool) -> Deferred[None]:
         """End the workers, then what is left of the connections."""
@@ -104,6 +113,8 @@ class Assembly:
         return self.supervisor.stop(quick).addCallback(lambda _: self._end())
 
     def _end(self) -> None:
+        if self._statsd is not None:
+            self._statsd.stop()
         self.dispatcher.close_all()
         self.scoreboard.close()
 
