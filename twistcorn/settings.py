@@ -26,6 +26,7 @@ from .syntax import (
     size,
     some_time,
     spanned,
+    statsd_address,
     text_value,
     words,
     workers,
@@ -199,7 +200,8 @@ class Settings:
         metavar="TOKEN", change=RESTART, secret=True,
     )
     statsd: str = _option(
-        "", text_value, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none", metavar="HOST:PORT",
+        "", statsd_address, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none",
+        metavar="HOST:PORT",
         change=RESTART,
     )
     config: str = _option(
