@@ -49,6 +49,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     (commands.Stop, {"quick": True}, {b"quick": b"True"}),
     (commands.Reopen, {}, {}),
     (commands.Release, {"count": 3}, {b"count": b"3"}),
+    (commands.Configure, {"settings": b'{"threads": 9}'}, {b"settings": b'{"threads": 9}'}),
     (
         commands.Ready,
         {"app": "café.wsgi:app", "how": "found in wsgi.py"},
@@ -69,7 +70,10 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     ),
 ]
 
-ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine]
+ORDERS = [
+    commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine,
+    commands.Configure,
+]  # fmt: skip
 REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Stuck]
 
 every_row = pytest.mark.parametrize(("command", "arguments", "box"), TABLE, ids=[row[0].__name__ for row in TABLE])
