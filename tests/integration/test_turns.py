@@ -233,7 +233,7 @@ class TestSlowReaders:
     ("arguments", "message"),
     [
         (("--turns", "x"), "--turns 'x': allowed is adaptive or inline or pool"),
-        (("--threads", "0"), "--threads '0': allowed is a whole number from 1 to 1024"),
+        (("--queue-size", "0"), "--queue-size '0': allowed is a whole number from 1 to 1000000"),
     ],
 )
 def test_wrong_value_is_one_line(

@@ -50,6 +50,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     (commands.Reopen, {}, {}),
     (commands.Stack, {}, {}),
     (commands.Release, {"count": 3}, {b"count": b"3"}),
+    (commands.Configure, {"settings": b'{"threads": 9}'}, {b"settings": b'{"threads": 9}'}),
     (
         commands.Ready,
         {"app": "café.wsgi:app", "how": "found in wsgi.py"},
@@ -73,7 +74,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
 ]
 
 ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine]
-ORDERS += [commands.Export, commands.Stack]
+ORDERS += [commands.Export, commands.Stack, commands.Configure]
 REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Stuck, commands.Exported]
 
 every_row = pytest.mark.parametrize(("command", "arguments", "box"), TABLE, ids=[row[0].__name__ for row in TABLE])
