@@ -47,6 +47,9 @@ class Told:
     def reported(self, worker: Worker, data: bytes) -> None:
         self.said.append(("reported", *unpack_reports(data)))
 
+    def exported(self, worker: Worker, data: bytes, last: bool) -> None:
+        self.said.append(("exported", data, last))
+
     def exited(self, worker: Worker, status: ExitStatus) -> None:
         if self._lets_go:
             worker.process.end()

@@ -24,7 +24,7 @@ from tests.integration.harness import TIMEOUT, group, wait_until
 _SWITCHES = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-default-browser-check",
+    "--no-default-browser-check", "--disable-crashpad-for-testing",
 )  # fmt: skip
 
 

@@ -81,6 +81,9 @@ class Desk:
     def reported(self, worker: Worker, data: bytes) -> None:
         self.dispatcher.reported(worker, data)
 
+    def exported(self, worker: Worker, data: bytes, last: bool) -> None:
+        raise AssertionError("these applications count nothing")
+
     def exited(self, worker: Worker, status: ExitStatus) -> None:
         worker.process.end()
         worker.state = State.GONE
@@ -265,6 +268,9 @@ class Told:
 
     def reported(self, worker: Worker, data: bytes) -> None:
         self.said.append(("reported", worker.ident, *unpack_reports(data)))
+
+    def exported(self, worker: Worker, data: bytes, last: bool) -> None:
+        self.said.append(("exported", worker.ident, data, last))
 
     def exited(self, worker: Worker, status: ExitStatus) -> None:
         self.said.append(("exited", worker.ident, str(status)))

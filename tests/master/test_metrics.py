@@ -27,7 +27,7 @@ class Scraped(Stage):
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)
         measures = Measures(self.supervisor, self.dispatcher, self.table, self.board)
-        self.metrics = Metrics(measures, self.supervisor.tally)
+        self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
 
     def scrape(self, accept: str = "") -> tuple[str, str]:
         """Content type and text."""

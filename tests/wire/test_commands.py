@@ -67,10 +67,13 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
         {"names": [{"name": "GET /b", "time": 300000}]},
         {b"names": b"\x00\x04name\x00\x06GET /b\x00\x04time\x00\x06300000\x00\x00"},
     ),
+    (commands.Export, {"offset": 60000}, {b"offset": b"60000"}),
+    (commands.Exported, {"data": b"[]", "last": True}, {b"data": b"[]", b"last": b"True"}),
 ]
 
 ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine]
-REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Stuck]
+ORDERS += [commands.Export]
+REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Stuck, commands.Exported]
 
 every_row = pytest.mark.parametrize(("command", "arguments", "box"), TABLE, ids=[row[0].__name__ for row in TABLE])
 

@@ -109,7 +109,7 @@ class Assembly:
         )  # fmt: skip
         self.operations = Operations(self.supervisor, insight)
         measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
-        self.metrics = Metrics(measures, self.supervisor.tally)
+        self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
         if self.admin is not None:
             self.admin.start(self.supervisor, self.operations, self.metrics)
         self.supervisor.start()

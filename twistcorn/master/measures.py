@@ -190,7 +190,9 @@ class Measures:
 
 
 def _of_requests(totals: Totals) -> list[Family]:
-    by: dict[Labels, float] = {(("method", method), ("status", status)): count for (method, status), count in totals.by.items()}
+    by: dict[Labels, float] = {
+        (("method", method), ("status", status)): count for (method, status), count in totals.by.items()
+    }
     return [
         counter("twistcorn_requests_total", "Requests answered by workers, by method and class of status.", by),
         histogram(

@@ -5,9 +5,10 @@ Law: gathers and formats; what is counted stands in `measures`, what the applica
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from ..pool.exposition import Family, negotiate
+from .exports import Exports
 from .measures import Measures
 from .totals import Tally
 
@@ -18,8 +19,9 @@ class Metrics:
     :ivar tally: what the workers have counted.
     """
 
-    def __init__(self, measures: Measures, tally: Tally) -> None:
+    def __init__(self, measures: Measures, exports: Exports, tally: Tally) -> None:
         self._measures = measures
+        self._exports = exports
         self.tally = tally
 
     def scrape(self, accept: str) -> Deferred[tuple[str, bytes]]:
@@ -29,10 +31,7 @@ class Metrics:
             Prometheus text format 0.0.4.
         :return: the content type and the body.
         """
-        return self._exported().addCallback(lambda exported: self._format(accept, exported))
-
-    def _exported(self) -> Deferred[list[Family]]:
-        return succeed([])
+        return self._exports.gather().addCallback(lambda exported: self._format(accept, exported))
 
     def _format(self, accept: str, exported: list[Family]) -> tuple[str, bytes]:
         content_type, write = negotiate(accept)

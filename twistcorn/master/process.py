@@ -75,6 +75,8 @@ class Owner(Protocol):
 
     def reported(self, worker: Worker, data: bytes) -> None: ...
 
+    def exported(self, worker: Worker, data: bytes, last: bool) -> None: ...
+
     def exited(self, worker: Worker, status: ExitStatus) -> None: ...
 
 
@@ -121,6 +123,10 @@ class MasterProtocol(commands.QuietAMP):
         self._owner.leaving(self._worker)
         return {}
 
+    @commands.Exported.responder
+    def exported(self, data: bytes, last: bool) -> dict[str, object]:
+        self._owner.exported(self._worker, data, last)
+        return {}
 
     @commands.Stuck.responder
     def stuck(self, requests: list[dict[str, int]]) -> dict[str, object]:
@@ -222,8 +228,12 @@ class WorkerProcess:
 
     def order(self, command: type[amp.Command], **arguments: object) -> None:
         """Send an order. An order to a dying worker is lost, as its exit says."""
-        answer: Deferred[object] = self._connector.amp.callRemote(command, **arguments)
-        answer.addErrback(lambda failure: None)
+        self.ask(command, **arguments).addErrback(lambda failure: None)
+
+    def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
+        """Send an order that has an answer; fails when the worker dies before it."""
+        answer: Deferred[Any] = self._connector.amp.callRemote(command, **arguments)
+        return answer
 
     def kill(self, number: int) -> None:
         """Send a signal, if the process is still there."""

@@ -25,6 +25,7 @@ from .chronicle import Chronicle, Ended, Reloaded
 from .connections import ConnectionTable
 from .deaths import Death, describe
 from .dispatcher import Dispatcher
+from .exports import Exports
 from .fleet import Fleet, Spawner
 from .forensics import Forensics
 from .lag import Lag
@@ -43,7 +44,8 @@ class Supervisor:
     :param listeners: what workers must know of each listener: (family, name, port).
     :param on_ready: called once, when the first worker is ready.
     :param on_fatal: called when no worker ever got ready.
-    :ivar lag: how late the master's loop is; `chronicle`: deaths and reloads; `tally`: what workers have counted.
+    :ivar lag: how late the master's loop is; `chronicle`: deaths and reloads; `tally`: what workers have counted;
+        `exports`: what the application in them has.
     :param reread: the settings as they are at a reload; raises TwistcornError when they are not valid.
     """
 
@@ -76,6 +78,7 @@ class Supervisor:
         self._deaths = Intensity(PERIOD, DEATHS)
         self.chronicle = Chronicle()
         self.tally = Tally(scoreboard, lambda: (worker.region for worker in self.workers.values()))
+        self.exports = Exports(clock, scoreboard, self.workers.values)
         self._reload_began = 0.0
         self._reloads: list[Deferred[str]] = []
         self._next_reloads: list[Deferred[str]] = []
@@ -271,6 +274,10 @@ class Supervisor:
         """A worker reported on connections."""
         self._dispatcher.reported(worker, data)
 
+    def exported(self, worker: Worker, data: bytes, last: bool) -> None:
+        """A worker that leaves tells what its application has counted."""
+        self.exports.told(worker, data, last)
+
     def exited(self, worker: Worker, status: ExitStatus) -> None:
         """A process is dead and reaped."""
         worker.process.end()
@@ -278,6 +285,7 @@ class Supervisor:
         worker.blame = death.blame
         self._dispatcher.died(worker)
         self.tally.bury(worker.region)
+        self.exports.bury(worker)
         self.fleet.regions.append(worker.region)
         level, text = describe(worker, death)
         if not self._is_fatal(worker):

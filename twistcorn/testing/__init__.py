@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 
 from ..master.process import ExitStatus, Owner
@@ -31,7 +33,7 @@ from .recording import sent as sent
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
     commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release,
-    commands.Quarantine,
+    commands.Quarantine, commands.Export,
 )  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
@@ -52,6 +54,7 @@ class FakeProcess:
     :ivar channel: the master's end: a `RecordingChannel`, or a real socket.
     :ivar far_end: the worker's end of a real channel.
     :ivar orders: the orders that arrived, oldest first.
+    :ivar asked: the orders whose answer is waited for, and where it is waited for.
     :ivar lost: the orders that were sent when the process was already dead.
     :ivar signals: the signals that arrived.
     :ivar said: what the worker said of its boot: nothing yet, "ready" or "boot failed".
@@ -69,6 +72,7 @@ class FakeProcess:
     channel: RecordingChannel | socket.socket = field(default_factory=RecordingChannel)
     far_end: socket.socket | None = None
     orders: list[Order] = field(default_factory=list)
+    asked: list[tuple[Order, Deferred[Any]]] = field(default_factory=list)
     lost: list[Order] = field(default_factory=list)
     signals: list[signals.Signals] = field(default_factory=list)
     said: str = ""
@@ -106,6 +110,15 @@ class FakeProcess:
         if command is commands.Boot:
             _check_boot(order.arguments, self.worker)
         self.orders.append(order)
+
+    def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
+        """Send an order that has an answer; what it raises is as of `order`."""
+        self.order(command, **arguments)
+        if self.exited:
+            return fail(ConnectionDone())
+        answer: Deferred[Any] = Deferred()
+        self.asked.append((self.orders[-1], answer))
+        return answer
 
     def kill(self, number: int) -> None:
         """Send a signal; a dead process gets none, and a signal that does not exist is a ValueError."""
@@ -202,6 +215,10 @@ class MemorySpawner:
         sent(commands.Stuck, requests=[{"slot": slot, "since": since} for slot, since in requests.items()])
         self._live(worker).owner.stuck(worker, requests)
 
+    def exports(self, worker: Worker, data: bytes, last: bool = True) -> None:
+        """It leaves, and tells what its application has counted."""
+        self._live(worker).owner.exported(worker, **sent(commands.Exported, data=data, last=last))
+
     def reports(self, worker: Worker, *reports: Report) -> None:
         """It reports on connections, in one message.
 
@@ -249,6 +266,9 @@ class MemorySpawner:
             self._noted(worker, unread).unread = unread
         process.exited = True
         process.hang_up()
+        for _, answer in process.asked:
+            if not answer.called:
+                answer.errback(ConnectionDone())
         process.owner.exited(worker, ExitStatus(code, None if signal is None else int(signal)))
         demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
 

@@ -83,6 +83,22 @@ class Quarantine(amp.Command):
     arguments = [(b"names", amp.AmpList([(b"name", amp.Unicode()), (b"time", amp.Integer())]))]
 
 
+class Export(amp.Command):
+    """Order: tell what the application has counted with prometheus_client, from this offset on; 0: count anew.
+
+    The answer is a piece of JSON (`pool.merging`) and the size of all of it, 0 when the application counts nothing.
+    """
+
+    arguments = [(b"offset", amp.Integer())]
+    response = [(b"data", amp.String()), (b"size", amp.Integer())]
+
+
+class Exported(amp.Command):
+    """Report: the same, piece by piece, from a worker that leaves."""
+
+    arguments = [(b"data", amp.String()), (b"last", amp.Boolean())]
+
+
 class QuietAMP(amp.AMP):
     """AMP that does not log each connection: the supervisor tells what becomes of a worker."""
 

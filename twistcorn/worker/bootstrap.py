@@ -12,6 +12,7 @@ import socket
 from typing import Any
 
 from ampoule.child import AMPChild
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -23,12 +24,15 @@ from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from .environ import Address
+from .exports import Exports
 from .lifecycle import Lifecycle
 from .quarantine import Quarantine
 
 #: What a worker inherits besides ampoule's pipes.
 CHANNEL_FD = 5
 SCOREBOARD_FD = 6
+#: Seconds that a worker which leaves may take to tell what its application has counted.
+FAREWELL = 1.0
 
 
 class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
@@ -42,6 +46,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._lifecycle: Lifecycle | None = None
         self._leaving = False
         self._quarantine = Quarantine()
+        self._exports = Exports(reactor)
 
     @commands.Boot.responder
     def boot(self, version: str | None = None, **order: Any) -> dict[str, object]:
@@ -62,7 +67,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         board = Scoreboard(SCOREBOARD_FD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
         life = self._lifecycle = Lifecycle(
-            self._reactor, board, region, from_json(settings), self.leave, self._tell_stuck
+            self._reactor, board, region, from_json(settings), self.leave, self._say_farewell, self._tell_stuck
         )
         try:
             loaded = life.load()
@@ -109,6 +114,25 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         """Order: answer these with 503, for a while."""
         self._quarantine.set({each["name"]: each["time"] / 1000 for each in names})
         return {}
+
+    @commands.Export.responder
+    def export(self, offset: int) -> Deferred[dict[str, object]]:
+        """Order: tell what the application has counted."""
+        return self._exports.piece(offset)
+
+    def _say_farewell(self) -> None:
+        """Everything was handed over: tell what the application has counted, and leave."""
+        told = self._exports.whole().addCallback(self._tell_exported)
+        told.addTimeout(FAREWELL, self._reactor)
+        told.addErrback(_ignore).addCallback(lambda _: self.leave())
+
+    def _tell_exported(self, data: bytes) -> Any:
+        pieces = [data[start : start + commands.MAX_TEXT] for start in range(0, len(data), commands.MAX_TEXT)]
+        last = len(pieces) - 1
+        return gatherResults(
+            [self.callRemote(commands.Exported, data=piece, last=n == last) for n, piece in enumerate(pieces)],
+            consumeErrors=True,
+        )
 
     def _with_life(self, verb: Any) -> None:
         if self._lifecycle is None:

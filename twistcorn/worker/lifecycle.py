@@ -35,6 +35,7 @@ class Lifecycle:
     """One worker's life.
 
     :param leave: ends the process in an orderly way.
+    :param farewell: tells the master the last that it shall know, then does the same.
     :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs.
     """
 
@@ -47,6 +48,7 @@ class Lifecycle:
         region: int,
         settings: Settings,
         leave: Callable[[], None],
+        farewell: Callable[[], None],
         tell_stuck: Callable[[dict[int, int]], None],
     ) -> None:
         self._reactor = reactor
@@ -54,6 +56,8 @@ class Lifecycle:
         self._region = board.worker_base(region)
         self._settings = settings
         self._leave = leave
+        self._farewell = farewell
+        self._said_farewell = False
         self._tell_stuck = tell_stuck
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
@@ -141,7 +145,12 @@ class Lifecycle:
         if self._poller.given_up:
             # The interpreter would wait for threads of the application's own, and for what they hold.
             os._exit(0)
-        self._leave()
+        if self._board.stopping:
+            # Nobody asks any more.
+            self._leave()
+        elif not self._said_farewell:
+            self._said_farewell = True
+            self._farewell()
 
 
 def _poll(

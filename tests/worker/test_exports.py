@@ -1,0 +1,130 @@
+"""The claims of twistcorn.worker.exports: what the application counts is told, or a warning says that it is not."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import prometheus_client
+import pytest
+from twisted.logger import capturedLogs
+
+from tests.master.stage import texts
+from twistcorn.pool.exposition import Family, Sample
+from twistcorn.pool.merging import parse
+from twistcorn.wire.commands import MAX_TEXT
+from twistcorn.worker.exports import MOST, Exports
+
+
+class Reactor:
+    """Runs on the thread of the test what other threads ask for."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+
+    def callFromThread(self, function: Callable[..., object], *arguments: object) -> None:
+        self._calls.put(lambda: function(*arguments))
+
+    def run_one(self) -> None:
+        self._calls.get(timeout=10)()
+
+
+class Exporting:
+    """An application with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.reactor = Reactor()
+        self.registry = prometheus_client.CollectorRegistry()
+        self.exports = Exports(self.reactor, lambda: self.registry)
+
+    def whole(self) -> Any:
+        """What is told: bytes, or a failure."""
+        told: list[Any] = []
+        self.exports.whole().addBoth(told.append)
+        self.reactor.run_one()
+        return told[0]
+
+
+@pytest.fixture
+def exporting() -> Exporting:
+    return Exporting()
+
+
+def test_families(exporting: Exporting) -> None:
+    """All kinds of prometheus_client, with their labels; not when they were made."""
+    prometheus_client.Counter("hits", "Hits.", ["path"], registry=exporting.registry).labels("/ü").inc(2)
+    prometheus_client.Gauge("depth", "Depth.", registry=exporting.registry).set(-1.5)
+    took = prometheus_client.Histogram("took", "Took.", buckets=(0.5,), registry=exporting.registry)
+    took.observe(0.25)
+
+    assert parse(exporting.whole()) == [
+        Family("hits", "counter", "Hits.", [Sample("_total", (("path", "/ü"),), 2)]),
+        Family("depth", "gauge", "Depth.", [Sample("", (), -1.5)]),
+        Family("took", "histogram", "Took.", [
+            Sample("_bucket", (("le", "0.5"),), 1), Sample("_bucket", (("le", "+Inf"),), 1),
+            Sample("_count", (), 1), Sample("_sum", (), 0.25),
+        ]),
+    ]  # fmt: skip
+
+
+def test_pieces(exporting: Exporting) -> None:
+    """What does not fit one answer is told in several, of one moment."""
+    hits = prometheus_client.Counter("hits", "x" * MAX_TEXT, registry=exporting.registry)
+    told: list[dict[str, Any]] = []
+    exporting.exports.piece(0).addCallback(told.append)
+    exporting.reactor.run_one()
+    hits.inc()
+    exporting.exports.piece(MAX_TEXT).addCallback(told.append)
+
+    data = b"".join(each["data"] for each in told)
+    assert [len(data)] * 2 == [each["size"] for each in told]
+    assert parse(data)[0].samples == [Sample("_total", (), 0)]
+
+
+def test_too_much(exporting: Exporting) -> None:
+    """What does not fit the bound is left out, and the log says so, once."""
+    for number in range(8):
+        prometheus_client.Counter(f"hits{number}", "x" * (MOST // 5), registry=exporting.registry)
+    with capturedLogs() as logged:
+        data = exporting.whole()
+        exporting.whole()
+
+    assert len(data) <= MOST
+    assert [each[0] for each in json.loads(data)] == ["hits0", "hits1", "hits2", "hits3"]
+    assert texts(logged) == [
+        f"4 metrics of the application are not told: all together have more than {MOST} bytes"
+    ]
+
+
+def test_a_collector_fails(exporting: Exporting) -> None:
+    """The log says why, and nothing is told."""
+
+    class Broken:
+        def collect(self) -> Any:
+            raise LookupError("no database")
+
+    exporting.registry.register(Broken())
+    exporting.registry._names_to_collectors.clear()
+    with capturedLogs() as logged:
+        failure = exporting.whole()
+    failure.trap(LookupError)
+    assert texts(logged) == ["the application's metrics cannot be collected: LookupError('no database')"]
+
+
+def test_nothing_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without prometheus_client in the process there is nothing to tell, and no thread."""
+    monkeypatch.delitem(sys.modules, "prometheus_client")
+    told: list[dict[str, Any]] = []
+    Exports(Reactor()).piece(0).addCallback(told.append)
+    assert told == [{"data": b"", "size": 0}]
+
+
+def test_half_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be just now that the application imports it."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", type(sys)("prometheus_client"))
+    told: list[bytes] = []
+    Exports(Reactor()).whole().addCallback(told.append)
+    assert told == [b""]

@@ -1,0 +1,100 @@
+"""What the application counts of its own, with prometheus_client, for the master to merge.
+
+Law: imports nothing for it: what the process has not imported it does not use. The registry is asked in a thread of its
+own, because a collector may be anybody's code and take its time. What is too much is left out, with a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..wire.commands import MAX_TEXT
+
+#: Most bytes of all families together: some three thousand samples. Reading and merging them keeps the master busy for
+#: some ten milliseconds.
+MOST = 240_000
+
+
+class Exports:
+    """The registry of this process.
+
+    :param registry: the registry, None where there is none.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, registry: Callable[[], Any] | None = None) -> None:
+        self._reactor = reactor
+        self._registry = registry or _registry
+        self._data = b""
+        self._warned = ""
+
+    def piece(self, offset: int) -> Deferred[dict[str, object]]:
+        """A piece of what is counted, as the answer to `commands.Export`; with the offset 0 it is counted anew."""
+        whole = self.whole() if offset == 0 else succeed(self._data)
+        return whole.addCallback(lambda data: {"data": data[offset : offset + MAX_TEXT], "size": len(data)})
+
+    def whole(self) -> Deferred[bytes]:
+        """All families, as `pool.merging` reads them; empty where the application has none."""
+        registry = self._registry()
+        if registry is None:
+            return succeed(b"")
+        counted: Deferred[bytes] = Deferred()
+
+        def collect() -> None:
+            try:
+                data: bytes | Failure = self._collect(registry)
+            except Exception as error:
+                self._warn(f"the application's metrics cannot be collected: {error!r}")
+                data = Failure()
+            self._reactor.callFromThread(self._counted, counted, data)
+
+        threading.Thread(target=collect, name="exports", daemon=True).start()
+        return counted
+
+    def _counted(self, counted: Deferred[bytes], data: bytes | Failure) -> None:
+        if isinstance(data, bytes):
+            self._data = data
+        counted.callback(data)
+
+    def _collect(self, registry: Any) -> bytes:
+        texts, size, over = [], 2, 0
+        for text in _families(registry.collect()):
+            if size + len(text) + 2 > MOST:
+                over += 1
+            else:
+                size += len(text) + 2
+                texts.append(text)
+        if over:
+            self._warn(f"{over} metrics of the application are not told: all together have more than {MOST} bytes")
+        return f"[{', '.join(texts)}]".encode()
+
+    def _warn(self, text: str) -> None:
+        """Say something, unless it was the last that was said."""
+        if text != self._warned:
+            self._warned = text
+            self.log.warn("{text}", text=text)
+
+
+def _registry() -> Any:
+    """prometheus_client's own registry, if the application has imported that."""
+    return getattr(sys.modules.get("prometheus_client"), "REGISTRY", None)
+
+
+def _families(metrics: Iterable[Any]) -> Iterable[str]:
+    """Families in JSON, ASCII. When a counter began says nothing of the sum of several, so that is left out."""
+    for metric in metrics:
+        samples = [
+            (sample.name.removeprefix(metric.name), list(sample.labels.items()), sample.value)
+            for sample in metric.samples
+            if not sample.name.endswith("_created")
+        ]
+        yield json.dumps((metric.name, metric.type, metric.documentation, samples))
