@@ -284,6 +284,11 @@ class TestReactor:
         assert not loads("twistcorn.cli", "twisted"), "importing twistcorn.cli imports Twisted"
 
 
+    def test_importing_the_master(self) -> None:
+        """Only a master with an admin endpoint loads Twisted's web server: it costs megabytes."""
+        assert not loads("twistcorn.master.assembly", "twisted.web"), "twistcorn.master.assembly imports twisted.web"
+
+
 class TestShape:
     def test_modules(self) -> None:
         """A module is short enough to be read in one go; a longer one is two things."""

@@ -81,7 +81,7 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the console said since the last time, but for what is only told."""
-        entries: list[dict[str, Any]] = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
+        entries: list[dict[str, Any]] = self._driver.get_log("browser")
         return [entry["message"] for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
 
     @contextlib.contextmanager

@@ -7,7 +7,7 @@ that it is not to be kept, sniffed, framed, or filled with anything from elsewhe
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -137,7 +137,8 @@ class _Channel(HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line is too long: say so, rather than nothing."""
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        transport: Any = self.transport
+        transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         self.loseConnection()
 
 
@@ -145,7 +146,7 @@ class _Quiet(Site):
     """A site without an access log, and without the clock that writes its times."""
 
     noisy = False
-    protocol = _Channel
+    protocol = cast(Any, _Channel)
 
     def startFactory(self) -> None:
         """There is no log to open."""
