@@ -14,7 +14,7 @@ from twistcorn.syntax import LONGEST
 
 PARSERS: list[Callable[[str], Any]] = [
     syntax.duration, syntax.some_time, syntax.size, syntax.count(0, 9), syntax.workers, syntax.endpoint,
-    syntax.script_name, syntax.words, syntax.networks, syntax.one_of("on", "off"),
+    syntax.script_name, syntax.words, syntax.networks, syntax.one_of("on", "off"), syntax.statsd_address,
 ]  # fmt: skip
 
 

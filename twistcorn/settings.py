@@ -23,6 +23,7 @@ from .syntax import (
     script_name,
     size,
     some_time,
+    statsd_address,
     text_value,
     words,
     workers,
@@ -188,7 +189,8 @@ class Settings:
         metavar="TOKEN", change=RESTART,
     )
     statsd: str = _option(
-        "", text_value, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none", metavar="HOST:PORT",
+        "", statsd_address, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none",
+        metavar="HOST:PORT",
         change=RESTART,
     )
     config: str = _option(

@@ -12,6 +12,9 @@ from collections.abc import Callable
 #: Far more than a machine has processors; a slip of the finger should not start a thousand interpreters.
 MAX_WORKERS = 256
 
+#: Where StatsD listens unless it is told otherwise.
+STATSD_PORT = 8125
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _DURATION_UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: Seconds: some thirty years. What is far longer does not fit a word of the scoreboard, in nanoseconds.
@@ -100,6 +103,15 @@ def admin_endpoint(text: str) -> str:
     if re.fullmatch(r":\d{1,5}", text):
         text = f"127.0.0.1{text}"
     return endpoint(text) if text else ""
+
+
+def statsd_address(text: str) -> str:
+    """HOST:PORT from itself, or from HOST with StatsD's usual port; an IPv6 address stands in brackets. Empty: none."""
+    text = text.strip()
+    found = _HOST_PORT.fullmatch(text if re.search(r":\d+$", text) else f"{text}:{STATSD_PORT}")
+    if text and (found is None or found["host"] in ("", "*") or not 0 < int(found["port"]) < 1 << 16):
+        raise ValueError("HOST:PORT, such as 127.0.0.1:8125 or [::1]:8125")
+    return found[0] if found is not None and text else ""
 
 
 def text_value(text: str) -> str:

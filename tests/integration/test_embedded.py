@@ -5,25 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import treq
-from twisted.application.service import MultiService
-from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.logger import globalLogPublisher
-from twisted.trial import unittest
-from twisted.web.client import HTTPConnectionPool
 
 from tests.integration.conftest import Start, put_probe
+from tests.integration.embedding import Embedding
 from twistcorn.errors import AddressError, AppLoadError, BootError, TwistcornError
-from twistcorn.service import WSGIPoolService
-
-reactor: Any = installed_reactor
 
 #: A running reactor has these itself.
 OF_THE_REACTOR = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
@@ -45,39 +36,8 @@ def surroundings() -> dict[str, object]:
     }
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
-class EmbeddedService(unittest.TestCase):
-    """A service of a `MultiService` in the reactor of these tests, asked with treq."""
-
-    timeout = 60
-
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        put_probe(self.folder)
-        self.pool = HTTPConnectionPool(reactor)
-        self.addCleanup(self.pool.closeCachedConnections)
-        self.parent = MultiService()
-
-    def embed(self, app: str = "app:app", **settings: Any) -> WSGIPoolService:
-        """A service in the application, which stops with the test."""
-        settings.setdefault("listen", [f"127.0.0.1:{free_port()}"])
-        service = WSGIPoolService(app, reactor=reactor, chdir=str(self.folder), **settings)
-        service.setServiceParent(self.parent)
-        self.addCleanup(lambda: self.parent.stopService() if self.parent.running else None)
-        return service
-
-    def get(self, service: WSGIPoolService, path: str) -> Deferred[Any]:
-        """The body of an answer."""
-        port = service.settings.listen[0].split(":")[1]
-        answer: Deferred[Any] = treq.get(f"http://127.0.0.1:{port}{path}", pool=self.pool, reactor=reactor)
-        return answer.addCallback(treq.text_content)
+class EmbeddedService(Embedding):
+    """A service in the application of these tests."""
 
     @inlineCallbacks
     def test_serves_stops_and_touches_nothing_of_the_process(self) -> Any:

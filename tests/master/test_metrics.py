@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
@@ -13,10 +15,11 @@ from tests.master.stage import Stage
 from twistcorn.master.measures import Measures
 from twistcorn.master.metrics import Metrics
 from twistcorn.pool.exposition import OPENMETRICS_TYPE, PROMETHEUS_TYPE
-from twistcorn.wire.scoreboard import W_BUSY, W_CPU, W_LAG, W_PSS, W_RSS
+from twistcorn.wire.scoreboard import W_BUSY, W_CPU, W_LAG, W_PSS, W_RSS, W_STATUS
 from twistcorn.wire.scoreboard import State as SlotState
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 #: Milliseconds of processor time that a scrape may cost the master.
 MOST = 2.0
 
@@ -135,6 +138,26 @@ def test_requests_that_run_again(stage: Scraped) -> None:
     samples = stage.samples()
     assert samples["twistcorn_replays_total"] == 1
     assert samples['twistcorn_master_answers_total{status="502"}'] == 1
+
+
+def test_the_page_names_every_metric(stage: Scraped) -> None:
+    """docs/metrics.md lists what a scrape has, with its type and labels, and nothing else."""
+    stage.serve()
+    worker = stage.ready[0]
+    stage.note(worker, W_STATUS, 1)
+    told = {
+        family.name.removesuffix("_total") if family.type == "counter" else family.name: (
+            family.type,
+            frozenset(label for sample in family.samples for label in sample.labels if label != "le"),
+        )
+        for family in read_prometheus(stage.scrape()[1])
+    }
+    listed = {}
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("| `twistcorn_"):
+            name, kind, labels = (cell.strip() for cell in line.split("|")[1:4])
+            listed[name.strip("`").removesuffix("_total")] = (kind, frozenset(re.findall(r"`(\w+)`", labels)))
+    assert listed == told
 
 
 def test_cost() -> None:

@@ -28,6 +28,7 @@ from .measures import Measures
 from .metrics import Metrics
 from .operations import Operations
 from .process import WorkerStarter
+from .statsd import StatsD
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Assembly:
         self.supervisor: Supervisor | None = None
         self.operations: Operations | None = None
         self.metrics: Metrics | None = None
+        self._statsd: StatsD | None = None
 
     @property
     def places(self) -> list[Listener | Admin]:
@@ -112,7 +114,14 @@ class Assembly:
         self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
         if self.admin is not None:
             self.admin.start(self.supervisor, self.operations, self.metrics)
+        if self.settings.statsd:
+            self._statsd = StatsD(self._reactor, self.settings.statsd, self.supervisor.tally, self._burden)
+            self._statsd.start()
         self.supervisor.start()
+
+    def _burden(self) -> tuple[int, int]:
+        """Workers that serve; connections and requests that no worker has."""
+        return len(self.dispatcher.workers), self.dispatcher.waiting
 
     def stop(self, quick: bool) -> Deferred[None]:
         """End the workers, then the admin endpoint, then what is left of the connections."""
@@ -122,6 +131,8 @@ class Assembly:
         return stopped.addCallback(lambda _: self._end())
 
     def _end(self) -> None:
+        if self._statsd is not None:
+            self._statsd.stop()
         self.dispatcher.close_all()
         self.scoreboard.close()
 
