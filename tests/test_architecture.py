@@ -289,6 +289,11 @@ class TestReactor:
             assert not loads(f"twistcorn.{name}", other), f"importing twistcorn.{name} imports {other}"
 
 
+    def test_importing_the_master(self) -> None:
+        """Only a master with an admin endpoint loads Twisted's web server: it costs megabytes."""
+        assert not loads("twistcorn.master.assembly", "twisted.web"), "twistcorn.master.assembly imports twisted.web"
+
+
 class TestShape:
     def test_modules(self) -> None:
         """A module is short enough to be read in one go; a longer one is two things."""

@@ -107,12 +107,15 @@ def test_editable_install_in_an_empty_environment(sources: Path, python: Path, t
 
 @pytest.mark.slow
 def test_contents_of_the_wheel(wheel: Path) -> None:
-    """The wheel holds every module, the type marker and the plugin, and nothing from beside them."""
+    """The wheel holds every module, the admin page, the type marker and the plugin, and nothing from beside them."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "twistcorn").rglob("*.py")}
 
-    assert names == modules | {"twistcorn/py.typed", "twisted/plugins/twistcorn_plugin.py"}
+    static = {str(path.relative_to(ROOT)) for path in (ROOT / "twistcorn" / "static").iterdir()}
+
+    assert "twistcorn/static/admin.html" in static
+    assert names == modules | static | {"twistcorn/py.typed", "twisted/plugins/twistcorn_plugin.py"}
 
 
 def test_dependencies_are_declared() -> None:

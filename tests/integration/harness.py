@@ -260,6 +260,13 @@ class Server(Program):
         self._clients.append(client)
         return client
 
+    def admin(self) -> Client:
+        """A new connection to the admin endpoint, which is bound before anything is ready."""
+        found = self.wait_for(r"admin on (?:http://(.*):(\d+)|unix:(.*))$")[0]
+        client = Client(found[3] if found[3] else (found[1], int(found[2])))
+        self._clients.append(client)
+        return client
+
     def get(self, target: str = "/pid") -> str:
         """The body of an answer on a connection of its own, which must be a good one.
 

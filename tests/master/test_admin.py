@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 
 from tests.master.stage import texts
 from tests.master.visitors import HOST, Answer, House
@@ -422,8 +423,12 @@ class TestEnd:
         assert not house.clock.readers
 
 
-def refused(house: House) -> Exception:
+def refused(house: House) -> BaseException | None:
     """Why the endpoint could not be bound."""
-    caught: list[Exception] = []
-    house.bound.addErrback(lambda failure: caught.append(failure.value))
+    caught: list[BaseException | None] = []
+
+    def catch(failure: Failure) -> None:
+        caught.append(failure.value)
+
+    house.bound.addErrback(catch)
     return caught[0]

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogLevel, capturedLogs
 
 from tests.master.visitors import House, Visitor
 
@@ -68,32 +66,16 @@ def house() -> Iterator[House]:
     made.close()
 
 
-@contextmanager
-def no_errors() -> Iterator[None]:
-    """Nothing is logged as an error."""
-    logged: list[Any] = []
-
-    def see(event: Any) -> None:
-        if event["log_level"] >= LogLevel.warn:
-            logged.append(event)
-
-    globalLogPublisher.addObserver(see)
-    try:
-        yield
-    finally:
-        globalLogPublisher.removeObserver(see)
-    assert logged == []
-
-
 def send(house: House, pieces: list[bytes]) -> Visitor:
     """Send bytes on a connection, as far as it is not ended, and leave."""
     visitor = house.visitor()
-    with no_errors():
+    with capturedLogs() as logged:
         for piece in pieces:
             if not visitor.transport.disconnecting:
                 visitor.send(piece)
         visitor.leave()
         house.clock.advance(0)
+    assert [event for event in logged if event["log_level"] >= LogLevel.warn] == []
     assert house.generations == {1: "ready"}
     assert house.supervisor.target == 1
     return visitor

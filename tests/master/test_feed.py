@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,6 +25,16 @@ def watch(house: House) -> Visitor:
     visitor = house.visitor()
     visitor.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     return visitor
+
+
+def note(made: list[str]) -> Callable[[str, object], bytes]:
+    """Makes events, and notes their names."""
+
+    def make(name: str, value: object) -> bytes:
+        made.append(name)
+        return b"event: x\n\n"
+
+    return make
 
 
 def test_format() -> None:
@@ -74,7 +84,7 @@ def test_what_runs(house: House) -> None:
 def test_nobody_watches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing is made for anybody."""
     made: list[str] = []
-    monkeypatch.setattr("twistcorn.master.admin.event", lambda name, value: made.append(name) or b"")
+    monkeypatch.setattr("twistcorn.master.admin.event", note(made))
     house.pass_by(3)
 
     assert made == []
@@ -84,7 +94,7 @@ def test_all_get_the_same(house: House, monkeypatch: pytest.MonkeyPatch) -> None
     """An event is made once, however many there are."""
     visitors = [watch(house) for _ in range(5)]
     made: list[str] = []
-    monkeypatch.setattr("twistcorn.master.admin.event", lambda name, value: made.append(name) or b"event: x\n\n")
+    monkeypatch.setattr("twistcorn.master.admin.event", note(made))
     house.pass_by(1)
 
     assert made == ["snapshot"]
@@ -106,7 +116,7 @@ class TestSlowReader:
     def slow(self, house: House) -> Visitor:
         """Whose connection takes nothing more."""
         visitor = watch(house)
-        visitor.transport.producer.pauseProducing()
+        visitor.producer.pauseProducing()
         visitor.transport.clear()
         return visitor
 
@@ -115,7 +125,7 @@ class TestSlowReader:
         house.pass_by(5)
         assert slow.transport.value() == b""
 
-        slow.transport.producer.resumeProducing()
+        slow.producer.resumeProducing()
         house.pass_by(1)
         assert len(slow.events()) <= 1
         assert b"event: snapshot" in slow.transport.value()

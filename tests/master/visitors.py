@@ -69,7 +69,7 @@ class Visitor:
         """Send bytes; returns what comes back at once."""
         before = len(self.transport.value())
         self.protocol.dataReceived(data)
-        return self.transport.value()[before:]
+        return bytes(self.transport.value()[before:])
 
     def ask(self, method: str, path: str, body: str = "", **fields: str) -> Answer:
         """Send a request; underscores in the names of fields are hyphens."""
@@ -84,6 +84,11 @@ class Visitor:
         text = self.transport.value().decode().partition("\r\n\r\n")[2]
         blocks = [block for block in text.replace("\r\n", "\n").split("\n\n") if "event: " in block]
         return [(_value(block, "event"), json.loads(_value(block, "data"))) for block in blocks]
+
+    @property
+    def producer(self) -> Any:
+        """What the transport tells when it takes nothing more, and when it does again."""
+        return self.transport.producer
 
     def leave(self) -> None:
         """The connection is lost."""
