@@ -290,7 +290,7 @@ class TestReload:
     def test_option_that_waits_for_a_restart(self, stage: Stage) -> None:
         """What is told of it is what counts."""
         stage.serve()
-        stage.supervisor._reread = lambda: Sourced(Settings(backlog=9), {"backlog": "file"})
+        stage.supervisor._read = lambda: Sourced(Settings(backlog=9), {"backlog": "file"})
         stage.supervisor.reload()
         stage.boot_all()
 

@@ -14,9 +14,9 @@ from tests.http.cases import DEFAULTS, head
 from tests.http.served import Served
 from tests.worker.test_deadlines import SECOND, Room
 from twistcorn.errors import HTTPError
-from twistcorn.settings import Settings, from_values
+from twistcorn.settings import Settings
 from twistcorn.syntax import Span
-from twistcorn.wire.scoreboard import S_DEADLINE, W_HEARTBEAT, W_THREADS, Scoreboard
+from twistcorn.wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
 from twistcorn.worker.connection import Phase
 from twistcorn.worker.deadlines import GRACE, LOOK
 from twistcorn.worker.heads import Heads
@@ -161,7 +161,7 @@ class TestLifecycle:
     @pytest.fixture
     def life(self) -> Iterator[Lifecycle]:
         board = Scoreboard.create(1, 1)
-        yield Lifecycle(Clock(), board, 0, Settings(threads=4), lambda: None, lambda stuck: None)
+        yield Lifecycle(Clock(), board, 0, Settings(threads=4), lambda: None, lambda: None, lambda stuck: None)
         board.close()
 
     def test_before_it_serves(self, life: Lifecycle) -> None:
@@ -187,14 +187,3 @@ class TestLifecycle:
         life._set_threads(cast(Any, turns), 9)
         assert resized == [9]
         assert life._board.words[life._region + W_THREADS] == (0 if leaves else 9)
-
-    def test_heart(self, life: Lifecycle) -> None:
-        """It beats at once, and then as often as the new time-out asks for."""
-        beats: list[int] = []
-        life._heart.f = lambda: beats.append(1)
-        life._set_pace(Settings(heartbeat_timeout=60.0))
-        life._set_pace(from_values(heartbeat_timeout="400ms"))
-        assert len(beats) == 2
-        cast(Clock, life._reactor).pump([0.1] * 4)
-        assert len(beats) == 6
-        assert life._board.words[life._region + W_HEARTBEAT] == 0

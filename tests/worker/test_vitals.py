@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.task import Clock
 
+from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import (
     W_CPU,
     W_FDS,
@@ -53,6 +54,18 @@ def test_it_beats(heart: Heart) -> None:
     first = heart.word(W_HEARTBEAT)
     heart.clock.advance(HEARTBEAT)
     assert heart.word(W_HEARTBEAT) - first == HEARTBEAT * 1e9
+
+
+@pytest.mark.parametrize(("timeout", "interval"), [(0.4, 0.1), (60.0, 1.0)])
+def test_time_out_changes(heart: Heart, timeout: float, interval: float) -> None:
+    """It beats at once, and then as often as the new one asks for."""
+    heart.clock.advance(0.3)
+    heart.vitals.configure(Settings(heartbeat_timeout=timeout))
+    first = heart.word(W_HEARTBEAT)
+    assert first == int(heart.clock.seconds() * 1e9) + 1
+
+    heart.clock.advance(interval)
+    assert heart.word(W_HEARTBEAT) - first == pytest.approx(interval * 1e9)
 
 
 @pytest.mark.parametrize(("timeout", "interval"), [(0.0, 1.0), (2.0, 0.5), (60.0, 1.0)])
