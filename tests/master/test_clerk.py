@@ -105,7 +105,7 @@ class TestReload:
 
         answer = line.answer
         assert answer["error"] == "the code on disk does not boot"
-        assert answer["detail"].endswith("could not boot: app.py, line 3\nSyntaxError")
+        assert answer["detail"] == "app.py, line 3\nSyntaxError"
 
     def test_the_server_stops_meanwhile(self, reception: Reception) -> None:
         """It is said, and not forgotten."""

@@ -31,6 +31,10 @@ WATCH_EVERY = 1.0
 JSON = dict[str, Any]
 
 
+#: In one line, where a worker said it in several.
+NEW_CODE_FAILS = "the code on disk does not boot"
+
+
 class Clerk:
     """Knows how each command is done.
 
@@ -97,8 +101,10 @@ class Clerk:
         def over(problem: str) -> JSON:
             seen = operations.insight.snapshot()
             last = seen["status"]["reload"]["last"]
+            if "\n" in problem:
+                raise OperationError(NEW_CODE_FAILS, problem)
             if problem:
-                raise OperationError(problem, _why_not(seen, last["at"] - last["took"]) if last else "")
+                raise OperationError(problem)
             return {"generation": seen["status"]["generation"], "took": last["took"]}
 
         return operations.reload().addCallback(over)
@@ -157,9 +163,3 @@ class Clerk:
         # When the answer is on its way.
         self._clock.callLater(0, self._stop, quick)
         return {"quick": quick}
-
-
-def _why_not(seen: JSON, since: float) -> str:
-    """What the latest worker that could not boot has said of it."""
-    told = [each["text"] for each in seen["ended"] if each["cause"] == "boot" and each["at"] >= since]
-    return str(told[-1]) if told else ""
