@@ -78,6 +78,13 @@ def test_what_is_wrong_is_said(line: bytes, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_any_depth() -> None:
+    """Also where a value can just be read, and not be written any more: reading and writing nest differently."""
+    for depth in (0, 1, *range(800, 1200), 10_000):
+        with pytest.raises(OperationError):
+            read(b'{"command": %s%s}' % (b"[" * depth, b"]" * depth or b"1"))
+
+
 def test_a_huge_value_is_shown_in_part() -> None:
     """A refusal is short, whatever was sent."""
     with pytest.raises(OperationError) as caught:

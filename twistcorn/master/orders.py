@@ -93,5 +93,9 @@ def _arguments(command: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def shown(value: object) -> str:
     """A value as a refusal shows it: JSON, in one short line."""
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        # It could just be read.
+        return "of too many levels"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
