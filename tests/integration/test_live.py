@@ -38,6 +38,11 @@ class Tuned:
         """Set an option; returns what the program says."""
         return tuned.ask(self.gate.name, "set", name, value)
 
+    def heard(self, server: Server) -> None:
+        """Wait until the worker has heard of everything that was set: orders come one after the other."""
+        self.set("limit_request_line", "64")
+        answered(server, 414, lambda client: client.ask("/pid?" + "x" * 100))
+
     def get(self, name: str) -> Any:
         """What the program says of an option."""
         return tuned.ask(self.gate.name, "get", name)[0]
@@ -88,7 +93,7 @@ def _write_timeout(program: Tuned) -> None:
     """A client that does not read loses its answer; the thread is back."""
     server = program.serve("--threads", "2")
     program.set("write_timeout", "200ms")
-    server.get("/pid")
+    program.heard(server)
     with server.connect() as client:
         client.ask("/flood")
         client.read_to(b"\r\n\r\n")
@@ -213,6 +218,7 @@ def _queue_size(program: Tuned) -> None:
     server = program.serve("--threads", "1")
     ((_, visitor),) = occupy(server, program.gate, 1)
     program.set("queue_size", "1")
+    program.heard(server)
     clients = [server.connect() for _ in range(3)]
     for client in clients:
         client.ask("/pid")
@@ -305,6 +311,7 @@ def _threads(program: Tuned) -> None:
     program.set("threads", "3")
     busy.append((third, program.gate.visitor("third")))
     program.set("threads", "2")
+    program.heard(server)
     for client, visitor in busy:
         visitor.release()
         assert client.response().status == 200
