@@ -24,7 +24,7 @@ from tests.integration.harness import TIMEOUT, group, wait_until
 _SWITCHES = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-default-browser-check", "--disable-crashpad-for-testing",
+    "--no-default-browser-check",
 )  # fmt: skip
 
 
@@ -41,6 +41,7 @@ class Browser:
         self._service = Service(find_program("chromedriver"), popen_kw={"start_new_session": True})
         self._driver = webdriver.Chrome(options=options, service=self._service)
         self._driver.set_script_timeout(TIMEOUT)
+        self._driver.set_page_load_timeout(TIMEOUT)
 
     def close(self) -> None:
         """End it, and fail for what stays."""
