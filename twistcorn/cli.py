@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from . import __version__
 from .errors import EXIT_USAGE, SettingsError
 from .settings import OPTIONS, Settings, flag
 from .sources import read_settings
-
-LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,7 +39,6 @@ def make_parser() -> Parser:
             *names, dest=field.name, action="append", metavar=meta["metavar"], help=meta["help"].replace("%", "%%")
         )
     run.add_argument("--log-file", metavar="FILE", help="the server's log instead of standard error; USR1 reopens it")
-    run.add_argument("--log-level", choices=LEVELS, default="info", help="the least level that is logged")
     return parser
 
 
@@ -60,67 +57,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"twistcorn: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return run(settings, arguments.log_file, arguments.log_level, lambda: read_settings(given))
+    return run(settings, arguments.log_file, lambda: read_settings(given))
 
 
-def run(settings: Settings, log_file: str | None, log_level: str, reread: Callable[[], Settings]) -> int:
+def run(settings: Settings, log_file: str | None, reread: Callable[[], Settings]) -> int:
     """Serve until told to stop.
 
     :param reread: the settings as they are at a reload.
     """
     from twisted.internet import reactor
 
+    from .logs.server import ServerLog
     from .standalone import StandaloneService
 
     try:
-        reopen = _begin_logging(log_file, log_level)
+        log = ServerLog(log_file or "")
     except OSError as problem:
         print(f"twistcorn: --log-file {log_file}: {problem.strerror}", file=sys.stderr)
         return EXIT_USAGE
-    service = StandaloneService(reactor=reactor, reopen=reopen, reread=reread, **vars(settings))
+    log.set_level(settings.log_level)
+    log.set_form(settings.log_format)
+    log.begin()
+    service = StandaloneService(reactor=reactor, reopen=log.reopen, reread=reread, **vars(settings))
     running: Any = reactor
     try:
         service.startService()
     except SystemExit as end:
+        log.flush()
         return int(end.code or 0)
     running.addSystemEventTrigger("before", "shutdown", service.stopService)
     running.run()
+    log.flush()
     return service.exit_code
-
-
-class LogFile:
-    """A text file that can be opened again under its name, after something moved the old one away."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file: IO[str] = open(path, "a", buffering=1)
-
-    def write(self, text: str) -> int:
-        return self._file.write(text)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def reopen(self) -> None:
-        """Go on in a file under the name; on failure the old one stays."""
-        try:
-            fresh = open(self._path, "a", buffering=1)
-        except OSError as problem:
-            self._file.write(f"cannot reopen {self._path}: {problem.strerror}\n")
-            return
-        self._file, old = fresh, self._file
-        old.close()
-
-
-def _begin_logging(path: str | None, level: str) -> Callable[[], None] | None:
-    from twisted import logger
-
-    file = LogFile(path) if path else None
-    out: Any = file or sys.stderr
-    least = logger.LogLevelFilterPredicate(defaultLogLevel=logger.LogLevel.levelWithName(level))
-    observer = logger.FilteringLogObserver(logger.textFileLogObserver(out), [least])
-    logger.globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    return file.reopen if file is not None else None
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ class StandaloneService(WSGIPoolService):
         self.exit_code = 0
         self.ended_by = 0
 
+    def _settle(self, settings: Settings) -> Settings:
+        return settings
+
     def startService(self) -> None:
         """Start, with all that belongs to a process of its own.
 

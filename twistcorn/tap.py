@@ -69,6 +69,8 @@ def _taker(field: dataclasses.Field[Any], help: str) -> Callable[[Options, str],
 
 
 for _field in OPTIONS:
+    if _field.metadata["run_only"]:
+        continue
     _take = _taker(_field, _field.metadata["help"])
     setattr(Options, f"opt_{_field.name}", _take)
     if _field.metadata["short"]:
@@ -85,8 +87,12 @@ def makeService(options: Options) -> IService:
 
     from .standalone import StandaloneService
 
+    def settled(settings: Settings) -> Settings:
+        # The master's log is that of `twist`; the workers' lines are to look like it.
+        return dataclasses.replace(settings, log_format="text")
+
     service = StandaloneService(
-        reactor=reactor, reread=lambda: read_settings(options.given), **vars(options.resolved)
+        reactor=reactor, reread=lambda: settled(read_settings(options.given)), **vars(settled(options.resolved))
     )
 
     def leave() -> None:

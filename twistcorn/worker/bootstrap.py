@@ -22,6 +22,7 @@ from ..errors import AppLoadError
 from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
+from . import output
 from .environ import Address
 from .lifecycle import Lifecycle
 from .quarantine import Quarantine
@@ -61,9 +62,9 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     ) -> None:
         board = Scoreboard(SCOREBOARD_FD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
-        life = self._lifecycle = Lifecycle(
-            self._reactor, board, region, from_json(settings), self.leave, self._tell_stuck
-        )
+        wanted = from_json(settings)
+        output.begin(wanted, worker)
+        life = self._lifecycle = Lifecycle(self._reactor, board, region, wanted, self.leave, self._tell_stuck)
         try:
             loaded = life.load()
         except AppLoadError as error:
@@ -95,7 +96,9 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     @commands.Reopen.responder
     def reopen(self) -> dict[str, object]:
-        """Order: reopen log files; a worker writes to the standard streams only, so there are none."""
+        """Order: reopen log files."""
+        if self._lifecycle is not None:
+            self._lifecycle.reopen_logs()
         return {}
 
     @commands.Release.responder

@@ -32,6 +32,7 @@ from ..wire.scoreboard import (
     pack_state,
 )
 from .call import ClientGone
+from .entries import Entry
 from .http import Request, RequestLine
 
 #: One send; the kernel takes what its buffer has room for.
@@ -87,12 +88,13 @@ class Connection:
     :ivar hopped: whether it has waited with another worker before.
     :ivar missed: whether something may wait in the socket whose event was told already, and did not help.
     :ivar watched: whether the poller is told of bytes that come, and not of room for bytes that go.
+    :ivar entry: of the access log, for the present answer.
     """
 
     __slots__ = (
         "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
-        "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase", "queued_since",
-        "request", "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
+        "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase",
+        "queued_since", "request", "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +131,7 @@ class Connection:
         self.hopped = False
         self.missed = False
         self.watched = True
+        self.entry: Entry | None = None
         self._line: RequestLine | None = None
         # Where the last holder left off; zero on a connection that was lent for the first time.
         self.consumed = self.request_end = board.words[base + S_CONSUMED0]
@@ -212,6 +215,11 @@ class Connection:
         words[base + S_CONSUME_TO] = self.request_end
         words[base] = self.word | _RESPONDING | self._flags | (0 if self.keep else ENDS)
 
+    @property
+    def written_before(self) -> int:
+        """Where the present response begins in the stream to the client."""
+        return self._words[self.base + S_WRITTEN0]
+
     def log_last(self, length: int) -> None:
         """The end of a response whose length was not known: these bytes are still to be sent."""
         self._words[self.base + S_WRITTEN_END] = self.written + length
@@ -280,10 +288,14 @@ class Connection:
             sent = 0
         except OSError:
             self.keep = False
+            if self.entry is not None:
+                self.entry.sent, self.entry.whole = 0, False
             return
         self.written += sent
         if sent < len(made):
             self.rest = memoryview(made)[sent:]
+            if self.entry is not None:
+                self.entry.base, self.entry.open = self.written - sent + len(made) - self.entry.sent, True
         try:
             # As `consume`, in short: nearly always all of it is taken at once.
             left = self.request_end - self.consumed

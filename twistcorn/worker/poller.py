@@ -134,6 +134,7 @@ class Poller(Rounds):
             # Also a process forked by the app may have a copy: without this the client would never see the end.
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
+        self._note_end(connection)
         connection.sock.close()
         self._report(kind, connection.slot, connection.sequence)
         self._count()
@@ -310,6 +311,7 @@ class Poller(Rounds):
             return
         connection.rest = connection.rest[sent:] or None
         if connection.rest is None:
+            self._note_end(connection)
             self._go_on(connection)
         elif sent:
             connection.deadline = time.monotonic() + self._settings.write_timeout
@@ -320,6 +322,7 @@ class Poller(Rounds):
         """One answer, then the end; nothing behind it is ever read as a request."""
         now = time.monotonic()
         self._refusals.tell(connection.peer[0], error, now)
+        self._note_refusal(connection, error.status)
         connection.log_closing()
         drop_body(connection)
         with contextlib.suppress(OSError):

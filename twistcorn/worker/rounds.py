@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from twisted.logger import Logger
 
 from ..settings import Settings
+from .accesslog import AccessLog
 from .connection import SCRATCH, Connection, Phase
 from .seats import Seat
 
@@ -48,6 +49,16 @@ class Rounds:
         self._made_since = 0
         self._scratch = bytearray(SCRATCH)
         self.draining = False
+        #: The access log, while it is on.
+        self.access: AccessLog | None = None
+
+    def _note_end(self, connection: Connection) -> None:
+        if self.access is not None:
+            self.access.finished(connection)
+
+    def _note_refusal(self, connection: Connection, status: int) -> None:
+        if self.access is not None:
+            self.access.refused(connection, status)
 
     def _handle(self, connection: Connection, mask: int) -> None:
         raise NotImplementedError
