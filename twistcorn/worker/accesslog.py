@@ -93,11 +93,12 @@ class AccessLog:
     def note(self, connection: Connection, reply: Reply, start: int) -> None:
         """A request was answered, as far as its thread is concerned."""
         request, environ = reply.request, reply.environ
-        line, head = request.line, reply.head
+        head = reply.head
         address = connection.peer[0] if environ is None else environ.get("REMOTE_ADDR", "")
-        entry = Entry(start, time.monotonic_ns(), line, request.block, reply.code, address)
+        entry = connection.entry = Entry()
+        entry.start, entry.end, entry.code = start, time.monotonic_ns(), reply.code
+        entry.line, entry.block, entry.address = request.line, request.block, address
         entry.ident = reply.ident
-        entry.waited = reply.waited
         entry.keep = connection.keep
         if environ is not None:
             entry.queued = environ.get("twistcorn.queue_time", 0.0)
@@ -106,10 +107,11 @@ class AccessLog:
                 entry.values = {name: str(environ.get(name, "")) for name in self._lines.wanted}
         if head is not None and self._lines.wants_head:
             entry.head = head.data
-        connection.entry = entry
         if connection.made is not None:
-            entry.sent = len(connection.made) - reply.head_size
-        elif reply.code:
+            assert head is not None
+            entry.sent = head.length or 0
+        elif head is not None:
+            entry.waited = reply.waited
             entry.base = connection.written_before + reply.head_size + reply.framing_size
             entry.whole = reply.whole
             entry.sent = max(0, connection.written - entry.base)
@@ -123,8 +125,11 @@ class AccessLog:
     def refused(self, connection: Connection, code: int) -> None:
         """A request was refused before it was whole."""
         now, request = time.monotonic_ns(), connection.request
-        line, block = (request.line, request.block) if request is not None else (None, None)
-        entry = Entry(now, now, line, block, code, connection.peer[0])
+        entry = Entry()
+        entry.start = entry.end = now
+        entry.code, entry.address = code, connection.peer[0]
+        if request is not None:
+            entry.line, entry.block = request.line, request.block
         entry.keep = False
         self._noted.append(entry)
 

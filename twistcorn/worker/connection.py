@@ -35,10 +35,8 @@ from .call import ClientGone
 from .entries import Entry
 from .http import Request, RequestLine
 
-#: One send; the kernel takes what its buffer has room for.
-SEND_SIZE = 1 << 18
-#: One sendfile; other requests of the thread's core get their turn in between.
-FILE_PIECE = 1 << 20
+#: One send: the kernel takes what its buffer has room for. One sendfile: others get their turn in between.
+SEND_SIZE, FILE_PIECE = 1 << 18, 1 << 20
 
 #: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
 COPIED = 65536
@@ -94,7 +92,8 @@ class Connection:
     __slots__ = (
         "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
         "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase",
-        "queued_since", "request", "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
+        "queued_since", "request", "request_end", "rest", "sequence", "slot", "sock", "waiting", "watched", "word",
+        "written",
     )  # fmt: skip
 
     def __init__(

@@ -27,29 +27,19 @@ class Entry:
     :ivar open: whether the client has not taken all of it yet.
     """
 
-    __slots__ = (
-        "address", "attempt", "base", "block", "code", "end", "head", "ident", "keep", "line", "open", "queued",
-        "rest", "sent", "start", "values", "waited", "whole",
-    )  # fmt: skip
-
-    def __init__(
-        self, start: int, end: int, line: RequestLine | None, block: HeaderBlock | None, code: int, address: str
-    ) -> None:
-        self.start = start
-        self.end = end
-        self.line = line
-        self.block = block
-        self.code = code
-        self.address = address
-        self.ident = ""
-        self.sent = self.waited = self.rest = 0
-        self.queued = 0.0
-        self.attempt = 1
-        self.keep = self.whole = True
-        self.open = False
-        self.head = b""
-        self.values: dict[str, str] | None = None
-        self.base = -1
+    # Class attributes, because most entries have them as they are, and an entry is made for each request.
+    start = end = waited = rest = 0
+    queued = 0.0
+    line: RequestLine | None = None
+    block: HeaderBlock | None = None
+    address = ident = ""
+    code = sent = 0
+    whole = keep = True
+    attempt = 1
+    head = b""
+    values: dict[str, str] | None = None
+    base = -1
+    open = False
 
     @property
     def app_time(self) -> int:

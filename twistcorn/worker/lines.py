@@ -116,7 +116,6 @@ _OF_BLOCK: dict[str, Callable[[HeaderBlock | None], str]] = {
     "a": lambda block: _or_dash(field(block, "user-agent")),
 }
 _OF_ENTRY: dict[str, Get] = {
-    "h": lambda entry: _word(entry.address),
     "s": lambda entry: entry.code or "-",
     "B": lambda entry: entry.sent,
     "b": lambda entry: entry.sent or "-",
@@ -138,20 +137,44 @@ def seconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e9:.6f}"
 
 
-def _remembered(key_of: Callable[[Entry], Any], make: Callable[[Any], str]) -> Get:
-    """What depends on one part of a request, which others repeat, is made once."""
-    known: dict[Any, str] = {}
+def _of_line(make: Callable[[RequestLine | None], str]) -> Get:
+    """What depends on the request line is made once for those that repeat it; with no call more than that takes."""
+    known: dict[RequestLine | None, str] = {}
 
     def get(entry: Entry) -> str:
-        key = key_of(entry)
-        text = known.get(key)
-        if text is None:
-            if len(known) >= MOST_KNOWN:
-                known.clear()
-            text = known[key] = make(key)
-        return text
+        return known.get(entry.line) or _learn(known, entry.line, make)
 
     return get
+
+
+def _of_block(make: Callable[[HeaderBlock | None], str]) -> Get:
+    """Likewise, of the header fields."""
+    known: dict[HeaderBlock | None, str] = {}
+
+    def get(entry: Entry) -> str:
+        return known.get(entry.block) or _learn(known, entry.block, make)
+
+    return get
+
+
+def _of_address(make: Callable[[str], str]) -> Get:
+    """Likewise, of the client's address."""
+    known: dict[str, str] = {}
+
+    def get(entry: Entry) -> str:
+        return known.get(entry.address) or _learn(known, entry.address, make)
+
+    return get
+
+
+def _learn(known: dict[Any, str], key: Any, make: Callable[[Any], str]) -> str:
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    text = known[key] = make(key)
+    return text
+
+
+_REMEMBERING: dict[str, Callable[[Any], Get]] = {"line": _of_line, "block": _of_block, "address": _of_address}
 
 
 class TextLines:
@@ -167,30 +190,43 @@ class TextLines:
         self.wants_head = any(piece.kind == "o" for piece in pieces)
         self._fixed = {"l": "-", "p": f"<{os.getpid()}>", "worker": str(worker)}
         self._second, self._stamp = -1, ""
-        template = ""
+        self._template = ""
         self._getters: list[Get] = []
-        for piece in pieces:
-            if piece.kind == "text" or (piece.name in self._fixed and piece.kind == "atom"):
-                text = piece.name if piece.kind == "text" else self._fixed[piece.name]
-                template += text.replace("%", "%%")
-            else:
-                template += "%s"
-                self._getters.append(self._getter(*piece))
-        self._template = template + "\n"
+        self._compile(pieces)
 
-    def _getter(self, kind: str, name: str) -> Get:
-        if kind == "i":
-            return _remembered(lambda entry: entry.block, lambda block: _or_dash(field(block, name)))
-        if kind == "o":
+    def _compile(self, pieces: list[Atom]) -> None:
+        """Neighbours that depend on the same part of a request, and the text between them, are made together."""
+        between = ""
+        part, makers = "", list[Any]()
+        for piece in [*pieces, Atom("end", "")]:
+            if piece.kind == "text" or (piece.kind == "atom" and piece.name in self._fixed):
+                between += piece.name if piece.kind == "text" else self._fixed[piece.name]
+                continue
+            its_part, make = _maker(piece)
+            if its_part and its_part == part:
+                makers += [between, make]
+            else:
+                if makers:
+                    self._add(_REMEMBERING[part](_joined(makers)))
+                self._template += between.replace("%", "%%")
+                part, makers = its_part, [make] if its_part else []
+                if not its_part and piece.kind != "end":
+                    self._add(self._getter(piece))
+            between = ""
+        self._template += "\n"
+
+    def _add(self, getter: Get) -> None:
+        self._template += "%s"
+        self._getters.append(getter)
+
+    def _getter(self, piece: Atom) -> Get:
+        name = piece.name
+        if piece.kind == "o":
             return lambda entry: _or_dash(
                 entry.ident if name.lower() == "x-request-id" and entry.ident else response_field(entry.head, name)
             )
-        if kind == "e":
+        if piece.kind == "e":
             return lambda entry: _or_dash(entry.values.get(name, "") if entry.values else "")
-        if name in _OF_LINE:
-            return _remembered(lambda entry: entry.line, _OF_LINE[name])
-        if name in _OF_BLOCK:
-            return _remembered(lambda entry: entry.block, _OF_BLOCK[name])
         return self._time if name == "t" else _OF_ENTRY[name]
 
     def _time(self, entry: Entry) -> str:
@@ -207,6 +243,25 @@ class TextLines:
         return self._template % tuple([get(entry) for get in self._getters])
 
 
+def _maker(piece: Atom) -> tuple[str, Callable[[Any], str] | None]:
+    """On which part of a request alone a piece depends, and what makes it; empty: on more."""
+    kind, name = piece
+    if kind == "i":
+        return "block", lambda block: _or_dash(field(block, name))
+    if kind == "atom" and name == "h":
+        return "address", _word
+    if kind == "atom" and name in _OF_LINE:
+        return "line", _OF_LINE[name]
+    if kind == "atom" and name in _OF_BLOCK:
+        return "block", _OF_BLOCK[name]
+    return "", None
+
+
+def _joined(makers: list[Any]) -> Callable[[Any], str]:
+    """Makes one text of makers and the texts between them."""
+    return lambda part: "".join([make if isinstance(make, str) else make(part) for make in makers])
+
+
 class JsonLines:
     """One object of JSON for each entry; the names of its members are documented in docs/logging.md."""
 
@@ -216,9 +271,9 @@ class JsonLines:
     def __init__(self, worker: int) -> None:
         self.offset = 0
         self._worker = worker
-        self._of_line = _remembered(lambda entry: entry.line, _line_members)
-        self._of_block = _remembered(lambda entry: entry.block, _block_members)
-        self._of_address = _remembered(lambda entry: entry.address, json.dumps)
+        self._of_line = _of_line(_line_members)
+        self._of_block = _of_block(_block_members)
+        self._of_address = _of_address(json.dumps)
         self._second, self._stamp = -1, ""
 
     def line(self, entry: Entry) -> str:

@@ -88,7 +88,6 @@ class Reply:
             seat.shield()
         head = self._make_head(status, fields, len(data) if whole else None)
         framing, start = head.framing, self._identify(head)
-        length = self.head_size = len(start)
         if framing is Framing.LENGTH and whole:
             self._whole = True
             if seat.inline and len(data) <= DEFERRED:
@@ -98,6 +97,7 @@ class Reply:
                 # A generator may go on behind its last piece.
                 seat.exposed = connection
                 return
+        length = self.head_size = len(start)
         self._silent = framing is Framing.NONE
         self._whole = whole or self._silent
         if self._silent:
@@ -114,6 +114,7 @@ class Reply:
             self.answered()
         connection.log_responding(length)
         connection.send(start, data, self._wait, self._whole)
+        self.whole = self._whole
         connection.consume(seat.scratch)
         self._back_to_app()
 
@@ -135,7 +136,7 @@ class Reply:
     def _identify(self, head: responses.Head) -> bytes:
         """The head's bytes, with the request's id."""
         if self.ident and head.open:
-            return head.open + (self.ident + "\r\n\r\n").encode("ascii")
+            return head.open + (self.ident + "\r\n\r\n").encode()
         return head.data
 
     def more(self, data: bytes) -> None:
@@ -150,9 +151,10 @@ class Reply:
     def end(self) -> None:
         """The last chunk, where there are chunks."""
         self._seat.shield()
-        if not self._answered:
-            self.answered()
-        if self._chunked and not self._whole:
+        if self._whole:
+            return
+        self.answered()
+        if self._chunked:
             self._connection.log_last(len(LAST_CHUNK))
             self.framing_size += len(LAST_CHUNK)
             self._connection.send(b"", LAST_CHUNK, self._wait, True)
