@@ -43,7 +43,7 @@ def test_a_named_format_is_a_format(name: str) -> None:
 )
 def test_what_is_wrong_is_named(text: str, said: str) -> None:
     """An unknown atom, a stray percent sign, and what would make other lines."""
-    with pytest.raises(ValueError, match="docs/logging.md") as raised:
+    with pytest.raises(ValueError, match=r"docs/logging\.md") as raised:
         access_format(text)
 
     assert said in str(raised.value)

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.accesslog: one right line for each request, at once or a moment later, where it belongs."""
+"""The claims of twistcorn.worker.accesslog: one right line for each request, a moment later, where it belongs."""
 
 from __future__ import annotations
 

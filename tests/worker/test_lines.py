@@ -83,7 +83,8 @@ class TestAtoms:
         """Of the request, of the response, of the environ."""
         of = entry(headers=[(b"x-a", b"1"), (b"x-a", b"2")], head=b"HTTP/1.1 200 OK\r\nETag: 7\r\n\r\n")
         of.values = {"shop.user": "ann"}
-        assert line("%({X-A}i)s %({etag}o)s %({shop.user}e)s %({no}o)s %({x-request-id}o)s", of) == "1, 2 7 ann - abc-1\n"
+        said = line("%({X-A}i)s %({etag}o)s %({shop.user}e)s %({no}o)s %({x-request-id}o)s", of)
+        assert said == "1, 2 7 ann - abc-1\n"
 
     @pytest.mark.parametrize(("whole", "keep", "said"), [(True, True, "+"), (True, False, "-"), (False, False, "X")])
     def test_end(self, whole: bool, keep: bool, said: str) -> None:

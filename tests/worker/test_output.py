@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.output: whole lines with the worker's number, and a stream that is one in every way."""
+"""The claims of twistcorn.worker.output: whole lines with the worker's number, and a stream like any other."""
 
 from __future__ import annotations
 
