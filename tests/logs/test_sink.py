@@ -146,6 +146,25 @@ class TestBlockedReader:
         log.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_writes_by_itself(tmp_path: Path) -> None:
+    """The thread of its parent's sink is not there: it gets one of its own, and repeats nothing of its parent's."""
+    log = Sink(str(tmp_path / "log"))
+    log.write(b"parent\n")
+    assert log.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            log.write(b"child\n")
+            log.flush()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    log.close()
+
+    assert (tmp_path / "log").read_text() == "parent\nchild\n"
+
+
 def test_lines_stay_whole_among_several_writers() -> None:
     """Pieces for a pipe are of whole lines, none larger than the kernel keeps together; a longer line goes alone."""
     data = b"".join(b"%d" % number * 100 + b"\n" for number in range(500)) + b"l" * 5000 + b"\nlast\n"

@@ -102,3 +102,30 @@ def test_logging_of_the_application(stream: LineStream, written: Path) -> None:
     lines = written.read_text().splitlines()
     assert lines[:2] == ["[worker 3] failed", "[worker 3] Traceback (most recent call last):"]
     assert all(line.startswith("[worker 3] ") for line in lines)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_prints_whatever_the_parent_did(stream: LineStream, written: Path) -> None:
+    """A thread of the parent that was printing is not there to let go of the lock; its piece is not the child's."""
+    stream.write("parent's ")
+    inside, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with stream._lock:
+            inside.set()
+            assert go.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(10)
+    child = os.fork()
+    if child == 0:
+        try:
+            print("child", file=stream)
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    go.set()
+    thread.join()
+
+    assert written.read_text() == "[worker 3] child\n"

@@ -13,6 +13,7 @@ import select
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 #: Lines, and bytes, that may wait for a reader: some seconds of a busy access log.
@@ -47,6 +48,11 @@ class Sink:
         self._report = report
         self._most_lines = most_lines
         self._together = not path and not _is_file(descriptor)
+        self.begin_anew()
+        _sinks.add(self)
+
+    def begin_anew(self) -> None:
+        """Nothing waits, and no thread writes: at first, and in a child that was forked."""
         # The condition's lock is one that a signal handler on the same thread may take again.
         self._news = threading.Condition()
         self._waiting: list[tuple[bytes, int]] = []
@@ -156,6 +162,16 @@ class Sink:
                 except OSError:
                     return lines
         return 0
+
+
+def _after_fork() -> None:
+    for each in list(_sinks):
+        each.begin_anew()
+
+
+#: All of them: in a child that the application forks their threads are not there, but a lock might be held.
+_sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import io
+import os
 import sys
 import threading
 import time
@@ -39,6 +40,12 @@ class LineStream(io.TextIOWrapper):
         self._lock = threading.RLock()
         #: What each thread has printed of a line, by its identifier.
         self._parts: dict[int, str] = {}
+        os.register_at_fork(after_in_child=self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """In a child that the application forks: the threads that might hold the lock are not there."""
+        self._lock = threading.RLock()
+        self._parts = {}
 
     def write(self, text: str) -> int:
         """Write the lines that are whole; keep the rest until it is."""

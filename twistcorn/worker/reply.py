@@ -192,6 +192,7 @@ class Reply:
     def cut(self) -> None:
         """The connection ends; that the body is not whole shows in its framing."""
         self._seat.shield()
+        self.whole = False
         self._connection.keep = False
 
     def _chunk(self, data: bytes) -> bytes:
