@@ -27,26 +27,29 @@ LONGEST_README = 100
 #: Each room of the house, and the rooms that it may import. `testing` may import all of them.
 MAY_IMPORT = {
     "errors": set[str](),
+    "atoms": set[str](),
     "demo": set[str](),
     "syntax": set[str](),
-    "settings": {"syntax", "errors"},
+    "settings": {"atoms", "syntax", "errors"},
     "origins": {"settings", "syntax"},
     "sources": {"settings", "origins", "errors"},
     "pool": {"pool", "errors"},
     "wire": {"wire", "errors"},
-    "worker": {"worker", "wire", "settings", "errors"},
+    "logs": {"logs"},
+    "worker": {"worker", "wire", "logs", "atoms", "settings", "errors"},
     "master": {"master", "pool", "wire", "settings", "origins", "syntax", "errors"},
     "service": {"master", "wire", "origins", "settings", "errors"},
     "client": {"wire", "errors"},
     "console": {"console", "client", "errors"},
-    "standalone": {"service", "master", "wire", "origins", "settings", "errors"},
+    "standalone": {"service", "master", "wire", "logs", "origins", "settings", "errors"},
     "tap": {"sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
-    "cli": {"console", "sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
+    "cli": {"console", "logs", "sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
 }
 
 #: What the rooms at the bottom may import from outside, besides the standard library.
 OUTSIDE = {
     "errors": set[str](),
+    "atoms": set[str](),
     "syntax": set[str](),
     "settings": {"attr", "attrs"},
     "pool": {"attr", "attrs", "automat"},

@@ -20,7 +20,6 @@ class Run(NamedTuple):
 
     settings: Settings
     log_file: str | None
-    log_level: str
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     called: list[Run] = []
 
     def run(*arguments: Any) -> int:
-        called.append(Run(*arguments[:3]))
+        called.append(Run(*arguments[:2]))
         return 42
 
     monkeypatch.setattr(cli, "run", run)
@@ -45,7 +44,7 @@ def text_for(option: str) -> str:
     texts = {
         "workers": "3", "app": "x:y", "listen": "tcp:1", "admin": "tcp:1", "header_map": "refuse", "script_name": "/x",
         "forwarded_allow_ips": "10.0.0.1", "turns": "pool", "reload_strategy": "single", "config": os.devnull,
-        "replay": "off",
+        "replay": "off", "app_output": "plain", "log_level": "warn", "log_format": "json",
     }  # fmt: skip
     return texts.get(option, "77")
 
@@ -62,7 +61,7 @@ class TestRun:
     def test_app_is_given(self, runs: list[Run]) -> None:
         """`twistcorn run app:app` serves with the defaults, and its exit code is the command's."""
         assert exit_code("run", "app:app") == 42
-        assert runs == [Run(Settings(app="app:app"), None, "info")]
+        assert runs == [Run(Settings(app="app:app"), None)]
 
     def test_nothing_is_given(self, runs: list[Run]) -> None:
         """The application is looked for."""
@@ -103,9 +102,9 @@ class TestRun:
 
     def test_log_options(self, runs: list[Run]) -> None:
         """They are the command's own: `twist` has others."""
-        exit_code("run", "--log-file", "x.log", "--log-level", "debug")
+        exit_code("run", "--log-file", "x.log", "--log-level", "debug", "--log-format", "json")
 
-        assert runs[0][1:] == ("x.log", "debug")
+        assert runs[0] == Run(Settings(log_level="debug", log_format="json"), "x.log")
 
 
 class TestUsage:
@@ -118,7 +117,8 @@ class TestUsage:
             (["run", "--thread", "2"], "unrecognized arguments: --thread"),
             (["run", "--threads"], "expected one argument"),
             (["run", "app:app", "app:app"], "unrecognized arguments: app:app"),
-            (["run", "--log-level", "loud"], "invalid choice: 'loud'"),
+            (["run", "--log-level", "loud"], "--log-level 'loud': allowed is debug or info"),
+            (["run", "--access-log-format", "%(z)s"], "%(z)s is no atom"),
             (["run", "--threads", "0"], "--threads '0': allowed is a whole number from 1 to 1024"),
             (["run", "-w", "0"], "--workers '0': allowed is auto"),
             (["run", "--bind", "8000"], "--listen '8000': allowed is an endpoint"),
@@ -167,46 +167,6 @@ class TestUsage:
 
 
 class TestLogFile:
-    def test_it_is_rotated(self, tmp_path: Path) -> None:
-        """After the old file was moved away, the log goes on in a new one under its name."""
-        path = tmp_path / "server.log"
-        log = cli.LogFile(str(path))
-        log.write("before\n")
-        path.rename(tmp_path / "server.log.1")
-        log.write("in between\n")
-        log.reopen()
-        log.write("after\n")
-        log.flush()
-
-        assert (tmp_path / "server.log.1").read_text() == "before\nin between\n"
-        assert path.read_text() == "after\n"
-        log._file.close()
-
-    def test_it_was_there_before(self, tmp_path: Path) -> None:
-        """It is continued, not emptied."""
-        path = tmp_path / "server.log"
-        path.write_text("yesterday\n")
-        log = cli.LogFile(str(path))
-        log.write("today\n")
-        log._file.close()
-
-        assert path.read_text() == "yesterday\ntoday\n"
-
-    def test_folder_is_gone(self, tmp_path: Path) -> None:
-        """The old file stays in use, and says so: a log is not lost for tidiness."""
-        folder = tmp_path / "logs"
-        folder.mkdir()
-        log = cli.LogFile(str(folder / "server.log"))
-        moved = tmp_path / "moved"
-        folder.rename(moved)
-        log.reopen()
-        log.write("after\n")
-        log._file.close()
-
-        first, last = (moved / "server.log").read_text().splitlines()
-        assert first.startswith("cannot reopen ")
-        assert last == "after"
-
     def test_it_cannot_be_opened(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         """That is a usage error, told before anything starts."""
         path = tmp_path / "missing" / "server.log"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
 from .console.parser import add_commands, add_control
@@ -18,8 +18,6 @@ from .errors import EXIT_USAGE, SettingsError
 if TYPE_CHECKING:
     from .origins import Sourced
     from .settings import Settings
-
-LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +61,6 @@ def _add_settings(run: Parser) -> None:
             help=meta["help"].replace("%", "%%"),
         )  # fmt: skip
     run.add_argument("--log-file", metavar="FILE", help="the server's log instead of standard error; USR1 reopens it")
-    run.add_argument("--log-level", choices=LEVELS, default="info", help="the least level that is logged")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,17 +92,11 @@ def _run(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         print(f"twistcorn: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return run(
-        sourced.settings, arguments.log_file, arguments.log_level, lambda: read_sourced(given), sourced.origins
-    )
+    return run(sourced.settings, arguments.log_file, lambda: read_sourced(given), sourced.origins)
 
 
 def run(
-    settings: Settings,
-    log_file: str | None,
-    log_level: str,
-    reread: Callable[[], Sourced],
-    origins: Mapping[str, str],
+    settings: Settings, log_file: str | None, reread: Callable[[], Sourced], origins: Mapping[str, str]
 ) -> int:
     """Serve until told to stop.
 
@@ -114,57 +105,28 @@ def run(
     """
     from twisted.internet import reactor
 
+    from .logs.server import ServerLog
     from .standalone import StandaloneService
 
     try:
-        reopen = _begin_logging(log_file, log_level)
+        log = ServerLog(log_file or "")
     except OSError as problem:
         print(f"twistcorn: --log-file {log_file}: {problem.strerror}", file=sys.stderr)
         return EXIT_USAGE
-    service = StandaloneService(reactor=reactor, reopen=reopen, reread=reread, origins=origins, **vars(settings))
+    log.set_level(settings.log_level)
+    log.set_form(settings.log_format)
+    log.begin()
+    service = StandaloneService(reactor=reactor, reopen=log.reopen, reread=reread, origins=origins, **vars(settings))
     running: Any = reactor
     try:
         service.startService()
     except SystemExit as end:
+        log.flush()
         return int(end.code or 0)
     running.addSystemEventTrigger("before", "shutdown", service.stopService)
     running.run()
+    log.flush()
     return service.exit_code
-
-
-class LogFile:
-    """A text file that can be opened again under its name, after something moved the old one away."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file: IO[str] = open(path, "a", buffering=1)
-
-    def write(self, text: str) -> int:
-        return self._file.write(text)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def reopen(self) -> None:
-        """Go on in a file under the name; on failure the old one stays."""
-        try:
-            fresh = open(self._path, "a", buffering=1)
-        except OSError as problem:
-            self._file.write(f"cannot reopen {self._path}: {problem.strerror}\n")
-            return
-        self._file, old = fresh, self._file
-        old.close()
-
-
-def _begin_logging(path: str | None, level: str) -> Callable[[], None] | None:
-    from twisted import logger
-
-    file = LogFile(path) if path else None
-    out: Any = file or sys.stderr
-    least = logger.LogLevelFilterPredicate(defaultLogLevel=logger.LogLevel.levelWithName(level))
-    observer = logger.FilteringLogObserver(logger.textFileLogObserver(out), [least])
-    logger.globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    return file.reopen if file is not None else None
 
 
 if __name__ == "__main__":

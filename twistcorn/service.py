@@ -7,6 +7,7 @@ working directory, standard stream, resource limit or log observer; `Application
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -65,12 +66,12 @@ class WSGIPoolService(Service):
         origins: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        self.settings: Settings = from_values(app=app, **settings)
+        self.settings: Settings = self._settle(from_values(app=app, **settings))
         given = ("app", *settings) if app else settings
         self._origins = dict.fromkeys(given, CODE) if origins is None else origins
         self._reactor = reactor
         self._on_fatal = on_fatal
-        self._reread = reread
+        self._reread = None if reread is None else lambda: self._settled(Sourced.of(reread()))
         self._bound: Deferred[Any] | None = None
         self._listeners: list[Listener] = []
         self._places: list[Listener | Admin] = []
@@ -161,6 +162,13 @@ class WSGIPoolService(Service):
             place.abandon()
 
     # How it is done
+
+    def _settle(self, settings: Settings) -> Settings:
+        """The streams and the log of the process are the embedding application's, in the workers as well."""
+        return replace(settings, app_output="plain", log_format="text")
+
+    def _settled(self, read: Sourced) -> Sourced:
+        return Sourced(self._settle(read.settings), read.origins)
 
     def _with_supervisor(self, verb: Callable[[Supervisor], object]) -> None:
         """Before the pool has started there is nothing to reload, scale or hurry."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .atoms import access_format
 from .errors import SettingsError
 from .syntax import (
     Span,
@@ -49,10 +50,11 @@ def _option(
     metavar: str = "N",
     many: bool = False,
     secret: bool = False,
+    run_only: bool = False,
 ) -> Any:
     meta = {
         "parse": parse, "help": help, "short": short, "alias": alias, "env": env, "metavar": metavar, "many": many,
-        "change": change, "secret": secret,
+        "change": change, "secret": secret, "run_only": run_only,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=meta)
 
@@ -178,10 +180,23 @@ class Settings:
         "", text_value, "file for the access log, - for standard output; empty: none", metavar="FILE",
     )
     access_log_format: str = _option(
-        "combined", text_value, "combined, json, or a format of Apache's atoms (docs/logging.md)", metavar="FORMAT",
+        "combined", access_format, "combined, extended, json, or a format of Apache's atoms (docs/logging.md)",
+        metavar="FORMAT",
     )
     slow: float = _option(
         0.0, duration, "log requests that take longer, with the stack of their thread; 0: none", metavar="TIME"
+    )
+    app_output: str = _option(
+        "prefix", one_of("prefix", "plain"), "lines that the application prints: with the number of their worker, or as"
+        " they are", metavar="MODE", change=RELOAD,
+    )
+    log_level: str = _option(
+        "info", one_of("debug", "info", "warn", "error", "critical"), "the least level that is logged", metavar="LEVEL",
+        run_only=True,
+    )
+    log_format: str = _option(
+        "auto", one_of("text", "json", "auto"), "how the server's log looks; auto: text on a terminal, else JSON",
+        metavar="FORM", change=RESTART, run_only=True,
     )
     control: str = _option(
         "", text_value, "UNIX socket for the command twistcorn; by default twistcorn.sock in $XDG_RUNTIME_DIR, or in"
@@ -313,6 +328,7 @@ def reference() -> str:
         names = [f"`--{flag(field)} {meta['metavar']}`".replace("|", "\\|")]
         names += [f"`--{meta['alias']}`"] if meta["alias"] else []
         names += [f"`-{meta['short']}`"] if meta["short"] else []
+        names += ["`run` only"] if meta["run_only"] else []
         variables = ", ".join(f"`{name}`" for name in (f"TWISTCORN_{field.name.upper()}", *meta["env"]))
         cells = (", ".join(names), _shown(field.default), variables, meta["change"], meta["help"])
         lines.append(f"| {' | '.join(cells)} |")

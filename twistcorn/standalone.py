@@ -17,6 +17,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import globalLogPublisher
 
 from .errors import TwistcornError
+from .logs.server import set_level
 from .master import control, signals
 from .master.clerk import Clerk
 from .master.recent import Recent
@@ -52,6 +53,9 @@ class StandaloneService(WSGIPoolService):
         self._recent = Recent(reactor.callFromThread)
         self.exit_code = 0
         self.ended_by = 0
+
+    def _settle(self, settings: Settings) -> Settings:
+        return settings
 
     def startService(self) -> None:
         """Start, with all that belongs to a process of its own.
@@ -102,6 +106,12 @@ class StandaloneService(WSGIPoolService):
         """As TERM, or INT; the exit code is that of an orderly stop, because no signal ended the process."""
         if quick or not self._ending:
             self._shut_down(lambda: False, 0, quick)
+
+    def _start_pool(self) -> None:
+        super()._start_pool()
+        self._with_supervisor(
+            lambda supervisor: supervisor.on_configured.append(lambda settings: set_level(settings.log_level))
+        )
 
     def _reactor_runs(self) -> None:
         self._running = True

@@ -17,6 +17,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from .errors import SettingsError
+from .origins import Sourced
 from .settings import OPTIONS, Settings, flag
 from .sources import read_sourced
 
@@ -70,6 +71,8 @@ def _taker(field: dataclasses.Field[Any], help: str) -> Callable[[Options, str],
 
 
 for _field in OPTIONS:
+    if _field.metadata["run_only"]:
+        continue
     _take = _taker(_field, _field.metadata["help"])
     setattr(Options, f"opt_{_field.name}", _take)
     if _field.metadata["short"]:
@@ -86,8 +89,13 @@ def makeService(options: Options) -> IService:
 
     from .standalone import StandaloneService
 
+    def settled(sourced: Sourced) -> Sourced:
+        # The master's log is that of `twist`; the workers' lines are to look like it.
+        return sourced.change(log_format="text")
+
     service = StandaloneService(
-        reactor=reactor, reread=lambda: read_sourced(options.given), origins=options.origins, **vars(options.resolved)
+        reactor=reactor, reread=lambda: settled(read_sourced(options.given)),
+        **vars(settled(Sourced(options.resolved, options.origins)).settings), origins=options.origins,
     )
 
     def leave() -> None:

@@ -86,7 +86,11 @@ class Assembly:
             wanted, reason = auto_workers(len(os.sched_getaffinity(0)), _read)
             settings = replace(settings, workers=min(wanted, MAX_WORKERS))
             self.log.info("--workers auto: {reason}", reason=reason)
-        return replace(settings, chdir=_directory(settings.chdir))
+        access = settings.access_log
+        if access not in ("", "-"):
+            # A worker is in the application's directory, and names are the operator's.
+            access = os.path.abspath(access)
+        return replace(settings, chdir=_directory(settings.chdir), access_log=access)
 
     def _read_again(self, reread: Callable[[], Settings | Sourced]) -> Sourced:
         read = Sourced.of(reread())

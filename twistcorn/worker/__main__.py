@@ -62,11 +62,9 @@ def main() -> None:
 
 def _begin_logging() -> None:
     """The worker's own log goes to standard error; the app's logging and streams are its own."""
-    from twisted import logger
+    from ..logs.server import ServerLog
 
-    least = logger.LogLevelFilterPredicate(defaultLogLevel=logger.LogLevel.info)
-    observer = logger.FilteringLogObserver(logger.textFileLogObserver(sys.stderr), [least])
-    logger.globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    ServerLog().begin()
 
 
 if __name__ == "__main__":

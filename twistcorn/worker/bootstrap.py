@@ -23,6 +23,7 @@ from ..errors import AppLoadError
 from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
+from . import output
 from .environ import Address
 from .exports import Exports
 from .lifecycle import Lifecycle
@@ -68,9 +69,10 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     ) -> None:
         board = Scoreboard(SCOREBOARD_FD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
+        wanted = from_json(self._newest or settings)
+        output.begin(wanted, worker)
         life = self._lifecycle = Lifecycle(
-            self._reactor, board, region, from_json(self._newest or settings), self.leave, self._say_farewell,
-            self._tell_stuck,
+            self._reactor, board, region, wanted, self.leave, self._say_farewell, self._tell_stuck
         )
         try:
             loaded = life.load()
@@ -111,7 +113,9 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     @commands.Reopen.responder
     def reopen(self) -> dict[str, object]:
-        """Order: reopen log files; a worker writes to the standard streams only, so there are none."""
+        """Order: reopen log files."""
+        if self._lifecycle is not None:
+            self._lifecycle.reopen_logs()
         return {}
 
     @commands.Release.responder

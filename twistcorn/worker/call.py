@@ -116,7 +116,7 @@ class Call:
     _warned = False
 
     def __init__(self, out: Out, sends_files: bool = False) -> None:
-        self._out = out
+        self.out = out
         self._sends_files = sends_files
 
     def run(self, application: Application, environ: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ class Call:
         if fields.dropped:
             self.log.warn(
                 "{name}: the application sent {fields}, which only the server decides: dropped",
-                name=self._out.name, fields=", ".join(fields.dropped),
+                name=self.out.name, fields=", ".join(fields.dropped),
             )  # fmt: skip
         return self.write
 
@@ -178,7 +178,7 @@ class Call:
         if self._left is not None:
             data = self._police(data)
         if data:
-            self._out.more(data)
+            self.out.more(data)
 
     def _first(self, data: bytes, whole: bool) -> None:
         if self._status is None:
@@ -198,7 +198,7 @@ class Call:
                 data = self._police(data)
                 whole = self._left == 0
         self._begun = True
-        self._out.begin(self._status, fields, data, whole)
+        self.out.begin(self._status, fields, data, whole)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Send a file without reading it, where that can be; returns whether it was."""
@@ -210,10 +210,10 @@ class Call:
         if wanted is not None and wanted < size:
             size = wanted
         self._begun = True
-        whole = self._out.send_file(self._status, self._fields, descriptor, offset, size)
+        whole = self.out.send_file(self._status, self._fields, descriptor, offset, size)
         if not whole or (wanted is not None and wanted > size and not self._is_bodiless()):
-            self.log.warn("{name}: the file is shorter than its Content-Length", name=self._out.name)
-            self._out.cut()
+            self.log.warn("{name}: the file is shorter than its Content-Length", name=self.out.name)
+            self.out.cut()
         return True
 
     def _police(self, data: bytes) -> bytes:
@@ -224,7 +224,7 @@ class Call:
         if len(data) > self._left:
             if not self._warned:
                 self._warned = True
-                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self._out.name)
+                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
             data = data[: self._left]
         self._left -= len(data)
         return data
@@ -235,30 +235,30 @@ class Call:
         if self._left and not self._is_bodiless():
             self.log.warn(
                 "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
-                name=self._out.name, left=self._left,
+                name=self.out.name, left=self._left,
             )  # fmt: skip
-            self._out.cut()
+            self.out.cut()
         else:
-            self._out.end()
+            self.out.end()
 
     def _is_bodiless(self) -> bool:
         """Whether the declared length is about a body that is not sent (HEAD, 304)."""
-        return self._out.is_head or (self._status or "")[:3] in ("204", "304")
+        return self.out.is_head or (self._status or "")[:3] in ("204", "304")
 
     def _failed(self) -> None:
         kind, value, traceback = sys.exc_info()
         late = isinstance(value, RequestTimeout)
         self.log.failure(
-            "{name}: the application {did}", failure=Failure(value, kind, traceback), name=self._out.name,
+            "{name}: the application {did}", failure=Failure(value, kind, traceback), name=self.out.name,
             did="took too long" if late else "raised",
         )  # fmt: skip
         try:
             if self._begun:
-                self._out.cut()
+                self.out.cut()
             else:
                 self._begun = True
-                self._out.begin(*responses.plain(504 if late else 500), True)
-                self._out.end()
+                self.out.begin(*responses.plain(504 if late else 500), True)
+                self.out.end()
         except ClientGone:
             pass
 
@@ -266,7 +266,7 @@ class Call:
         try:
             _close(iterable)
         except BaseException:
-            self.log.failure("{name}: close() of the application's iterable raised", name=self._out.name)
+            self.log.failure("{name}: close() of the application's iterable raised", name=self.out.name)
 
 
 def _close(iterable: Any) -> None:

@@ -14,6 +14,7 @@ from ..errors import HTTPError, RequestTimeout
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
 from . import responses
+from .accesslog import AccessLog
 from .call import Application, ClientGone
 from .connection import Connection
 from .environ import Address, EnvironMaker
@@ -27,7 +28,10 @@ from .wsgi import WSGIResource
 
 
 class Service:
-    """Serves the requests of all connections of a worker with one application (`reply.Surroundings`)."""
+    """Serves the requests of all connections of a worker with one application (`reply.Surroundings`).
+
+    :ivar access: the access log, while it is on.
+    """
 
     log = Logger()
 
@@ -51,6 +55,7 @@ class Service:
         self.configure(settings)
         self._poller: Poller
         self._waiting: Waiting
+        self.access: AccessLog | None = None
         self._credit: Callable[[], None]
         self.answered: Callable[[Seat, int], None]
         self.waited: Callable[[int], None]
@@ -120,6 +125,8 @@ class Service:
             connection.keep = False
         if not isinstance(request.body, bytes):
             cast(IO[bytes], request.body).close()
+        if self.access is not None:
+            self.access.note(connection, reply, now)
         if connection.made is not None:
             return True
         reply.answered()
@@ -148,7 +155,7 @@ class Service:
             self.log.error("{name}: {reason}", name=request.line.name, reason=error.reason)
             self._answer(reply, error)
         else:
-            reply.ident = environ["twistcorn.request_id"]
+            reply.ident, reply.environ = environ["twistcorn.request_id"], environ
             if connection.fresh and (deaths := connection.take_attempt()):
                 environ["twistcorn.attempt"] = 1 + deaths
             if connection.queued_since:

@@ -32,12 +32,11 @@ from ..wire.scoreboard import (
     pack_state,
 )
 from .call import ClientGone
+from .entries import Entry
 from .http import Request, RequestLine
 
-#: One send; the kernel takes what its buffer has room for.
-SEND_SIZE = 1 << 18
-#: One sendfile; other requests of the thread's core get their turn in between.
-FILE_PIECE = 1 << 20
+#: One send: the kernel takes what its buffer has room for. One sendfile: others get their turn in between.
+SEND_SIZE, FILE_PIECE = 1 << 18, 1 << 20
 
 #: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
 COPIED = 65536
@@ -85,17 +84,17 @@ class Connection:
     :ivar keep: whether the connection goes on after the present answer.
     :ivar fresh: whether no request has run since it was lent.
     :ivar queued_since: when the present request began to wait for a thread, monotonic seconds; 0.0: it did not.
-    :ivar waiting: whether it is among those that wait for a thread here.
-    :ivar hopped: whether it has waited with another worker before.
+    :ivar waiting: whether it is among those that wait for a thread here; `hopped`: it has waited elsewhere before.
     :ivar missed: whether something may wait in the socket whose event was told already, and did not help.
     :ivar watched: whether the poller is told of bytes that come, and not of room for bytes that go.
+    :ivar entry: of the access log, for the present answer.
     """
 
     __slots__ = (
         "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
-        "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase", "queued_since",
-        "request", "request_end", "rest", "seen_consumed", "seen_written",
-        "sequence", "slot", "sock", "waiting", "watched", "word", "written",
+        "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase",
+        "queued_since", "request", "request_end", "rest", "seen_consumed", "seen_written", "sequence", "slot", "sock",
+        "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -132,6 +131,7 @@ class Connection:
         self.hopped = False
         self.missed = False
         self.watched = True
+        self.entry: Entry | None = None
         self._line: RequestLine | None = None
         # Where the last holder left off; zero on a connection that was lent for the first time.
         self.consumed = self.request_end = self.seen_consumed = board.words[base + S_CONSUMED0]
@@ -215,6 +215,11 @@ class Connection:
         words[base + S_CONSUME_TO] = self.request_end
         words[base] = self.word | _RESPONDING | self._flags | (0 if self.keep else ENDS)
 
+    @property
+    def written_before(self) -> int:
+        """Where the present response begins in the stream to the client."""
+        return self._words[self.base + S_WRITTEN0]
+
     def log_last(self, length: int) -> None:
         """The end of a response whose length was not known: these bytes are still to be sent."""
         self._words[self.base + S_WRITTEN_END] = self.written + length
@@ -283,10 +288,14 @@ class Connection:
             sent = 0
         except OSError:
             self.keep = False
+            if self.entry is not None:
+                self.entry.sent, self.entry.whole = 0, False
             return
         self.written += sent
         if sent < len(made):
             self.rest = memoryview(made)[sent:]
+            if self.entry is not None:
+                self.entry.base, self.entry.open = self.written - sent + len(made) - self.entry.sent, True
         try:
             # As `consume`, in short: nearly always all of it is taken at once.
             left = self.request_end - self.consumed

@@ -16,9 +16,11 @@ from typing import Any
 from twisted.logger import Logger
 
 from ..errors import AppLoadError
+from ..logs.server import flush, set_level
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_PID, W_THREADS, Scoreboard
 from . import application
+from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
 from .deadlines import Deadlines
@@ -27,6 +29,7 @@ from .lends import LendChannel
 from .poller import Poller
 from .quarantine import Quarantine
 from .seats import Seat
+from .slow import SlowRequests
 from .turns import Turns
 from .vitals import Vitals
 from .waiting import Waiting
@@ -65,6 +68,8 @@ class Lifecycle:
         self._channel: LendChannel | None = None
         self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout)
         self.on_configured: list[Callable[[Settings], object]] = []
+        self._access: AccessLog | None = None
+        self._slow: SlowRequests | None = None
 
     def load(self) -> application.Loaded:
         """Load the application, in its own directory.
@@ -109,10 +114,11 @@ class Lifecycle:
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
         deadlines = Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up)
         deadlines.start()
+        self._begin_logs(service, poller, turns, worker)
         self._vitals.start()
         self.on_configured += [
             poller.heads.configure, poller.configure, waiting.configure, service.configure, deadlines.configure,
-            self._vitals.configure, lambda settings: self._set_threads(turns, settings.threads),
+            self._vitals.configure, self.configure_logs, lambda settings: self._set_threads(turns, settings.threads),
         ]  # fmt: skip
 
     def configure(self, settings: Settings) -> None:
@@ -129,6 +135,32 @@ class Lifecycle:
             self._board.words[self._region + W_THREADS] = threads
         if threads != turns.threads:
             turns.resize(threads)
+
+    def _begin_logs(self, service: Service, poller: Poller, turns: Turns, worker: int) -> None:
+        def attach(log: AccessLog | None) -> None:
+            service.access = poller.access = log
+
+        self._access = AccessLog(self._reactor, worker, attach)
+        self._slow = SlowRequests(self._reactor, lambda: list(turns.seats))
+        self.configure_logs(self._settings)
+        self._reactor.addSystemEventTrigger("during", "shutdown", self._end_logs)
+
+    def configure_logs(self, settings: Settings) -> None:
+        """Log as these settings say from now on."""
+        set_level(settings.log_level)
+        if self._access is not None and self._slow is not None:
+            self._access.configure(settings)
+            self._slow.configure(settings)
+
+    def reopen_logs(self) -> None:
+        """Go on in new files: the old ones were moved away."""
+        if self._access is not None:
+            self._access.reopen()
+
+    def _end_logs(self) -> None:
+        if self._access is not None:
+            self._access.close()
+        flush()
 
     def _give_up(self, connections: list[Connection]) -> None:
         """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
@@ -167,6 +199,7 @@ class Lifecycle:
         self._channel.flush()
         if self._poller.given_up:
             # The interpreter would wait for threads of the application's own, and for what they hold.
+            self._end_logs()
             os._exit(0)
         if self._board.stopping:
             # Nobody asks any more.
@@ -183,4 +216,6 @@ def _poll(
     lends.flush()
     turns.settle()
     service.tell_free()
+    if service.access is not None:
+        service.access.between_rounds()
     poller.poll(timeout, seat)

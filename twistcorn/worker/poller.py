@@ -40,12 +40,10 @@ _ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 # What an enumeration's members cost to look up is seen in each request.
 _READING, _TURN, _REQUEST = Phase.READING, Phase.TURN, Found.REQUEST
 
-#: How long, and for how many bytes, a closing connection waits for its client: time for a round trip or two around
-#: the globe, bytes for what was on its way when the answer came early.
+#: How long, and for how many bytes, a closing connection waits for its client: a round trip or two, what is on its way.
 LINGER_TIME = 2.0
 LINGER_BYTES = 4 << 20
-#: When the server stops, clients that are about to send their next request get it answered: idle time before an open
-#: connection is closed.
+#: Idle time of an open connection when the server stops: clients that are about to ask once more are answered.
 LAST_REQUEST_TIME = 1.0
 #: Between two looks at the deadlines.
 SWEEP = 0.5
@@ -134,6 +132,7 @@ class Poller(Rounds):
             # Also a process forked by the app may have a copy: without this the client would never see the end.
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
+        self._note_end(connection)
         connection.sock.close()
         self._report(kind, connection.slot, connection.sequence)
         self._traffic.look((connection,))
@@ -311,6 +310,7 @@ class Poller(Rounds):
             return
         connection.rest = connection.rest[sent:] or None
         if connection.rest is None:
+            self._note_end(connection)
             self._go_on(connection)
         elif sent:
             connection.deadline = time.monotonic() + self._settings.write_timeout
@@ -321,6 +321,7 @@ class Poller(Rounds):
         """One answer, then the end; nothing behind it is ever read as a request."""
         now = time.monotonic()
         self._refusals.tell(connection.peer[0], error, now)
+        self._note_refusal(connection, error.status)
         connection.log_closing()
         drop_body(connection)
         with contextlib.suppress(OSError):

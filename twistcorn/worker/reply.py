@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from . import responses
 from .connection import Connection
@@ -44,11 +44,19 @@ class Reply:
 
     :param seat: the thread's own.
     :param ident: the request's id.
+    :ivar request: what is answered.
+    :ivar environ: what the application was given, for the access log; None without one.
     :ivar code: the status code, 0 before there is one.
+    :ivar head: of the response, once there is one; `head_size`: its bytes with the request's id.
+    :ivar framing_size: bytes of chunks' own lines; `waited`: nanoseconds that the thread waited for the client.
+    :ivar whole: whether all of an answer that was not `made` is said and sent, or left to the reactor.
     """
 
     ident = ""
-    code = 0
+    environ: dict[str, Any] | None = None
+    head: responses.Head | None = None
+    code = head_size = framing_size = waited = 0
+    whole = False
     _chunked = False
     _silent = False
     _whole = False
@@ -58,19 +66,19 @@ class Reply:
         self, connection: Connection, request: Request, seat: Seat, surroundings: Surroundings
     ) -> None:
         self._connection = connection
-        self._request = request
+        self.request = request
         self._seat = seat
         self._surroundings = surroundings
 
     @property
     def is_head(self) -> bool:
         """Whether no body is sent because the request is a HEAD."""
-        return self._request.line.method == "HEAD"
+        return self.request.line.method == "HEAD"
 
     @property
     def name(self) -> str:
         """Method, path and request id, for the log."""
-        return f"{self._request.line.name} [{self.ident}]"
+        return f"{self.request.line.name} [{self.ident}]"
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
         """Head and first bytes, in one send."""
@@ -79,23 +87,24 @@ class Reply:
         if seat.aim:
             seat.shield()
         head = self._make_head(status, fields, len(data) if whole else None)
-        framing, length = head.framing, len(head.data)
+        framing, start = head.framing, self._identify(head)
         if framing is Framing.LENGTH and whole:
             self._whole = True
             if seat.inline and len(data) <= DEFERRED:
                 # Whoever sends it tells before it does.
                 self._answered = True
-                connection.made, connection.code = head.data + data, self.code
+                connection.made, connection.code = start + data, self.code
                 # A generator may go on behind its last piece.
                 seat.exposed = connection
                 return
+        length = self.head_size = len(start)
         self._silent = framing is Framing.NONE
         self._whole = whole or self._silent
         if self._silent:
             data = b""
         elif framing is Framing.CHUNKED:
             self._chunked = True
-            data = _chunk(data) if data else b""
+            data = self._chunk(data) if data else b""
             length = 0
         elif head.length is not None:
             length += head.length
@@ -104,7 +113,8 @@ class Reply:
         if self._whole:
             self.answered()
         connection.log_responding(length)
-        connection.send(head.data, data, self._wait, self._whole)
+        connection.send(start, data, self._wait, self._whole)
+        self.whole = self._whole
         connection.consume(seat.scratch)
         self._back_to_app()
 
@@ -114,31 +124,41 @@ class Reply:
         self._seat.exposed = self._connection
 
     def _make_head(self, status: str, fields: Fields, whole: int | None) -> responses.Head:
-        request = self._request
+        request = self.request
         line = request.line
         keep = request.block.keep_alive and not self._surroundings.is_stopping()
         head = responses.make_head(status, fields, line.method, line.version, keep, whole)
         self._connection.keep = head.keep_alive
         self.code = int(status[:3])
+        self.head = head
         return head
+
+    def _identify(self, head: responses.Head) -> bytes:
+        """The head's bytes, with the request's id."""
+        if self.ident and head.open:
+            return head.open + (self.ident + "\r\n\r\n").encode()
+        return head.data
 
     def more(self, data: bytes) -> None:
         """Each piece leaves at once."""
         self._seat.shield()
         if not self._silent:
             if self._chunked:
-                data = _chunk(data)
+                data = self._chunk(data)
             self._connection.send(b"", data, self._wait, False)
         self._back_to_app()
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
         self._seat.shield()
-        if not self._answered:
-            self.answered()
-        if self._chunked and not self._whole:
+        if self._whole:
+            return
+        self.answered()
+        if self._chunked:
             self._connection.log_last(len(LAST_CHUNK))
+            self.framing_size += len(LAST_CHUNK)
             self._connection.send(b"", LAST_CHUNK, self._wait, True)
+        self.whole = True
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
         """A part of a file as the whole body; returns whether all of it was there."""
@@ -146,12 +166,15 @@ class Reply:
         self._seat.shield()
         head = self._make_head(status, fields, size)
         self._whole = True
+        start = self._identify(head)
+        self.head_size = len(start)
         if head.framing is Framing.NONE:
             size = 0
-        connection.log_responding(len(head.data) + size)
-        connection.send(b"", head.data, self._wait, size == 0)
+        connection.log_responding(len(start) + size)
+        connection.send(b"", start, self._wait, size == 0)
         connection.consume(self._seat.scratch)
-        return connection.send_file(descriptor, offset, size, self._wait) == size
+        self.whole = connection.send_file(descriptor, offset, size, self._wait) == size
+        return self.whole
 
     def answered(self) -> None:
         """The application has said everything; told once."""
@@ -160,14 +183,20 @@ class Reply:
             self._surroundings.answered(self._seat, self.code)
 
     def _wait(self, sock: socket.socket) -> bool:
-        return self._seat.await_client(sock, self._surroundings.write_timeout)
+        began = time.monotonic_ns()
+        try:
+            return self._seat.await_client(sock, self._surroundings.write_timeout)
+        finally:
+            self.waited += time.monotonic_ns() - began
 
     def cut(self) -> None:
         """The connection ends; that the body is not whole shows in its framing."""
         self._seat.shield()
+        self.whole = False
         self._connection.keep = False
 
-
-def _chunk(data: bytes) -> bytes:
-    """One chunk (RFC 9112 section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    def _chunk(self, data: bytes) -> bytes:
+        """One chunk (RFC 9112 section 7.1)."""
+        chunk = b"%x\r\n%b\r\n" % (len(data), data)
+        self.framing_size += len(chunk) - len(data)
+        return chunk

@@ -47,18 +47,20 @@ class Fields:
     :ivar length: what Content-Length says, None without one.
     :ivar has_server: whether the app sent Server.
     :ivar has_date: whether the app sent Date.
+    :ivar has_ident: whether the app sent X-Request-ID.
     :ivar close: whether the app asked to close the connection.
     :ivar dropped: names of hop-by-hop fields that were left out.
     :ivar made: what the last head with them was made of, and the head.
     """
 
-    __slots__ = ("close", "dropped", "has_date", "has_server", "length", "made", "text")
+    __slots__ = ("close", "dropped", "has_date", "has_ident", "has_server", "length", "made", "text")
 
     def __init__(self) -> None:
         self.text = ""
         self.length: int | None = None
         self.has_server = False
         self.has_date = False
+        self.has_ident = False
         self.close = False
         self.dropped: tuple[str, ...] = ()
         self.made: tuple[object, Head] | None = None
@@ -118,7 +120,7 @@ def _check_anew(headers: Any) -> Fields:
     return fields
 
 
-_SPECIAL = HOP_BY_HOP | {"content-length", "server", "date"}
+_SPECIAL = HOP_BY_HOP | {"content-length", "server", "date", "x-request-id"}
 
 
 def _check_field(header: object) -> str | _Special:
@@ -174,6 +176,8 @@ def _note(fields: Fields, field: _Special) -> str:
         fields.has_server = True
     elif name == "date":
         fields.has_date = True
+    elif name == "x-request-id":
+        fields.has_ident = True
     else:
         fields.dropped += (name,)
         fields.close = fields.close or (name == "connection" and value.strip().lower() == "close")
@@ -198,13 +202,15 @@ class Head:
     :ivar framing: of the body.
     :ivar keep_alive: whether the connection lives on.
     :ivar length: of the body as declared, None when it is not.
+    :ivar open: the same bytes up to where the value of X-Request-ID goes; empty where the app sent its own.
     """
 
-    __slots__ = ("data", "framing", "keep_alive", "length")
+    __slots__ = ("data", "framing", "keep_alive", "length", "open")
     data: bytes
     framing: Framing
     keep_alive: bool
     length: int | None
+    open: bytes
 
 
 def make_head(
@@ -256,8 +262,8 @@ def _make_anew(
         extra += "Server: twistcorn\r\n"
     if not fields.has_date:
         extra += _date_line(now)
-    text = f"HTTP/1.1 {status}\r\n{fields.text}{extra}\r\n"
-    return Head(text.encode("latin-1"), framing, keep_alive, length)
+    data = f"HTTP/1.1 {status}\r\n{fields.text}{extra}\r\n".encode("latin-1")
+    return Head(data, framing, keep_alive, length, b"" if fields.has_ident else data[:-2] + b"X-Request-ID: ")
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

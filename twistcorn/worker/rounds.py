@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from twisted.logger import Logger
 
 from ..settings import Settings
+from .accesslog import AccessLog
 from .connection import SCRATCH, Connection, Phase
 from .retiming import retime
 from .seats import Seat
@@ -49,6 +50,16 @@ class Rounds:
         self._made_since = 0
         self._scratch = bytearray(SCRATCH)
         self.draining = False
+        #: The access log, while it is on.
+        self.access: AccessLog | None = None
+
+    def _note_end(self, connection: Connection) -> None:
+        if self.access is not None:
+            self.access.finished(connection)
+
+    def _note_refusal(self, connection: Connection, status: int) -> None:
+        if self.access is not None:
+            self.access.refused(connection, status)
 
     def configure(self, settings: Settings) -> None:
         """From now on these settings count, also for what waits already."""

@@ -1,0 +1,175 @@
+"""The claims of twistcorn.logs.sink: everything in order, nobody waits, what is dropped is told, files are rotated."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from twistcorn.logs import sink
+from twistcorn.logs.sink import Sink
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe of one page, which nobody reads."""
+    ends = os.pipe()
+    fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 4096)
+    yield ends
+    for end in ends:
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+def read_to(descriptor: int, end: bytes) -> bytes:
+    """Read up to a line with this in it."""
+    data = b""
+    while end not in data:
+        piece = os.read(descriptor, 65536)
+        assert piece, data[-200:]
+        data += piece
+    return data
+
+
+def read_all(descriptor: int, total: int) -> list[bytes]:
+    """The lines that come of so many, once it is known what became of each; how many were dropped may come in parts."""
+    data = b""
+    lines: list[bytes] = []
+    dropped = 0
+    while len(lines) + dropped < total:
+        data += os.read(descriptor, 65536)
+        *whole, data = data.split(b"\n")
+        for line in whole:
+            if line.endswith(b" lines were dropped: nobody took them"):
+                dropped += int(line.split()[0])
+            else:
+                lines.append(line)
+    assert len(lines) + dropped == total
+    return lines
+
+
+class TestFile:
+    def test_lines_come_in_order(self, tmp_path: Path) -> None:
+        """All of them, behind what was there before."""
+        path = tmp_path / "log"
+        path.write_text("yesterday\n")
+        log = Sink(str(path))
+        for number in range(1000):
+            log.write(b"%d\n" % number)
+        log.close()
+
+        assert path.read_text().splitlines() == ["yesterday", *map(str, range(1000))]
+
+    def test_it_is_rotated(self, tmp_path: Path) -> None:
+        """What was written before the file was opened anew is in the old one, the rest in the new one."""
+        path = tmp_path / "log"
+        log = Sink(str(path))
+        log.write(b"before\n")
+        assert log.flush()
+        path.rename(tmp_path / "log.1")
+        log.write(b"in between\n")
+        assert log.flush()
+        log.reopen()
+        log.write(b"after\n")
+        log.close()
+
+        assert (tmp_path / "log.1").read_text() == "before\nin between\n"
+        assert path.read_text() == "after\n"
+
+    def test_folder_is_gone(self, tmp_path: Path) -> None:
+        """The old file stays in use, and says so: a log is not lost for tidiness."""
+        folder = tmp_path / "logs"
+        folder.mkdir()
+        log = Sink(str(folder / "log"))
+        folder.rename(tmp_path / "moved")
+        log.reopen()
+        log.write(b"after\n")
+        log.close()
+
+        first, last = (tmp_path / "moved" / "log").read_text().splitlines()
+        assert first.startswith("cannot reopen ")
+        assert last == "after"
+
+    def test_it_cannot_be_opened(self, tmp_path: Path) -> None:
+        """That is the caller's to tell."""
+        with pytest.raises(FileNotFoundError):
+            Sink(str(tmp_path / "missing" / "log"))
+
+
+class TestBlockedReader:
+    def test_nobody_waits_and_what_is_dropped_is_told(self, pipe: tuple[int, int]) -> None:
+        """A reader that stops costs lines, not time; when it goes on, it hears how many."""
+        log = Sink(descriptor=pipe[1], most_lines=100)
+        line = b"x" * 99
+        for _ in range(500):
+            log.write(line + b"\n")
+        assert not log.flush(timeout=0.01)
+
+        lines = read_all(pipe[0], 500)
+        assert set(lines) == {line}
+        assert 100 <= len(lines) < 500
+        assert log.flush()
+        log.write(b"on\n")
+        assert read_to(pipe[0], b"\n") == b"on\n"
+        log.close()
+
+    def test_bytes_are_bounded_as_well(self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Few lines can be long."""
+        monkeypatch.setattr(sink, "MOST_BYTES", 20_000)
+        log = Sink(descriptor=pipe[1])
+        for _ in range(5):
+            log.write(b"y" * 9999 + b"\n")
+
+        assert len(read_all(pipe[0], 5)) == 2
+        log.close()
+
+    def test_pipe_that_does_not_block(self, pipe: tuple[int, int]) -> None:
+        """Whoever shares it may have made it so: the thread waits for room all the same."""
+        os.set_blocking(pipe[1], False)
+        log = Sink(descriptor=pipe[1])
+        log.write(b"z" * 100_000 + b"\n")
+
+        assert len(read_to(pipe[0], b"\n")) == 100_001
+        log.close()
+
+    def test_reader_is_gone(self, pipe: tuple[int, int]) -> None:
+        """Nothing waits for one that never comes back."""
+        log = Sink(descriptor=pipe[1])
+        os.close(pipe[0])
+        log.write(b"lost\n")
+
+        assert log.flush()
+        log.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_writes_by_itself(tmp_path: Path) -> None:
+    """The thread of its parent's sink is not there: it gets one of its own, and repeats nothing of its parent's."""
+    log = Sink(str(tmp_path / "log"))
+    log.write(b"parent\n")
+    assert log.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            log.write(b"child\n")
+            log.flush()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    log.close()
+
+    assert (tmp_path / "log").read_text() == "parent\nchild\n"
+
+
+def test_lines_stay_whole_among_several_writers() -> None:
+    """Pieces for a pipe are of whole lines, none larger than the kernel keeps together; a longer line goes alone."""
+    data = b"".join(b"%d" % number * 100 + b"\n" for number in range(500)) + b"l" * 5000 + b"\nlast\n"
+    pieces = list(sink._pieces(data))
+
+    assert b"".join(pieces) == data
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert [len(piece) for piece in pieces if len(piece) > sink.TOGETHER] == [5001]

@@ -1,0 +1,91 @@
+"""Lines: how an event of the server's log, and a line that an application printed, look as text and as JSON.
+
+Law: pure. One event is one line of JSON, whatever stands in it; the names of its members are documented in
+docs/logging.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import Any
+
+from twisted.logger import LogLevel, eventAsText, formatEvent
+
+#: Fields of an event that have another name in JSON.
+_NAMES = {"ident": "worker"}
+#: Members that are not for an event's own fields; and what only the old logging system has.
+_TAKEN = {"time", "level", "event", "logger", "text", "traceback", "message", "system", "format", "isError"}
+#: Characters of one member: longer ones are cut, so that a line can be read by what reads logs.
+_LONGEST = 32768
+
+_second: tuple[int, str] = (-1, "")
+
+
+def stamp(seconds: float) -> str:
+    """A time in RFC 3339, UTC, to the millisecond."""
+    global _second
+    whole, thousandths = divmod(int(seconds * 1000), 1000)
+    known, text = _second
+    if known != whole:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        _second = (whole, text)
+    return f"{text}.{thousandths:03d}Z"
+
+
+def level_of(event: dict[str, Any]) -> str:
+    """The name of an event's level."""
+    level = event.get("log_level")
+    return str(getattr(level, "name", LogLevel.info.name))
+
+
+def as_text(event: dict[str, Any], worker: int = 0) -> str:
+    """An event for people; empty when it says nothing.
+
+    :param worker: the worker that says it; 0: the master.
+    """
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    if not text:
+        return ""
+    who = f"[worker {worker}] " if worker else ""
+    return f"{stamp(event.get('log_time') or 0)} {level_of(event):<5} {who}{text}\n"
+
+
+def as_json(event: dict[str, Any], worker: int = 0) -> str:
+    """An event for programs; empty when it says nothing."""
+    text = formatEvent(event) or ""
+    traceback = ""
+    if event.get("log_failure") is not None:
+        traceback = eventAsText(event, includeTimestamp=False, includeSystem=False)[len(text) :].strip("\n")
+    if not text and not traceback:
+        return ""
+    members: dict[str, Any] = {
+        "time": stamp(event.get("log_time") or 0), "level": level_of(event), "event": "log",
+        "logger": event.get("log_namespace") or "", "text": text[:_LONGEST],
+    }  # fmt: skip
+    if traceback:
+        members["traceback"] = traceback[-_LONGEST:]
+    if worker:
+        members["worker"] = worker
+    for name, value in event.items():
+        key = _NAMES.get(name, name)
+        if not key.startswith("log_") and key not in _TAKEN and key not in members and _is_plain(value):
+            members[key] = value[:_LONGEST] if isinstance(value, str) else value
+    return json.dumps(members) + "\n"
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int)
+
+
+def output_as_json(now: float, worker: int, stream: str, text: str) -> str:
+    """A line that the application printed, for programs."""
+    return json.dumps(
+        {
+            "time": stamp(now), "level": "info", "event": "app.output", "worker": worker, "stream": stream,
+            "text": text,
+        }
+    ) + "\n"  # fmt: skip

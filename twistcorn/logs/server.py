@@ -1,0 +1,104 @@
+"""The log of a process of ours: one observer of Twisted's log, whose level and form can change while it runs.
+
+Law: the only place that begins logging. Whoever logs never waits: lines go through a `sink`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from zope.interface import implementer
+
+from twisted import logger
+
+from .events import as_json, as_text, level_of
+from .sink import Sink
+
+#: From the least to the most important.
+LEVELS = tuple(level.name for level in logger.LogLevel.iterconstants())
+_ORDER = {name: place for place, name in enumerate(LEVELS)}
+
+
+@implementer(logger.ILogObserver)
+class ServerLog:
+    """Writes events to a sink.
+
+    :param path: the file; empty: standard error.
+    :raises OSError: it cannot be opened.
+    :ivar as_json: whether lines are JSON.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self._sink = Sink(path, 2, self._report)
+        self._least = _ORDER["info"]
+        self._worker = 0
+        self.as_json = False
+        self._path = path
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Take an event (`ILogObserver`)."""
+        if _ORDER.get(level_of(event), 0) >= self._least:
+            line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
+            if line:
+                self._sink.write(line.encode("utf-8", "backslashreplace"))
+
+    def set_level(self, name: str) -> None:
+        """The least level that is logged from now on."""
+        self._least = _ORDER[name]
+
+    def set_form(self, form: str, worker: int = 0) -> None:
+        """How lines look.
+
+        :param form: `text`, `json`, or `auto`: text on a terminal, else JSON.
+        :param worker: the number of the worker that this process is; 0: it is the master.
+        """
+        self._worker = worker
+        self.as_json = form == "json" or (form == "auto" and (bool(self._path) or not _is_terminal(2)))
+
+    def reopen(self) -> None:
+        """Go on in a new file under the name, if it is a file."""
+        self._sink.reopen()
+
+    def flush(self) -> None:
+        """Before the end of the process: wait a bounded while for what is not yet written."""
+        self._sink.flush()
+
+    def _report(self, lost: int) -> bytes:
+        text = f"{lost} lines of this log were dropped: nobody took them"
+        event = {"log_time": time.time(), "log_level": logger.LogLevel.warn, "log_format": "{text}", "text": text}
+        return (as_json if self.as_json else as_text)({**event, "lost": lost}, self._worker).encode()
+
+    def begin(self) -> None:
+        """From now on, all that is logged in this process."""
+        global _current
+        _current = self
+        logger.globalLogBeginner.beginLoggingTo([self], redirectStandardIO=False)
+
+
+_current: ServerLog | None = None
+
+
+def current() -> ServerLog | None:
+    """The log of this process; None where somebody else logs (`twist`, an embedding application)."""
+    return _current
+
+
+def set_level(name: str) -> None:
+    """The least level of this process's log, if that is ours."""
+    if _current is not None:
+        _current.set_level(name)
+
+
+def flush() -> None:
+    """Before the end of the process."""
+    if _current is not None:
+        _current.flush()
+
+
+def _is_terminal(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:
+        return False

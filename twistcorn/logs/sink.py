@@ -1,0 +1,194 @@
+"""A sink: lines go out on a thread of their own, so that a reader or a disk that blocks stops nobody.
+
+Law: `write` never waits. What is waiting is bounded; beyond that the newest lines are dropped and counted, and the
+number is told as soon as the rest flows again. On a pipe, which several processes share, no piece is larger than what
+the kernel keeps whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import stat
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+
+#: Lines, and bytes, that may wait for a reader: some seconds of a busy access log.
+MOST_LINES = 65536
+MOST_BYTES = 8 << 20
+#: Bytes that a pipe keeps together whoever else writes (PIPE_BUF of pipe(7)).
+TOGETHER = 4096
+#: Seconds that the end of a process waits for what is still to be written.
+LAST = 2.0
+
+
+def plain_report(lost: int) -> bytes:
+    """The line that tells how many were dropped."""
+    return f"{lost} lines were dropped: nobody took them\n".encode()
+
+
+class Sink:
+    """Where lines go.
+
+    :param path: a file to append to; `reopen` opens it anew.
+    :param descriptor: or one that is open, and belongs to somebody else.
+    :param report: makes the line that tells how many were dropped; ends with a newline.
+    :raises OSError: the file cannot be opened.
+    """
+
+    def __init__(
+        self, path: str = "", descriptor: int = -1, report: Callable[[int], bytes] = plain_report,
+        most_lines: int = MOST_LINES,
+    ) -> None:  # fmt: skip
+        self._path = path
+        self._descriptor = _open(path) if path else descriptor
+        self._report = report
+        self._most_lines = most_lines
+        self._together = not path and not _is_file(descriptor)
+        self.begin_anew()
+        _sinks.add(self)
+
+    def begin_anew(self) -> None:
+        """Nothing waits, and no thread writes: at first, and in a child that was forked."""
+        # The condition's lock is one that a signal handler on the same thread may take again.
+        self._news = threading.Condition()
+        self._waiting: list[tuple[bytes, int]] = []
+        self._lines = self._bytes = 0
+        self._lost = 0
+        self._fresh = -1
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def write(self, data: bytes, lines: int = 1) -> None:
+        """Have whole lines written; so many are in the data."""
+        with self._news:
+            if self._lines + lines > self._most_lines or self._bytes + len(data) > MOST_BYTES:
+                self._lost += lines
+                return
+            self._lines += lines
+            self._bytes += len(data)
+            self._waiting.append((data, lines))
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread.start()
+        self._news.notify_all()
+
+    def reopen(self) -> None:
+        """Go on in a file under the name; when it cannot be opened the old one stays, and its last line says so."""
+        if not self._path:
+            return
+        try:
+            fresh = _open(self._path)
+        except OSError as problem:
+            self.write(f"cannot reopen {self._path}: {problem.strerror}\n".encode())
+            return
+        with self._news:
+            unused, self._fresh = self._fresh, fresh
+            self._begin()
+        if unused >= 0:
+            os.close(unused)
+
+    def flush(self, timeout: float = LAST) -> bool:
+        """Wait until all is written; returns whether it was, within so many seconds."""
+        with self._news:
+            return self._news.wait_for(lambda: not self._lines and not self._lost, timeout)
+
+    def close(self, timeout: float = LAST) -> None:
+        """Write what waits, for so long, then end."""
+        self.flush(timeout)
+        with self._news:
+            self._closing = True
+            self._begin()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    # On its own thread
+
+    def _run(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._lost or self._closing or self._fresh >= 0)
+                batch, self._waiting = self._waiting, []
+                lost, self._lost = self._lost, 0
+                over = self._closing and not batch and not lost
+                lines, size = sum(count for _, count in batch), sum(len(data) for data, _ in batch)
+                # Until it is told, what was lost counts as waiting.
+                self._lines += bool(lost)
+            self._renew()
+            if over:
+                break
+            refused = self._put(b"".join(data for data, _ in batch), lines)
+            if lost:
+                self._put(self._report(lost), 1)
+            with self._news:
+                self._lines -= lines + bool(lost)
+                self._bytes -= size
+                self._lost += refused
+                self._news.notify_all()
+            if refused:
+                # A full disk: not sooner than somebody can do something about it.
+                time.sleep(1)
+        if self._path:
+            os.close(self._descriptor)
+
+    def _renew(self) -> None:
+        with self._news:
+            fresh, self._fresh = self._fresh, -1
+        if fresh >= 0:
+            os.close(self._descriptor)
+            self._descriptor = fresh
+
+    def _put(self, data: bytes, lines: int) -> int:
+        """Write; returns how many lines could not be."""
+        for piece in _pieces(data) if self._together else (data,):
+            left = memoryview(piece)
+            while left:
+                try:
+                    left = left[os.write(self._descriptor, left) :]
+                except BlockingIOError:
+                    # Somebody who shares the pipe has made it so.
+                    waiting = select.poll()
+                    waiting.register(self._descriptor, select.POLLOUT)
+                    waiting.poll()
+                except BrokenPipeError:
+                    # Nobody will ever read it.
+                    return 0
+                except OSError:
+                    return lines
+        return 0
+
+
+def _after_fork() -> None:
+    for each in list(_sinks):
+        each.begin_anew()
+
+
+#: All of them: in a child that the application forks their threads are not there, but a lock might be held.
+_sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Whole lines, as many together as a pipe keeps together; a longer line alone."""
+    start = 0
+    while len(data) - start > TOGETHER:
+        end = data.rfind(b"\n", start, start + TOGETHER) + 1 or data.find(b"\n", start) + 1 or len(data)
+        yield data[start:end]
+        start = end
+    yield data[start:]
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _is_file(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    return False

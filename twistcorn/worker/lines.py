@@ -1,0 +1,323 @@
+"""Lines of the access log: a format, compiled, and an entry make one.
+
+Law: pure. No value of a client or an application can end a line or a quoted part of one. What depends on the request
+line or the header fields alone is made once for all requests that repeat them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..atoms import JSON, Atom, parse
+from .entries import Entry
+from .http import HeaderBlock, RequestLine
+
+#: Request lines and blocks of fields whose text is remembered; when there are more, all are forgotten.
+MOST_KNOWN = 1024
+#: Characters of one value: a line is read by programs that have limits.
+LONGEST = 4096
+
+Get = Callable[[Entry], object]
+_UNSAFE = re.compile(r'[^\x20\x21\x23-\x5b\x5d-\x7e]')
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Lines(Protocol):
+    """Makes lines.
+
+    :ivar offset: what makes wall clock time of monotonic time, in nanoseconds.
+    :ivar wanted: names of variables of the environ that it needs.
+    :ivar wants_head: whether it needs the response's head.
+    """
+
+    offset: int
+    wanted: tuple[str, ...]
+    wants_head: bool
+
+    def line(self, entry: Entry) -> str:
+        """The line of an entry, with its end."""
+
+
+def escape(text: str) -> str:
+    """A value that can stand in a line, in quotes: as Apache writes it, `\\"`, `\\\\` and `\\xhh`."""
+    if _UNSAFE.search(text) is None and len(text) <= LONGEST:
+        return text
+    return _UNSAFE.sub(_escaped, text[:LONGEST])
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if character in '"\\':
+        return "\\" + character
+    coding = "latin-1" if character < "\u0100" else "utf-8"
+    return "".join(f"\\x{byte:02x}" for byte in character.encode(coding, "replace"))
+
+
+def field(block: HeaderBlock | None, name: str) -> str:
+    """The value of a request's field, empty without one."""
+    wanted = name.lower().encode("latin-1", "replace")
+    if block is None:
+        return ""
+    return ", ".join(value.decode("latin-1") for key, value in block.headers if key == wanted)
+
+
+def response_field(head: bytes, name: str) -> str:
+    """The value of a field of a response's head, empty without one."""
+    wanted = name.lower()
+    pairs = (line.partition(": ") for line in head.decode("latin-1").split("\r\n")[1:])
+    return ", ".join(value for key, _, value in pairs if key.lower() == wanted)
+
+
+def user(block: HeaderBlock | None) -> str:
+    """The user's name of Basic authentication (RFC 7617), empty without one; nobody has checked it."""
+    scheme, _, data = field(block, "authorization").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(data.strip(), validate=True).partition(b":")[0].decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def request_line(line: RequestLine | None) -> str:
+    """As it was sent."""
+    if line is None:
+        return ""
+    return f"{line.method} {line.target.decode('latin-1')} HTTP/{line.version[0]}.{line.version[1]}"
+
+
+def _or_dash(text: str) -> str:
+    return escape(text) or "-"
+
+
+def _word(text: str) -> str:
+    """For what stands in no quotes: a space would look like the next value."""
+    return _or_dash(text).replace(" ", "\\x20")
+
+
+#: Values that depend on the request line alone, on the header fields alone, and on the process alone.
+_OF_LINE: dict[str, Callable[[RequestLine | None], str]] = {
+    "m": lambda line: line.method if line else "-",
+    "U": lambda line: _or_dash(line.path.decode("latin-1") if line else ""),
+    "q": lambda line: escape(line.query.decode("latin-1") if line else ""),
+    "r": lambda line: _or_dash(request_line(line)),
+    "H": lambda line: f"HTTP/{line.version[0]}.{line.version[1]}" if line else "-",
+}
+_OF_BLOCK: dict[str, Callable[[HeaderBlock | None], str]] = {
+    "u": lambda block: _word(user(block)),
+    "f": lambda block: _or_dash(field(block, "referer")),
+    "a": lambda block: _or_dash(field(block, "user-agent")),
+}
+_OF_ENTRY: dict[str, Get] = {
+    "s": lambda entry: entry.code or "-",
+    "B": lambda entry: entry.sent,
+    "b": lambda entry: entry.sent or "-",
+    "T": lambda entry: entry.time // 1_000_000_000,
+    "M": lambda entry: entry.time // 1_000_000,
+    "D": lambda entry: entry.time // 1000,
+    "L": lambda entry: seconds(entry.time),
+    "queue": lambda entry: f"{entry.queued:.6f}",
+    "app": lambda entry: seconds(entry.app_time),
+    "write": lambda entry: seconds(entry.write_time),
+    "attempt": lambda entry: f"{entry.attempt:d}",
+    "id": lambda entry: entry.ident or "-",
+    "X": lambda entry: "X" if not entry.whole else "+" if entry.keep else "-",
+}
+
+
+def seconds(nanoseconds: int) -> str:
+    """A duration as text."""
+    return f"{nanoseconds / 1e9:.6f}"
+
+
+def _of_line(make: Callable[[RequestLine | None], str]) -> Get:
+    """What depends on the request line is made once for those that repeat it; with no call more than that takes."""
+    known: dict[RequestLine | None, str] = {}
+
+    def get(entry: Entry) -> str:
+        return known.get(entry.line) or _learn(known, entry.line, make)
+
+    return get
+
+
+def _of_block(make: Callable[[HeaderBlock | None], str]) -> Get:
+    """Likewise, of the header fields."""
+    known: dict[HeaderBlock | None, str] = {}
+
+    def get(entry: Entry) -> str:
+        return known.get(entry.block) or _learn(known, entry.block, make)
+
+    return get
+
+
+def _of_address(make: Callable[[str], str]) -> Get:
+    """Likewise, of the client's address."""
+    known: dict[str, str] = {}
+
+    def get(entry: Entry) -> str:
+        return known.get(entry.address) or _learn(known, entry.address, make)
+
+    return get
+
+
+def _learn(known: dict[Any, str], key: Any, make: Callable[[Any], str]) -> str:
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    text = known[key] = make(key)
+    return text
+
+
+_REMEMBERING: dict[str, Callable[[Any], Get]] = {"line": _of_line, "block": _of_block, "address": _of_address}
+
+
+class TextLines:
+    """Lines of a text format.
+
+    :param pieces: the format.
+    :param worker: the worker's number.
+    """
+
+    def __init__(self, pieces: list[Atom], worker: int) -> None:
+        self.offset = 0
+        self.wanted = tuple(piece.name for piece in pieces if piece.kind == "e")
+        self.wants_head = any(piece.kind == "o" for piece in pieces)
+        self._fixed = {"l": "-", "p": f"<{os.getpid()}>", "worker": str(worker)}
+        self._second, self._stamp = -1, ""
+        self._template = ""
+        self._getters: list[Get] = []
+        self._compile(pieces)
+
+    def _compile(self, pieces: list[Atom]) -> None:
+        """Neighbours that depend on the same part of a request, and the text between them, are made together."""
+        between = ""
+        part, makers = "", list[Any]()
+        for piece in [*pieces, Atom("end", "")]:
+            if piece.kind == "text" or (piece.kind == "atom" and piece.name in self._fixed):
+                between += piece.name if piece.kind == "text" else self._fixed[piece.name]
+                continue
+            its_part, make = _maker(piece)
+            if its_part and its_part == part:
+                makers += [between, make]
+            else:
+                if makers:
+                    self._add(_REMEMBERING[part](_joined(makers)))
+                self._template += between.replace("%", "%%")
+                part, makers = its_part, [make] if its_part else []
+                if not its_part and piece.kind != "end":
+                    self._add(self._getter(piece))
+            between = ""
+        self._template += "\n"
+
+    def _add(self, getter: Get) -> None:
+        self._template += "%s"
+        self._getters.append(getter)
+
+    def _getter(self, piece: Atom) -> Get:
+        name = piece.name
+        if piece.kind == "o":
+            return lambda entry: _or_dash(
+                entry.ident if name.lower() == "x-request-id" and entry.ident else response_field(entry.head, name)
+            )
+        if piece.kind == "e":
+            return lambda entry: _or_dash(entry.values.get(name, "") if entry.values else "")
+        return self._time if name == "t" else _OF_ENTRY[name]
+
+    def _time(self, entry: Entry) -> str:
+        """When it began, as Apache writes it, in local time."""
+        second = (entry.start + self.offset) // 1_000_000_000
+        if second != self._second:
+            t = time.localtime(second)
+            self._stamp = time.strftime(f"[%d/{_MONTHS[t.tm_mon - 1]}/%Y:%H:%M:%S %z]", t)
+            self._second = second
+        return self._stamp
+
+    def line(self, entry: Entry) -> str:
+        """The line of an entry, with its end."""
+        return self._template % tuple([get(entry) for get in self._getters])
+
+
+def _maker(piece: Atom) -> tuple[str, Callable[[Any], str] | None]:
+    """On which part of a request alone a piece depends, and what makes it; empty: on more."""
+    kind, name = piece
+    if kind == "i":
+        return "block", lambda block: _or_dash(field(block, name))
+    if kind == "atom" and name == "h":
+        return "address", _word
+    if kind == "atom" and name in _OF_LINE:
+        return "line", _OF_LINE[name]
+    if kind == "atom" and name in _OF_BLOCK:
+        return "block", _OF_BLOCK[name]
+    return "", None
+
+
+def _joined(makers: list[Any]) -> Callable[[Any], str]:
+    """Makes one text of makers and the texts between them."""
+    return lambda part: "".join([make if isinstance(make, str) else make(part) for make in makers])
+
+
+class JsonLines:
+    """One object of JSON for each entry; the names of its members are documented in docs/logging.md."""
+
+    wanted: tuple[str, ...] = ()
+    wants_head = False
+
+    def __init__(self, worker: int) -> None:
+        self.offset = 0
+        self._worker = worker
+        self._of_line = _of_line(_line_members)
+        self._of_block = _of_block(_block_members)
+        self._of_address = _of_address(json.dumps)
+        self._second, self._stamp = -1, ""
+
+    def line(self, entry: Entry) -> str:
+        """The line of an entry, with its end."""
+        second, rest = divmod(entry.start + self.offset, 1_000_000_000)
+        if second != self._second:
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second
+        taken, rested = entry.end - entry.start, entry.rest
+        waited = entry.waited
+        return (
+            f'{{"time": "{self._stamp}.{rest // 1_000_000:03d}Z", "event": "access", "worker": {self._worker}, '
+            f'"remote_addr": {self._of_address(entry)}, {self._of_line(entry)}, "status": {entry.code}, '
+            f'"bytes": {entry.sent}, "duration": {(taken + rested) / 1e9 + entry.queued:.6f}, '
+            f'"queue_time": {entry.queued:.6f}, "app_time": {(taken - waited) / 1e9:.6f}, '
+            f'"write_time": {(waited + rested) / 1e9:.6f}, "attempt": {entry.attempt:d}, '
+            f'"request_id": "{entry.ident}", "aborted": {"false" if entry.whole else "true"}, '
+            f"{self._of_block(entry)}}}\n"
+        )
+
+
+def _line_members(line: RequestLine | None) -> str:
+    version = "" if line is None else f"HTTP/{line.version[0]}.{line.version[1]}"
+    members = {
+        "method": line.method if line else "",
+        "path": line.path.decode("latin-1")[:LONGEST] if line else "",
+        "query": line.query.decode("latin-1")[:LONGEST] if line else "",
+        "protocol": version,
+    }
+    return json.dumps(members)[1:-1]
+
+
+def _block_members(block: HeaderBlock | None) -> str:
+    members = {
+        "referer": field(block, "referer")[:LONGEST],
+        "user_agent": field(block, "user-agent")[:LONGEST],
+        "user": user(block)[:LONGEST],
+    }
+    return json.dumps(members)[1:-1]
+
+
+def compile_format(text: str, worker: int) -> Lines:
+    """What makes the lines of a format.
+
+    :param text: a format, or the name of one.
+    """
+    return JsonLines(worker) if text == JSON else TextLines(parse(text), worker)

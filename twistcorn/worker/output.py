@@ -1,0 +1,98 @@
+"""What the application prints, line by line, with the number of its worker.
+
+Law: whatever a thread prints in pieces stays one line, and nobody else's pieces get into it. The stream stays what
+it was in every other respect: its buffer, its descriptor, its encoding. What is written to the descriptor itself, by C
+code or a child process, passes as it is.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..logs.events import output_as_json
+from ..logs.server import current
+from ..settings import Settings
+
+#: Characters of a line that has no end yet, before it gets one: who prints dots for hours shall not fill the memory.
+LONGEST = 65536
+
+
+class LineStream(io.TextIOWrapper):
+    """A text stream that writes whole lines.
+
+    :param stream: the one whose place it takes.
+    :param dress: makes of a line, without its end, what is written, with its end.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper, dress: Callable[[str], str]) -> None:
+        super().__init__(
+            stream.buffer, encoding=stream.encoding, errors=stream.errors, newline="\n", line_buffering=True
+        )
+        self.mode = stream.mode  # type: ignore[misc]
+        self._dress = dress
+        self._lock = threading.RLock()
+        #: What each thread has printed of a line, by its identifier.
+        self._parts: dict[int, str] = {}
+        os.register_at_fork(after_in_child=self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """In a child that the application forks: the threads that might hold the lock are not there."""
+        self._lock = threading.RLock()
+        self._parts = {}
+
+    def write(self, text: str) -> int:
+        """Write the lines that are whole; keep the rest until it is."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        me = threading.get_ident()
+        with self._lock:
+            whole, end, part = (self._parts.pop(me, "") + text).rpartition("\n")
+            if part and len(part) <= LONGEST:
+                self._parts[me] = part
+            lines = (whole.split("\n") if end else []) + ([part] if len(part) > LONGEST else [])
+            if lines:
+                super().write("".join([self._dress(line) for line in lines]))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write several pieces."""
+        for line in lines:
+            self.write(line)
+
+    def finish(self) -> None:
+        """Write what has no end, at the end."""
+        with self._lock:
+            parts, self._parts = self._parts, {}
+            for part in parts.values():
+                super().write(self._dress(part))
+            self.flush()
+
+
+def begin(settings: Settings, worker: int) -> None:
+    """From now on the log is as the settings say, and what the application prints has the worker's number."""
+    log = current()
+    if log is not None:
+        log.set_form(settings.log_format, worker)
+        log.set_level(settings.log_level)
+    as_json = log is not None and log.as_json
+    if settings.app_output != "prefix":
+        return
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if type(stream) is io.TextIOWrapper:
+            dressed = LineStream(stream, _dresser(name, worker, as_json))
+            setattr(sys, name, dressed)
+            atexit.register(dressed.finish)
+
+
+def _dresser(stream: str, worker: int, as_json: bool) -> Callable[[str], str]:
+    if as_json:
+        return lambda line: output_as_json(time.time(), worker, stream, line)
+    return lambda line: f"[worker {worker}] {line}\n"

@@ -1,0 +1,113 @@
+"""Slow requests: told once each, while they run, with where their thread is.
+
+Law: looks at the seats at regular times, on the leader's thread, and touches no request. While nothing is asked for,
+nothing runs.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from ..settings import Settings
+from .call import Call
+from .connection import Connection
+from .seats import Seat
+
+#: Seconds between two looks, at most and at least: what a line may be late.
+LOOK, LEAST_LOOK = 0.1, 0.01
+#: Lines a second; when all requests are slow, some stacks say why.
+LINES = 5
+
+
+class SlowRequests:
+    """Looks for slow requests. All times are monotonic nanoseconds.
+
+    :param seats: the threads that can run the application.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, clock: Any, seats: Callable[[], Iterable[Seat]], now: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._seats = seats
+        self._now = now
+        self._limit = 0
+        self._told: dict[Seat, tuple[Connection, int]] = {}
+        self._second = self._lines = self._unsaid = 0
+        self._looking = LoopingCall(self.look)
+        self._looking.clock = clock
+
+    def configure(self, settings: Settings) -> None:
+        """Be as the settings say from now on."""
+        self._limit = int(settings.slow * 1e9)
+        if self._looking.running:
+            self._looking.stop()
+        if self._limit:
+            self._looking.start(max(LEAST_LOOK, min(LOOK, settings.slow / 2)), now=False)
+
+    def look(self) -> None:
+        """Look once."""
+        now = self._now()
+        self._tell_unsaid(now)
+        told = {}
+        for seat in self._seats():
+            connection = seat.exposed
+            if connection is None or now - connection.since <= self._limit:
+                # It may be out of the application for a moment, between two pieces.
+                if (last := self._told.get(seat)) is not None and last[0].since == last[1]:
+                    told[seat] = last
+                continue
+            running = told[seat] = (connection, connection.since)
+            if self._told.get(seat) != running:
+                self._tell(seat, running, now)
+        self._told = told
+
+    def _tell(self, seat: Seat, running: tuple[Connection, int], now: int) -> None:
+        connection, since = running
+        if self._lines >= LINES:
+            self._unsaid += 1
+            return
+        frame = sys._current_frames().get(seat.ident)
+        call, stack = _of_application(frame)
+        request = connection.request
+        if call is None or request is None or seat.exposed is not connection or connection.since != since:
+            # It has just ended.
+            return
+        self._lines += 1
+        self.log.warn(
+            "slow: {name} has run for {age:.1f} s, and is here:\n{stack}",
+            name=call.name, method=request.line.method, path=request.line.path.decode("latin-1"),
+            request_id=call.ident, age=(now - since) / 1e9, stack=stack,
+        )  # fmt: skip
+
+    def _tell_unsaid(self, now: int) -> None:
+        second = now // 1_000_000_000
+        if second != self._second:
+            self._second, self._lines = second, 0
+            if self._unsaid:
+                self.log.warn("slow: {count} more requests meanwhile", count=self._unsaid)
+                self._unsaid = 0
+
+
+def _of_application(frame: FrameType | None) -> tuple[Any, str]:
+    """The reply that a thread works for, and where in the application it is: below our own call of that.
+
+    It runs no application any more: None.
+    """
+    inner: list[FrameType] = []
+    while frame is not None and frame.f_code is not Call.run.__code__:
+        inner.append(frame)
+        frame = frame.f_back
+    if frame is None:
+        return None, ""
+    summary = traceback.StackSummary.extract((each, each.f_lineno) for each in reversed(inner))
+    return frame.f_locals["self"].out, "".join(summary.format()).rstrip("\n")
