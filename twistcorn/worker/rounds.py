@@ -50,6 +50,8 @@ class Rounds:
         self._made_since = 0
         self._scratch = bytearray(SCRATCH)
         self.draining = False
+        #: Called before answers are sent.
+        self.on_send: Callable[[], None] = lambda: None
         #: The access log, while it is on.
         self.access: AccessLog | None = None
 
@@ -142,6 +144,7 @@ class Rounds:
     def send_made(self) -> None:
         """Send the answers that are made."""
         made, self._made = self._made, []
+        self.on_send()
         scratch, idle = self._scratch, time.monotonic() + self._settings.keep_alive
         for connection in made:
             connection.send_made(scratch)
