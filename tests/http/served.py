@@ -198,6 +198,7 @@ class Served:
             self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining
         )
         service.attach(self.poller, self.waiting, self.turns.answered, self._credit, self.turns.counts.count_queued)
+        self.poller.on_send = self.turns.counts.flush
         self.poller.start()
         self._open: list[socket.socket] = []
         self._lends = 0

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import Stage, process, texts
 from twistcorn.master.exports import MOST, PATIENCE
-from twistcorn.pool.exposition import Family
+from twistcorn.pool.merging import Told
 from twistcorn.pool.worker import Worker
 from twistcorn.wire import commands
 from twistcorn.wire.scoreboard import W_EXPORTS
@@ -19,8 +19,13 @@ from twistcorn.wire.scoreboard import W_EXPORTS
 
 def hits(number: float) -> bytes:
     """What an application tells that counts hits, and how deep it is."""
-    families = [["hits", "counter", "", [["_total", [], number]]], ["depth", "gauge", "", [["", [], 1]]]]
+    families = [["hits", "counter", "", {"": {"hits_total": number}}], ["depth", "gauge", "", {"": {"depth": 1}}]]
     return json.dumps(families).encode()
+
+
+def value_of(family: Told) -> float:
+    """The value of its first sample."""
+    return float(family.lines()[0].rpartition(" ")[2])
 
 
 class Asked(Stage):
@@ -36,9 +41,9 @@ class Asked(Stage):
         """Its application has imported prometheus_client."""
         self.board.words[self.board.worker_base(worker.region) + W_EXPORTS] = 1
 
-    def gather(self) -> list[list[Family]]:
+    def gather(self) -> list[list[Told]]:
         """A scrape; what it is told comes into the list."""
-        told: list[list[Family]] = []
+        told: list[list[Told]] = []
         self.supervisor.exports.gather().addCallback(told.append)
         return told
 
@@ -53,7 +58,7 @@ class Asked(Stage):
         """The hits that a scrape finds which nobody answers."""
         told = self.gather()
         self.clock.advance(PATIENCE)
-        return sum(family.samples[0].value for family in told[0] if family.name == "hits")
+        return sum(value_of(family) for family in told[0] if family.name == "hits")
 
 
 @pytest.fixture
@@ -70,8 +75,8 @@ def test_all_answer(stage: Asked) -> None:
     stage.answers_with(first, hits(1))
     assert told == []
     stage.answers_with(second, hits(2))
-    assert [(family.name, family.samples[0].value) for family in told[0]] == [("hits", 3), ("depth", 1)]
-    assert len(told[0][1].samples) == 2
+    assert [(family.name, value_of(family)) for family in told[0]] == [("hits", 3), ("depth", 1)]
+    assert told[0][1].lines() == ['depth{worker="1"} 1', 'depth{worker="2"} 1']
 
 
 def test_in_pieces(stage: Asked) -> None:
@@ -80,7 +85,7 @@ def test_in_pieces(stage: Asked) -> None:
     told = stage.gather()
     stage.answers_with(first, hits(1), piece=7)
     stage.answers_with(second, hits(2), piece=7)
-    assert told[0][0].samples[0].value == 3
+    assert value_of(told[0][0]) == 3
 
 
 def test_only_who_counts_is_asked(stage: Asked) -> None:
@@ -102,7 +107,7 @@ def test_one_does_not_answer_in_time(stage: Asked) -> None:
     told = stage.gather()
     stage.answers_with(first, hits(10))
     stage.clock.advance(PATIENCE)
-    assert told[0][0].samples[0].value == 12
+    assert value_of(told[0][0]) == 12
     stage.answers_with(second, hits(20))
 
 
@@ -129,8 +134,8 @@ def test_one_dies(stage: Asked) -> None:
     told = stage.gather()
     stage.answers_with(second, hits(2))
     stage.answers_with(stage.newest, hits(5))
-    assert told[0][0].samples[0].value == 8
-    assert [sample.labels for sample in told[0][1].samples] == [(("worker", "2"),), (("worker", "3"),)]
+    assert value_of(told[0][0]) == 8
+    assert told[0][1].lines() == ['depth{worker="2"} 1', 'depth{worker="3"} 1']
 
 
 def test_one_dies_while_it_is_asked(stage: Asked) -> None:
@@ -139,7 +144,7 @@ def test_one_dies_while_it_is_asked(stage: Asked) -> None:
     told = stage.gather()
     stage.answers_with(second, hits(2))
     stage.spawner.exits(first, signal=9)
-    assert told[0][0].samples[0].value == 2
+    assert value_of(told[0][0]) == 2
 
 
 def test_one_leaves_in_order(stage: Asked) -> None:
@@ -165,7 +170,7 @@ def test_one_says_something_else(stage: Asked, data: bytes) -> None:
         told = stage.gather()
         stage.answers_with(first, data)
         stage.answers_with(second, hits(2))
-    assert told[0][0].samples[0].value == 3
+    assert value_of(told[0][0]) == 3
     assert [text.partition(":")[0] for text in texts(logged)] == ["worker 1 tells no metrics"]
 
 
@@ -176,5 +181,5 @@ def test_one_says_too_much(stage: Asked) -> None:
     answer: Deferred[object] = process(first).asked[0][1]
     answer.callback({"data": b"[", "size": MOST + 1})
     stage.answers_with(second, hits(2))
-    assert told[0][0].samples[0].value == 2
+    assert value_of(told[0][0]) == 2
     assert [order.command for order, _ in process(first).asked] == [commands.Export]

@@ -186,6 +186,8 @@ class Crew:
 
     def finish(self, job: Job, seat: Seat, now: int) -> None:
         job.led.append(seat.leads)
+        if seat.leads:
+            self.turns.counts.flush()
         job.ended.set()
 
     def take(self, *jobs: Job) -> None:

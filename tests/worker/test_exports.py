@@ -6,14 +6,16 @@ import json
 import queue
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import prometheus_client
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from twisted.logger import capturedLogs
 
 from tests.master.stage import texts
-from twistcorn.pool.exposition import Family, Sample
+from twistcorn.pool.exposition import openmetrics
 from twistcorn.pool.merging import parse
 from twistcorn.wire.commands import MAX_TEXT
 from twistcorn.worker.exports import MOST, Exports
@@ -37,7 +39,7 @@ class Exporting:
 
     def __init__(self) -> None:
         self.reactor = Reactor()
-        self.registry = prometheus_client.CollectorRegistry()
+        self.registry: Any = prometheus_client.CollectorRegistry()
         self.exports = Exports(self.reactor, lambda: self.registry)
 
     def whole(self) -> Any:
@@ -55,19 +57,82 @@ def exporting() -> Exporting:
 
 def test_families(exporting: Exporting) -> None:
     """All kinds of prometheus_client, with their labels; not when they were made."""
-    prometheus_client.Counter("hits", "Hits.", ["path"], registry=exporting.registry).labels("/ü").inc(2)
+    prometheus_client.Counter("hits", "Hits.", ["path"], registry=exporting.registry).labels('/ü"\n\\').inc(2)
     prometheus_client.Gauge("depth", "Depth.", registry=exporting.registry).set(-1.5)
     took = prometheus_client.Histogram("took", "Took.", buckets=(0.5,), registry=exporting.registry)
     took.observe(0.25)
 
-    assert parse(exporting.whole()) == [
-        Family("hits", "counter", "Hits.", [Sample("_total", (("path", "/ü"),), 2)]),
-        Family("depth", "gauge", "Depth.", [Sample("", (), -1.5)]),
-        Family("took", "histogram", "Took.", [
-            Sample("_bucket", (("le", "0.5"),), 1), Sample("_bucket", (("le", "+Inf"),), 1),
-            Sample("_count", (), 1), Sample("_sum", (), 0.25),
-        ]),
-    ]  # fmt: skip
+    text = openmetrics(parse(exporting.whole(), 7))
+    assert {
+        (sample.name, *sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    } == {
+        ("hits_total", ("path", '/ü"\n\\')): 2,
+        ("depth", ("worker", "7")): -1.5,
+        ("took_bucket", ("le", "0.5")): 1,
+        ("took_bucket", ("le", "+Inf")): 1,
+        ("took_count",): 1,
+        ("took_sum",): 0.25,
+    }
+
+
+def test_a_label_is_called_as_ours(exporting: Exporting) -> None:
+    """It gets another name, as Prometheus does it."""
+    prometheus_client.Gauge("depth", "Depth.", ["worker"], registry=exporting.registry).labels("bee").set(1)
+    (family,) = parse(exporting.whole(), 7)
+    assert family.lines() == ['depth{worker="7",exported_worker="bee"} 1.0']
+
+
+@dataclass
+class Found:
+    """A metric, or a sample, as a collector of somebody else's makes it."""
+
+    name: str
+    type: str = "gauge"
+    documentation: str = "Help."
+    labels: dict[str, str] = field(default_factory=dict)
+    value: object = 1
+    samples: list[Found] = field(default_factory=list)
+
+
+class Collector:
+    """Somebody else's."""
+
+    def __init__(self, *found: Found) -> None:
+        self._found = found
+
+    def collect(self) -> list[Found]:
+        return list(self._found)
+
+
+@pytest.mark.parametrize("name", ["twistcorn_mine", "a.b", "", "a b", "a\nb"])
+def test_names_that_are_left_out(exporting: Exporting, name: str) -> None:
+    """Ours, and those that cannot be written."""
+    exporting.registry = Collector(Found(name, samples=[Found(name)]))
+    assert exporting.whole() == b"[]"
+
+
+def test_labels_that_cannot_be_written(exporting: Exporting) -> None:
+    """Their samples are left out."""
+    samples = [Found("depth", labels={"a.b": ""}), Found("depth", labels={"ab": ""}, value=2)]
+    exporting.registry = Collector(Found("depth", samples=samples))
+    assert parse(exporting.whole(), 1)[0].lines() == ['depth{worker="1",ab=""} 2.0']
+
+
+def test_quantiles_are_left_out(exporting: Exporting) -> None:
+    """They cannot be summed; count and sum can."""
+    samples = [Found("a", labels={"quantile": "0.5"}), Found("a_count", value=2), Found("a_sum", value=6)]
+    exporting.registry = Collector(Found("a", "summary", samples=samples))
+    assert parse(exporting.whole(), 1)[0].lines() == ["a_count 2.0", "a_sum 6.0"]
+
+
+def test_a_value_is_no_number(exporting: Exporting) -> None:
+    """The log says so, and nothing is told."""
+    exporting.registry = Collector(Found("a", samples=[Found("a", value="many")]))
+    with capturedLogs() as logged:
+        exporting.whole().trap(ValueError)
+    assert "cannot be collected: ValueError" in texts(logged)[0]
 
 
 def test_pieces(exporting: Exporting) -> None:
@@ -81,7 +146,7 @@ def test_pieces(exporting: Exporting) -> None:
 
     data = b"".join(each["data"] for each in told)
     assert [len(data)] * 2 == [each["size"] for each in told]
-    assert parse(data)[0].samples == [Sample("_total", (), 0)]
+    assert parse(data, 1)[0].lines() == ["hits_total 0.0"]
 
 
 def test_too_much(exporting: Exporting) -> None:
@@ -106,8 +171,7 @@ def test_a_collector_fails(exporting: Exporting) -> None:
         def collect(self) -> Any:
             raise LookupError("no database")
 
-    exporting.registry.register(Broken())
-    exporting.registry._names_to_collectors.clear()
+    exporting.registry = Broken()
     with capturedLogs() as logged:
         failure = exporting.whole()
     failure.trap(LookupError)

@@ -14,8 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succ
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..pool.exposition import Family
-from ..pool.merging import merge, parse, total
+from ..pool.merging import Told, merge, parse, total
 from ..pool.worker import State, Worker
 from ..wire import commands
 from ..wire.scoreboard import W_EXPORTS, Scoreboard
@@ -38,17 +37,17 @@ class Exports:
         self._clock = clock
         self._board = board
         self._workers = workers
-        self._known: dict[int, list[Family]] = {}
+        self._known: dict[int, list[Told]] = {}
         self._parts: dict[int, bytes] = {}
-        self._gone: list[Family] = []
-        self._waiting: list[Deferred[list[Family]]] = []
+        self._gone: list[Told] = []
+        self._waiting: list[Deferred[list[Told]]] = []
 
-    def gather(self) -> Deferred[list[Family]]:
+    def gather(self) -> Deferred[list[Told]]:
         """The metrics of all workers; who asks meanwhile gets the same."""
         asked = [worker for worker in self._workers() if worker.state is State.READY and self._counts(worker)]
         if not asked:
-            return succeed(merge(self._gone, self._known))
-        gathered: Deferred[list[Family]] = Deferred()
+            return succeed(merge(self._gone, self._known.values()))
+        gathered: Deferred[list[Told]] = Deferred()
         self._waiting.append(gathered)
         if len(self._waiting) == 1:
             answers = DeferredList([self._ask(worker) for worker in asked])
@@ -62,7 +61,7 @@ class Exports:
     def _finish(self, result: object, timer: Any) -> None:
         if timer.active():
             timer.cancel()
-        merged = merge(self._gone, self._known)
+        merged = merge(self._gone, self._known.values())
         waiting, self._waiting = self._waiting, []
         for gathered in waiting:
             gathered.callback(merged)
@@ -94,7 +93,7 @@ class Exports:
         if not data:
             return
         try:
-            self._known[worker.ident] = parse(data)
+            self._known[worker.ident] = parse(data, worker.ident)
         except ValueError as error:
             self.log.warn("worker {ident} tells no metrics: {error}", ident=worker.ident, error=str(error))
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from ..pool.exposition import Family, negotiate
+from ..pool.exposition import negotiate
+from ..pool.merging import Told
 from .exports import Exports
 from .measures import Measures
 from .totals import Tally
@@ -33,6 +34,6 @@ class Metrics:
         """
         return self._exports.gather().addCallback(lambda exported: self._format(accept, exported))
 
-    def _format(self, accept: str, exported: list[Family]) -> tuple[str, bytes]:
+    def _format(self, accept: str, exported: list[Told]) -> tuple[str, bytes]:
         content_type, write = negotiate(accept)
         return content_type, write([*self._measures.families(), *exported]).encode()

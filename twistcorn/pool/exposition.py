@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -47,6 +47,25 @@ class Family:
     help: str
     samples: list[Sample] = field(default_factory=list)
 
+    def lines(self) -> list[str]:
+        """Its samples as text, alike in both formats."""
+        name = self.name
+        return [
+            f"{name}{suffix}{{{_labels(labels)}}} {number(value)}" if labels else f"{name}{suffix} {number(value)}"
+            for suffix, labels, value in self.samples
+        ]
+
+
+class Written(Protocol):
+    """What can be written: a `Family`, or `merging.Told`."""
+
+    name: str
+    kind: str
+    help: str
+
+    def lines(self) -> list[str]:
+        """Its samples as text."""
+
 
 def counter(name: str, help: str, values: Mapping[Labels, float]) -> Family:
     """A counter; the name ends in `_total`, which its samples have and its family has not."""
@@ -81,42 +100,34 @@ def number(value: float) -> str:
     return "NaN" if math.isnan(value) else repr(value)
 
 
-def prometheus(families: Iterable[Family]) -> str:
+def prometheus(families: Iterable[Written]) -> str:
     """The text of format 0.0.4."""
     lines: list[str] = []
     for family in families:
         name = family.name + _SUFFIXES.get(family.kind, "")
         lines.append(f"# HELP {name} {_escape_older_help(family.help)}")
         lines.append(f"# TYPE {name} {_OLDER.get(family.kind, family.kind)}")
-        lines += _samples(family)
+        lines += family.lines()
     return "\n".join([*lines, ""])
 
 
-def openmetrics(families: Iterable[Family]) -> str:
+def openmetrics(families: Iterable[Written]) -> str:
     """The text of OpenMetrics 1.0."""
     lines: list[str] = []
     for family in families:
         lines.append(f"# HELP {family.name} {_escape(family.help)}")
         lines.append(f"# TYPE {family.name} {family.kind}")
-        lines += _samples(family)
+        lines += family.lines()
     return "\n".join([*lines, "# EOF", ""])
 
 
-def negotiate(accept: str) -> tuple[str, Callable[[Iterable[Family]], str]]:
+def negotiate(accept: str) -> tuple[str, Callable[[Iterable[Written]], str]]:
     """The content type and the format for an Accept header: OpenMetrics for who asks for it by name."""
     for item in accept.split(","):
         kind, *parameters = (part.strip().lower() for part in item.split(";"))
         if kind == "application/openmetrics-text" and "q=0" not in parameters:
             return OPENMETRICS_TYPE, openmetrics
     return PROMETHEUS_TYPE, prometheus
-
-
-def _samples(family: Family) -> list[str]:
-    name = family.name
-    return [
-        f"{name}{suffix}{{{_labels(labels)}}} {number(value)}" if labels else f"{name}{suffix} {number(value)}"
-        for suffix, labels, value in family.samples
-    ]
 
 
 def _labels(labels: Labels) -> str:

@@ -1,8 +1,8 @@
 """The metrics that applications count of their own, of several workers made one.
 
 Law: pure. Counters, histograms and summaries are summed over the workers, also over those that are gone, so that they
-never go down; everything else gets the number of its worker as a label. What cannot be written is left out: names that
-are ours, and names that the formats do not know.
+never go down; everything else gets the number of its worker as a label. Lines come as they will be written, and are
+never taken apart: with thousands of samples from each worker that would keep the master busy for a tenth of a second.
 """
 
 from __future__ import annotations
@@ -10,94 +10,99 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
 
-from .exposition import Family, Labels, Sample
+from .exposition import number
 
 #: Kinds that are summed.
 SUMMED = ("counter", "histogram", "summary")
-#: Of the others, those that are known; the rest is `unknown`.
-_OTHERS = ("gauge", "info", "stateset", "gaugehistogram")
-#: Names that begin so are the server's.
-OURS = "twistcorn_"
+_KINDS = (*SUMMED, "gauge", "info", "stateset", "gaugehistogram", "unknown")
+_BOUND = re.compile(r'le="([^"]*)"\}$')
 
-_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+#: What a line begins with, up to its value: name and labels.
+Values = dict[str, float]
 
 
-def parse(data: bytes) -> list[Family]:
-    """The families that a worker tells: JSON lists of name, kind, help, and samples of suffix, labels and value.
+@dataclass
+class Told:
+    """A family of an application.
 
+    :ivar kind: as of `exposition.Family`.
+    :ivar groups: the samples with the same labels but for a bucket's bound, which must stand together.
+    """
+
+    name: str
+    kind: str
+    help: str
+    groups: dict[str, Values] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Its samples as text."""
+        return [f"{key} {number(value)}" for values in self.groups.values() for key, value in values.items()]
+
+    def add(self, groups: Mapping[str, Values]) -> None:
+        """Sum up."""
+        for group, values in groups.items():
+            sums = self.groups.get(group)
+            if sums is None:
+                self.groups[group] = dict(values)
+                continue
+            before = len(sums)
+            for key, value in values.items():
+                sums[key] = sums.get(key, 0) + value
+            if len(sums) > before:
+                # Other code has other buckets.
+                self.groups[group] = dict(sorted(sums.items(), key=lambda item: _order(item[0])))
+
+
+def _order(key: str) -> tuple[bool, float]:
+    """Buckets by their bounds, then the rest."""
+    found = _BOUND.search(key)
+    return (found is None, float(found[1]) if found is not None else 0.0)
+
+
+def parse(data: bytes, worker: int) -> list[Told]:
+    """The families that a worker tells: JSON lists of name, kind, help, and the groups of samples.
+
+    :param worker: its number, the label of what is not summed.
     :raises ValueError: it is something else.
     """
     try:
-        return [family for entry in json.loads(data) if (family := _family(*entry)) is not None]
+        return [_told(worker, *entry) for entry in json.loads(data)]
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"no families: {error}") from None
 
 
-def _family(name: str, kind: str, help: str, samples: list[Any]) -> Family | None:
-    if name.startswith(OURS) or not _NAME.fullmatch(name):
-        return None
-    kind = kind if kind in SUMMED or kind in _OTHERS else "unknown"
-    found = [Sample(str(suffix), tuple((str(k), str(v)) for k, v in labels), _number(value))
-             for suffix, labels, value in samples]  # fmt: skip
-    return Family(name, kind, str(help), [each for each in found if all(_LABEL.fullmatch(k) for k, _ in each.labels)])
+def _told(worker: int, name: str, kind: str, help: str, groups: dict[str, Values]) -> Told:
+    for values in groups.values():
+        if not {type(value) for value in values.values()} <= {int, float}:
+            raise TypeError(f"{name} has a value that is no number")
+    if kind not in SUMMED:
+        label = f'worker="{worker}"'
+        groups = {
+            f"{label} {group}": {_labelled(key, label): value for key, value in values.items()}
+            for group, values in groups.items()
+        }
+    return Told(str(name), kind if kind in _KINDS else "unknown", str(help), groups)
 
 
-def _number(value: object) -> float:
-    if isinstance(value, int | float):
-        return value
-    raise TypeError(f"no number: {value!r}")
+def _labelled(key: str, label: str) -> str:
+    name, brace, rest = key.partition("{")
+    return f"{name}{{{label},{rest}" if brace else f"{name}{{{label}}}"
 
 
-def total(reports: Iterable[list[Family]]) -> list[Family]:
-    """What can be summed, summed. Where two reports mean different kinds by a name, the first counts."""
-    found: dict[str, tuple[Family, dict[tuple[str, Labels], float]]] = {}
+def total(reports: Iterable[list[Told]], kinds: Iterable[str] = SUMMED) -> list[Told]:
+    """The families of these kinds of several reports as one. Of two kinds by the same name the first one counts."""
+    found: dict[str, Told] = {}
     for families in reports:
         for family in families:
-            if family.kind not in SUMMED:
-                continue
-            first, values = found.setdefault(family.name, (family, {}))
-            if first.kind == family.kind:
-                for suffix, labels, value in family.samples:
-                    # Quantiles cannot be added.
-                    if suffix:
-                        values[suffix, labels] = values.get((suffix, labels), 0) + value
-    return [Family(first.name, first.kind, first.help, _ordered(values)) for first, values in found.values()]
+            if family.kind in kinds:
+                first = found.setdefault(family.name, Told(family.name, family.kind, family.help))
+                if first.kind == family.kind:
+                    first.add(family.groups)
+    return list(found.values())
 
 
-def _ordered(values: Mapping[tuple[str, Labels], float]) -> list[Sample]:
-    """The samples of each set of labels together, buckets first and by their bounds, as OpenMetrics wants them."""
-    groups: dict[Labels, list[tuple[float, Sample]]] = {}
-    for (suffix, labels), value in values.items():
-        bound = next((float(value) for name, value in labels if name == "le"), float("inf"))
-        key = tuple(pair for pair in labels if pair[0] != "le")
-        groups.setdefault(key, []).append((bound, Sample(suffix, labels, value)))
-    return [
-        sample
-        for group in groups.values()
-        for _, sample in sorted(group, key=lambda each: (each[1].suffix != "_bucket", each[0]))
-    ]
-
-
-def merge(gone: list[Family], living: Mapping[int, list[Family]]) -> list[Family]:
-    """The families of all workers, by their numbers, and of those that are gone."""
-    sums = total([gone, *living.values()])
-    taken = {family.name for family in sums}
-    others: dict[str, Family] = {}
-    for worker, families in living.items():
-        for family in families:
-            if family.kind in SUMMED or family.name in taken:
-                continue
-            first = others.setdefault(family.name, Family(family.name, family.kind, family.help))
-            if first.kind == family.kind:
-                first.samples += [
-                    Sample(suffix, _labelled(labels, worker), value) for suffix, labels, value in family.samples
-                ]
-    return [*sums, *others.values()]
-
-
-def _labelled(labels: Labels, worker: int) -> Labels:
-    """With the worker's number; a label of the application that is called so already gets another name."""
-    return (("worker", str(worker)), *((f"exported_{k}" if k == "worker" else k, v) for k, v in labels))
+def merge(gone: list[Told], living: Iterable[list[Told]]) -> list[Told]:
+    """The families of all workers, and of those that are gone."""
+    return total([gone, *living], _KINDS)

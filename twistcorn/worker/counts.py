@@ -1,7 +1,8 @@
 """What a worker counts of its requests on the scoreboard.
 
 Law: each word has one writer at a time: what the leader answers is counted apart from what the other threads answer,
-who hold a lock meanwhile. Times are monotonic nanoseconds.
+who hold a lock meanwhile. What the leader counts comes to the scoreboard before an answer of it is sent. Times are
+monotonic nanoseconds.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from ..wire.scoreboard import (
 from ..wire.statuses import COLUMNS
 
 _LAST = LATENCY_BUCKETS - 1
+#: The column of every number that an application can give as its status.
+_COLUMNS = [COLUMNS.get(code, 0) for code in range(1000)]
 
 
 class Counts:
@@ -35,19 +38,21 @@ class Counts:
     :param region: the first one of them.
     """
 
-    __slots__ = ("_led_latency", "_led_status", "_queue_lock", "_region", "_words")
+    __slots__ = ("_alike", "_busy", "_number", "_place", "_queue_lock", "_region", "_took", "_words")
 
     def __init__(self, words: memoryview, region: int) -> None:
         self._words = words
         self._region = region
-        self._led_status = region + W_LED_STATUS
-        self._led_latency = region + W_LED_LATENCY
+        self._busy = region + W_BUSY
+        # Requests of the leader's that are not on the scoreboard yet, all of one method, status and bucket: under load
+        # that is so for most of those that are answered together, and a word costs more than the rest of it.
+        self._alike = self._took = self._place = self._number = 0
         self._queue_lock = threading.Lock()
 
     @property
     def led(self) -> int:
         """Requests that the leader has answered."""
-        return int(self._words[self._region + W_LED_REQUESTS])
+        return int(self._words[self._region + W_LED_REQUESTS]) + self._alike
 
     def set_busy(self, requests: int) -> None:
         """So many are in the application, or wait for a thread."""
@@ -58,14 +63,25 @@ class Counts:
 
         :param row: that of the request's method (`wire.statuses`).
         """
-        words, region = self._words, self._region
         took = time.monotonic_ns() - began
-        number = (took // LATENCY_STEP).bit_length()
-        words[region + W_BUSY] = busy
-        words[region + W_LED_REQUESTS] += 1
-        words[self._led_status + row + COLUMNS.get(code, 0)] += 1
-        words[self._led_latency + (number if number < _LAST else _LAST)] += 1
-        words[region + W_LED_LATENCY_SUM] += took
+        self._words[self._busy] = busy
+        place, number = row + _COLUMNS[code], (took // LATENCY_STEP).bit_length()
+        if place != self._place or number != self._number:
+            self.flush()
+            self._place, self._number = place, number
+        self._alike += 1
+        self._took += took
+
+    def flush(self) -> None:
+        """The leader is about to send an answer: everything that it has counted comes to the scoreboard."""
+        alike = self._alike
+        if alike:
+            words, region = self._words, self._region
+            words[region + W_LED_REQUESTS] += alike
+            words[region + W_LED_STATUS + self._place] += alike
+            words[region + W_LED_LATENCY + min(self._number, _LAST)] += alike
+            words[region + W_LED_LATENCY_SUM] += self._took
+            self._alike = self._took = 0
 
     def count(self, row: int, code: int, began: int, busy: int) -> None:
         """Another thread has."""
@@ -73,7 +89,7 @@ class Counts:
         took = time.monotonic_ns() - began
         words[region + W_BUSY] = busy
         words[region + W_REQUESTS] += 1
-        words[region + W_STATUS + row + COLUMNS.get(code, 0)] += 1
+        words[region + W_STATUS + row + _COLUMNS[code]] += 1
         words[region + W_LATENCY + min((took // LATENCY_STEP).bit_length(), _LAST)] += 1
         words[region + W_LATENCY_SUM] += took
 

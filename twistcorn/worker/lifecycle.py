@@ -95,6 +95,7 @@ class Lifecycle:
         waiting = Waiting(self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining)
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
+        poller.on_send = turns.counts.flush
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()
         # What the application built while it was imported lives as long as the worker: no collection looks at it again.

@@ -48,6 +48,8 @@ class Rounds:
         self._made_since = 0
         self._scratch = bytearray(SCRATCH)
         self.draining = False
+        #: Called before answers are sent.
+        self.on_send: Callable[[], None] = lambda: None
 
     def _handle(self, connection: Connection, mask: int) -> None:
         raise NotImplementedError
@@ -125,6 +127,7 @@ class Rounds:
     def send_made(self) -> None:
         """Send the answers that are made."""
         made, self._made = self._made, []
+        self.on_send()
         scratch, idle = self._scratch, time.monotonic() + self._settings.keep_alive
         for connection in made:
             connection.send_made(scratch)

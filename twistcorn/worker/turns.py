@@ -167,6 +167,7 @@ class Turns:
             else:
                 seat.answered = True
                 self.counts.count_led(seat.row, code, seat.began, self._running)
+                self.counts.flush()
                 seat.baton.append(baton)
                 return
         with self._lock:
