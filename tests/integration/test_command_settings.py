@@ -11,7 +11,6 @@ from tests.integration.conftest import Start
 from tests.integration.harness import Server
 from twistcorn.master.operations import Operations
 
-pytestmark = pytest.mark.skipif(not hasattr(Operations, "set"), reason="this master has no settings that change")
 
 
 @pytest.fixture

@@ -56,7 +56,8 @@ class TestAtoms:
     )  # fmt: skip
     def test_value(self, atom: str, value: str) -> None:
         """As documented, for a request that went well."""
-        assert line(f"%({atom})s", entry(headers=[(b"authorization", BASIC)])) == value.replace("PID", str(os.getpid())) + "\n"
+        shown = value.replace("PID", str(os.getpid()))
+        assert line(f"%({atom})s", entry(headers=[(b"authorization", BASIC)])) == shown + "\n"
 
     def test_time(self) -> None:
         """When the request's turn began, in local time, as Apache writes it."""
