@@ -30,7 +30,6 @@ _TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"
 #: The ways to start the server; the arguments of twistcorn follow.
 FRONTS: dict[str, list[str]] = {
     "run": [sys.executable, "-m", "twistcorn.cli", "run", "--log-format", "text"],
-    "tuned": [sys.executable, str(Path(__file__).with_name("tuned.py")), "run", "--log-format", "text"],
     "twist": [sys.executable, "-m", "twisted", "--log-format=text", "twistcorn"],
     "twistd": [*_TWISTD, "--logfile=-", "twistcorn"],
     "tac": [*_TWISTD, "--logfile=-", "--python=mysite.tac"],

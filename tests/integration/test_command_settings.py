@@ -9,8 +9,6 @@ import pytest
 from tests.integration.command import command, said
 from tests.integration.conftest import Start
 from tests.integration.harness import Server
-from twistcorn.master.operations import Operations
-
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Law: one claim for each option, in `CLAIMS`; a live option without a claim fails
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +14,20 @@ from typing import Any
 
 import pytest
 
-from tests.integration import tuned
 from tests.integration.client import Client, Ended
 from tests.integration.conftest import Start, put_probe
 from tests.integration.gate import Gate
 from tests.integration.harness import GONE, READY, Server, wait_until
 from tests.integration.test_queue import descriptors, occupy, readable
+from twistcorn.client import Client as Operator
+from twistcorn.errors import OperationError
 from twistcorn.settings import LIVE, OPTIONS
 
 
 class Tuned:
     """A program whose settings are set, with what a claim needs around it."""
+
+    server: Server
 
     def __init__(self, start: Start, gate: Gate, folder: Path) -> None:
         self._start = start
@@ -32,11 +36,20 @@ class Tuned:
 
     def serve(self, *arguments: str, workers: int = 1) -> Server:
         """Start it."""
-        return self._start("app:app", *arguments, front="tuned").ready(workers)
+        self.server = self._start("app:app", *arguments).ready(workers)
+        return self.server
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """Ask the program, on its control socket."""
+        operator = Operator(str(self.server.control))
+        try:
+            return operator.ask(command, **arguments)
+        finally:
+            operator.close()
 
     def set(self, name: str, value: str) -> Any:
         """Set an option; returns what the program says."""
-        return tuned.ask(self.gate.name, "set", name, value)
+        return self.ask("set", name=name, value=value)
 
     def heard(self, server: Server) -> None:
         """Wait until the worker has heard of everything that was set: orders come one after the other."""
@@ -45,7 +58,7 @@ class Tuned:
 
     def get(self, name: str) -> Any:
         """What the program says of an option."""
-        return tuned.ask(self.gate.name, "get", name)[0]
+        return self.ask("get", name=name)[0]
 
 
 @pytest.fixture
@@ -336,18 +349,74 @@ def _scale_down_after(program: Tuned) -> None:
     server.wait_for(GONE)
 
 
+def _drain_delay(program: Tuned) -> None:
+    """A server that was not to wait does: it stops to listen when that is over, and answers until then."""
+    server = program.serve()
+    program.set("drain_delay", "1s")
+    server.send(signal.SIGTERM)
+    server.wait_for(r"stopping gracefully")
+    server.get("/pid")
+    assert server.exit_code() == 0
+
+
+def _log_level(program: Tuned) -> None:
+    """What is less than it is not told any more, by the master and the workers."""
+    server = program.serve()
+    program.set("log_level", "error")
+    told = server.mark()
+    program.ask("scale", workers=2)
+    wait_until(lambda: program.ask("status")["workers"]["ready"] == 2, "there are two workers")
+    assert server.lines[told:] == []
+
+
+def _access_log(program: Tuned) -> None:
+    """There is one from then on, and none later."""
+    server = program.serve()
+    path = program.folder / "access.log"
+    program.set("access_log", str(path))
+    wait_until(path.exists, "the worker has heard of it")
+    server.get("/pid?there")
+    wait_until(lambda: "GET /pid?there" in path.read_text(), "the request is in the log")
+    program.set("access_log", "")
+    program.heard(server)
+    before = path.read_text()
+    server.get("/pid?gone")
+    assert "gone" not in path.read_text()
+    assert path.read_text().startswith(before)
+
+
+def _access_log_format(program: Tuned) -> None:
+    """Lines look otherwise."""
+    path = program.folder / "access.log"
+    server = program.serve("--access-log", str(path))
+    program.set("access_log_format", "[%(U)s]")
+    program.heard(server)
+    server.get("/pid")
+    wait_until(lambda: "[/pid]\n" in path.read_text(), "the new format is in the log")
+
+
+def _slow(program: Tuned) -> None:
+    """A request that runs already is told, once it has run so long."""
+    server = program.serve()
+    with server.connect() as client:
+        client.ask("/wait?name=slow")
+        visitor = program.gate.visitor("slow")
+        program.set("slow", "100ms")
+        server.wait_for(r"GET /wait")
+        visitor.release()
+        assert client.response().status == 200
+
+
 #: What each live option changes.
 CLAIMS: dict[str, Callable[[Tuned], None]] = {
     name[1:]: claim for name, claim in list(globals().items()) if name[0] == "_" and name[1:] in
     {option.name for option in OPTIONS}
 }  # fmt: skip
-#: What has its own tests, with what it belongs to: logs (`Supervisor.on_configured`, `Lifecycle.on_configured`).
-ELSEWHERE = {"access_log", "access_log_format", "slow"}
 
 
 def test_every_live_option_has_its_claim() -> None:
     """Nothing is called live that does not change anything."""
-    assert {option.name for option in OPTIONS if option.metadata["change"] == LIVE} == set(CLAIMS) | ELSEWHERE
+    assert {option.name for option in OPTIONS if option.metadata["change"] == LIVE} == set(CLAIMS)
 
 
 @pytest.mark.parametrize("option", CLAIMS)
@@ -417,6 +486,7 @@ def test_worker_that_boots_gets_what_was_set_meanwhile(program: Tuned) -> None:
 def test_refused(program: Tuned, name: str, value: str, why: str) -> None:
     """It says why, and what to do instead; nothing changes."""
     program.serve()
-    before = tuned.ask(program.gate.name, "get")
-    assert program.set(name, value)["refused"].startswith(why)
-    assert tuned.ask(program.gate.name, "get") == before
+    before = program.ask("get")
+    with pytest.raises(OperationError, match=f"^{re.escape(why)}"):
+        program.set(name, value)
+    assert program.ask("get") == before

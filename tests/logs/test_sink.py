@@ -53,6 +53,20 @@ def read_all(descriptor: int, total: int) -> list[bytes]:
 
 
 class TestFile:
+    def test_order_to_reopen_overtakes_nothing(self, tmp_path: Path) -> None:
+        """What waits when the order comes is written to the old file, what comes later to the new one."""
+        path, old = tmp_path / "log", tmp_path / "old"
+        log = Sink(str(path))
+        # Its thread looks only when all three have happened.
+        with log._news:
+            log.write(b"before\n")
+            path.rename(old)
+            log.reopen()
+            log.write(b"after\n")
+        log.close()
+
+        assert (old.read_text(), path.read_text()) == ("before\n", "after\n")
+
     def test_lines_come_in_order(self, tmp_path: Path) -> None:
         """All of them, behind what was there before."""
         path = tmp_path / "log"

@@ -58,7 +58,8 @@ class Sink:
         self._waiting: list[tuple[bytes, int]] = []
         self._lines = self._bytes = 0
         self._lost = 0
-        self._fresh = -1
+        #: A new file, and how many of what waits belong to the old one.
+        self._fresh, self._older = -1, 0
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -90,6 +91,7 @@ class Sink:
             return
         with self._news:
             unused, self._fresh = self._fresh, fresh
+            self._older = len(self._waiting)
             self._begin()
         if unused >= 0:
             os.close(unused)
@@ -116,14 +118,19 @@ class Sink:
                 self._news.wait_for(lambda: self._waiting or self._lost or self._closing or self._fresh >= 0)
                 batch, self._waiting = self._waiting, []
                 lost, self._lost = self._lost, 0
+                fresh, self._fresh = self._fresh, -1
+                older = batch[: self._older] if fresh >= 0 else []
                 over = self._closing and not batch and not lost
                 lines, size = sum(count for _, count in batch), sum(len(data) for data, _ in batch)
                 # Until it is told, what was lost counts as waiting.
                 self._lines += bool(lost)
-            self._renew()
+            refused = self._put_all(older)
+            if fresh >= 0:
+                os.close(self._descriptor)
+                self._descriptor = fresh
             if over:
                 break
-            refused = self._put(b"".join(data for data, _ in batch), lines)
+            refused += self._put_all(batch[len(older) :])
             if lost:
                 self._put(self._report(lost), 1)
             with self._news:
@@ -137,12 +144,8 @@ class Sink:
         if self._path:
             os.close(self._descriptor)
 
-    def _renew(self) -> None:
-        with self._news:
-            fresh, self._fresh = self._fresh, -1
-        if fresh >= 0:
-            os.close(self._descriptor)
-            self._descriptor = fresh
+    def _put_all(self, batch: list[tuple[bytes, int]]) -> int:
+        return self._put(b"".join(data for data, _ in batch), sum(lines for _, lines in batch)) if batch else 0
 
     def _put(self, data: bytes, lines: int) -> int:
         """Write; returns how many lines could not be."""
