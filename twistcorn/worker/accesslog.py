@@ -101,8 +101,9 @@ class AccessLog:
         entry.ident = reply.ident
         entry.keep = connection.keep
         if environ is not None:
-            entry.queued = environ.get("twistcorn.queue_time", 0.0)
-            entry.attempt = environ.get("twistcorn.attempt", 1)
+            if self._lines.wants_past:
+                entry.queued = environ.get("twistcorn.queue_time", 0.0)
+                entry.attempt = environ.get("twistcorn.attempt", 1)
             if self._lines.wanted:
                 entry.values = {name: str(environ.get(name, "")) for name in self._lines.wanted}
         if head is not None and self._lines.wants_head:

@@ -35,11 +35,13 @@ class Lines(Protocol):
     :ivar offset: what makes wall clock time of monotonic time, in nanoseconds.
     :ivar wanted: names of variables of the environ that it needs.
     :ivar wants_head: whether it needs the response's head.
+    :ivar wants_past: whether it needs what came before the turn: the queue, an earlier attempt.
     """
 
     offset: int
     wanted: tuple[str, ...]
     wants_head: bool
+    wants_past: bool
 
     def line(self, entry: Entry) -> str:
         """The line of an entry, with its end."""
@@ -177,6 +179,10 @@ def _learn(known: dict[Any, str], key: Any, make: Callable[[Any], str]) -> str:
 _REMEMBERING: dict[str, Callable[[Any], Get]] = {"line": _of_line, "block": _of_block, "address": _of_address}
 
 
+#: Atoms of what came before the turn: all that hold the time in the queue, and the attempt.
+_OF_PAST = frozenset(("T", "M", "D", "L", "queue", "attempt"))
+
+
 class TextLines:
     """Lines of a text format.
 
@@ -188,6 +194,7 @@ class TextLines:
         self.offset = 0
         self.wanted = tuple(piece.name for piece in pieces if piece.kind == "e")
         self.wants_head = any(piece.kind == "o" for piece in pieces)
+        self.wants_past = any(piece.kind == "atom" and piece.name in _OF_PAST for piece in pieces)
         self._fixed = {"l": "-", "p": f"<{os.getpid()}>", "worker": str(worker)}
         self._second, self._stamp = -1, ""
         self._template = ""
@@ -267,6 +274,7 @@ class JsonLines:
 
     wanted: tuple[str, ...] = ()
     wants_head = False
+    wants_past = True
 
     def __init__(self, worker: int) -> None:
         self.offset = 0
