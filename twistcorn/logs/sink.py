@@ -12,7 +12,6 @@ import os
 import select
 import stat
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -21,6 +20,8 @@ MOST_LINES = 65536
 MOST_BYTES = 8 << 20
 #: Bytes that a pipe keeps together whoever else writes (PIPE_BUF of pipe(7)).
 TOGETHER = 4096
+#: Seconds until a file that could not be written is tried again.
+AGAIN = 1.0
 #: Seconds that the end of a process waits for what is still to be written.
 LAST = 2.0
 
@@ -139,8 +140,9 @@ class Sink:
                 self._lost += refused
                 self._news.notify_all()
             if refused:
-                # A full disk: not sooner than somebody can do something about it.
-                time.sleep(1)
+                # A full disk: not sooner than somebody can do something about it, unless the process ends.
+                with self._news:
+                    self._news.wait_for(lambda: self._closing, AGAIN)
         if self._path:
             os.close(self._descriptor)
 
