@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.harness import wait_until
 from twistcorn.worker.stacks import format_places, format_stacks
 
 PATIENCE = 10.0
@@ -74,11 +75,13 @@ def test_thread_has_ended(waiting: Waiting) -> None:
 def test_threads_at_the_same_place(waiting: Waiting) -> None:
     """They are told of together, in front of those that are alone."""
     other = Waiting()
+    names = f"threads {', '.join(f'app-17 ({each.thread.native_id})' for each in (waiting, other))}"
+    # Each has said that it is about to wait; that it does, no event tells.
+    wait_until(lambda: format_places().startswith(names), "both wait at the same place")
     first, *rest = format_places().split("\n\n")
     other.end()
 
-    names, _, stack = first.partition(":\n")
-    told = [f"app-17 ({each.thread.native_id})" for each in (waiting, other)]
-    assert names == f"threads {', '.join(told)}"
+    told, _, stack = first.partition(":\n")
+    assert told == names
     assert "in wait_for_a_lost_database\n" in stack
     assert any(paragraph.startswith("thread MainThread (") for paragraph in rest)
