@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,9 @@ class Spawning(Sockets):
     def spawnProcess(
         self, protocol: Any, executable: str, argv: list[str], env: Any, path: str, childFDs: dict[int, Any]
     ) -> None:
+        # As Python 3.12 and later say where other threads run, and some do: those that write logs.
+        text = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
+        warnings.warn(text, DeprecationWarning, stacklevel=1)
         self.executable, self.argv, self.env, self.descriptors = executable, argv, env, childFDs
         self.files = {number: os.fstat(fd) for number, fd in childFDs.items() if isinstance(fd, int)}
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])

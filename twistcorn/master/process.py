@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -326,7 +327,9 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
         argv = [sys.executable, *interpreter_flags(), "-c", self.bootstrap, *args]
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with _group_signals_blocked():
+            with _group_signals_blocked(), warnings.catch_warnings():
+                # Python warns of a fork beside other threads, which is for children that go on; ours calls execve(2).
+                warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
                 self._reactor.spawnProcess(
                     prot, sys.executable, argv, env=None, path=HERE,
                     childFDs={0: null, 1: 1, 2: 2, TO_CHILD: "w", FROM_CHILD: "r", **self._descriptors},
