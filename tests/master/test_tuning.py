@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -84,6 +86,18 @@ class TestSet:
 
         assert stage.supervisor.settings == stage.settings
         assert {entry["origin"] for entry in stage.supervisor.tuning.get()} == {"default"}
+
+    def test_access_log_that_cannot_be_written(self, stage: Stage, tmp_path: Path) -> None:
+        """The workers keep the one that they have; a pipe that nobody reads would keep them."""
+        stage.serve()
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path, tmp_path / "no" / "log", tmp_path / "pipe"):
+            with pytest.raises(OperationError, match=r"^cannot open the access log"):
+                change(stage, "access_log", str(path))
+
+        assert stage.supervisor.settings == stage.settings
+        assert told(stage.ready[0]) == []
+        assert change(stage, "access_log", str(tmp_path / "log"))["value"] == str(tmp_path / "log")
 
     @pytest.mark.parametrize(("present", "wanted"), [(1, "2"), (1, "2:4"), (2, "1")])
     def test_one_thread_is_another_way_of_working(self, stages: Any, present: int, wanted: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from twistcorn.syntax import LONGEST
 from twistcorn.worker.connection import SCRATCH
 from twistcorn.worker.seats import Seat
 
@@ -107,6 +108,10 @@ class TestClient:
         """The thread stood aside meanwhile, and is back."""
         assert seat.await_client(sock, 10.0)
         assert journal.told == ["aside", "back"]
+
+    def test_may_take_years(self, seat: Seat, sock: socket.socket) -> None:
+        """A write time-out that poll(2) cannot be told is as long as it can be."""
+        assert seat.await_client(sock, LONGEST)
 
     def test_takes_nothing(self, seat: Seat, journal: Journal, sock: socket.socket) -> None:
         """It waits no longer than it was told to."""

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs
 
 from tests.worker.crew import Crew, Held, Job
 from twistcorn.wire.scoreboard import W_BUSY
+from twistcorn.worker.turns import Turns
 
 
 @pytest.fixture
@@ -90,6 +91,22 @@ class TestMore:
         some.take(job)
         job.wait()
         assert (some.turns._alive, some.turns._aside) == (3, 0)
+
+    def test_before_the_main_thread_joins(
+        self, crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An order that came while the application was loaded: they start with the others, none is left over."""
+        join, begun = Turns.join, []
+
+        def resized(turns: Turns) -> None:
+            turns.resize(4)
+            begun.append(turns._alive)
+            join(turns)
+
+        monkeypatch.setattr(Turns, "join", resized)
+        crew(4)
+        assert begun == [0]
+        assert len(app_threads()) == 5
 
 
 class TestFewer:

@@ -140,6 +140,21 @@ class TestWait:
         assert worker.board.words[slot + S_QUEUED] == 1000 * 10**9
         assert worker.count(W_HOPS) == 1
 
+    def test_worker_comes_while_the_numbers_are_read(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is seen the next time: the looks go on."""
+        column = Scoreboard.column
+
+        def admitting(board: Scoreboard, word: int) -> list[int]:
+            board.words[H_REGIONS] += word == W_INCOMING and board.words[H_REGIONS] < 2
+            return column(board, word)
+
+        worker.ask(THREADS + 1)
+        worker.board.words[H_REGIONS] = 1
+        monkeypatch.setattr(Scoreboard, "column", admitting)
+        worker.wait(MOMENT)
+        worker.wait()
+        assert [kind for kind, _ in worker.given_back()] == [Kind.WAITS]
+
     def test_oldest_goes_first(self, worker: Worker) -> None:
         """Only so many go as there are threads elsewhere."""
         worker.ask(THREADS + 5)

@@ -6,6 +6,7 @@ ends. Everybody who has settings is told here: the fleet, the workers that live,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,7 @@ class Tuning:
                 " config file (or the environment) and reload"
             )
         fields = {each: getattr(wanted, each) for each in fields}
+        _check_file(fields.get("access_log", ""))
         self._names.add(name)
         self._fields.update(fields)
         self._change(fields)
@@ -137,6 +139,19 @@ def _known(name: str) -> str:
     if known not in FIELDS:
         raise OperationError(f"{name} is not a setting: there are {', '.join(map(flag, FIELDS.values()))}")
     return known
+
+
+def _check_file(path: str) -> None:
+    """Workers would go on with the file that they have, and those that come later with none.
+
+    :raises OperationError: nobody can write there now; a pipe without a reader would keep whoever opens it.
+    """
+    if path in ("", "-"):
+        return
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666))
+    except OSError as problem:
+        raise OperationError(f"cannot open the access log {path}: {problem.strerror}") from None
 
 
 def _instead(name: str) -> str:

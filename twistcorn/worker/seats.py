@@ -21,6 +21,8 @@ from .roles import Aside
 
 #: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.
 AT_EASE, AIMING, FIRED = range(3)
+#: Milliseconds: the longest that poll(2) can be told to wait, some 24 days.
+LONGEST_POLL = (1 << 31) - 1
 
 
 class Seat:
@@ -113,6 +115,6 @@ class Seat:
         poll.register(sock, select.POLLOUT)
         self._turns.stand_aside(self)
         try:
-            return bool(poll.poll(timeout * 1000))
+            return bool(poll.poll(min(timeout * 1000, LONGEST_POLL)))
         finally:
             self._turns.come_back(self)

@@ -52,6 +52,9 @@ class Threads:
         """
         with self._lock:
             self.threads = threads
+            if not self._alive:
+                # So many start when the main thread joins; with some of these there would be one too many for ever.
+                return
             while self._is_short():
                 try:
                     self._start_thread()

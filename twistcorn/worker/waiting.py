@@ -112,7 +112,8 @@ class Waiting:
     def _numbers(self, without: int = -1) -> list[Numbers]:
         board = self._board
         columns = [board.column(word) for word in (W_THREADS, W_BUSY, W_INCOMING)]
-        numbers = list(zip(*columns, strict=True))
+        # The master may have let another worker in between two of them.
+        numbers = list(zip(*columns, strict=False))
         if 0 <= without < len(numbers):
             del numbers[without]
         return numbers
