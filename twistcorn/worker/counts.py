@@ -72,7 +72,7 @@ class Counts:
         place, number = row + _COLUMNS[code], (took // LATENCY_STEP).bit_length()
         if place != self._place or number != self._number:
             if self._alike:
-                self._before.append((self._place, self._number, self._alike, self._took))
+                self._before.append(self._latest())
                 self._alike = self._took = 0
             self._place, self._number = place, number
         self._alike += 1
@@ -81,19 +81,22 @@ class Counts:
     def flush(self) -> None:
         """The leader is about to send an answer: everything that it has counted comes to the scoreboard."""
         if self._before:
-            for each in self._before:
-                self._write(*each)
-            self._before.clear()
-        if self._alike:
-            self._write(self._place, self._number, self._alike, self._took)
+            before, self._before = self._before, []
+            for self._place, self._number, self._alike, self._took in [*before, self._latest()]:
+                self.flush()
+            return
+        alike = self._alike
+        if alike:
+            words, region = self._words, self._region
+            words[region + W_LED_REQUESTS] += alike
+            words[region + W_LED_STATUS + self._place] += alike
+            words[region + W_LED_LATENCY + min(self._number, _LAST)] += alike
+            words[region + W_LED_LATENCY_SUM] += self._took
             self._alike = self._took = 0
 
-    def _write(self, place: int, number: int, alike: int, took: int) -> None:
-        words, region = self._words, self._region
-        words[region + W_LED_REQUESTS] += alike
-        words[region + W_LED_STATUS + place] += alike
-        words[region + W_LED_LATENCY + min(number, _LAST)] += alike
-        words[region + W_LED_LATENCY_SUM] += took
+    def _latest(self) -> tuple[int, int, int, int]:
+        """Those that are alike, as `_before` has them."""
+        return self._place, self._number, self._alike, self._took
 
     def count(self, row: int, code: int, began: int, busy: int) -> None:
         """Another thread has."""
