@@ -81,8 +81,9 @@ class Counts:
     def flush(self) -> None:
         """The leader is about to send an answer: everything that it has counted comes to the scoreboard."""
         if self._before:
-            before, self._before = self._before, []
-            for self._place, self._number, self._alike, self._took in [*before, self._latest()]:
+            groups, self._before = [*self._before, self._latest()], []
+            for group in groups:
+                self._place, self._number, self._alike, self._took = group
                 self.flush()
             return
         alike = self._alike
