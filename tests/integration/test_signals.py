@@ -146,6 +146,17 @@ def test_worker_told_to_terminate_drains_and_is_replaced(start: Start, gate: Gat
     assert len(server.worker_pids) == 2
 
 
+def test_an_idle_worker_told_to_terminate_leaves_in_order(start: Start) -> None:
+    """It has nothing to wait for, and still the master hears of it first: no death, and no error."""
+    server = start("app:app").ready()
+    since = server.mark()
+    (pid,) = server.worker_pids
+    os.kill(pid, signal.SIGTERM)
+    server.wait_for(rf"pid {pid}\) was sent SIGTERM: it drains", since=since)
+    server.wait_for(rf"pid {pid}\) is gone", since=since)
+    server.wait_for(READY, since=since)
+
+
 def children(pid: int) -> list[int]:
     """The processes that a process has started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

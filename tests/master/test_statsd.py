@@ -131,6 +131,20 @@ def test_nobody_listens(sending: Sending) -> None:
         sending.clock.advance(EVERY)
 
 
+def test_the_server_comes_back(sending: Sending) -> None:
+    """It is told all from then on, though the kernel has still to tell that an earlier datagram was refused."""
+    sending.statsd.start()
+    address = sending.server.getsockname()
+    sending.server.close()
+    sending.clock.advance(EVERY)
+    sending.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sending.server.bind(address)
+    sending.server.setblocking(False)
+    sending.answer(2)
+    sending.clock.advance(EVERY)
+    assert sending.told()[0] == "gunicorn.requests:2|c"
+
+
 @pytest.mark.parametrize("resolved", [True, False])
 def test_it_is_stopped_before_the_name_is_known(sending: Sending, resolved: bool) -> None:
     """Then nothing is begun any more."""

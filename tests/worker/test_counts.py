@@ -68,3 +68,19 @@ def test_nothing_comes_to_the_scoreboard_before(counted: Counted) -> None:
     """A worker that dies before it sends has not answered: whoever answers in its place counts the request."""
     counted.answer()
     assert counted.board.words[counted.board.worker_base(0) + W_LED_REQUESTS] == counted.totals.requests == 0
+
+
+def test_nothing_of_several_kinds_comes_there_before_either(counted: Counted) -> None:
+    """Requests that differ wait for the answers too, and are known to the worker."""
+    counted.answer()
+    counted.answer("POST")
+    counted.answer("POST", 404)
+    assert (counted.counts.led, counted.totals.requests, counted.totals.by) == (3, 0, {})
+
+
+def test_a_status_of_no_class(counted: Counted) -> None:
+    """It is an answer, and counts as clients take it: as an error of the server."""
+    counted.answer(code=700)
+    counted.counts.count(ROWS["GET"], 999, 0, 0)
+    counted.counts.flush()
+    assert counted.totals.by == {("GET", "5xx"): 2}

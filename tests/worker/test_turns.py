@@ -98,13 +98,13 @@ class TestInline:
 
     @pytest.mark.parametrize("makes", [True, False])
     def test_status_is_counted(self, crew: Make, makes: bool) -> None:
-        """By its class, with each answer, wherever it was made; one that is not a status of HTTP by nothing."""
+        """By its class, with each answer, wherever it was made; one that is not a status of HTTP as an error."""
         one = crew(2, makes=makes)
         for code in (200, 204, 404, 500, 999):
             one.take(Job(code=code))
         one.until(lambda: one.requests() == 5)
         totals = one.totals()
-        assert (totals.statuses, totals.by["GET", "none"]) == ((0, 2, 0, 1, 1), 1)
+        assert (totals.statuses, totals.by["GET", "5xx"]) == ((0, 2, 0, 1, 2), 2)
 
     @pytest.mark.parametrize("mode", ["inline", "pool"])
     def test_time_is_counted(self, crew: Make, mode: str) -> None:

@@ -115,5 +115,13 @@ class StatsD:
         lines = requests(last.codes, self._last.codes, (last.latency, self._last.latency))
         assert self._socket is not None
         for data in datagrams([*lines, *gauges(*self._now())]):
-            with contextlib.suppress(OSError):
-                self._socket.send(data)
+            _give(self._socket, data)
+
+
+def _give(sock: socket.socket, data: bytes) -> None:
+    """Send a datagram, once more where the kernel tells of an earlier one instead: that it was refused (udp(7))."""
+    with contextlib.suppress(OSError):
+        try:
+            sock.send(data)
+        except ConnectionRefusedError:
+            sock.send(data)

@@ -12,7 +12,7 @@ import socket
 from typing import Any
 
 from ampoule.child import AMPChild
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -47,6 +47,8 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._reactor = reactor
         self._lifecycle: Lifecycle | None = None
         self._leaving = False
+        #: Fires when the master knows that this worker leaves by itself, if it does.
+        self._heard: Deferred[Any] = succeed(None)
         self._quarantine = Quarantine()
         self._exports = Exports(reactor)
         self._newest: bytes | None = None
@@ -137,7 +139,8 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     def _say_farewell(self) -> None:
         """Everything was handed over: tell what the application has counted, and leave."""
-        told = self._exports.whole().addCallback(self._tell_exported)
+        # An end that the master has not heard of yet would be a death.
+        told = self._heard.addCallback(lambda _: self._exports.whole()).addCallback(self._tell_exported)
         told.addTimeout(FAREWELL, self._reactor)
         told.addErrback(_ignore).addCallback(lambda _: self.leave())
 
@@ -165,7 +168,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         if self._lifecycle is None:
             self.leave()
             return
-        self.callRemote(commands.Leaving).addErrback(_ignore)
+        self._heard = self.callRemote(commands.Leaving)
         self._lifecycle.drain()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

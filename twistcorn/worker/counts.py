@@ -28,8 +28,9 @@ from ..wire.scoreboard import (
 from ..wire.statuses import COLUMNS
 
 _LAST = LATENCY_BUCKETS - 1
-#: The column of every number that an application can give as its status.
-_COLUMNS = [COLUMNS.get(code, 0) for code in range(1000)]
+#: The column of every number that an application can give as its status, and of 0. What is in no class counts as 5xx,
+#: which is how clients take it (RFC 9110 section 15).
+_COLUMNS = [COLUMNS.get(code, 5 if code else 0) for code in range(1000)]
 
 
 class Counts:
@@ -38,7 +39,7 @@ class Counts:
     :param region: the first one of them.
     """
 
-    __slots__ = ("_alike", "_busy", "_number", "_place", "_queue_lock", "_region", "_took", "_words")
+    __slots__ = ("_alike", "_before", "_busy", "_number", "_place", "_queue_lock", "_region", "_took", "_words")
 
     def __init__(self, words: memoryview, region: int) -> None:
         self._words = words
@@ -47,12 +48,15 @@ class Counts:
         # Requests of the leader's that are not on the scoreboard yet, all of one method, status and bucket: under load
         # that is so for most of those that are answered together, and a word costs more than the rest of it.
         self._alike = self._took = self._place = self._number = 0
+        # Those before them, of others: place, number, how many, how long they took together. None of it may be on the
+        # scoreboard earlier than it must: a worker that is killed before it sends has answered nothing.
+        self._before: list[tuple[int, int, int, int]] = []
         self._queue_lock = threading.Lock()
 
     @property
     def led(self) -> int:
         """Requests that the leader has answered."""
-        return int(self._words[self._region + W_LED_REQUESTS]) + self._alike
+        return int(self._words[self._region + W_LED_REQUESTS]) + self._alike + sum(each[2] for each in self._before)
 
     def set_busy(self, requests: int) -> None:
         """So many are in the application, or wait for a thread."""
@@ -67,13 +71,21 @@ class Counts:
         self._words[self._busy] = busy
         place, number = row + _COLUMNS[code], (took // LATENCY_STEP).bit_length()
         if place != self._place or number != self._number:
-            self.flush()
+            if self._alike:
+                self._before.append(self._latest())
+                self._alike = self._took = 0
             self._place, self._number = place, number
         self._alike += 1
         self._took += took
 
     def flush(self) -> None:
         """The leader is about to send an answer: everything that it has counted comes to the scoreboard."""
+        if self._before:
+            groups, self._before = [*self._before, self._latest()], []
+            for group in groups:
+                self._place, self._number, self._alike, self._took = group
+                self.flush()
+            return
         alike = self._alike
         if alike:
             words, region = self._words, self._region
@@ -82,6 +94,10 @@ class Counts:
             words[region + W_LED_LATENCY + min(self._number, _LAST)] += alike
             words[region + W_LED_LATENCY_SUM] += self._took
             self._alike = self._took = 0
+
+    def _latest(self) -> tuple[int, int, int, int]:
+        """Those that are alike, as `_before` has them."""
+        return self._place, self._number, self._alike, self._took
 
     def count(self, row: int, code: int, began: int, busy: int) -> None:
         """Another thread has."""
