@@ -425,10 +425,17 @@ class TestRefusals:
         assert [each.transport.aborted for each in (reader, *others[:3])] == [False, True, True, False]
 
     def test_connection_that_says_nothing(self, house: House) -> None:
-        """It is ended after a while."""
+        """It is ended after a while, and nothing is logged."""
         visitor = house.visitor()
-        house.clock.advance(IDLE + 1)
+        with capturedLogs() as logged:
+            house.clock.advance(IDLE + 1)
         assert visitor.transport.disconnecting
+        assert not logged
+
+    def test_whole_server(self, house: House) -> None:
+        """`OPTIONS *` is a wrong path like others, and answered with the same fields."""
+        answer = house.ask("OPTIONS", "*")
+        assert (answer.status, answer.fields["server"]) == (404, "twistcorn")
 
 
 class TestEnd:

@@ -72,6 +72,9 @@ class Visit(Request):
         self.whole = True
         if self._size > MOST_BODY:
             refuse(self, HTTPError(413, f"a body has at most {MOST_BODY} bytes"))
+        elif self.path == b"*":
+            # Twisted would answer by itself, without our fields.
+            refuse(self, HTTPError(404, "there is nothing at this path"))
         else:
             super().process()
 
@@ -159,6 +162,10 @@ class _Channel(HTTPChannel):
     def answering(self) -> bool:
         """Whether a whole request waits for its answer."""
         return any(request.whole for request in self.requests)
+
+    def timeoutConnection(self) -> None:
+        """It was idle for too long. Twisted would log each, and wait for who does not read."""
+        cast(Any, self.transport).abortConnection()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line is too long: say so, rather than nothing."""
