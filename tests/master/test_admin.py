@@ -383,6 +383,13 @@ class TestRefusals:
         assert visitor.transport.value().startswith(b"HTTP/1.1 413 ")
         assert visitor.transport.disconnecting
 
+    def test_rest_of_a_huge_body(self, house: House) -> None:
+        """What came with the piece that was too much is not refused once more."""
+        visitor = house.visitor()
+        visitor.send(b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        visitor.send(b"10000\r\n%s\r\n" % (b"x" * 65536) * (MOST_DROPPED // 65536 + 3))
+        assert visitor.transport.value().count(b"HTTP/1.1 413 ") == 1
+
     @pytest.mark.parametrize(
         "data",
         [
@@ -398,17 +405,37 @@ class TestRefusals:
         assert visitor.transport.disconnecting
 
     def test_too_many_connections(self, house: House) -> None:
-        """One too many is closed; when another leaves there is room."""
+        """One too many is closed while all others wait for an answer; when one leaves there is room."""
+        house.scraped = Deferred()
         visitors = [house.visitor() for _ in range(MOST_CONNECTIONS)]
+        for visitor in visitors:
+            visitor.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert house.visitor().protocol is None
         visitors[0].leave()
         assert house.get("/livez").status == 200
 
+    def test_many_that_ask_nothing(self, house: House) -> None:
+        """Who sends half a head, for ever, keeps nobody out: the oldest go, but not who waits for an answer."""
+        reader, *others = [house.visitor() for _ in range(MOST_CONNECTIONS)]
+        reader.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for each in others:
+            each.send(b"GET / HTTP/1.1\r\nHost: ")
+        assert house.get("/livez").status == 200
+        assert house.get("/livez").status == 200
+        assert [each.transport.aborted for each in (reader, *others[:3])] == [False, True, True, False]
+
     def test_connection_that_says_nothing(self, house: House) -> None:
-        """It is ended after a while."""
+        """It is ended after a while, and nothing is logged."""
         visitor = house.visitor()
-        house.clock.advance(IDLE + 1)
+        with capturedLogs() as logged:
+            house.clock.advance(IDLE + 1)
         assert visitor.transport.disconnecting
+        assert not logged
+
+    def test_whole_server(self, house: House) -> None:
+        """`OPTIONS *` is a wrong path like others, and answered with the same fields."""
+        answer = house.ask("OPTIONS", "*")
+        assert (answer.status, answer.fields["server"]) == (404, "twistcorn")
 
 
 class TestEnd:

@@ -13,9 +13,12 @@ from tests.master.sockets import Sockets
 from twistcorn.master.assembly import (
     DEFAULT_CONNECTIONS,
     DESCRIPTORS_OF_A_WORKER,
+    DESCRIPTORS_OF_ADMIN,
     RESERVED_DESCRIPTORS,
     Assembly,
 )
+from twistcorn.master.control import MOST_CLIENTS
+from twistcorn.master.visits import MOST_CONNECTIONS
 from twistcorn.settings import Settings
 from twistcorn.syntax import MAX_WORKERS
 
@@ -60,6 +63,14 @@ class TestConnections:
             slots = assemble(workers=10).scoreboard.slots
 
         assert slots == 1000 - RESERVED_DESCRIPTORS - 10 * DESCRIPTORS_OF_A_WORKER
+
+    def test_admin_and_control_are_crowded(self, assemble: Callable[..., Assembly]) -> None:
+        """Their clients, as many as there may be, take no descriptor of the application's."""
+        with limit_of_files(1000):
+            slots = assemble(workers=10, admin="tcp:0:interface=127.0.0.1").scoreboard.slots
+        assert slots == 1000 - RESERVED_DESCRIPTORS - DESCRIPTORS_OF_ADMIN - 10 * DESCRIPTORS_OF_A_WORKER
+        assert DESCRIPTORS_OF_ADMIN == MOST_CONNECTIONS
+        assert RESERVED_DESCRIPTORS >= 128 + MOST_CLIENTS
 
     def test_operator_says_too_much(self, assemble: Callable[..., Assembly]) -> None:
         """No more than there can be."""

@@ -91,13 +91,23 @@ class TestTooLong:
         assert line.answer == GOT
 
     def test_more_than_can_wait(self, reception: Reception) -> None:
-        """Who sends on and on while he is not answered is refused."""
+        """Who sends on and on while he is not answered is not read any more until he is; then all is answered."""
         session, line = reception.connect()
-        session.dataReceived(RELOAD + GET * (MAX_REQUEST // len(GET) + 1))
-        assert line.answer["error"].startswith("too long")
-        assert line.disconnecting
-        reception.stage.boot_all()
+        many = MAX_REQUEST // len(GET) + 1
+        session.dataReceived(RELOAD + GET * many)
+        assert line.producerState == "paused"
         assert line.answers == []
+        reception.stage.boot_all()
+        assert [answer["ok"] for answer in line.answers] == [True] * (1 + many)
+        assert line.producerState == "producing"
+        assert not line.disconnecting
+
+    def test_more_behind_what_has_no_end(self, reception: Reception) -> None:
+        """It would never be answered: it is refused, and the connection is over."""
+        session, line = reception.connect()
+        session.dataReceived(b'{"command": "watch"}\n' + GET * (MAX_REQUEST // len(GET) + 1))
+        assert [answer["ok"] for answer in line.answers] == [True, False]
+        assert line.disconnecting
 
 
 class TestSlowReader:

@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 
 #: Most connections when the operator did not say: a slot costs 256 bytes once it was used.
 DEFAULT_CONNECTIONS = 65536
-#: Descriptors that the master needs besides connections: logs, listeners, and some for each worker.
-RESERVED_DESCRIPTORS = 128
+#: Descriptors that the master needs besides connections: logs, listeners, 64 clients of the control socket; some for
+#: each worker; and where there is an admin endpoint, those of its visitors (`visits`, which is not loaded without it).
+RESERVED_DESCRIPTORS = 192
 DESCRIPTORS_OF_A_WORKER = 6
+DESCRIPTORS_OF_ADMIN = 128
 
 
 class Assembly:
@@ -155,7 +157,8 @@ def _slots(settings: Settings) -> int:
     if room == resource.RLIM_INFINITY:
         room = 1 << 20
     workers = settings.workers_bounds.most if settings.workers_bounds is not None else settings.workers
-    room = max(16, room - RESERVED_DESCRIPTORS - DESCRIPTORS_OF_A_WORKER * workers)
+    reserved = RESERVED_DESCRIPTORS + (DESCRIPTORS_OF_ADMIN if settings.admin else 0)
+    room = max(16, room - reserved - DESCRIPTORS_OF_A_WORKER * workers)
     return min(room, settings.max_connections or DEFAULT_CONNECTIONS)
 
 

@@ -56,6 +56,8 @@ class Session(Protocol):
         #: The client does not take what it was sent; so many lines were left out for that.
         self._full = False
         self._dropped = 0
+        #: So much is not answered yet that no more is read from the socket.
+        self._held = False
         #: The client has said all.
         self._ended = False
         self._unfollow: Callable[[], None] = lambda: None
@@ -134,10 +136,22 @@ class Session(Protocol):
             self._unread = rest
             self._take(line)
         self._in_loop = False
-        if len(self._unread) >= MAX_REQUEST:
-            self.refuse(f"too long: what is not answered yet may have {MAX_REQUEST} bytes")
-        elif self._ended and self._phase is Phase.WAITING and not self._full:
+        if self._is_endless():
+            self.refuse(f"too long: a request has at most {MAX_REQUEST} bytes")
+            return
+        held = self._phase is not Phase.CLOSING and len(self._unread) >= MAX_REQUEST
+        if held is not self._held:
+            self._held = held
+            # A transport that read on after its end would tell the end again: it has none while it is held.
+            (self._out.pauseProducing if held else self._out.resumeProducing)()
+        if self._ended and self._phase is Phase.WAITING and not self._full:
             self.close()
+
+    def _is_endless(self) -> bool:
+        """Whether the next request is too long, or could only be answered after an answer that has no end."""
+        if len(self._unread) < MAX_REQUEST:
+            return False
+        return self._phase is Phase.FOLLOWING or b"\n" not in self._unread[:MAX_REQUEST]
 
     def _take(self, line: bytes) -> None:
         try:

@@ -44,7 +44,12 @@ _FIELDS = {
 
 
 class Visit(Request):
-    """A request to the admin endpoint."""
+    """A request to the admin endpoint.
+
+    :ivar whole: it was read to its end; it is being answered.
+    """
+
+    whole = False
 
     def gotLength(self, length: int | None) -> None:
         """The head was read: room for the body, whatever length it announces."""
@@ -56,15 +61,20 @@ class Visit(Request):
         self._size += len(data)
         if self._size <= MOST_BODY:
             self._body.write(data)
-        elif self._size > MOST_DROPPED:
+        elif self._size - len(data) <= MOST_DROPPED < self._size:
+            # Once: more pieces may have come with this one.
             channel: Any = self.channel
             channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
             channel.loseConnection()
 
     def process(self) -> None:
         """All of it is there: answer it."""
+        self.whole = True
         if self._size > MOST_BODY:
             refuse(self, HTTPError(413, f"a body has at most {MOST_BODY} bytes"))
+        elif self.path == b"*":
+            # Twisted would answer by itself, without our fields.
+            refuse(self, HTTPError(404, "there is nothing at this path"))
         else:
             super().process()
 
@@ -120,8 +130,16 @@ class Visits(WrappingFactory[ProtocolWrapper]):
         self._site.resource = resource
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A connection; one too many is closed."""
-        return super().buildProtocol(addr) if len(self.protocols) < MOST_CONNECTIONS else None
+        """A connection; one too many takes the place of the oldest that asks nothing, or is closed."""
+        open_ones = [each for each in self.protocols if not _channel(each).cut]
+        if len(open_ones) >= MOST_CONNECTIONS:
+            idle = next((each for each in open_ones if not _channel(each).answering), None)
+            if idle is None:
+                return None
+            # Whoever holds many and says nothing must not keep out who asks whether we live.
+            _channel(idle).cut = True
+            cast(Any, idle.transport).abortConnection()
+        return super().buildProtocol(addr)
 
     def logPrefix(self) -> str:
         return "admin"
@@ -133,13 +151,32 @@ class Visits(WrappingFactory[ProtocolWrapper]):
 
 
 class _Channel(HTTPChannel):
-    """A connection, by HTTP/1."""
+    """A connection, by HTTP/1.
+
+    :ivar cut: it was ended, and will be gone in a moment.
+    """
+
+    cut = False
+
+    @property
+    def answering(self) -> bool:
+        """Whether a whole request waits for its answer."""
+        return any(request.whole for request in self.requests)
+
+    def timeoutConnection(self) -> None:
+        """It was idle for too long. Twisted would log each, and wait for who does not read."""
+        cast(Any, self.transport).abortConnection()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line is too long: say so, rather than nothing."""
         transport: Any = self.transport
         transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         self.loseConnection()
+
+
+def _channel(protocol: ProtocolWrapper) -> _Channel:
+    """What speaks HTTP on a connection."""
+    return cast(_Channel, protocol.wrappedProtocol)
 
 
 class _Quiet(Site):
