@@ -88,6 +88,22 @@ class TestLines:
         log.served.send(client, GET.replace(b"GET", b"HEAD"))
         assert log.lines() == ["HEAD / 200 0 + 1"]
 
+    def test_environ_that_is_no_text(self, logged: Any) -> None:
+        """Whatever the application leaves there, its request is answered and has its line."""
+
+        class Unspeakable:
+            def __str__(self) -> str:
+                raise LookupError("on purpose")
+
+        def leaves(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+            environ["app.thing"], environ["REMOTE_ADDR"] = Unspeakable(), [1]
+            start("200 OK", [])
+            return [b"left"]
+
+        log, client = logged(leaves, "%(s)s %(h)s %({app.thing}e)s")
+        log.served.send(client, GET)
+        assert log.lines() == ["200 [1] -"]
+
     def test_chunks(self, logged: Any) -> None:
         """What frames the chunks is not of the body."""
         log, client = logged(streams)

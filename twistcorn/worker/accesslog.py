@@ -95,6 +95,8 @@ class AccessLog:
         request, environ = reply.request, reply.environ
         head = reply.head
         address = connection.peer[0] if environ is None else environ.get("REMOTE_ADDR", "")
+        if address.__class__ is not str:
+            address = _as_text(address)
         entry = connection.entry = Entry()
         entry.start, entry.end, entry.code = start, time.monotonic_ns(), reply.code
         entry.line, entry.block, entry.address = request.line, request.block, address
@@ -105,7 +107,7 @@ class AccessLog:
                 entry.queued = environ.get("twistcorn.queue_time", 0.0)
                 entry.attempt = environ.get("twistcorn.attempt", 1)
             if self._lines.wanted:
-                entry.values = {name: str(environ.get(name, "")) for name in self._lines.wanted}
+                entry.values = {name: _as_text(environ.get(name, "")) for name in self._lines.wanted}
         if head is not None and self._lines.wants_head:
             entry.head = head.data
         if connection.made is not None:
@@ -171,6 +173,14 @@ class AccessLog:
                     self.log.failure("internal error in the access log")
         if made and self._sink is not None:
             self._sink.write("".join(made).encode("ascii", "backslashreplace"), len(made))
+
+
+def _as_text(value: object) -> str:
+    """A variable of the environ: the application may have put anything there, also what is no text and cannot be."""
+    try:
+        return str(value)
+    except Exception:
+        return ""
 
 
 def _open(target: str) -> Sink | None:
