@@ -75,7 +75,8 @@ class TestServerLog:
     @pytest.mark.parametrize(("redirected", "closed"), [(">&-", [1]), ("2>&-", [2]), ("<&- >&- 2>&-", [1, 2])])
     def test_closed_streams(self, start: Start, folder: Path, redirected: str, closed: list[int]) -> None:
         """What is printed goes nowhere, and into no other file that has got the number."""
-        notes = "; import os; open('links', 'w').write('\\n'.join(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)))"
+        links = "'\\n'.join(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2))"
+        notes = f"; import os; open('links', 'w').write({links})"
         put_probe(folder, end=PRINTS + notes)
         server = start(
             "app:app", "--access-log", "-", listen=("--listen", f"unix:{folder}/socket"),
@@ -85,8 +86,8 @@ class TestServerLog:
         server.send(signal.SIGTERM)
 
         assert server.exit_code() == 0
-        links = (folder / "links").read_text().split()
-        assert [links[number] for number in closed] == ["/dev/null"] * len(closed)
+        found = (folder / "links").read_text().split()
+        assert [found[number] for number in closed] == ["/dev/null"] * len(closed)
 
 
 def _answers(path: str) -> bool:

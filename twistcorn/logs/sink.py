@@ -47,7 +47,7 @@ class Sink:
         self._descriptor = _open(path) if path else descriptor
         self._report = report
         self._most_lines = most_lines
-        self._together = not path and not _is_file(descriptor)
+        self._together = not _is_file(self._descriptor)
         self.begin_anew()
         _sinks.add(self)
 
@@ -131,14 +131,17 @@ class Sink:
             if over:
                 break
             refused += self._put_all(batch[len(older) :])
-            if lost:
-                self._put(self._report(lost), 1)
+            if lost and self._put(self._report(lost), 1):
+                # Still no room, so it is not told yet.
+                refused += lost
             with self._news:
                 self._lines -= lines + bool(lost)
                 self._bytes -= size
                 self._lost += refused
                 self._news.notify_all()
             if refused:
+                if self._closing:
+                    break
                 # A full disk: not sooner than somebody can do something about it.
                 time.sleep(1)
         if self._path:
@@ -188,7 +191,12 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    """Open to append; also a FIFO that nobody reads yet, which open(2) would wait for unless we could read it, too."""
+    mode = os.O_WRONLY
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            mode = os.O_RDWR
+    return os.open(path, mode | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _is_file(descriptor: int) -> bool:
