@@ -264,3 +264,16 @@ class TestConfigure:
         log.served.send(client, GET.replace(b"/ ", b"/new "))
         assert log.lines() == ["GET /new 200 5 + 1"]
         assert log.lines(tmp_path / "old") == ["GET / 200 5 + 1"]
+
+
+def test_what_the_log_says_of_itself_is_json_as_well(logged: Any, tmp_path: Path) -> None:
+    """Here that its file cannot be opened anew: whoever reads JSON gets nothing else."""
+    log, _ = logged(format="json")
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log.log.configure(replace(log.settings, access_log=str(folder / "access")))
+    folder.rename(tmp_path / "moved")
+    log.log.reopen()
+    (said,) = map(json.loads, log.lines(tmp_path / "moved" / "access"))
+    assert (said["event"], said["worker"]) == ("log", 1)
+    assert said["text"].startswith("cannot reopen ")

@@ -25,9 +25,9 @@ TOGETHER = 4096
 LAST = 2.0
 
 
-def plain_report(lost: int) -> bytes:
-    """The line that tells how many were dropped."""
-    return f"{lost} lines were dropped: nobody took them\n".encode()
+def plain(text: str, lost: int) -> bytes:
+    """A line of the sink's own, among others that are plain."""
+    return f"{text}\n".encode()
 
 
 class Sink:
@@ -35,17 +35,18 @@ class Sink:
 
     :param path: a file to append to; `reopen` opens it anew.
     :param descriptor: or one that is open, and belongs to somebody else.
-    :param report: makes the line that tells how many were dropped; ends with a newline.
+    :param say: makes a line of the sink's own, so that it looks like the others: of its text, and how many lines were
+        dropped, if that is what it tells; ends with a newline.
     :raises OSError: the file cannot be opened.
     """
 
     def __init__(
-        self, path: str = "", descriptor: int = -1, report: Callable[[int], bytes] = plain_report,
+        self, path: str = "", descriptor: int = -1, say: Callable[[str, int], bytes] = plain,
         most_lines: int = MOST_LINES,
     ) -> None:  # fmt: skip
         self._path = path
         self._descriptor = _open(path) if path else descriptor
-        self._report = report
+        self._say = say
         self._most_lines = most_lines
         self._together = not _is_file(self._descriptor)
         self.begin_anew()
@@ -87,7 +88,7 @@ class Sink:
         try:
             fresh = _open(self._path)
         except OSError as problem:
-            self.write(f"cannot reopen {self._path}: {problem.strerror}\n".encode())
+            self.write(self._say(f"cannot reopen {self._path}: {problem.strerror}", 0))
             return
         with self._news:
             unused, self._fresh = self._fresh, fresh
@@ -131,7 +132,7 @@ class Sink:
             if over:
                 break
             refused += self._put_all(batch[len(older) :])
-            if lost and self._put(self._report(lost), 1):
+            if lost and self._put(self._say(f"{lost} lines were dropped: nobody took them", lost), 1):
                 # Still no room, so it is not told yet.
                 refused += lost
             with self._news:
