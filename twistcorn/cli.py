@@ -7,6 +7,7 @@ inside `run` only, and the table of settings where `run` is asked for, so that t
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    _open_standard_streams()
     from .settings import OPTIONS
     from .sources import read_sourced
 
@@ -93,6 +95,13 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"twistcorn: {error}", file=sys.stderr)
         return EXIT_USAGE
     return run(sourced.settings, arguments.log_file, lambda: read_sourced(given), sourced.origins)
+
+
+def _open_standard_streams() -> None:
+    """Where one of 0, 1, 2 is closed nobody reads it; but the next file gets its number, and what workers print."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def run(

@@ -72,6 +72,24 @@ class TestServerLog:
         assert {found[1] for found in server.seen(rf"^{STAMP} (\w+)")} == {"critical"}
 
 
+    @pytest.mark.parametrize(("redirected", "closed"), [(">&-", [1]), ("2>&-", [2]), ("<&- >&- 2>&-", [1, 2])])
+    def test_closed_streams(self, start: Start, folder: Path, redirected: str, closed: list[int]) -> None:
+        """What is printed goes nowhere, and into no other file that has got the number."""
+        links = "'\\n'.join(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2))"
+        notes = f"; import os; open('links', 'w').write({links})"
+        put_probe(folder, end=PRINTS + notes)
+        server = start(
+            "app:app", "--access-log", "-", listen=("--listen", f"unix:{folder}/socket"),
+            before=("bash", "-c", f'exec "$@" {redirected}', "-"),
+        )  # fmt: skip
+        wait_until(lambda: _answers(str(folder / "socket")), "an answer")
+        server.send(signal.SIGTERM)
+
+        assert server.exit_code() == 0
+        found = (folder / "links").read_text().split()
+        assert [found[number] for number in closed] == ["/dev/null"] * len(closed)
+
+
 def _answers(path: str) -> bool:
     try:
         with Client(path) as client:

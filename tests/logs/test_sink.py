@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -112,6 +113,41 @@ class TestFile:
         """That is the caller's to tell."""
         with pytest.raises(FileNotFoundError):
             Sink(str(tmp_path / "missing" / "log"))
+
+
+class TestNamedPipe:
+    def test_nobody_reads_yet(self, tmp_path: Path) -> None:
+        """It is opened at once, and who reads it later gets all; lines stay whole whoever else writes."""
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        log = Sink(str(path))
+        log.write(b"early\n")
+        assert log.flush()
+        reader = os.open(path, os.O_RDONLY)
+        assert os.read(reader, 100) == b"early\n"
+        assert log._together
+        log.close()
+        os.close(reader)
+
+
+class TestFullDisk:
+    def test_all_that_was_lost_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Also when the line that tells it found no room at first."""
+        real, path = os.write, tmp_path / "log"
+        answers = iter([True, True, True])
+
+        def write(descriptor: int, data: bytes) -> int:
+            if next(answers, False):
+                raise OSError(errno.ENOSPC, "full")
+            return real(descriptor, data)
+
+        log = Sink(str(path))
+        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(sink, "AGAIN", 0.0)
+        log.write(b"one\ntwo\n", 2)
+        assert log.flush()
+        log.close()
+        assert path.read_text() == "2 lines were dropped: nobody took them\n"
 
 
 class TestBlockedReader:

@@ -88,6 +88,22 @@ class TestLines:
         log.served.send(client, GET.replace(b"GET", b"HEAD"))
         assert log.lines() == ["HEAD / 200 0 + 1"]
 
+    def test_environ_that_is_no_text(self, logged: Any) -> None:
+        """Whatever the application leaves there, its request is answered and has its line."""
+
+        class Unspeakable:
+            def __str__(self) -> str:
+                raise LookupError("on purpose")
+
+        def leaves(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+            environ["app.thing"], environ["REMOTE_ADDR"] = Unspeakable(), [1]
+            start("200 OK", [])
+            return [b"left"]
+
+        log, client = logged(leaves, "%(s)s %(h)s %({app.thing}e)s")
+        log.served.send(client, GET)
+        assert log.lines() == ["200 [1] -"]
+
     def test_chunks(self, logged: Any) -> None:
         """What frames the chunks is not of the body."""
         log, client = logged(streams)
@@ -248,3 +264,16 @@ class TestConfigure:
         log.served.send(client, GET.replace(b"/ ", b"/new "))
         assert log.lines() == ["GET /new 200 5 + 1"]
         assert log.lines(tmp_path / "old") == ["GET / 200 5 + 1"]
+
+
+def test_what_the_log_says_of_itself_is_json_as_well(logged: Any, tmp_path: Path) -> None:
+    """Here that its file cannot be opened anew: whoever reads JSON gets nothing else."""
+    log, _ = logged(format="json")
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log.log.configure(replace(log.settings, access_log=str(folder / "access")))
+    folder.rename(tmp_path / "moved")
+    log.log.reopen()
+    (said,) = map(json.loads, log.lines(tmp_path / "moved" / "access"))
+    assert (said["event"], said["worker"]) == ("log", 1)
+    assert said["text"].startswith("cannot reopen ")

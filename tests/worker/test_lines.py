@@ -59,6 +59,11 @@ class TestAtoms:
         shown = value.replace("PID", str(os.getpid()))
         assert line(f"%({atom})s", entry(headers=[(b"authorization", BASIC)])) == shown + "\n"
 
+    def test_the_applications_own_request_id(self) -> None:
+        """What was sent is told, not what would have been."""
+        of = entry(head=b"HTTP/1.1 200 OK\r\nx-REQUEST-id: theirs\r\n\r\n")
+        assert line("%({X-Request-ID}o)s %(id)s", of) == "theirs abc-1\n"
+
     def test_time(self) -> None:
         """When the request's turn began, in local time, as Apache writes it."""
         zone = time.strftime("%z", time.localtime(1_795_258_800))

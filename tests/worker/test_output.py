@@ -76,6 +76,14 @@ def test_endless_line_gets_an_end(stream: LineStream, written: Path) -> None:
     assert written.read_text().startswith("[worker 3] ....")
 
 
+def test_long_line_is_one(stream: LineStream, written: Path) -> None:
+    """`print` writes its end by itself, which shall not be an empty line; one that is meant stays."""
+    print("." * (LONGEST + 1), file=stream)
+    print("\nnext", file=stream)
+
+    assert written.read_text() == f"[worker 3] {'.' * (LONGEST + 1)}\n[worker 3] \n[worker 3] next\n"
+
+
 def test_it_is_a_stream_like_the_one_before(stream: LineStream, written: Path) -> None:
     """Its descriptor, buffer, encoding and terminal are those of the one whose place it took."""
     assert os.path.samestat(os.fstat(stream.fileno()), os.stat(written))

@@ -75,6 +75,15 @@ def as_json(event: dict[str, Any], worker: int = 0) -> str:
     return json.dumps(members) + "\n"
 
 
+def own(text: str, lost: int) -> dict[str, Any]:
+    """The event of a log that says something of itself.
+
+    :param lost: how many of its lines were dropped, if that is what it says.
+    """
+    event = {"log_time": time.time(), "log_level": LogLevel.warn, "log_format": "{text}", "text": text}
+    return {**event, "lost": lost} if lost else event
+
+
 def _is_plain(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)

@@ -6,14 +6,13 @@ Law: the only place that begins logging. Whoever logs never waits: lines go thro
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 from zope.interface import implementer
 
 from twisted import logger
 
-from .events import as_json, as_text, level_of
+from .events import as_json, as_text, level_of, own
 from .sink import Sink
 
 #: From the least to the most important.
@@ -31,7 +30,7 @@ class ServerLog:
     """
 
     def __init__(self, path: str = "") -> None:
-        self._sink = Sink(path, 2, self._report)
+        self._sink = Sink(path, 2, self._say)
         self._least = _ORDER["info"]
         self._worker = 0
         self.as_json = False
@@ -65,10 +64,8 @@ class ServerLog:
         """Before the end of the process: wait a bounded while for what is not yet written."""
         self._sink.flush()
 
-    def _report(self, lost: int) -> bytes:
-        text = f"{lost} lines of this log were dropped: nobody took them"
-        event = {"log_time": time.time(), "log_level": logger.LogLevel.warn, "log_format": "{text}", "text": text}
-        return (as_json if self.as_json else as_text)({**event, "lost": lost}, self._worker).encode()
+    def _say(self, text: str, lost: int) -> bytes:
+        return (as_json if self.as_json else as_text)(own(text, lost), self._worker).encode()
 
     def begin(self) -> None:
         """From now on, all that is logged in this process."""

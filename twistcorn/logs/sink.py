@@ -26,9 +26,9 @@ AGAIN = 1.0
 LAST = 2.0
 
 
-def plain_report(lost: int) -> bytes:
-    """The line that tells how many were dropped."""
-    return f"{lost} lines were dropped: nobody took them\n".encode()
+def plain(text: str, lost: int) -> bytes:
+    """A line of the sink's own, among others that are plain."""
+    return f"{text}\n".encode()
 
 
 class Sink:
@@ -36,19 +36,20 @@ class Sink:
 
     :param path: a file to append to; `reopen` opens it anew.
     :param descriptor: or one that is open, and belongs to somebody else.
-    :param report: makes the line that tells how many were dropped; ends with a newline.
+    :param say: makes a line of the sink's own, so that it looks like the others: of its text, and how many lines were
+        dropped, if that is what it tells; ends with a newline.
     :raises OSError: the file cannot be opened.
     """
 
     def __init__(
-        self, path: str = "", descriptor: int = -1, report: Callable[[int], bytes] = plain_report,
+        self, path: str = "", descriptor: int = -1, say: Callable[[str, int], bytes] = plain,
         most_lines: int = MOST_LINES,
     ) -> None:  # fmt: skip
         self._path = path
         self._descriptor = _open(path) if path else descriptor
-        self._report = report
+        self._say = say
         self._most_lines = most_lines
-        self._together = not path and not _is_file(descriptor)
+        self._together = not _is_file(self._descriptor)
         self.begin_anew()
         _sinks.add(self)
 
@@ -88,7 +89,7 @@ class Sink:
         try:
             fresh = _open(self._path)
         except OSError as problem:
-            self.write(f"cannot reopen {self._path}: {problem.strerror}\n".encode())
+            self.write(self._say(f"cannot reopen {self._path}: {problem.strerror}", 0))
             return
         with self._news:
             unused, self._fresh = self._fresh, fresh
@@ -132,8 +133,9 @@ class Sink:
             if over:
                 break
             refused += self._put_all(batch[len(older) :])
-            if lost:
-                self._put(self._report(lost), 1)
+            if lost and self._put(self._say(f"{lost} lines were dropped: nobody took them", lost), 1):
+                # Still no room, so it is not told yet.
+                refused += lost
             with self._news:
                 self._lines -= lines + bool(lost)
                 self._bytes -= size
@@ -142,7 +144,8 @@ class Sink:
             if refused:
                 # A full disk: not sooner than somebody can do something about it, unless the process ends.
                 with self._news:
-                    self._news.wait_for(lambda: self._closing, AGAIN)
+                    if self._news.wait_for(lambda: self._closing, AGAIN):
+                        break
         if self._path:
             os.close(self._descriptor)
 
@@ -190,7 +193,12 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    """Open to append; also a FIFO that nobody reads yet, which open(2) would wait for unless we could read it, too."""
+    mode = os.O_WRONLY
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            mode = os.O_RDWR
+    return os.open(path, mode | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _is_file(descriptor: int) -> bool:

@@ -6,6 +6,7 @@ ends. Everybody who has settings is told here: the fleet, the workers that live,
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Any
@@ -144,13 +145,16 @@ def _known(name: str) -> str:
 def _check_file(path: str) -> None:
     """Workers would go on with the file that they have, and those that come later with none.
 
-    :raises OperationError: nobody can write there now; a pipe without a reader would keep whoever opens it.
+    :raises OperationError: nobody can write there now.
     """
     if path in ("", "-"):
         return
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666))
     except OSError as problem:
+        if problem.errno == errno.ENXIO:
+            # A pipe that nobody reads yet; a log on one holds up nothing.
+            return
         raise OperationError(f"cannot open the access log {path}: {problem.strerror}") from None
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from ..logs.sink import Sink
+from ..atoms import JSON
+from ..logs.events import as_json, own
+from ..logs.sink import Sink, plain
 from ..settings import Settings
 from .connection import Connection
 from .entries import Entry
@@ -53,7 +55,7 @@ class AccessLog:
         target, text = settings.access_log, settings.access_log_format
         if target != self._target:
             try:
-                sink = _open(target)
+                sink = self._open(target)
             except OSError as problem:
                 self.log.error(
                     "cannot open the access log {path}: {why}", path=target, why=problem.strerror or str(problem)
@@ -65,6 +67,18 @@ class AccessLog:
             self.write()
             self._lines, self._format = compile_format(text, self._worker), text
         self._attach(self if self._sink is not None else None)
+
+    def _open(self, target: str) -> Sink | None:
+        """
+        :raises OSError: the file cannot be opened.
+        """
+        if not target:
+            return None
+        return Sink(descriptor=1, say=self._say) if target == "-" else Sink(target, say=self._say)
+
+    def _say(self, text: str, lost: int) -> bytes:
+        """A line of the sink's own: whoever reads JSON gets nothing else."""
+        return as_json(own(text, lost), self._worker).encode() if self._format == JSON else plain(text, lost)
 
     def _change(self, sink: Sink | None) -> None:
         self.write()
@@ -95,6 +109,8 @@ class AccessLog:
         request, environ = reply.request, reply.environ
         head = reply.head
         address = connection.peer[0] if environ is None else environ.get("REMOTE_ADDR", "")
+        if address.__class__ is not str:
+            address = _as_text(address)
         entry = connection.entry = Entry()
         entry.start, entry.end, entry.code = start, time.monotonic_ns(), reply.code
         entry.line, entry.block, entry.address = request.line, request.block, address
@@ -105,7 +121,7 @@ class AccessLog:
                 entry.queued = environ.get("twistcorn.queue_time", 0.0)
                 entry.attempt = environ.get("twistcorn.attempt", 1)
             if self._lines.wanted:
-                entry.values = {name: str(environ.get(name, "")) for name in self._lines.wanted}
+                entry.values = {name: _as_text(environ.get(name, "")) for name in self._lines.wanted}
         if head is not None and self._lines.wants_head:
             entry.head = head.data
         if connection.made is not None:
@@ -173,10 +189,9 @@ class AccessLog:
             self._sink.write("".join(made).encode("ascii", "backslashreplace"), len(made))
 
 
-def _open(target: str) -> Sink | None:
-    """
-    :raises OSError: the file cannot be opened.
-    """
-    if not target:
-        return None
-    return Sink(descriptor=1) if target == "-" else Sink(target)
+def _as_text(value: object) -> str:
+    """A variable of the environ: the application may have put anything there, also what is no text and cannot be."""
+    try:
+        return str(value)
+    except Exception:
+        return ""

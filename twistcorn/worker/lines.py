@@ -230,7 +230,7 @@ class TextLines:
         name = piece.name
         if piece.kind == "o":
             return lambda entry: _or_dash(
-                entry.ident if name.lower() == "x-request-id" and entry.ident else response_field(entry.head, name)
+                response_field(entry.head, name) or (entry.ident if name.lower() == "x-request-id" else "")
             )
         if piece.kind == "e":
             return lambda entry: _or_dash(entry.values.get(name, "") if entry.values else "")

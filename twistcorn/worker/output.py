@@ -40,12 +40,15 @@ class LineStream(io.TextIOWrapper):
         self._lock = threading.RLock()
         #: What each thread has printed of a line, by its identifier.
         self._parts: dict[int, str] = {}
+        #: Threads whose line was ended for them: `print` writes the end of its line by itself.
+        self._ended: set[int] = set()
         os.register_at_fork(after_in_child=self._begin_anew)
 
     def _begin_anew(self) -> None:
         """In a child that the application forks: the threads that might hold the lock are not there."""
         self._lock = threading.RLock()
         self._parts = {}
+        self._ended = set()
 
     def write(self, text: str) -> int:
         """Write the lines that are whole; keep the rest until it is."""
@@ -53,13 +56,19 @@ class LineStream(io.TextIOWrapper):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         me = threading.get_ident()
         with self._lock:
+            size = len(text)
+            if me in self._ended and text:
+                self._ended.discard(me)
+                text = text.removeprefix("\n")
             whole, end, part = (self._parts.pop(me, "") + text).rpartition("\n")
             if part and len(part) <= LONGEST:
                 self._parts[me] = part
+            elif part:
+                self._ended.add(me)
             lines = (whole.split("\n") if end else []) + ([part] if len(part) > LONGEST else [])
             if lines:
                 super().write("".join([self._dress(line) for line in lines]))
-        return len(text)
+        return size
 
     def writelines(self, lines: Any) -> None:
         """Write several pieces."""
