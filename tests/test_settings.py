@@ -106,9 +106,9 @@ ALLOWED: list[tuple[str, str, Any]] = [
 REFUSED = [
     *[("workers", text, f"auto or a whole number from 1 to {MAX_WORKERS}") for text in ("0", "-1", "1.5", "many", "")],
     ("workers", str(MAX_WORKERS + 1), str(MAX_WORKERS)),
-    *[("threads", text, "a whole number from 1 to 1024") for text in ("0", "1025", "+1", "0x10", "9" * 400)],
+    *[("threads", text, "a whole number from 1 to 1024") for text in ("0", "1025", "+1", "0x10", "9" * 400, "\u0663")],
     *[("keep_alive", text, "a duration") for text in ("", "-1", "1e3", "5 minutes", "s", "inf", "1m30s", "30S")],
-    *[("keep_alive", text, "a duration") for text in ("9" * 400, "20000d", "1000000001")],
+    *[("keep_alive", text, "a duration") for text in ("9" * 400, "20000d", "1000000001", "\u0663s")],
     *[("limit_request_body", text, "a size") for text in ("", "-1", "1.5M", "1T", "k", "64 k b", "9" * 5000)],
     *[("script_name", text, "starts with /") for text in ("shop", "/shop/", "/", "shop/")],
     *[("forwarded_allow_ips", text, "networks") for text in ("localhost", "10.0.0.0/33", "*,x")],

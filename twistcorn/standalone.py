@@ -157,7 +157,9 @@ class StandaloneService(WSGIPoolService):
     def _end(self, error: TwistcornError) -> None:
         """The service can never serve: say why and end the process."""
         self.exit_code = error.exit_code
-        print(f"twistcorn: {error}", file=sys.stderr, flush=True)
+        # In one piece: the log's thread writes to the same stream.
+        sys.stderr.write(f"twistcorn: {error}\n")
+        sys.stderr.flush()
         if self._running:
             self._ending = self._quick = True
             self._stop_reactor()

@@ -18,15 +18,15 @@ MAX_WORKERS = 256
 #: Where StatsD listens unless it is told otherwise.
 STATSD_PORT = 8125
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?")
 _DURATION_UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: Seconds: some thirty years. What is far longer does not fit a word of the scoreboard, in nanoseconds.
 LONGEST = 1e9
-_SIZE = re.compile(r"(\d{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 #: A second spelling of an address: the host part is an IPv4 address, a name, an IPv6 address in brackets, or empty.
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._*-]*):(?P<port>\d{1,5})")
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._*-]*):(?P<port>[0-9]{1,5})")
 
 
 #: Names of endpoints that are not served, which would pass for hosts.
@@ -91,7 +91,7 @@ def count(least: int, most: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         allowed = f"a whole number from {least} to {most}"
-        if not re.fullmatch(r"\d{1,9}", text.strip()) or not least <= int(text) <= most:
+        if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or not least <= int(text) <= most:
             raise ValueError(allowed)
         return int(text)
 
@@ -154,7 +154,7 @@ def endpoint(text: str) -> str:
 def admin_endpoint(text: str) -> str:
     """As `endpoint`, where a port alone means loopback; empty for none."""
     text = text.strip()
-    if re.fullmatch(r":\d{1,5}", text):
+    if re.fullmatch(r":[0-9]{1,5}", text):
         text = f"127.0.0.1{text}"
     return endpoint(text) if text else ""
 
@@ -162,7 +162,7 @@ def admin_endpoint(text: str) -> str:
 def statsd_address(text: str) -> str:
     """HOST:PORT from itself, or from HOST with StatsD's usual port; an IPv6 address stands in brackets. Empty: none."""
     text = text.strip()
-    found = _HOST_PORT.fullmatch(text if re.search(r":\d+$", text) else f"{text}:{STATSD_PORT}")
+    found = _HOST_PORT.fullmatch(text if re.search(r":[0-9]+$", text) else f"{text}:{STATSD_PORT}")
     if text and (found is None or found["host"] in ("", "*") or not 0 < int(found["port"]) < 1 << 16):
         raise ValueError("HOST:PORT, such as 127.0.0.1:8125 or [::1]:8125")
     return found[0] if found is not None and text else ""

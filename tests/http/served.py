@@ -195,8 +195,9 @@ class Served:
             self._empty,
         )
         self.waiting = Waiting(
-            self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining
-        )
+            self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining,
+            withdraw=self.turns.withdraw,
+        )  # fmt: skip
         service.attach(self.poller, self.waiting, self.turns.answered, self._credit, self.turns.counts.count_queued)
         self.poller.on_send = self.turns.counts.flush
         self.poller.start()

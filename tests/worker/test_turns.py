@@ -96,6 +96,24 @@ class TestInline:
         two.until(lambda: two.word(W_BUSY) == 0)
         assert two.most == 2
 
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_request_went_elsewhere(self, crew: Make, threads: int) -> None:
+        """It is not in this worker any more, though no thread has come for it; one that runs stays."""
+        one = crew(threads)
+        held = [Held(f"/{number}") for number in range(threads + 2)]
+        one.take(*held)
+        for each in held[:threads]:
+            each.until_runs()
+        one.until(lambda: one.word(W_BUSY) == threads + 2)
+        one.turns.withdraw(held[-1])  # type: ignore[arg-type]
+        one.turns.withdraw(held[0])  # type: ignore[arg-type]
+        assert one.word(W_BUSY) == threads + 1
+
+        for each in held[:-1]:
+            each.end()
+        one.until(lambda: one.word(W_BUSY) == 0)
+        assert not held[-1].running.is_set()
+
     @pytest.mark.parametrize("makes", [True, False])
     def test_status_is_counted(self, crew: Make, makes: bool) -> None:
         """By its class, with each answer, wherever it was made; one that is not a status of HTTP as an error."""

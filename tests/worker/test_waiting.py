@@ -196,10 +196,23 @@ class TestWait:
         assert worker.totals.queue_sum == pytest.approx(worker.environs[-1]["twistcorn.queue_time"], abs=1e-3)
 
     def test_it_was_released_first(self, worker: Worker) -> None:
-        """The thread that comes to it leaves it alone."""
+        """It is not in this worker any more, and no thread comes for it."""
         worker.ask(THREADS + 1)
         worker.wait()
-        for _ in range(THREADS + 1):
+        assert worker.count(W_BUSY) == THREADS
+        for _ in range(THREADS):
+            worker.hand.run()
+
+        assert len(worker.environs) == THREADS
+        assert worker.count(W_BUSY) == 0
+
+    def test_it_is_released_as_a_thread_comes(self, worker: Worker) -> None:
+        """The thread leaves it alone, and it is counted no longer, once."""
+        worker.ask(THREADS + 1)
+        last = worker.hand._queue.pop()
+        worker.wait()
+        worker.hand._run_pooled(last, worker.hand._other)
+        for _ in range(THREADS):
             worker.hand.run()
 
         assert len(worker.environs) == THREADS

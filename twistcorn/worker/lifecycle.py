@@ -100,7 +100,10 @@ class Lifecycle:
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
         )
-        waiting = Waiting(self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining)
+        waiting = Waiting(
+            self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining,
+            withdraw=turns.withdraw,
+        )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
         poller.on_send = turns.counts.flush

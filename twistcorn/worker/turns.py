@@ -297,6 +297,17 @@ class Turns(Threads):
         self._run_pooled(connection, seat) if connection else seat.gate.acquire()
         return True
 
+    def withdraw(self, connection: Connection) -> None:
+        """A request that waits is another worker's now: it is in this one no longer, though every thread is busy."""
+        with self._lock:
+            try:
+                self._queue.remove(connection)
+            except ValueError:
+                # A thread has just come for it, and finds that it is gone.
+                return
+            self._running -= 1
+            self.counts.set_busy(self._running)
+
     def _forget(self) -> None:
         """A request that waited is taken, by the leader or by another worker."""
         with self._lock:

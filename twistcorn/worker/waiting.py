@@ -43,6 +43,7 @@ class Waiting:
     :param region: the first word of this worker on the scoreboard.
     :param give_back: hands a connection to the master, with a report of this kind.
     :param now: monotonic seconds.
+    :param withdraw: told of each that no thread shall come for any more.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Waiting:
         give_back: Callable[[Connection, Kind], None],
         draining: Callable[[], bool],
         now: Callable[[], float] = time.monotonic,
+        withdraw: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         self._clock = clock
         self._board = board
@@ -61,6 +63,7 @@ class Waiting:
         self._settings = settings
         self._hand_over = give_back
         self._draining = draining
+        self._withdraw = withdraw
         self._now = now
         self._entries: dict[Connection, None] = {}
         self._ticking = False
@@ -149,6 +152,7 @@ class Waiting:
         """Release one, unless a thread was faster."""
         if self._entries.pop(connection, self) is not None:
             return False
+        self._withdraw(connection)
         self._give_back(connection, kind)
         return True
 
