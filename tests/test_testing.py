@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.protocols import amp
 
@@ -40,6 +40,10 @@ class Told:
 
     def leaving(self, worker: Worker) -> None:
         self.said.append(("leaving",))
+
+    def emptied(self, worker: Worker) -> Deferred[None]:
+        self.said.append(("emptied",))
+        return succeed(None)
 
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
         self.said.append(("stuck", requests))
@@ -186,6 +190,10 @@ def leaves(spawner: MemorySpawner, worker: Worker) -> None:
     spawner.leaves(worker)
 
 
+def empties(spawner: MemorySpawner, worker: Worker) -> None:
+    spawner.empties(worker)
+
+
 def exits(spawner: MemorySpawner, worker: Worker) -> None:
     spawner.exits(worker)
 
@@ -207,6 +215,7 @@ IMPOSSIBLE: list[tuple[str, list[Step]]] = [
     ("it is ready after its exit", [exits, ready]),
     ("its boot fails after its exit", [exits, fails]),
     ("it leaves after its exit", [exits, leaves]),
+    ("it is empty before it was told to stop", [ready, empties]),
     ("it exits twice", [exits, exits]),
     ("it exits by code and signal", [lambda spawner, worker: spawner.exits(worker, 1, 9)]),
     ("it reports before it is ready", [reports(1)]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.client import Ended
+from tests.integration.command import said
 from tests.integration.conftest import Start, put_probe
 from tests.integration.gate import Gate
-from tests.integration.harness import READY, TIMEOUT, wait_until
+from tests.integration.harness import READY, TIMEOUT, Server, wait_until
 from tests.integration.load import Load
 
 #: What an end within a moment may take on a busy machine; far less than the graceful time-out of 30 s.
@@ -83,6 +85,38 @@ def test_terminate_under_load_answers_every_request(start: Start) -> None:
         server.send(signal.SIGTERM)
         load.wait_for_end()
     assert load.failures == []
+    assert server.exit_code(PROMPT) == 0
+
+
+@pytest.mark.slow
+def test_terminate_of_everybody_under_load_answers_every_request(start: Start) -> None:
+    """A service manager may send SIGTERM to the master and all workers at once: it is the master's to answer."""
+    server = start("app:app", "--workers", "2").ready(2)
+    with Load(server.address) as load:
+        load.more(10)
+        load.may_end = True
+        os.killpg(server.pid, signal.SIGTERM)
+        load.wait_for_end()
+    assert load.failures == []
+    assert server.exit_code(PROMPT) == 0
+    assert len(server.seen(r"is gone$")) == 2
+    assert not server.seen(r"it drains|died|ended while")
+
+
+def test_worker_killed_during_the_stop(start: Start, gate: Gate) -> None:
+    """A request in flight in a worker that is killed while the server stops is another worker's, as at any time."""
+    server = start("app:app", "--workers", "2").ready(2)
+    with server.connect() as client:
+        client.ask("/wait")
+        visitor = gate.visitor("request")
+        server.send(signal.SIGTERM)
+        server.wait_for("stopping gracefully")
+        wait_until(lambda: _finishing(server) == 2, "the workers have been told")
+        os.kill(visitor.pid, signal.SIGKILL)
+        second = gate.visitor("request")
+        assert second.pid != visitor.pid
+        second.release()
+        assert client.response().status == 200
     assert server.exit_code(PROMPT) == 0
 
 
@@ -230,6 +264,12 @@ def test_group_signal_from_the_terminal_ends_everything_once(start: Start) -> No
     assert server.exit_code(PROMPT) == 0
     assert len(server.seen(r"is gone$")) == 4
     assert not server.seen(r"died|ended while")
+
+
+def _finishing(server: Server) -> int:
+    status = json.loads(said(server, "status", "--json"))
+    count: int = status["workers"]["finishing"]
+    return count
 
 
 def _alive(pids: set[int]) -> set[int]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import formatEvent
 
 from tests.master.sockets import Sockets
@@ -74,6 +75,9 @@ class Desk:
     def leaving(self, worker: Worker) -> None:
         worker.state = State.DRAINING
         self.dispatcher.dismiss(worker)
+
+    def emptied(self, worker: Worker) -> Deferred[None]:
+        return self.dispatcher.when_unneeded(worker)
 
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
         raise AssertionError("these workers end their requests")
@@ -262,6 +266,10 @@ class Told:
 
     def leaving(self, worker: Worker) -> None:
         self.said.append(("leaving", worker.ident))
+
+    def emptied(self, worker: Worker) -> Deferred[None]:
+        self.said.append(("emptied", worker.ident))
+        return succeed(None)
 
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
         self.said.append(("stuck", worker.ident, requests))

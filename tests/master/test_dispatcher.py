@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.master.stage import Desk, process, slots
+from tests.master.stage import Desk, process, slots, tcp
 from twistcorn.master.dispatcher import RETRY_DELAY
 from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED
+from twistcorn.pool.worker import State
 from twistcorn.testing import RecordingChannel
-from twistcorn.wire.scoreboard import State
+from twistcorn.wire.channel import Kind, Report
+from twistcorn.wire.scoreboard import State as SlotState
 
 if TYPE_CHECKING:
     from twistcorn.pool.worker import Worker
@@ -119,7 +121,7 @@ class TestMessages:
         desk.arrive(1)
 
         (lend,) = process(worker).lends
-        assert [(slot.state, slot.sequence) for slot in seen] == [(State.IDLE, lend.sequence)]
+        assert [(slot.state, slot.sequence) for slot in seen] == [(SlotState.IDLE, lend.sequence)]
 
     def test_listener_is_told(self, desk: Desk) -> None:
         """A lend says which listener accepted the connection: the worker knows the scheme by it."""
@@ -296,3 +298,86 @@ class TestWhenEmpty:
         desk.spawner.takes(worker)
 
         assert [empty.called for empty in both] == [True, True]
+
+
+class TestWhenUnneeded:
+    """The server stops, and a worker says that it holds nothing."""
+
+    def test_nothing_is_there(self, desk: Desk) -> None:
+        """It may leave at once, and gets nothing more."""
+        worker = desk.worker()
+
+        assert desk.dispatcher.when_unneeded(worker).called
+        assert desk.dispatcher.workers == []
+
+    def test_connection_is_on_its_way_to_it(self, desk: Desk) -> None:
+        """It may leave when that is over."""
+        worker = desk.worker()
+        desk.arrive(1)
+        unneeded = desk.dispatcher.when_unneeded(worker)
+        desk.spawner.takes(worker)
+        assert not unneeded.called
+
+        desk.spawner.closes(worker, *process(worker).lends)
+        assert unneeded.called
+
+    def test_something_waits(self, desk: Desk) -> None:
+        """What cannot be lent just now will be lent to somebody: it stays for that."""
+        worker = desk.worker()
+        channel_of(worker).error = errno.EAGAIN
+        desk.arrive(1)
+        unneeded = desk.dispatcher.when_unneeded(worker)
+        assert not unneeded.called
+
+        channel_of(worker).error = 0
+        desk.clock.advance(RETRY_DELAY)
+        assert lent(worker) == [0]
+
+    def test_another_one_gives_back_late(self, desk: Desk) -> None:
+        """A connection that a worker released just before it heard of the end is the other's."""
+        late, idle = desk.workers(2)
+        desk.arrive(1)
+        desk.spawner.takes(late)
+        unneeded = desk.dispatcher.when_unneeded(idle)
+        assert not unneeded.called
+
+        late.state = State.DRAINING
+        desk.dispatcher.dismiss(late)
+        desk.spawner.releases(late, *process(late).lends)
+        assert held(desk, idle) == [0]
+        desk.spawner.takes(idle)
+        desk.spawner.closes(idle, *process(idle).lends)
+        assert unneeded.called
+
+    def test_another_one_dies(self, desk: Desk) -> None:
+        """What it held goes on with the one that is left."""
+        dying, idle = desk.workers(2)
+        desk.arrive(1, tcp)
+        desk.spawner.takes(dying)
+        unneeded = desk.dispatcher.when_unneeded(idle)
+        desk.spawner.exits(dying)
+
+        assert held(desk, idle) == [0]
+        assert not unneeded.called
+
+    def test_it_dies_itself(self, desk: Desk) -> None:
+        """Nobody waits for the answer any more."""
+        dying, other = desk.workers(2)
+        desk.arrive(1)
+        desk.spawner.takes(dying)
+        unneeded = desk.dispatcher.when_unneeded(other)
+        desk.spawner.exits(other)
+        desk.spawner.closes(dying, *process(dying).lends)
+
+        assert not unneeded.called
+
+    def test_connection_is_to_be_parked(self, desk: Desk) -> None:
+        """Nobody parks any more: it is lent, and ends with a worker as every idle one does."""
+        worker = desk.worker()
+        desk.arrive(1)
+        desk.spawner.takes(worker)
+        desk.dispatcher.when_empty()
+        (lend,) = process(worker).lends
+        desk.spawner.reports(worker, Report(Kind.PARKED, lend.slot, lend.sequence))
+
+        assert lent(worker) == [0, 0]

@@ -49,7 +49,8 @@ class TestStatus:
         assert (status["uptime"], status["generation"]) == (5, 1)
         assert status["listeners"] == ["http://127.0.0.1:8000"]
         assert status["workers"] == {
-            "target": 3, "starting": 0, "ready": 3, "draining": 0, "stopping": 0, "waiting": 0, "gone": 0,
+            "target": 3, "starting": 0, "ready": 3, "draining": 0, "finishing": 0, "stopping": 0, "waiting": 0,
+            "gone": 0,
         }  # fmt: skip
         assert status["threads"] == 3 * stage.settings.threads
 

@@ -36,6 +36,7 @@ class TestReports:
             (commands.Ready, {"app": "app:app", "how": "found"}, ("booted", 7, "app:app", "found")),
             (commands.BootFailed, {"message": "no\nmodule"}, ("boot failed", 7, "no\nmodule")),
             (commands.Leaving, {}, ("leaving", 7)),
+            (commands.Emptied, {}, ("emptied", 7)),
         ],
     )
     def test_worker_reports(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from tests.master.stage import Stage, process
+from tests.master.stage import Stage, process, tcp
 from twistcorn.pool.worker import Worker
 from twistcorn.testing import Order
 from twistcorn.wire import commands
@@ -54,6 +54,33 @@ class TestGraceful:
         assert end.over
         assert len(stage.spawner.spawned) == 3
         assert stage.clock.getDelayedCalls() == []
+
+    def test_workers_hold_nothing(self, stages: Any) -> None:
+        """They may leave when none of them does: until then each may get what another one loses."""
+        stage = stages(workers=2)
+        first, second = stage.serve()
+        stage.arrive(1)
+        stage.spawner.takes(first)
+        stage.supervisor.stop(quick=False)
+        waits = stage.spawner.empties(second)
+        assert stage.states == {1: "finishing", 2: "finishing"}
+        assert not waits.called
+
+        stage.spawner.closes(first, *process(first).lends)
+        assert waits.called
+        assert stage.spawner.empties(first).called
+
+    def test_worker_with_a_connection_dies(self, stages: Any) -> None:
+        """The connection goes on with another one, as at any other time."""
+        stage = stages(workers=2)
+        first, second = stage.serve()
+        stage.arrive(1, tcp)
+        stage.spawner.takes(first)
+        stage.supervisor.stop(quick=False)
+        stage.spawner.exits(first, signal=signal.SIGKILL)
+
+        assert len(process(second).lends) == 1
+        assert len(stage.spawner.spawned) == 2
 
     def test_connections_wait_to_be_lent(self, stages: Any) -> None:
         """They are lent first: what was accepted is answered. Only then workers are told."""

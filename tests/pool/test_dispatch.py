@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED, choose
-from twistcorn.pool.worker import State, Worker
+from twistcorn.pool.worker import TAKING, State, Worker
 
 
 def worker(
@@ -47,11 +47,15 @@ class TestChoose:
 
         assert [chosen(*workers, turn=turn) for turn in range(7)] == [1, 2, 3, 1, 2, 3, 1]
 
-    @pytest.mark.parametrize("state", [state for state in State if state is not State.READY])
+    @pytest.mark.parametrize("state", [state for state in State if state not in TAKING])
     def test_worker_is_not_ready(self, state: State) -> None:
         """Only a ready worker gets a connection, however idle the others are."""
         assert chosen(worker(1, state=state), worker(2, busy=50)) == 2
         assert chosen(worker(1, state=state)) is None
+
+    def test_server_stops(self) -> None:
+        """Its workers are as good as ready ones: what another one cannot end is theirs."""
+        assert chosen(worker(1, state=State.FINISHING)) == 1
 
     def test_worker_does_not_answer(self) -> None:
         """One that has the bound of unacknowledged lends gets no more, so that a frozen worker holds up little."""

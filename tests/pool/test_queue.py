@@ -17,7 +17,7 @@ import pytest
 
 from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.pool.queue import Queue, choose_free, free_threads
-from twistcorn.pool.worker import State, Worker
+from twistcorn.pool.worker import TAKING, State, Worker
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import H_QUEUED, H_REGIONS, W_BUSY, W_INCOMING, W_THREADS, Scoreboard
@@ -73,7 +73,7 @@ class TestFreeThreads:
         """There is never less than nothing."""
         assert free_threads(worker(busy=30), 8) == 0
 
-    @pytest.mark.parametrize("state", [state for state in State if state is not State.READY])
+    @pytest.mark.parametrize("state", [state for state in State if state not in TAKING])
     def test_worker_is_not_ready(self, state: State) -> None:
         """It has no thread for anybody."""
         assert free_threads(worker(state=state), 8) == 0

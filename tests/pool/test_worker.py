@@ -10,16 +10,16 @@ from twistcorn.pool.worker import TIMERS, TRANSITIONS, Effect, Event, State, Wor
 
 #: The whole machine. A cell is the next state, and after each + an effect; a dot is the same state, or no effect.
 LIFE = """
-             starting        ready                    draining        stopping  waiting              gone
-booted       ready+ADMIT     .                        .               .         .                    .
-boot failed  .               .                        .               .         .                    .
-retire       stopping+KILL   draining+DRAIN           .               .         gone+FORGET          .
-leaving      .               draining+FORGET+RESPAWN  .               .         .                    .
-stop         stopping+KILL   draining+STOP            .+STOP          .         gone+FORGET          .
-quit         stopping+KILL   stopping+QUIT            stopping+QUIT   .+KILL    gone+FORGET          .
-kill         stopping+KILL   stopping+KILL            stopping+KILL   .+KILL    gone+FORGET          .
-timeout      .+KILL          .                        stopping+KILL   .+KILL    gone+FORGET+RESPAWN  .
-exited       waiting         gone+FORGET+RESPAWN      gone+FORGET     gone+FORGET  .                 .
+             starting      ready                   draining      finishing     stopping    waiting             gone
+booted       ready+ADMIT   .                       .             .             .           .                   .
+boot failed  .             .                       .             .             .           .                   .
+retire       stopping+KILL draining+DRAIN          .             .             .           gone+FORGET         .
+leaving      .             draining+FORGET+RESPAWN .             .             .           .                   .
+stop         stopping+KILL finishing+STOP          .+STOP        .             .           gone+FORGET         .
+quit         stopping+KILL stopping+QUIT           stopping+QUIT stopping+QUIT .+KILL      gone+FORGET         .
+kill         stopping+KILL stopping+KILL           stopping+KILL stopping+KILL .+KILL      gone+FORGET         .
+timeout      .+KILL        .                       stopping+KILL stopping+KILL .+KILL      gone+FORGET+RESPAWN .
+exited       waiting       gone+FORGET+RESPAWN     gone+FORGET   gone+FORGET   gone+FORGET .                   .
 """
 
 EFFECTS = {
@@ -32,7 +32,7 @@ EFFECTS = {
     "RESPAWN": Effect.RESPAWN,
 }
 
-ALIVE = [State.STARTING, State.READY, State.DRAINING, State.STOPPING]
+ALIVE = [State.STARTING, State.READY, State.DRAINING, State.FINISHING, State.STOPPING]
 
 
 def read(table: str) -> dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]]:

@@ -59,6 +59,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     (commands.Ready, {"app": "", "how": ""}, {b"app": b"", b"how": b""}),
     (commands.BootFailed, {"message": "no module\n  named “x”"}, {b"message": "no module\n  named “x”".encode()}),
     (commands.Leaving, {}, {}),
+    (commands.Emptied, {}, {}),
     (
         commands.Stuck,
         {"requests": [{"slot": 7, "since": 123456789012345}]},
@@ -75,7 +76,8 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
 
 ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine]
 ORDERS += [commands.Export, commands.Stack, commands.Configure]
-REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Stuck, commands.Exported]
+REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Emptied, commands.Stuck]
+REPORTS += [commands.Exported]
 
 every_row = pytest.mark.parametrize(("command", "arguments", "box"), TABLE, ids=[row[0].__name__ for row in TABLE])
 

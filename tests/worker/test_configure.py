@@ -157,11 +157,16 @@ class TestEnviron:
         assert len(told) == 2
 
 
+def _nothing() -> None:
+    """It is not about to leave."""
+
+
 class TestLifecycle:
     @pytest.fixture
     def life(self) -> Iterator[Lifecycle]:
         board = Scoreboard.create(1, 1)
-        yield Lifecycle(Clock(), board, 0, Settings(threads=4), lambda: None, lambda: None, lambda stuck: None)
+        settings = Settings(threads=4)
+        yield Lifecycle(Clock(), board, 0, settings, _nothing, _nothing, _nothing, lambda stuck: None)
         board.close()
 
     def test_before_it_serves(self, life: Lifecycle) -> None:

@@ -191,6 +191,18 @@ class TestStop:
         assert client.closed
         assert served.emptied == 1
 
+    def test_worker_drained(self, serve: Serve, clock: Clock) -> None:
+        """Nobody takes back what it holds any more: a turn that ends is followed by one more request, and the end."""
+        served, client = serve()
+        served.send(client, head())
+        served.poller.draining = True
+        served.poller.stop()
+        served.send(client, head())
+
+        assert [answer["Connection"] for answer in client.answers()] == [[], ["close"]]
+        assert client.closed
+        assert served.reports == []
+
     def test_nothing_is_open(self, serve: Serve) -> None:
         """A worker without connections is empty at once."""
         served, client = serve()

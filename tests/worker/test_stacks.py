@@ -41,6 +41,15 @@ def waiting() -> Iterator[Waiting]:
     made.end()
 
 
+def places() -> dict[str, str]:
+    """The stack of each place by its first line."""
+    found = {}
+    for paragraph in ("\n" + format_places()).split("\nthread")[1:]:
+        title, _, stack = paragraph.partition(":\n")
+        found["thread" + title] = stack
+    return found
+
+
 def paragraphs() -> dict[str, str]:
     """The stack of each thread by its first line."""
     found = {}
@@ -77,11 +86,10 @@ def test_threads_at_the_same_place(waiting: Waiting) -> None:
     other = Waiting()
     names = f"threads {', '.join(f'app-17 ({each.thread.native_id})' for each in (waiting, other))}"
     # Each has said that it is about to wait; that it does, no event tells.
-    wait_until(lambda: format_places().startswith(names), "both wait at the same place")
-    first, *rest = format_places().split("\n\n")
+    wait_until(lambda: names in places(), "both wait at the same place")
+    found = places()
     other.end()
 
-    told, _, stack = first.partition(":\n")
-    assert told == names
-    assert "in wait_for_a_lost_database\n" in stack
-    assert any(paragraph.startswith("thread MainThread (") for paragraph in rest)
+    assert "in wait_for_a_lost_database\n" in found[names]
+    alone = f"thread MainThread ({threading.get_native_id()})"
+    assert list(found).index(names) < list(found).index(alone)

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ..pool.balance import SETTLING, surplus
 from ..pool.recycling import Limits, due
-from ..pool.worker import Event, Outdated, State, Worker
+from ..pool.worker import SERVING, Event, Outdated, State, Worker
 from ..settings import Settings
 from ..wire import commands
 from ..wire.scoreboard import W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
@@ -82,7 +82,7 @@ class Care:
         limits = Limits(settings.max_requests, settings.max_requests_jitter, settings.max_rss, settings.max_age)
         serving = set(self._dispatcher.workers)
         for worker in list(self._fleet.workers.values()):
-            if worker.state not in (State.READY, State.DRAINING):
+            if worker.state not in SERVING:
                 continue
             if self._looks % MEMORY_LOOKS == 0:
                 worker.rss = self._rss(worker.pid)
@@ -104,10 +104,11 @@ class Care:
         beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]
         worker.pulse = worker.pulse.look(beat, now, LOOK)
         lost = worker.pulse.is_lost(settings.heartbeat_timeout)
-        if worker.state is State.DRAINING:
+        if worker.state is not State.READY:
             # Without a connection nobody waits for it: it may be at its exit handlers, and has its own time for those.
             if lost and worker.connections:
-                worker.killed = f"it showed no life for more than {settings.heartbeat_timeout:g} s while draining"
+                still = f"{settings.heartbeat_timeout:g} s while {worker.state.value}"
+                worker.killed = f"it showed no life for more than {still}"
                 self._fleet.machine.handle(worker, Event.KILL)
         elif lost:
             self._fleet.kill(worker, f"it showed no life for more than {settings.heartbeat_timeout:g} s")

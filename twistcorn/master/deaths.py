@@ -12,7 +12,7 @@ from typing import NamedTuple
 from twisted.logger import LogLevel
 
 from ..pool.blame import NOBODY, Blame, Cause
-from ..pool.worker import State, Worker
+from ..pool.worker import LEAVING, Worker
 
 #: As it stands in a stack.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -57,7 +57,7 @@ class Death(NamedTuple):
 
     def word(self, worker: Worker) -> str:
         """The cause in one word, as the chronicle and the metrics count it."""
-        if worker.boot_error or not (worker.was_ready or worker.state in (State.DRAINING, State.STOPPING)):
+        if worker.boot_error or not (worker.was_ready or worker.state in LEAVING):
             return "boot"
         return "killed" if worker.killed else self.cause.name.lower()
 
@@ -75,7 +75,7 @@ def describe(worker: Worker, death: Death) -> tuple[LogLevel, str]:
     rest = _requests(death.running) + _words(death)
     if worker.killed:
         return LogLevel.error, f"{who} was killed: {worker.killed}" + rest
-    if worker.state in (State.DRAINING, State.STOPPING):
+    if worker.state in LEAVING:
         if death.cause is Cause.ORDERED and not death.running:
             return LogLevel.info, f"{who} is gone"
         return LogLevel.warn, f"{who} ended while {worker.state.value}: {what}" + rest

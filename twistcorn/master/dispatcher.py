@@ -62,6 +62,8 @@ class Dispatcher:
         self._retry: object | None = None
         self._turn = 0
         self._emptied: list[Deferred[None]] = []
+        self._unneeded: dict[Worker, Deferred[None]] = {}
+        self._ending = False
         self.workers: list[Worker] = []
         self.answers = Answers(clock, self._close)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
@@ -106,6 +108,7 @@ class Dispatcher:
                 break
         self._waiting.note()
         self._tell_emptied()
+        self._let_go()
 
     def _lend(self, batches: Batches, flags: int) -> bool:
         """Lend; what could not be sent waits on, before all others. Returns whether there was anything."""
@@ -121,6 +124,7 @@ class Dispatcher:
 
         The server stops: connections that are parked, and say nothing now, end.
         """
+        self._ending = True
         self.parking.clear()
         emptied: Deferred[None] = Deferred()
         self._emptied.append(emptied)
@@ -133,6 +137,21 @@ class Dispatcher:
             emptied, self._emptied = self._emptied, []
             for deferred in emptied:
                 deferred.callback(None)
+
+    def when_unneeded(self, worker: Worker) -> Deferred[None]:
+        """Fires when nothing comes to a worker any more, which says that it holds nothing. The server stops."""
+        unneeded = self._unneeded[worker] = Deferred()
+        self._let_go()
+        return unneeded
+
+    def _let_go(self) -> None:
+        for worker in [each for each in self._unneeded if not self._is_needed(each)]:
+            self.dismiss(worker)
+            self._unneeded.pop(worker).callback(None)
+
+    def _is_needed(self, worker: Worker) -> bool:
+        """Whether something is there for it, or may come: another one may die, or give back late."""
+        return bool(worker.connections or self._waiting) or any(each.holder is not None for each in self._table)
 
     def _choose_holders(self) -> Batches:
         batches: Batches = {}
@@ -219,7 +238,7 @@ class Dispatcher:
             self._waiting.add_request(connection)
         elif kind == Kind.REFUSED:
             self.answers.answer(connection, 503)
-        elif kind == Kind.PARKED:
+        elif kind == Kind.PARKED and not self._ending:
             self.parking.park(connection)
         else:
             self._waiting.add([connection])
@@ -232,6 +251,7 @@ class Dispatcher:
     def died(self, worker: Worker) -> None:
         """A worker is dead and its channel was read to the end: decide on each connection that it held."""
         self.dismiss(worker)
+        self._unneeded.pop(worker, None)
         again, verdicts = self.recovery.recover(worker)
         worker.connections = worker.unacknowledged = 0
         self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_THREADS] = 0

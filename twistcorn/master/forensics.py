@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..pool.blame import SIGKILL, Blame, blame, cause, current_thread
 from ..pool.cgroups import read_oom_kills
 from ..pool.quarantine import Quarantine
-from ..pool.worker import State, Worker
+from ..pool.worker import LEAVING, Worker
 from ..wire.scoreboard import Scoreboard
 from ..wire.scoreboard import State as SlotState
 from .connections import ConnectionTable
@@ -57,7 +57,7 @@ class Forensics:
     def examine(self, worker: Worker, status: ExitStatus) -> Death:
         """What it died of; its channel was read to the end, and nothing was decided about its connections yet."""
         why = cause(
-            status.code, status.signal, worker.state in (State.DRAINING, State.STOPPING), bool(worker.killed),
+            status.code, status.signal, worker.state in LEAVING, bool(worker.killed),
             status.signal == SIGKILL and self._killed_for_memory(),
         )  # fmt: skip
         last_words = worker.process.last_words()

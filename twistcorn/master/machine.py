@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..pool.worker import TIMERS, Effect, Event, State, Worker, step
+from ..pool.worker import TAKING, TIMERS, Effect, Event, State, Worker, step
 from ..wire import commands
 from .dispatcher import Dispatcher
 
@@ -109,5 +109,5 @@ class Machine:
                 self._on_gone(worker)
         elif effect is Effect.RESPAWN:
             self._pace.fill()
-        if worker.state is not State.READY:
+        if worker.state not in TAKING:
             self._dispatcher.dismiss(worker)

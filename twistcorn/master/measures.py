@@ -17,7 +17,7 @@ from .. import __version__
 from ..pool.blame import Cause
 from ..pool.exposition import Family, Labels, Sample, counter, gauge, histogram
 from ..pool.histogram import BOUNDS
-from ..pool.worker import State, Worker
+from ..pool.worker import SERVING, State, Worker
 from ..wire import vitals
 from ..wire.scoreboard import (
     H_QUEUED,
@@ -228,4 +228,4 @@ def _lives(worker: Worker) -> bool:
 
 
 def _serves(worker: Worker) -> bool:
-    return worker.state in (State.READY, State.DRAINING)
+    return worker.state in SERVING

@@ -72,6 +72,8 @@ class Owner(Protocol):
 
     def leaving(self, worker: Worker) -> None: ...
 
+    def emptied(self, worker: Worker) -> Deferred[None]: ...
+
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None: ...
 
     def reported(self, worker: Worker, data: bytes) -> None: ...
@@ -123,6 +125,10 @@ class MasterProtocol(commands.QuietAMP):
     def leaving(self) -> dict[str, object]:
         self._owner.leaving(self._worker)
         return {}
+
+    @commands.Emptied.responder
+    def emptied(self) -> Deferred[dict[str, object]]:
+        return self._owner.emptied(self._worker).addCallback(lambda _: {})
 
     @commands.Exported.responder
     def exported(self, data: bytes, last: bool) -> dict[str, object]:

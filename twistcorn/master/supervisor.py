@@ -236,6 +236,10 @@ class Supervisor:
         self.log.info("worker {ident} (pid {pid}) was sent SIGTERM: it drains", ident=worker.ident, pid=worker.pid)
         self.fleet.machine.handle(worker, Event.LEAVING)
 
+    def emptied(self, worker: Worker) -> Deferred[None]:
+        """The server stops, and a worker holds nothing any more; fires when it may leave."""
+        return self._dispatcher.when_unneeded(worker)
+
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
         """A worker cannot end some requests: slot, and since when each runs. It is replaced, and goes without them.
 

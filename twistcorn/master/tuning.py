@@ -15,13 +15,13 @@ from twisted.logger import Logger
 
 from ..errors import OperationError
 from ..origins import DEFAULT, SET, Sourced
-from ..pool.worker import TIMERS, State, Worker
+from ..pool.worker import SERVING, TIMERS, State, Worker
 from ..settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded
 from ..wire import commands
 from .fleet import Fleet
 
 #: In which a worker can hear.
-_HEARS = (State.STARTING, State.READY, State.DRAINING)
+_HEARS = (State.STARTING, *SERVING)
 
 
 class Tuning:

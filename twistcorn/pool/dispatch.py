@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .worker import State, Worker
+from .worker import TAKING, Worker
 
 #: Lends that a worker may have on the way. Few enough that a worker that just got ready is not flooded and that a
 #: frozen one holds up little; enough for a batch per wake-up.
@@ -15,7 +15,7 @@ MAX_UNACKNOWLEDGED = 16
 
 
 def choose(workers: Sequence[Worker], turn: int) -> Worker | None:
-    """The ready worker with the fewest requests, then the fewest connections; ties go round with `turn`.
+    """The worker that takes some with the fewest requests, then the fewest connections; ties go round with `turn`.
 
     A lend on the way counts as a request, because it usually brings one.
     """
@@ -24,7 +24,7 @@ def choose(workers: Sequence[Worker], turn: int) -> Worker | None:
     size = len(workers)
     for offset in range(size):
         worker = workers[(turn + offset) % size]
-        if worker.state is not State.READY or worker.unacknowledged >= MAX_UNACKNOWLEDGED:
+        if worker.state not in TAKING or worker.unacknowledged >= MAX_UNACKNOWLEDGED:
             continue
         key = (worker.busy + worker.unacknowledged, worker.connections)
         if best is None or key < best_key:

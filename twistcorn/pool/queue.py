@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from .dispatch import MAX_UNACKNOWLEDGED
-from .worker import State, Worker
+from .worker import TAKING, Worker
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Queue(Generic[T]):
 
 def free_threads(worker: Worker, threads: int) -> int:
     """Threads of a worker that have nothing to do, when each lend on the way to it brings a request."""
-    if worker.state is not State.READY or worker.unacknowledged >= MAX_UNACKNOWLEDGED:
+    if worker.state not in TAKING or worker.unacknowledged >= MAX_UNACKNOWLEDGED:
         return 0
     return max(0, threads - worker.busy - worker.unacknowledged)
 

@@ -16,14 +16,23 @@ from .health import Pulse
 
 
 class State(enum.Enum):
-    """Where a worker is in its life."""
+    """Where a worker is in its life; it is finishing when the server stops, and takes connections until it may go."""
 
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
+    FINISHING = "finishing"
     STOPPING = "stopping"
     WAITING = "waiting"
     GONE = "gone"
+
+
+#: In which connections are lent to a worker.
+TAKING = (State.READY, State.FINISHING)
+#: In which a worker has requests.
+SERVING = (State.READY, State.DRAINING, State.FINISHING)
+#: In which a worker was told to go.
+LEAVING = (State.DRAINING, State.FINISHING, State.STOPPING)
 
 
 class Event(enum.Enum):
@@ -54,7 +63,7 @@ class Effect(enum.Enum):
 
     ADMIT = "lend it connections from now on"
     ORDER_DRAIN = "order: hand back all connections, then leave"
-    ORDER_STOP = "order: answer what runs, close the rest, leave"
+    ORDER_STOP = "order: answer what comes, close what is idle, leave when told that nothing comes any more"
     ORDER_QUIT = "order: leave now"
     KILL = "SIGKILL"
     FORGET = "take it out of the pool"
@@ -79,7 +88,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.READY, _E.BOOT_FAILED): (_S.READY, ()),
     (_S.READY, _E.RETIRE): (_S.DRAINING, (_F.ORDER_DRAIN,)),
     (_S.READY, _E.LEAVING): (_S.DRAINING, (_F.FORGET, _F.RESPAWN)),
-    (_S.READY, _E.STOP): (_S.DRAINING, (_F.ORDER_STOP,)),
+    (_S.READY, _E.STOP): (_S.FINISHING, (_F.ORDER_STOP,)),
     (_S.READY, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
     (_S.READY, _E.KILL): (_S.STOPPING, (_F.KILL,)),
     (_S.READY, _E.TIMEOUT): (_S.READY, ()),
@@ -93,6 +102,16 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.DRAINING, _E.KILL): (_S.STOPPING, (_F.KILL,)),
     (_S.DRAINING, _E.TIMEOUT): (_S.STOPPING, (_F.KILL,)),
     (_S.DRAINING, _E.EXITED): (_S.GONE, (_F.FORGET,)),
+    (_S.FINISHING, _E.BOOTED): (_S.FINISHING, ()),
+    (_S.FINISHING, _E.BOOT_FAILED): (_S.FINISHING, ()),
+    (_S.FINISHING, _E.RETIRE): (_S.FINISHING, ()),
+    # The signal was for everybody: what it holds has nowhere else to go.
+    (_S.FINISHING, _E.LEAVING): (_S.FINISHING, ()),
+    (_S.FINISHING, _E.STOP): (_S.FINISHING, ()),
+    (_S.FINISHING, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
+    (_S.FINISHING, _E.KILL): (_S.STOPPING, (_F.KILL,)),
+    (_S.FINISHING, _E.TIMEOUT): (_S.STOPPING, (_F.KILL,)),
+    (_S.FINISHING, _E.EXITED): (_S.GONE, (_F.FORGET,)),
     (_S.STOPPING, _E.BOOTED): (_S.STOPPING, ()),
     (_S.STOPPING, _E.BOOT_FAILED): (_S.STOPPING, ()),
     (_S.STOPPING, _E.RETIRE): (_S.STOPPING, ()),
@@ -118,6 +137,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
 TIMERS: dict[State, str] = {
     State.STARTING: "boot_timeout",
     State.DRAINING: "graceful_timeout",
+    State.FINISHING: "graceful_timeout",
     State.STOPPING: "kill_timeout",
     State.WAITING: "back_off",
 }

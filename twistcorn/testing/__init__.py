@@ -214,6 +214,16 @@ class MemorySpawner:
         """Somebody sent it SIGTERM: it tells the master, and drains."""
         self._live(worker).owner.leaving(worker)
 
+    def empties(self, worker: Worker) -> Deferred[None]:
+        """It was told that the server stops, and holds nothing; fires when it may leave.
+
+        Impossible before it was told, and while it has a connection that it has reported as taken.
+        """
+        process = self._live(worker)
+        demand(commands.Stop in process.ordered, f"worker {worker.ident} was not told to stop")
+        demand(not any(lend in process.word for lend in process.lends), f"worker {worker.ident} holds connections")
+        return process.owner.emptied(worker)
+
     def tells(self, worker: Worker, command: type[amp.Command], **answer: object) -> None:
         """It answers the oldest order that somebody waits for; impossible when nobody does."""
         process = self._live(worker)

@@ -34,7 +34,7 @@ class Drain(amp.Command):
 
 
 class Stop(amp.Command):
-    """Order: the server stops. Answer what runs with `Connection: close`, close what is idle, then leave.
+    """Order: the server stops. Answer what runs with `Connection: close`, close what is idle, then say `Emptied`.
 
     `quick`: leave now, whatever runs.
     """
@@ -78,6 +78,13 @@ class BootFailed(amp.Command):
 
 class Leaving(amp.Command):
     """Report: the worker was told from outside (SIGTERM) to go; it drains."""
+
+
+class Emptied(amp.Command):
+    """Report: the server stops, and the worker holds nothing any more. It leaves with the answer.
+
+    The answer comes when nothing is on its way to the worker, nor will be: another one may die, or give back late.
+    """
 
 
 class Stuck(amp.Command):

@@ -35,6 +35,8 @@ CHANNEL_FD = 5
 SCOREBOARD_FD = 6
 #: Seconds that a worker which leaves may take to tell what its application has counted.
 FAREWELL = 1.0
+#: Seconds after a SIGTERM in which the master, if it got one as well, says that the server stops.
+FOR_EVERYBODY = 0.25
 
 
 class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
@@ -46,7 +48,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         AMPChild.__init__(self)
         self._reactor = reactor
         self._lifecycle: Lifecycle | None = None
-        self._leaving = False
+        self._leaving = self._asked_to_leave = False
         #: Fires when the master knows that this worker leaves by itself, if it does.
         self._heard: Deferred[Any] = succeed(None)
         self._quarantine = Quarantine()
@@ -74,7 +76,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         wanted = from_json(self._newest or settings)
         output.begin(wanted, worker)
         life = self._lifecycle = Lifecycle(
-            self._reactor, board, region, wanted, self.leave, self._say_farewell, self._tell_stuck
+            self._reactor, board, region, wanted, self.leave, self._say_farewell, self._ask_to_leave, self._tell_stuck
         )
         try:
             loaded = life.load()
@@ -144,6 +146,12 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         told.addTimeout(FAREWELL, self._reactor)
         told.addErrback(_ignore).addCallback(lambda _: self.leave())
 
+    def _ask_to_leave(self) -> None:
+        """Nothing is here: leave as soon as nothing comes any more."""
+        if not self._asked_to_leave:
+            self._asked_to_leave = True
+            self.callRemote(commands.Emptied).addCallbacks(lambda _: self.leave(), _ignore)
+
     def _tell_exported(self, data: bytes) -> Any:
         pieces = [data[start : start + commands.MAX_TEXT] for start in range(0, len(data), commands.MAX_TEXT)]
         last = len(pieces) - 1
@@ -164,12 +172,17 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
             verb(self._lifecycle)
 
     def terminated(self) -> None:
-        """SIGTERM from outside: tell the master, which sends nothing more, and drain."""
+        """SIGTERM: one to everybody, from a service manager, say, is the master's to answer."""
         if self._lifecycle is None:
             self.leave()
-            return
-        self._heard = self.callRemote(commands.Leaving)
-        self._lifecycle.drain()
+        else:
+            self._reactor.callLater(FOR_EVERYBODY, self._terminated_alone, self._lifecycle)
+
+    def _terminated_alone(self, life: Lifecycle) -> None:
+        """Tell the master, which sends nothing more, and drain."""
+        if not life.stopping:
+            self._heard = self.callRemote(commands.Leaving)
+            life.drain()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The master is gone. Unlike ampoule's child this one finishes what runs."""

@@ -40,6 +40,7 @@ class Lifecycle:
 
     :param leave: ends the process in an orderly way.
     :param farewell: tells the master the last that it shall know, then does the same.
+    :param ask_to_leave: asks the master whether anything comes yet, and leaves when nothing does.
     :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs.
     :ivar on_configured: called with the settings when others count from then on.
     """
@@ -54,6 +55,7 @@ class Lifecycle:
         settings: Settings,
         leave: Callable[[], None],
         farewell: Callable[[], None],
+        ask_to_leave: Callable[[], None],
         tell_stuck: Callable[[dict[int, int]], None],
     ) -> None:
         self._reactor = reactor
@@ -62,7 +64,8 @@ class Lifecycle:
         self._settings = settings
         self._leave = leave
         self._farewell = farewell
-        self._said_farewell = False
+        self._ask_to_leave = ask_to_leave
+        self._said_farewell = self._orphaned = False
         self._tell_stuck = tell_stuck
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
@@ -191,9 +194,15 @@ class Lifecycle:
         else:
             self._poller.stop()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the server stops."""
+        return self._board.stopping or (self._poller is not None and self._poller.stopping)
+
     def master_gone(self) -> None:
         """Nobody takes connections back any more: finish what runs, within the graceful time-out."""
         self.log.warn("the master is gone: finishing what runs")
+        self._orphaned = True
         self.stop(quick=False)
         self._reactor.callLater(self._settings.graceful_timeout, self._leave)
 
@@ -205,8 +214,10 @@ class Lifecycle:
             # The interpreter would wait for threads of the application's own, and for what they hold.
             self._end_logs()
             os._exit(0)
-        if self._board.stopping:
-            # Nobody asks any more.
+        if self._poller.stopping and not self._orphaned:
+            self._ask_to_leave()
+        elif self._board.stopping or self._orphaned:
+            # Nobody asks any more what the application has counted.
             self._leave()
         elif not self._said_farewell:
             self._said_farewell = True

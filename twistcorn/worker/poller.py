@@ -176,8 +176,8 @@ class Poller(Rounds):
             self.give_back(connection)
 
     def stop(self) -> None:
-        """End every connection after its present request; idle ones soon."""
-        self.stopping = True
+        """End every connection after its present request; idle ones soon. From now on nobody takes one back."""
+        self.stopping, self.draining = True, False
         self._board.words[self._region + W_THREADS] = 0
         self._sweep()
         self._tell_empty()
