@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.integration.harness import TIMEOUT, Program, clean_environment
 
-COMMAND = [sys.executable, "-m", "twistcorn.cli"]
+COMMAND = [sys.executable, "-m", "twistcorn"]
 
 
 def environment(runtime: Path, **more: str) -> dict[str, str]:

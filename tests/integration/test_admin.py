@@ -68,6 +68,8 @@ def test_drain_delay_serves_on_while_it_is_not_ready(start: Start, gate: Gate, f
     server.send(signal.SIGTERM)
     server.wait_for("the stop begins in 60 s")
     assert health(admin) == (200, 503, 200)
+    server.send(signal.SIGHUP)
+    server.wait_for("reload is off: the server stops")
     with server.connect() as late, server.connect() as busy:
         answer = late.get("/pid")
         assert (answer.status, answer.headers["connection"]) == (200, "close")

@@ -159,15 +159,17 @@ class TestWhoHears:
 
     @pytest.mark.parametrize("quick", [True, False])
     def test_server_stops(self, stage: Stage, quick: bool) -> None:
-        """Everybody hears so, once, also who asks then."""
+        """Everybody hears so, once, also who asks then: the delay before the stop is a part of it."""
         stage.serve()
         told: list[str] = []
         for _ in range(2):
             stage.supervisor.reload().addCallback(told.append)
+        stage.board.announce_stop()
+        stage.supervisor.reload().addCallback(told.append)
         stage.supervisor.stop(quick)
         stage.supervisor.reload().addCallback(told.append)
 
-        assert told == ["the server stops"] * 3
+        assert told == ["the server stops"] * 4
 
 
 class TestWithRecycling:

@@ -21,6 +21,7 @@ from ..pool.cores import auto_workers
 from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
+from . import files
 from .connections import ConnectionTable
 from .dispatcher import Dispatcher
 from .insight import Insight
@@ -85,7 +86,7 @@ class Assembly:
 
     def _resolve(self, settings: Settings) -> Settings:
         if settings.workers == 0:
-            wanted, reason = auto_workers(len(os.sched_getaffinity(0)), _read)
+            wanted, reason = auto_workers(len(os.sched_getaffinity(0)), files.read)
             settings = replace(settings, workers=min(wanted, MAX_WORKERS))
             self.log.info("--workers auto: {reason}", reason=reason)
         access = settings.access_log
@@ -174,11 +175,3 @@ def _directory(chdir: str) -> str:
     except OSError:
         same = False
     return os.path.normpath(os.path.join(here if same else os.getcwd(), chdir))
-
-
-def _read(path: str) -> str | None:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return None

@@ -17,17 +17,10 @@ from ..pool.quarantine import Quarantine
 from ..pool.worker import LEAVING, Worker
 from ..wire.scoreboard import Scoreboard
 from ..wire.scoreboard import State as SlotState
+from . import files
 from .connections import ConnectionTable
 from .deaths import Death, Running
 from .process import ExitStatus
-
-
-def _read(path: str) -> str | None:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return None
 
 
 class Forensics:
@@ -44,7 +37,7 @@ class Forensics:
         table: ConnectionTable,
         scoreboard: Scoreboard,
         now: Callable[[], int] = time.monotonic_ns,
-        oom_kills: Callable[[], int | None] = lambda: read_oom_kills(_read),
+        oom_kills: Callable[[], int | None] = lambda: read_oom_kills(files.read),
     ) -> None:
         self._clock = clock
         self._table = table

@@ -33,7 +33,6 @@ class Reloads:
         self._began = 0.0
         self._present: list[Deferred[str]] = []
         self._next: list[Deferred[str]] = []
-        self._stopped = False
 
     def ask(self) -> Deferred[str]:
         """Want a reload: now, or when the server serves and the present one is over.
@@ -41,9 +40,6 @@ class Reloads:
         :return: fires when it is over: with nothing, or with why it did not go through.
         """
         over: Deferred[str] = Deferred()
-        if self._stopped:
-            over.callback("the server stops")
-            return over
         self._next.append(over)
         if not self._fleet.open or self._fleet.reloading:
             self.log.info("reload asked for; it begins when the present one is over")
@@ -53,7 +49,7 @@ class Reloads:
 
     def go_on(self) -> None:
         """Begin what is remembered, if that can begin now."""
-        if self._next and self._fleet.open and not self._fleet.reloading and not self._stopped:
+        if self._next and self._fleet.open and not self._fleet.reloading:
             self._present, self._next = self._next, []
             self._begin()
 
@@ -78,7 +74,6 @@ class Reloads:
 
     def stop(self) -> None:
         """There will be none any more."""
-        self._stopped = True
         for over in [*self._present, *self._next]:
             over.callback("the server stops")
         self._present, self._next = [], []

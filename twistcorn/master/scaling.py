@@ -20,6 +20,7 @@ from ..pool.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
 from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard
+from . import files
 from .dispatcher import Dispatcher
 from .fleet import Fleet
 
@@ -38,7 +39,7 @@ def processor_time(pid: int) -> float:
 
 def free_memory() -> int | None:
     """Bytes of memory that can be had; None when nobody knows."""
-    return memory.room(_read)
+    return memory.room(files.read)
 
 
 class Used(NamedTuple):
@@ -169,11 +170,3 @@ class Scaling:
             "{number} {what} instead of {before}: {reason}", number=decision.number, what=what, before=before,
             reason=decision.reason,
         )  # fmt: skip
-
-
-def _read(path: str) -> str | None:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return None

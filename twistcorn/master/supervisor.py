@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -137,10 +137,13 @@ class Supervisor:
     def reload(self) -> Deferred[str]:
         """Read the settings again, and replace all workers by new ones that load the code on disk.
 
-        It is remembered while it cannot begin yet.
+        It is remembered while it cannot begin yet, and refused when the server stops, or is about to.
 
         :return: fires when it is over: with nothing, or with why it did not go through.
         """
+        if self.state == "stopping":
+            self.log.info("reload is off: the server stops")
+            return succeed("the server stops")
         return self._reloads.ask()
 
     def _reread(self) -> Settings:
