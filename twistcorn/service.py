@@ -130,8 +130,9 @@ class WSGIPoolService(Service):
         self._with_supervisor(lambda supervisor: supervisor.scale(difference))
 
     def reopen_logs(self) -> None:
-        """Have the workers reopen their log files."""
-        self._with_supervisor(lambda supervisor: supervisor.reopen_logs())
+        """Have master and workers reopen their log files."""
+        if self._assembled is not None:
+            self._assembled.reopen_logs()
 
     def stop(self, quick: bool) -> Deferred[None]:
         """Stop, gracefully or now; a quick call hurries a graceful one that is under way."""

@@ -90,6 +90,31 @@ def test_whatever_is_answered_has_its_line(start: Start, folder: Path, gate: Gat
     ]  # fmt: skip
 
 
+def test_what_the_master_answers_has_its_line_too(start: Start, folder: Path, gate: Gate) -> None:
+    """A request whose worker died, one that waited too long for a thread, and one too many: in the file, once each."""
+    server = start(
+        "app:app", "--access-log", "access", "--access-log-format", '"%(r)s" %(s)s %(worker)s "%(a)s"',
+        "--threads", "1", "--queue-size", "1", "--queue-timeout", "300ms",
+    ).ready()  # fmt: skip
+    with server.connect() as busy, server.connect() as first, server.connect() as second:
+        busy.ask("/wait?a", "POST", b"x", "User-Agent: busy\r\n")
+        visitor = gate.visitor("request")
+        first.ask("/pid?b", headers="User-Agent: patient\r\n")
+        second.ask("/pid?b", headers="User-Agent: patient\r\n")
+        assert [client.response().status for client in (first, second)] == [503, 503]
+        os.kill(visitor.pid, signal.SIGKILL)
+        assert busy.response().status == 502
+    server.wait_for(READY, count=2)
+    with server.connect() as client:
+        assert client.get("/version").status == 200
+    end(server)
+
+    assert sorted(lines(folder / "access")) == [
+        '"GET /pid?b HTTP/1.1" 503 0 "patient"', '"GET /pid?b HTTP/1.1" 503 0 "patient"',
+        '"GET /version HTTP/1.1" 200 2 "-"', '"POST /wait?a HTTP/1.1" 502 0 "busy"',
+    ]  # fmt: skip
+
+
 def test_rotation_under_load_loses_and_repeats_nothing(start: Start, folder: Path) -> None:
     """USR1 after each time that the file is moved away: every request is in exactly one line of exactly one file."""
     server = start("app:app", "--access-log", "access", "--access-log-format", "%(id)s", "--workers", "2").ready(2)

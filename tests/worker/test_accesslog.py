@@ -14,7 +14,8 @@ from twisted.logger import capturedLogs
 
 from tests.http.served import Client, Served
 from tests.worker.conftest import TIMES
-from twistcorn.worker.accesslog import BATCH, MOMENT, AccessLog
+from twistcorn.logs.access import BATCH, MOMENT
+from twistcorn.worker.accesslog import AccessLog
 
 Serve = Callable[..., tuple[Served, Client]]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

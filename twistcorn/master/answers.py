@@ -17,6 +17,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from . import kernel
+from .accesslog import PEEK, AnswerLog
 from .connections import Connection
 
 #: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
@@ -80,6 +81,7 @@ class Answers:
 
     :param close: closes the master's copy and frees the slot.
     :ivar sent: how many answers of each status were given.
+    :ivar log: the access log, while it is on.
     """
 
     def __init__(self, reactor: Any, close: Callable[[Connection], None]) -> None:
@@ -87,19 +89,24 @@ class Answers:
         self._close = close
         self._ending: dict[Connection, _Ending] = {}
         self.sent: Counter[int] = Counter()
+        self.log: AnswerLog | None = None
 
     @property
     def ending(self) -> int:
         """Connections that wait for their clients to have read."""
         return len(self._ending)
 
-    def answer(self, connection: Connection, status: int, method: str = "") -> None:
+    def answer(self, connection: Connection, status: int, method: str = "", since: float = 0.0) -> None:
         """Answer the request that waits, or was begun, on a connection that nobody else uses, and end it.
 
         :param status: 502, 503 or 504.
         :param method: of the request, if a worker told it; otherwise its bytes are looked at.
+        :param since: when it began to wait, in monotonic seconds; 0.0: it did not.
         """
-        text = make(status, method or _method(connection.sock))
+        unread = _look(connection.sock, PEEK if self.log is not None else len("HEAD "))
+        text = make(status, method or _method(unread))
+        if self.log is not None:
+            self.log.note(connection, status, len(text.partition(b"\r\n\r\n")[2]), unread, since)
         # What lies unread when a socket is closed resets the connection, and the answer with it.
         kernel.discard(connection.sock, LINGER_BYTES)
         with contextlib.suppress(OSError):
@@ -128,10 +135,15 @@ class Answers:
             self._over(connection)
 
 
-def _method(sock: socket.socket) -> str:
-    """The method of the request that waits unread, as far as it matters: the answer to HEAD has no body."""
+def _look(sock: socket.socket, most: int) -> bytes:
+    """The first bytes that wait unread; nothing on a broken socket."""
     try:
-        data = sock.recv(7, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        # A client may send an empty line first (RFC 9112 section 2.2).
+        return sock.recv(most + len("\r\n"), socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except OSError:
-        return "GET"
-    return "HEAD" if data.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
+        return b""
+
+
+def _method(unread: bytes) -> str:
+    """The method of the request that waits, as far as it matters: the answer to HEAD has no body."""
+    return "HEAD" if unread.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"

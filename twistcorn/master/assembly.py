@@ -22,6 +22,7 @@ from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
 from . import files
+from .accesslog import AnswerLog
 from .connections import ConnectionTable
 from .dispatcher import Dispatcher
 from .insight import Insight
@@ -72,6 +73,7 @@ class Assembly:
         self.operations: Operations | None = None
         self.metrics: Metrics | None = None
         self._statsd: StatsD | None = None
+        self._access = AnswerLog(reactor, self.scoreboard, self._log_answers)
 
     @property
     def places(self) -> list[Listener | Admin]:
@@ -127,12 +129,23 @@ class Assembly:
         self.operations = Operations(self.supervisor, insight)
         measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
         self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
+        self._access.configure(self.settings)
+        self.supervisor.on_configured.append(self._access.configure)
         if self.admin is not None:
             self.admin.start(self.supervisor, self.operations, self.metrics)
         if self.settings.statsd:
             self._statsd = StatsD(self._reactor, self.settings.statsd, self.supervisor.tally, self._burden)
             self._statsd.start()
         self.supervisor.start()
+
+    def _log_answers(self, log: AnswerLog | None) -> None:
+        self.dispatcher.answers.log = log
+
+    def reopen_logs(self) -> None:
+        """Have all processes go on in new log files."""
+        self._access.reopen()
+        if self.supervisor is not None:
+            self.supervisor.reopen_logs()
 
     def _burden(self) -> tuple[int, int]:
         """Workers that serve; connections and requests that no worker has."""
@@ -149,6 +162,7 @@ class Assembly:
         if self._statsd is not None:
             self._statsd.stop()
         self.dispatcher.close_all()
+        self._access.end()
         self.scoreboard.close()
 
 

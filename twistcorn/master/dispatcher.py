@@ -237,7 +237,7 @@ class Dispatcher:
         if kind == Kind.WAITS:
             self._waiting.add_request(connection)
         elif kind == Kind.REFUSED:
-            self.answers.answer(connection, 503)
+            self._waiting.refuse_request(connection)
         elif kind == Kind.PARKED and not self._ending:
             self.parking.park(connection)
         else:

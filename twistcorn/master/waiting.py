@@ -77,9 +77,18 @@ class Waiting:
 
     def add_request(self, connection: Connection) -> None:
         """Its request waits for a thread, and its worker had none."""
-        since = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_QUEUED] / 1e9
+        since = self._since(connection)
         if not self.requests.push(connection, since):
-            self._answers.answer(connection, 503)
+            self._answers.answer(connection, 503, since=since)
+
+    def refuse_request(self, connection: Connection) -> None:
+        """Its worker says that it has waited for too long, or is one too many."""
+        self._answers.answer(connection, 503, since=self._since(connection))
+
+    def _since(self, connection: Connection) -> float:
+        """When the request of a connection that a worker gave back began to wait."""
+        since: float = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_QUEUED] / 1e9
+        return since
 
     def note(self) -> None:
         """What could be lent was: tell the workers how many requests wait, and come back for the rest."""
@@ -95,7 +104,7 @@ class Waiting:
     def _look_at_requests(self) -> None:
         self._tick = None
         for connection in self.requests.expired(self._now()):
-            self._answers.answer(connection, 503)
+            self.refuse_request(connection)
         self._pump()
 
     def _look_at_connections(self) -> None:
@@ -108,7 +117,7 @@ class Waiting:
             asks = kernel.facts(connection.sock).unread > 0
             asking += asks
             if asks and (connection.since < oldest or asking > self._settings.queue_size):
-                self._answers.answer(connection, 503)
+                self._answers.answer(connection, 503, since=connection.since)
             else:
                 kept.append(connection)
         self.connections.extendleft(reversed(kept))

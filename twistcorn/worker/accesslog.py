@@ -1,108 +1,33 @@
-"""The access log of one worker: requests are noted as they end, and written a moment later, many at once.
+"""The access log of one worker: what is noted of a request that it answered, or refused.
 
-Law: a note costs little and never waits; lines are made between rounds of the loop and by timer, on the leader's
-thread, and written by a `sink`'s. What is not written when the process is killed is at most what the last moment
-brought; in an orderly end everything is.
+Law: a note costs little and never waits; lines and files are `logs.access`'.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
-
-from ..atoms import JSON
-from ..logs.events import as_json, own
-from ..logs.sink import Sink, plain
+from ..logs.access import EntryLog
+from ..logs.entries import Entry
 from ..settings import Settings
 from .connection import Connection
-from .entries import Entry
-from .lines import Lines, compile_format
 from .reply import Reply
 
-#: Seconds between two times at which all that was noted is written: what a crash can lose.
-MOMENT = 0.1
-#: Entries that are written between two rounds of the loop, when there are so many: half a millisecond of work.
-BATCH = 128
 
-
-class AccessLog:
-    """The access log, on or off.
+class AccessLog(EntryLog):
+    """The access log of a worker, on or off.
 
     :param attach: is told the log when it is on, and None when it is off.
     """
 
-    log = Logger()
-
     def __init__(self, clock: Any, worker: int, attach: Callable[[AccessLog | None], None]) -> None:
-        self._worker = worker
-        self._attach = attach
-        self._target = self._format = ""
-        self._sink: Sink | None = None
-        self._lines: Lines
-        self._noted: deque[Entry] = deque()
-        self._writing = LoopingCall(self.write)
-        self._writing.clock = clock
-
-    # What there is and how it looks
+        super().__init__(clock, worker, lambda on: attach(self if on else None))
 
     def configure(self, settings: Settings) -> None:
-        """Be as the settings say from now on; a file that cannot be opened is told, and what was there stays."""
-        target, text = settings.access_log, settings.access_log_format
-        if target != self._target:
-            try:
-                sink = self._open(target)
-            except OSError as problem:
-                self.log.error(
-                    "cannot open the access log {path}: {why}", path=target, why=problem.strerror or str(problem)
-                )
-                return
-            self._change(sink)
-            self._target = target
-        if text != self._format:
-            self.write()
-            self._lines, self._format = compile_format(text, self._worker), text
-        self._attach(self if self._sink is not None else None)
-
-    def _open(self, target: str) -> Sink | None:
-        """
-        :raises OSError: the file cannot be opened.
-        """
-        if not target:
-            return None
-        return Sink(descriptor=1, say=self._say) if target == "-" else Sink(target, say=self._say)
-
-    def _say(self, text: str, lost: int) -> bytes:
-        """A line of the sink's own: whoever reads JSON gets nothing else."""
-        return as_json(own(text, lost), self._worker).encode() if self._format == JSON else plain(text, lost)
-
-    def _change(self, sink: Sink | None) -> None:
-        self.write()
-        old, self._sink = self._sink, sink
-        if old is not None:
-            old.close(timeout=0)
-        if sink is None:
-            self._writing.stop()
-        elif not self._writing.running:
-            self._writing.start(MOMENT, now=False)
-
-    def reopen(self) -> None:
-        """Go on in a new file under the name: the old one was moved away."""
-        if self._sink is not None:
-            self.write()
-            self._sink.reopen()
-
-    def close(self) -> None:
-        """The process ends: write everything."""
-        if self._sink is not None:
-            self.write()
-            self._sink.flush()
-
-    # What happened
+        """Be as the settings say from now on."""
+        self.set(settings.access_log, settings.access_log_format)
 
     def note(self, connection: Connection, reply: Reply, start: int) -> None:
         """A request was answered, as far as its thread is concerned."""
@@ -159,34 +84,6 @@ class AccessLog:
             entry.whole = entry.whole and connection.rest is None
             entry.sent = max(0, connection.written - entry.base)
             self._noted.append(entry)
-
-    # Lines
-
-    def between_rounds(self) -> None:
-        """Write some, when there are many."""
-        if len(self._noted) >= BATCH:
-            self._write_some(BATCH)
-
-    def write(self) -> None:
-        """Write all that was noted."""
-        while self._noted:
-            self._write_some(BATCH)
-
-    def _write_some(self, most: int) -> None:
-        noted, lines = self._noted, self._lines
-        lines.offset = time.time_ns() - time.monotonic_ns()
-        made = []
-        for _ in range(min(most, len(noted))):
-            entry = noted.popleft()
-            # An open one comes again when it is over.
-            if not entry.open:
-                try:
-                    made.append(lines.line(entry))
-                except Exception:
-                    # The application may have put anything into its environ.
-                    self.log.failure("internal error in the access log")
-        if made and self._sink is not None:
-            self._sink.write("".join(made).encode("ascii", "backslashreplace"), len(made))
 
 
 def _as_text(value: object) -> str:

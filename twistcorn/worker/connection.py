@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from ..logs.entries import Entry
 from ..wire.scoreboard import (
     CONSUMED,
     ENDS,
@@ -32,7 +33,6 @@ from ..wire.scoreboard import (
     pack_state,
 )
 from .call import ClientGone
-from .entries import Entry
 from .http import Request, RequestLine
 
 #: One send: the kernel takes what its buffer has room for. One sendfile: others get their turn in between.

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..atoms import JSON, Atom, parse
-from .entries import Entry
-from .http import HeaderBlock, RequestLine
+from .entries import Block, Entry, Line
 
 #: Request lines and blocks of fields whose text is remembered; when there are more, all are forgotten.
 MOST_KNOWN = 1024
@@ -62,7 +61,7 @@ def _escaped(found: re.Match[str]) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode(coding, "replace"))
 
 
-def field(block: HeaderBlock | None, name: str) -> str:
+def field(block: Block | None, name: str) -> str:
     """The value of a request's field, empty without one."""
     wanted = name.lower().encode("latin-1", "replace")
     if block is None:
@@ -77,7 +76,7 @@ def response_field(head: bytes, name: str) -> str:
     return ", ".join(value for key, _, value in pairs if key.lower() == wanted)
 
 
-def user(block: HeaderBlock | None) -> str:
+def user(block: Block | None) -> str:
     """The user's name of Basic authentication (RFC 7617), empty without one; nobody has checked it."""
     scheme, _, data = field(block, "authorization").partition(" ")
     if scheme.lower() != "basic":
@@ -88,7 +87,7 @@ def user(block: HeaderBlock | None) -> str:
         return ""
 
 
-def request_line(line: RequestLine | None) -> str:
+def request_line(line: Line | None) -> str:
     """As it was sent."""
     if line is None:
         return ""
@@ -105,14 +104,14 @@ def _word(text: str) -> str:
 
 
 #: Values that depend on the request line alone, on the header fields alone, and on the process alone.
-_OF_LINE: dict[str, Callable[[RequestLine | None], str]] = {
+_OF_LINE: dict[str, Callable[[Line | None], str]] = {
     "m": lambda line: line.method if line else "-",
     "U": lambda line: _or_dash(line.path.decode("latin-1") if line else ""),
     "q": lambda line: escape(line.query.decode("latin-1") if line else ""),
     "r": lambda line: _or_dash(request_line(line)),
     "H": lambda line: f"HTTP/{line.version[0]}.{line.version[1]}" if line else "-",
 }
-_OF_BLOCK: dict[str, Callable[[HeaderBlock | None], str]] = {
+_OF_BLOCK: dict[str, Callable[[Block | None], str]] = {
     "u": lambda block: _word(user(block)),
     "f": lambda block: _or_dash(field(block, "referer")),
     "a": lambda block: _or_dash(field(block, "user-agent")),
@@ -139,9 +138,9 @@ def seconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e9:.6f}"
 
 
-def _of_line(make: Callable[[RequestLine | None], str]) -> Get:
+def _of_line(make: Callable[[Line | None], str]) -> Get:
     """What depends on the request line is made once for those that repeat it; with no call more than that takes."""
-    known: dict[RequestLine | None, str] = {}
+    known: dict[Line | None, str] = {}
 
     def get(entry: Entry) -> str:
         return known.get(entry.line) or _learn(known, entry.line, make)
@@ -149,9 +148,9 @@ def _of_line(make: Callable[[RequestLine | None], str]) -> Get:
     return get
 
 
-def _of_block(make: Callable[[HeaderBlock | None], str]) -> Get:
+def _of_block(make: Callable[[Block | None], str]) -> Get:
     """Likewise, of the header fields."""
-    known: dict[HeaderBlock | None, str] = {}
+    known: dict[Block | None, str] = {}
 
     def get(entry: Entry) -> str:
         return known.get(entry.block) or _learn(known, entry.block, make)
@@ -303,7 +302,7 @@ class JsonLines:
         )
 
 
-def _line_members(line: RequestLine | None) -> str:
+def _line_members(line: Line | None) -> str:
     version = "" if line is None else f"HTTP/{line.version[0]}.{line.version[1]}"
     members = {
         "method": line.method if line else "",
@@ -314,7 +313,7 @@ def _line_members(line: RequestLine | None) -> str:
     return json.dumps(members)[1:-1]
 
 
-def _block_members(block: HeaderBlock | None) -> str:
+def _block_members(block: Block | None) -> str:
     members = {
         "referer": field(block, "referer")[:LONGEST],
         "user_agent": field(block, "user-agent")[:LONGEST],

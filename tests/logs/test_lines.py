@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.lines: each atom's value, JSON's members, and that no value forges a line."""
+"""The claims of twistcorn.logs.lines: each atom's value, JSON's members, and that no value forges a line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistcorn.atoms import CLASSIC, OWN
-from twistcorn.worker.entries import Entry
+from twistcorn.logs.entries import Entry
+from twistcorn.logs.lines import compile_format
 from twistcorn.worker.http import HeaderBlock, RequestLine
-from twistcorn.worker.lines import compile_format
 
 BASIC = b"Basic " + base64.b64encode(b"ann b:secret")
 

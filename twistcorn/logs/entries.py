@@ -5,7 +5,34 @@ Law: holds no connection, no body and nothing of the application: an entry outli
 
 from __future__ import annotations
 
-from .http import HeaderBlock, RequestLine
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Line(Protocol):
+    """A request line (`worker.http.RequestLine`)."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def target(self) -> bytes: ...
+
+    @property
+    def path(self) -> bytes: ...
+
+    @property
+    def query(self) -> bytes: ...
+
+    @property
+    def version(self) -> tuple[int, int]: ...
+
+
+class Block(Protocol):
+    """The header fields of a request: names in lower case, and values (`worker.http.HeaderBlock`)."""
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]: ...
 
 
 class Entry:
@@ -30,8 +57,8 @@ class Entry:
     # Class attributes, because most entries have them as they are, and an entry is made for each request.
     start = end = waited = rest = 0
     queued = 0.0
-    line: RequestLine | None = None
-    block: HeaderBlock | None = None
+    line: Line | None = None
+    block: Block | None = None
     address = ident = ""
     code = sent = 0
     whole = keep = True

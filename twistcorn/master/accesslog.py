@@ -1,0 +1,103 @@
+"""The master's part of the access log: the requests that it answers itself, with 502, 503 or 504.
+
+Law: tells what the kernel still has of a request and what the slot says of it; takes no byte and decides nothing. What
+a dead worker had taken is told by method and path alone.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..logs.access import EntryLog
+from ..logs.entries import Entry
+from ..settings import Settings
+from ..wire.scoreboard import Scoreboard, State
+from .connections import Connection
+
+#: The worker's number in the master's lines: no worker has it.
+MASTER = 0
+#: Bytes of a head that are looked at: what a log tells of one, and more.
+PEEK = 8192
+_HEAD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n")
+
+
+class RequestLine(NamedTuple):
+    """A request line, as far as it is known."""
+
+    method: str
+    target: bytes
+    path: bytes
+    query: bytes
+    version: tuple[int, int]
+
+
+class HeaderBlock(NamedTuple):
+    """Header fields: names in lower case, and values."""
+
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+class AnswerLog(EntryLog):
+    """The access log of the master, on or off.
+
+    :param attach: is told the log when it is on, and None when it is off.
+    """
+
+    def __init__(self, clock: Any, scoreboard: Scoreboard, attach: Callable[[AnswerLog | None], None]) -> None:
+        super().__init__(clock, MASTER, lambda on: attach(self if on else None))
+        self._scoreboard = scoreboard
+
+    def configure(self, settings: Settings) -> None:
+        """Be as the settings say from now on."""
+        self.set(settings.access_log, settings.access_log_format)
+
+    def note(self, connection: Connection, status: int, sent: int, unread: bytes, since: float) -> None:
+        """A request gets an answer of the master's.
+
+        :param sent: bytes of the answer's body.
+        :param unread: the first bytes that wait on the connection.
+        :param since: when it began to wait for a worker or a thread, in monotonic seconds; 0.0: it did not wait.
+        """
+        now, slot = time.monotonic_ns(), self._scoreboard.read_slot(connection.slot)
+        waited = status == 503
+        ran = not waited and slot.state in (State.IN_APP, State.RESPONDING)
+        entry = Entry()
+        # A part of another request may be taken: what is unread of it could pass for a head.
+        entry.line, entry.block = read(unread, slot.head if ran else "") if ran or waited else (None, None)
+        entry.start, entry.end = slot.since if ran and 0 < slot.since < now else now, now
+        entry.queued = max(0.0, now / 1e9 - since) if since else 0.0
+        entry.address, entry.code, entry.sent = _address(connection), status, sent
+        entry.attempt, entry.keep = connection.attempt + 1, False
+        self.add(entry)
+
+
+def read(unread: bytes, known: str) -> tuple[RequestLine | None, HeaderBlock | None]:
+    """What a log tells of a request.
+
+    :param unread: bytes, which begin with the request if nobody has taken it.
+    :param known: its method and path, where a worker has noted them.
+    """
+    found = _HEAD.match(unread.lstrip(b"\r\n"))
+    method, _, path = known.partition(" ")
+    if found is None or not found[0].startswith(known.encode("latin-1")):
+        data = path.encode("latin-1")
+        return (RequestLine(method, data, data, b"", (1, 1)) if method else None), None
+    target = found[2]
+    path_of, _, query = target.partition(b"?")
+    fields, _, _ = unread.partition(b"\r\n\r\n")
+    pairs = [line.partition(b":") for line in fields.lstrip(b"\r\n").split(b"\r\n")[1:]]
+    headers = tuple((name.lower(), value.strip(b" \t")) for name, colon, value in pairs if colon)
+    line = RequestLine(found[1].decode(), target, path_of, query, (1, int(found[4])))
+    return line, HeaderBlock(headers)
+
+
+def _address(connection: Connection) -> str:
+    """The other end's: nobody has looked for a proxy's word yet."""
+    try:
+        name = connection.sock.getpeername()
+    except OSError:
+        return ""
+    return str(name[0]) if isinstance(name, tuple) else ""
