@@ -91,7 +91,8 @@ def test_whatever_is_answered_has_its_line(start: Start, folder: Path, gate: Gat
 
 
 def test_what_the_master_answers_has_its_line_too(start: Start, folder: Path, gate: Gate) -> None:
-    """A request whose worker died, one that waited too long for a thread, and one too many: in the file, once each."""
+    """A request whose worker died, one that waited too long for a thread, and one too many, each once, in its file."""
+    old, new = folder / "access.1", folder / "access"
     server = start(
         "app:app", "--access-log", "access", "--access-log-format", '"%(r)s" %(s)s %(worker)s "%(a)s"',
         "--threads", "1", "--queue-size", "1", "--queue-timeout", "300ms",
@@ -102,6 +103,10 @@ def test_what_the_master_answers_has_its_line_too(start: Start, folder: Path, ga
         first.ask("/pid?b", headers="User-Agent: patient\r\n")
         second.ask("/pid?b", headers="User-Agent: patient\r\n")
         assert [client.response().status for client in (first, second)] == [503, 503]
+        wait_until(lambda: len(lines(new)) == 2, "their lines")
+        new.rename(old)
+        server.send(signal.SIGUSR1)
+        wait_until(new.exists, "the file is there anew")
         os.kill(visitor.pid, signal.SIGKILL)
         assert busy.response().status == 502
     server.wait_for(READY, count=2)
@@ -109,10 +114,8 @@ def test_what_the_master_answers_has_its_line_too(start: Start, folder: Path, ga
         assert client.get("/version").status == 200
     end(server)
 
-    assert sorted(lines(folder / "access")) == [
-        '"GET /pid?b HTTP/1.1" 503 0 "patient"', '"GET /pid?b HTTP/1.1" 503 0 "patient"',
-        '"GET /version HTTP/1.1" 200 2 "-"', '"POST /wait?a HTTP/1.1" 502 0 "busy"',
-    ]  # fmt: skip
+    assert lines(old) == ['"GET /pid?b HTTP/1.1" 503 0 "patient"'] * 2
+    assert sorted(lines(new)) == ['"GET /version HTTP/1.1" 200 2 "-"', '"POST /wait?a HTTP/1.1" 502 0 "busy"']
 
 
 def test_rotation_under_load_loses_and_repeats_nothing(start: Start, folder: Path) -> None:

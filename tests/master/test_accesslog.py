@@ -103,6 +103,18 @@ class TestLines:
 
         assert logged.lines() == ['127.0.0.1 "-" 502 16 "-" 0 1 -']
 
+    def test_answer_was_cut(self, logged: Logged) -> None:
+        """Its status and size died with the worker; that it was cut is told."""
+        worker = logged.desk.worker()
+        connection = logged.asks()
+        logged.desk.dispatcher.arrived([connection])
+        logged.desk.spawner.takes(worker)
+        logged.desk.writes(connection, State.RESPONDING, head=b"GET /a")
+        connection.sock.sendall(b"HTTP/1.1 200 OK\r\n")
+        logged.desk.spawner.exits(worker)
+
+        assert logged.lines() == ['127.0.0.1 "GET /a?b=c HTTP/1.1" - 0 "curl" 0 1 X']
+
     def test_head_request(self, logged: Logged) -> None:
         """Its answer has no body."""
         logged.desk.dispatcher.answers.answer(logged.asks(b"\r\nHEAD / HTTP/1.0\r\n\r\n"), 503)
@@ -116,6 +128,16 @@ class TestLines:
         logged.log.note(connection, 502, 16, b"", 0.0)
 
         assert logged.lines() == ['- "-" 502 16 "-" 0 1 -']
+
+    def test_settings_change(self, logged: Logged, tmp_path: Path) -> None:
+        """Each line is where the settings said when it came, and in that format."""
+        logged.desk.dispatcher.answers.answer(logged.asks(), 503)
+        logged.log.configure(Settings(access_log=str(tmp_path / "other"), access_log_format="%(s)s"))
+        logged.desk.dispatcher.answers.answer(logged.asks(), 503)
+        logged.log.configure(Settings())
+        logged.desk.dispatcher.answers.answer(logged.asks(), 503)
+
+        assert (len(logged.lines()), (tmp_path / "other").read_text()) == (1, "503\n")
 
     def test_log_is_off(self, desk: Desk) -> None:
         """Nothing is noted, and nothing looked at."""

@@ -1,4 +1,4 @@
-"""The master's part of the access log: the requests that it answers itself, with 502, 503 or 504.
+"""The master's part of the access log: requests that it answers itself, and those whose answer died with a worker.
 
 Law: tells what the kernel still has of a request and what the slot says of it; takes no byte and decides nothing. What
 a dead worker had taken is told by method and path alone.
@@ -19,6 +19,8 @@ from .connections import Connection
 
 #: The worker's number in the master's lines: no worker has it.
 MASTER = 0
+#: Of an answer that a dead worker had begun, which nobody knows any more.
+NO_STATUS = 0
 #: Bytes of a head that are looked at: what a log tells of one, and more.
 PEEK = 8192
 _HEAD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n")
@@ -55,8 +57,9 @@ class AnswerLog(EntryLog):
         self.set(settings.access_log, settings.access_log_format)
 
     def note(self, connection: Connection, status: int, sent: int, unread: bytes, since: float) -> None:
-        """A request gets an answer of the master's.
+        """A request gets an answer of the master's, or the rest of a worker's never comes.
 
+        :param status: of the answer, or NO_STATUS.
         :param sent: bytes of the answer's body.
         :param unread: the first bytes that wait on the connection.
         :param since: when it began to wait for a worker or a thread, in monotonic seconds; 0.0: it did not wait.
@@ -70,7 +73,7 @@ class AnswerLog(EntryLog):
         entry.start, entry.end = slot.since if ran and 0 < slot.since < now else now, now
         entry.queued = max(0.0, now / 1e9 - since) if since else 0.0
         entry.address, entry.code, entry.sent = _address(connection), status, sent
-        entry.attempt, entry.keep = connection.attempt + 1, False
+        entry.attempt, entry.keep, entry.whole = connection.attempt + 1, False, status != NO_STATUS
         self.add(entry)
 
 

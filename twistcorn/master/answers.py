@@ -17,7 +17,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from . import kernel
-from .accesslog import PEEK, AnswerLog
+from .accesslog import NO_STATUS, PEEK, AnswerLog
 from .connections import Connection
 
 #: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
@@ -113,6 +113,11 @@ class Answers:
             connection.sock.send(text, socket.MSG_DONTWAIT)
             self.sent[status] += 1
         self.end(connection)
+
+    def note_cut(self, connection: Connection) -> None:
+        """A worker died in the middle of an answer, which nobody can go on with: it ends here."""
+        if self.log is not None:
+            self.log.note(connection, NO_STATUS, 0, _look(connection.sock, PEEK), 0.0)
 
     def end(self, connection: Connection) -> None:
         """End a connection that nobody else uses, in order: the client reads what was sent before."""

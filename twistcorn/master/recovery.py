@@ -99,6 +99,7 @@ class Recovery:
             method = slot.head.partition(" ")[0] if slot.state.name in ("IN_APP", "RESPONDING") else ""
             self._answers.answer(connection, status, method)
         elif decision is Verdict.RESET:
+            self._answers.note_cut(connection)
             self._table.close(connection, reset=True)
         elif decision is Verdict.CLOSE:
             self._answers.end(connection)
