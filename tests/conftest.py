@@ -5,11 +5,15 @@ Law: no fixture that starts a process lives here; those are in tests/integration
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+import twistcorn
 
 #: Debian installs servers where an ordinary user's PATH does not look.
 SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -27,6 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail, rather than skip, a test that needs a program which is not installed",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The tests start some thousand processes, which may write no bytecode: compiling takes a third of their start."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(twistcorn.__file__).parent, quiet=1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
