@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.integration.conftest import Start, put_probe
 from tests.integration.gate import Gate
 from tests.integration.harness import READY, TIMEOUT, Server, wait_until
 from tests.integration.load import Load
+from twistcorn.worker.bootstrap import FOR_EVERYBODY
 
 #: What an end within a moment may take on a busy machine; far less than the graceful time-out of 30 s.
 PROMPT = 10.0
@@ -118,6 +120,55 @@ def test_worker_killed_during_the_stop(start: Start, gate: Gate) -> None:
         second.release()
         assert client.response().status == 200
     assert server.exit_code(PROMPT) == 0
+
+
+def test_master_is_late_to_hear_the_signal_for_everybody(start: Start) -> None:
+    """Workers that were told before it do not leave their clients alone."""
+    server = start("app:app", "--workers", "2").ready(2)
+    clients = [server.connect() for _ in range(8)]
+    for client in clients:
+        client.get("/pid")
+    server.send(signal.SIGSTOP)
+    os.killpg(server.pid, signal.SIGTERM)
+    # Longer than a worker waits for the master's word.
+    time.sleep(2 * FOR_EVERYBODY)
+    server.send(signal.SIGCONT)
+    server.wait_for("stopping gracefully")
+    assert [client.get("/pid").status for client in clients] == [200] * 8
+    for client in clients:
+        client.close()
+    assert server.exit_code(PROMPT) == 0
+
+
+def test_only_worker_drains_when_the_server_stops(start: Start, folder: Path, gate: Gate) -> None:
+    """A connection that it has handed back, while its replacement boots, is its own again: nobody waits in vain."""
+    server = start("app:app").ready()
+    with server.connect() as idle, server.connect() as busy:
+        idle.get("/pid")
+        busy.ask("/wait")
+        visitor = gate.visitor("request")
+        put_probe(folder, end='wait("import")')
+        os.kill(visitor.pid, signal.SIGTERM)
+        booting = gate.visitor("import")
+        server.send(signal.SIGTERM)
+        server.wait_for("stopping gracefully")
+        assert idle.get("/pid").status == 200
+        booting.wait_for_end()
+        visitor.release()
+        assert busy.response().status == 200
+    assert server.exit_code(PROMPT) == 0
+
+
+def test_request_that_cannot_be_ended_when_the_server_stops(start: Start, gate: Gate) -> None:
+    """It gets its 504 as at any other time, and nobody runs it once more."""
+    server = start("app:app", "--workers", "2", "--request-timeout", "500ms", tracebacks=True).ready(2)
+    with server.connect() as client:
+        client.ask("/wait")
+        gate.visitor("request")
+        server.send(signal.SIGTERM)
+        assert client.response().status == 504
+    assert server.exit_code(PROMPT) == 0
+    assert not server.seen("run again")
 
 
 @run_and_twist

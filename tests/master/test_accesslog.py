@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from tests.integration.harness import wait_until
 from tests.master.stage import Desk, tcp
 from twistcorn.master.accesslog import AnswerLog, read
 from twistcorn.master.connections import Connection
 from twistcorn.settings import Settings
-from twistcorn.wire.scoreboard import State
+from twistcorn.wire.scoreboard import CONSUMED, State
 
 FORMAT = '%(h)s "%(r)s" %(s)s %(B)s "%(a)s" %(worker)s %(attempt)s %(X)s'
 HEAD = b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nUser-Agent:  curl \r\n\r\n"
@@ -45,8 +48,14 @@ class Logged:
 
     def lines(self) -> list[str]:
         """What is in the file at the end."""
-        self.log.end()
+        self.end()
         return self.path.read_text().splitlines()
+
+    def end(self) -> None:
+        """The server ends."""
+        sink = self.log.end()
+        if sink is not None:
+            sink.close()
 
 
 @pytest.fixture
@@ -54,7 +63,7 @@ def logged(desk: Desk, tmp_path: Path) -> Iterator[Logged]:
     """A dispatcher, with a log."""
     made = Logged(desk, tmp_path)
     yield made
-    made.log.end()
+    made.end()
 
 
 class TestLines:
@@ -115,6 +124,14 @@ class TestLines:
 
         assert logged.lines() == ['127.0.0.1 "GET /a?b=c HTTP/1.1" - 0 "curl" 0 1 X']
 
+    def test_worker_has_taken_the_body(self, logged: Logged) -> None:
+        """503 for a request that was to wait, and is gone from the kernel: the next one is not taken for it."""
+        connection = logged.asks()
+        logged.desk.writes(connection, State.CLOSING, CONSUMED)
+        logged.desk.dispatcher.answers.answer(connection, 503)
+
+        assert logged.lines() == ['127.0.0.1 "-" 503 24 "-" 0 1 -']
+
     def test_head_request(self, logged: Logged) -> None:
         """Its answer has no body."""
         logged.desk.dispatcher.answers.answer(logged.asks(b"\r\nHEAD / HTTP/1.0\r\n\r\n"), 503)
@@ -137,15 +154,38 @@ class TestLines:
         logged.log.configure(Settings())
         logged.desk.dispatcher.answers.answer(logged.asks(), 503)
 
-        assert (len(logged.lines()), (tmp_path / "other").read_text()) == (1, "503\n")
+        wait_until(lambda: (tmp_path / "other").read_text() == "503\n", "the second line")
+        assert len(logged.lines()) == 1
 
     def test_log_is_off(self, desk: Desk) -> None:
         """Nothing is noted, and nothing looked at."""
         log = AnswerLog(Clock(), desk.board, lambda log: None)
         log.configure(Settings())
-        log.end()
 
+        assert log.end() is None
         assert desk.dispatcher.answers.log is None
+
+
+class TestEnd:
+    def test_nobody_reads(self, desk: Desk, tmp_path: Path) -> None:
+        """The end waits for no reader: whoever closes what is left does."""
+        path = tmp_path / "access"
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(reader, bytes(4096))
+        logged = Logged(desk, tmp_path)
+        desk.dispatcher.answers.answer(logged.asks(), 503)
+        sink = logged.log.end()
+        assert sink is not None
+        assert not sink.flush(0)
+
+        while not sink.flush(0):
+            with contextlib.suppress(BlockingIOError):
+                os.read(reader, 65536)
+        sink.close()
+        os.close(reader)
 
 
 class TestRead:

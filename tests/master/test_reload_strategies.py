@@ -171,6 +171,18 @@ class TestWhoHears:
 
         assert told == ["the server stops"] * 4
 
+    def test_server_is_about_to_stop(self, stage: Stage) -> None:
+        """The present reload goes on, as everything is served; what was remembered never begins."""
+        stage.serve()
+        told: list[str] = []
+        stage.supervisor.reload().addCallback(lambda problem: told.append(f"first {problem}"))
+        stage.supervisor.reload().addCallback(lambda problem: told.append(f"second {problem}"))
+        stage.board.announce_stop()
+        stage.boot_all()
+
+        assert sorted(told) == ["first ", "second the server stops"]
+        assert stage.supervisor.fleet.generation == 2
+
 
 class TestWithRecycling:
     def test_new_worker_has_served_its_time(self, stage: Stage) -> None:

@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from tests.master.stage import Stage, process, tcp
-from twistcorn.pool.worker import Worker
+from twistcorn.pool.worker import State, Worker
 from twistcorn.testing import Order
 from twistcorn.wire import commands
 
@@ -81,6 +81,55 @@ class TestGraceful:
 
         assert len(process(second).lends) == 1
         assert len(stage.spawner.spawned) == 2
+
+    def test_only_worker_drains(self, stages: Any) -> None:
+        """What it has handed back, while its replacement boots, comes back to it; then it may leave."""
+        stage = stages(workers=1)
+        (worker,) = stage.serve()
+        stage.arrive(2, tcp)
+        stage.spawner.takes(worker)
+        stage.spawner.leaves(worker)
+        stage.spawner.releases(worker, process(worker).lends[0])
+        stage.supervisor.stop(quick=False)
+        stage.spawner.exits(stage.newest)
+        stage.spawner.takes(worker)
+        assert len(process(worker).lends) == 2
+
+        stage.spawner.closes(worker, *process(worker).lends)
+        assert stage.spawner.empties(worker).called
+
+    def test_last_worker_that_takes_dies(self, stages: Any) -> None:
+        """One that drains has its connections then, and nothing hangs."""
+        stage = stages(workers=2)
+        first, second = stage.serve()
+        stage.arrive(2, tcp)
+        stage.spawner.takes(first)
+        stage.spawner.takes(second)
+        stage.supervisor.scale(-1)
+        drains, other = sorted((first, second), key=lambda worker: worker.state is State.READY)
+        stage.supervisor.stop(quick=False)
+        stage.spawner.exits(other, signal=signal.SIGKILL)
+        stage.spawner.takes(drains)
+        assert len(process(drains).lends) == 2
+
+        stage.spawner.closes(drains, *process(drains).lends)
+        assert stage.spawner.empties(drains).called
+
+    def test_only_worker_is_frozen(self, stages: Any) -> None:
+        """It gets nothing more; if it lives again after all, it is not kept for what waits in vain."""
+        stage = stages(workers=1)
+        (worker,) = stage.serve()
+        stage.arrive(1, tcp)
+        stage.spawner.takes(worker)
+        stage.pass_by(1)
+        stage.pass_by(0.8 * stage.settings.heartbeat_timeout, [worker])
+        stage.arrive(1, tcp)
+        stage.supervisor.stop(quick=False)
+        stage.spawner.exits(stage.newest)
+        stage.spawner.closes(worker, *process(worker).lends)
+
+        assert stage.dispatcher.waiting == 1
+        assert stage.spawner.empties(worker).called
 
     def test_connections_wait_to_be_lent(self, stages: Any) -> None:
         """They are lent first: what was accepted is answered. Only then workers are told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -195,6 +196,19 @@ class TestConnections:
         assert status(desk.client(0)) == 503
         assert desk.dispatcher.waiting == 1
         assert [lend.slot for lend in process(desk.worker()).lends] == [1]
+
+    def test_worker_had_it_for_long(self, desk: Desk) -> None:
+        """A connection that comes back from the dead has waited since then, not since it came."""
+        (connection,) = desk.arrive(1, tcp)
+        connection.since -= 3600.0
+        desk.client(0).sendall(b"GET / HTTP/1.1\r\n\r\n")
+        worker = desk.worker()
+        desk.spawner.takes(worker)
+        desk.spawner.exits(worker, signal=signal.SIGKILL)
+        desk.clock.advance(SWEEP)
+
+        assert desk.dispatcher.waiting == 1
+        assert not desk.dispatcher.answers.sent
 
     @pytest.mark.parametrize("desk", [{"queue_size": 2}], indirect=True)
     def test_too_many_come(self, desk: Desk) -> None:

@@ -10,26 +10,27 @@ from twistcorn.pool.worker import TIMERS, TRANSITIONS, Effect, Event, State, Wor
 
 #: The whole machine. A cell is the next state, and after each + an effect; a dot is the same state, or no effect.
 LIFE = """
-             starting      ready                   draining      finishing     stopping    waiting             gone
-booted       ready+ADMIT   .                       .             .             .           .                   .
-boot failed  .             .                       .             .             .           .                   .
-retire       stopping+KILL draining+DRAIN          .             .             .           gone+FORGET         .
-leaving      .             draining+FORGET+RESPAWN .             .             .           .                   .
-stop         stopping+KILL finishing+STOP          .+STOP        .             .           gone+FORGET         .
-quit         stopping+KILL stopping+QUIT           stopping+QUIT stopping+QUIT .+KILL      gone+FORGET         .
-kill         stopping+KILL stopping+KILL           stopping+KILL stopping+KILL .+KILL      gone+FORGET         .
-timeout      .+KILL        .                       stopping+KILL stopping+KILL .+KILL      gone+FORGET+RESPAWN .
-exited       waiting       gone+FORGET+RESPAWN     gone+FORGET   gone+FORGET   gone+FORGET .                   .
+             starting      ready                 draining             finishing     stopping    waiting           gone
+booted       ready+ADMIT   .                     .                    .             .           .                 .
+boot failed  .             .                     .                    .             .           .                 .
+retire       stopping+KILL draining+DRAIN        .                    .             .           gone+FORGET       .
+leaving      .             draining+FORGET+SPAWN .                    .             .           .                 .
+stop         stopping+KILL finishing+STOP        finishing+STOP+AGAIN .             .           gone+FORGET       .
+quit         stopping+KILL stopping+QUIT         stopping+QUIT        stopping+QUIT .+KILL      gone+FORGET       .
+kill         stopping+KILL stopping+KILL         stopping+KILL        stopping+KILL .+KILL      gone+FORGET       .
+timeout      .+KILL        .                     stopping+KILL        stopping+KILL .+KILL      gone+FORGET+SPAWN .
+exited       waiting       gone+FORGET+SPAWN     gone+FORGET          gone+FORGET   gone+FORGET .                 .
 """
 
 EFFECTS = {
     "ADMIT": Effect.ADMIT,
+    "AGAIN": Effect.READMIT,
     "DRAIN": Effect.ORDER_DRAIN,
     "STOP": Effect.ORDER_STOP,
     "QUIT": Effect.ORDER_QUIT,
     "KILL": Effect.KILL,
     "FORGET": Effect.FORGET,
-    "RESPAWN": Effect.RESPAWN,
+    "SPAWN": Effect.RESPAWN,
 }
 
 ALIVE = [State.STARTING, State.READY, State.DRAINING, State.FINISHING, State.STOPPING]
@@ -126,8 +127,10 @@ class TestLives:
         assert (state, done[-2:]) == (State.STOPPING, [Effect.KILL, Effect.KILL])
 
     def test_server_stops_while_a_worker_drains(self) -> None:
-        """It is told that the server stops: connections that it would hand back have nowhere to go."""
-        assert after(Event.BOOTED, Event.RETIRE, Event.STOP)[1][-1] is Effect.ORDER_STOP
+        """It is told so, and takes connections again: those that it hands back have nowhere else to go."""
+        state, done = after(Event.BOOTED, Event.RETIRE, Event.STOP)
+
+        assert (state, done[-2:]) == (State.FINISHING, [Effect.ORDER_STOP, Effect.READMIT])
 
     def test_server_is_told_to_stop_at_once_twice(self) -> None:
         """The first order asks the worker to leave now, the second kills it."""

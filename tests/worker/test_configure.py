@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 
 from tests.http.cases import DEFAULTS, head
@@ -166,7 +167,7 @@ class TestLifecycle:
     def life(self) -> Iterator[Lifecycle]:
         board = Scoreboard.create(1, 1)
         settings = Settings(threads=4)
-        yield Lifecycle(Clock(), board, 0, settings, _nothing, _nothing, _nothing, lambda stuck: None)
+        yield Lifecycle(Clock(), board, 0, settings, _nothing, _nothing, _nothing, lambda stuck: succeed(None))
         board.close()
 
     def test_before_it_serves(self, life: Lifecycle) -> None:

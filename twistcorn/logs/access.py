@@ -100,13 +100,15 @@ class EntryLog:
             self.write()
             self._sink.flush()
 
-    def end(self) -> None:
-        """Write everything, and nothing any more."""
-        self.close()
-        if self._sink is not None:
-            self._change(None)
-            self._target = ""
-            self._attach(False)
+    def end(self) -> Sink | None:
+        """Take nothing any more; returns where the last lines go, for somebody who can wait to close."""
+        if self._sink is None:
+            return None
+        self.write()
+        sink, self._sink, self._target = self._sink, None, ""
+        self._writing.stop()
+        self._attach(False)
+        return sink
 
     def add(self, entry: Entry) -> None:
         """A request is over."""

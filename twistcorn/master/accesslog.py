@@ -65,11 +65,11 @@ class AnswerLog(EntryLog):
         :param since: when it began to wait for a worker or a thread, in monotonic seconds; 0.0: it did not wait.
         """
         now, slot = time.monotonic_ns(), self._scoreboard.read_slot(connection.slot)
-        waited = status == 503
-        ran = not waited and slot.state in (State.IN_APP, State.RESPONDING)
+        ran = status != 503 and slot.state in (State.IN_APP, State.RESPONDING)
         entry = Entry()
-        # A part of another request may be taken: what is unread of it could pass for a head.
-        entry.line, entry.block = read(unread, slot.head if ran else "") if ran or waited else (None, None)
+        # Where a part of it was taken, what is unread could pass for a head, and is not this request's.
+        if ran or (status == 503 and slot.state is not State.CLOSING):
+            entry.line, entry.block = read(unread, slot.head if ran else "")
         entry.start, entry.end = slot.since if ran and 0 < slot.since < now else now, now
         entry.queued = max(0.0, now / 1e9 - since) if since else 0.0
         entry.address, entry.code, entry.sent = _address(connection), status, sent

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from ..errors import BootError
@@ -158,12 +159,16 @@ class Assembly:
             stopped.addCallback(lambda _: admin.close())
         return stopped.addCallback(lambda _: self._end())
 
-    def _end(self) -> None:
+    def _end(self) -> Deferred[None]:
         if self._statsd is not None:
             self._statsd.stop()
         self.dispatcher.close_all()
-        self._access.end()
+        log = self._access.end()
         self.scoreboard.close()
+        if log is None:
+            return succeed(None)
+        # Whoever reads the log may not read, and the reactor may be an embedding program's.
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), log.close)
 
 
 def _slots(settings: Settings) -> int:

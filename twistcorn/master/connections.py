@@ -27,7 +27,7 @@ class Connection:
     :ivar sequence: the number of its latest lend; a report with another number is stale.
     :ivar holder: the worker that has it, None while it waits here.
     :ivar taken: whether the holder reported the lend as taken.
-    :ivar since: when it began to wait for a worker, monotonic seconds; 0.0: it never did.
+    :ivar since: when it began to wait for a worker, monotonic seconds; 0.0: it does not, one has taken it.
     :ivar deaths: workers that died with it, while bytes waited, since a request on it was last answered.
     :ivar request: where the request began, in the client's stream, with which a worker died last; -1: none.
     :ivar attempt: how often that request was run again; `replays`: without those that were another request's fault.

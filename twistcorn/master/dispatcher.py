@@ -64,6 +64,8 @@ class Dispatcher:
         self._emptied: list[Deferred[None]] = []
         self._unneeded: dict[Worker, Deferred[None]] = {}
         self._ending = False
+        #: Connections that workers have, or that are on their way to one.
+        self._lent = 0
         self.workers: list[Worker] = []
         self.answers = Answers(clock, self._close)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
@@ -151,7 +153,9 @@ class Dispatcher:
 
     def _is_needed(self, worker: Worker) -> bool:
         """Whether something is there for it, or may come: another one may die, or give back late."""
-        return bool(worker.connections or self._waiting) or any(each.holder is not None for each in self._table)
+        if worker not in self.workers:
+            return worker.connections > 0
+        return bool(self._waiting) or self._lent > 0
 
     def _choose_holders(self) -> Batches:
         batches: Batches = {}
@@ -179,6 +183,7 @@ class Dispatcher:
     def _count(self, worker: Worker, connections: int, unacknowledged: int) -> None:
         """Note what a worker has, and what is on its way to it; the other workers look at that."""
         worker.connections += connections
+        self._lent += connections
         worker.unacknowledged += unacknowledged
         self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_INCOMING] = worker.unacknowledged
 
@@ -214,7 +219,7 @@ class Dispatcher:
                 continue
             if not connection.taken:
                 refused += kind == Kind.RELEASED
-                connection.taken = True
+                connection.taken, connection.since = True, 0.0
                 self._count(worker, 0, -1)
             if kind == Kind.CLOSED:
                 self._count(worker, -1, 0)
@@ -253,7 +258,7 @@ class Dispatcher:
         self.dismiss(worker)
         self._unneeded.pop(worker, None)
         again, verdicts = self.recovery.recover(worker)
-        worker.connections = worker.unacknowledged = 0
+        self._count(worker, -worker.connections, -worker.unacknowledged)
         self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_THREADS] = 0
         if verdicts:
             self.log.info(

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..pool.worker import TAKING, TIMERS, Effect, Event, State, Worker, step
+from ..pool.worker import TAKING, TIMERS, Effect, Event, Outdated, State, Worker, step
 from ..wire import commands
 from .dispatcher import Dispatcher
 
@@ -95,6 +95,9 @@ class Machine:
         elif worker.process is None and effect not in (Effect.FORGET, Effect.RESPAWN):
             # It was never born; there is nobody to order.
             return
+        elif effect is Effect.READMIT:
+            if worker.outdated is not Outdated.FROZEN:
+                self._dispatcher.admit(worker)
         elif effect is Effect.ORDER_DRAIN:
             worker.process.order(commands.Drain)
         elif effect is Effect.ORDER_STOP:

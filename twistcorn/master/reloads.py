@@ -21,15 +21,24 @@ class Reloads:
     """Who asked for a reload, and hears how it went.
 
     :param read: the settings as they are at a reload; raises TwistcornError when they are not valid.
+    :param stopping: whether the server stops, or is about to.
     """
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, fleet: Fleet, chronicle: Chronicle, read: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        fleet: Fleet,
+        chronicle: Chronicle,
+        read: Callable[[], Settings],
+        stopping: Callable[[], bool],
+    ) -> None:
         self._clock = clock
         self._fleet = fleet
         self._chronicle = chronicle
         self._read = read
+        self._stopping = stopping
         self._began = 0.0
         self._present: list[Deferred[str]] = []
         self._next: list[Deferred[str]] = []
@@ -41,15 +50,18 @@ class Reloads:
         """
         over: Deferred[str] = Deferred()
         self._next.append(over)
-        if not self._fleet.open or self._fleet.reloading:
+        if not self._stopping() and (not self._fleet.open or self._fleet.reloading):
             self.log.info("reload asked for; it begins when the present one is over")
         else:
             self.go_on()
         return over
 
     def go_on(self) -> None:
-        """Begin what is remembered, if that can begin now."""
-        if self._next and self._fleet.open and not self._fleet.reloading:
+        """Begin what is remembered, if that can begin now, or never will."""
+        if self._next and self._stopping():
+            self.log.info("reload is off: the server stops")
+            self._tell("the server stops")
+        elif self._next and self._fleet.open and not self._fleet.reloading:
             self._present, self._next = self._next, []
             self._begin()
 
@@ -74,6 +86,11 @@ class Reloads:
 
     def stop(self) -> None:
         """There will be none any more."""
-        for over in [*self._present, *self._next]:
-            over.callback("the server stops")
-        self._present, self._next = [], []
+        self._next = [*self._present, *self._next]
+        self._present = []
+        self._tell("the server stops")
+
+    def _tell(self, problem: str) -> None:
+        told, self._next = self._next, []
+        for over in told:
+            over.callback(problem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -92,7 +92,7 @@ class Supervisor:
         self.chronicle = Chronicle()
         self.tally = Tally(scoreboard, lambda: (worker.region for worker in self.workers.values()))
         self.exports = Exports(clock, scoreboard, self.workers.values)
-        self._reloads = Reloads(clock, self.fleet, self.chronicle, self._reread)
+        self._reloads = Reloads(clock, self.fleet, self.chronicle, self._reread, lambda: self.state == "stopping")
         self._serving = False
         self._stopped: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
@@ -141,9 +141,6 @@ class Supervisor:
 
         :return: fires when it is over: with nothing, or with why it did not go through.
         """
-        if self.state == "stopping":
-            self.log.info("reload is off: the server stops")
-            return succeed("the server stops")
         return self._reloads.ask()
 
     def _reread(self) -> Settings:

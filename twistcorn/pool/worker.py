@@ -62,6 +62,7 @@ class Effect(enum.Enum):
     """What the supervisor does because of a transition."""
 
     ADMIT = "lend it connections from now on"
+    READMIT = "lend it connections again"
     ORDER_DRAIN = "order: hand back all connections, then leave"
     ORDER_STOP = "order: answer what comes, close what is idle, leave when told that nothing comes any more"
     ORDER_QUIT = "order: leave now"
@@ -97,7 +98,8 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.DRAINING, _E.BOOT_FAILED): (_S.DRAINING, ()),
     (_S.DRAINING, _E.RETIRE): (_S.DRAINING, ()),
     (_S.DRAINING, _E.LEAVING): (_S.DRAINING, ()),
-    (_S.DRAINING, _E.STOP): (_S.DRAINING, (_F.ORDER_STOP,)),
+    # What it and others have given back has nowhere else to go.
+    (_S.DRAINING, _E.STOP): (_S.FINISHING, (_F.ORDER_STOP, _F.READMIT)),
     (_S.DRAINING, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
     (_S.DRAINING, _E.KILL): (_S.STOPPING, (_F.KILL,)),
     (_S.DRAINING, _E.TIMEOUT): (_S.STOPPING, (_F.KILL,)),

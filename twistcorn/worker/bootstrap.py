@@ -87,9 +87,10 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
         self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
 
-    def _tell_stuck(self, requests: dict[int, int]) -> None:
+    def _tell_stuck(self, requests: dict[int, int]) -> Deferred[Any]:
         told = [{"slot": slot, "since": since} for slot, since in requests.items()]
-        self.callRemote(commands.Stuck, requests=told).addErrback(_ignore)
+        heard: Deferred[Any] = self.callRemote(commands.Stuck, requests=told)
+        return heard.addErrback(_ignore)
 
     def _tell_failure(self, message: str) -> None:
         told = self.callRemote(commands.BootFailed, message=commands.cut(message))
@@ -144,7 +145,13 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         # An end that the master has not heard of yet would be a death.
         told = self._heard.addCallback(lambda _: self._exports.whole()).addCallback(self._tell_exported)
         told.addTimeout(FAREWELL, self._reactor)
-        told.addErrback(_ignore).addCallback(lambda _: self.leave())
+        told.addErrback(_ignore).addCallback(lambda _: self._leave_unless_stopped())
+
+    def _leave_unless_stopped(self) -> None:
+        """The server may have begun to stop meanwhile: then the master has the last word."""
+        assert self._lifecycle is not None
+        if not self._lifecycle.waits_for_word:
+            self.leave()
 
     def _ask_to_leave(self) -> None:
         """Nothing is here: leave as soon as nothing comes any more."""
@@ -179,9 +186,13 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
             self._reactor.callLater(FOR_EVERYBODY, self._terminated_alone, self._lifecycle)
 
     def _terminated_alone(self, life: Lifecycle) -> None:
-        """Tell the master, which sends nothing more, and drain."""
+        """Tell the master, which sends nothing more, and drain, unless it was only late to hear of its own signal."""
         if not life.stopping:
-            self._heard = self.callRemote(commands.Leaving)
+            self._heard = self.callRemote(commands.Leaving).addErrback(_ignore)
+            self._heard.addCallback(lambda _: self._reactor.callLater(FOR_EVERYBODY, self._drain_alone, life))
+
+    def _drain_alone(self, life: Lifecycle) -> None:
+        if not life.stopping:
             life.drain()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ..errors import AppLoadError
@@ -41,7 +42,8 @@ class Lifecycle:
     :param leave: ends the process in an orderly way.
     :param farewell: tells the master the last that it shall know, then does the same.
     :param ask_to_leave: asks the master whether anything comes yet, and leaves when nothing does.
-    :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs.
+    :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs; fires when that
+        knows.
     :ivar on_configured: called with the settings when others count from then on.
     """
 
@@ -56,7 +58,7 @@ class Lifecycle:
         leave: Callable[[], None],
         farewell: Callable[[], None],
         ask_to_leave: Callable[[], None],
-        tell_stuck: Callable[[dict[int, int]], None],
+        tell_stuck: Callable[[dict[int, int]], Deferred[Any]],
     ) -> None:
         self._reactor = reactor
         self._board = board
@@ -67,6 +69,7 @@ class Lifecycle:
         self._ask_to_leave = ask_to_leave
         self._said_farewell = self._orphaned = False
         self._tell_stuck = tell_stuck
+        self._told_stuck: Deferred[Any] = succeed(None)
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
         self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout)
@@ -172,7 +175,7 @@ class Lifecycle:
     def _give_up(self, connections: list[Connection]) -> None:
         """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
         assert self._poller is not None
-        self._tell_stuck({connection.slot: connection.since for connection in connections})
+        self._told_stuck = self._tell_stuck({connection.slot: connection.since for connection in connections})
         self._poller.give_up(connections)
 
     def drain(self) -> None:
@@ -199,6 +202,11 @@ class Lifecycle:
         """Whether the server stops."""
         return self._board.stopping or (self._poller is not None and self._poller.stopping)
 
+    @property
+    def waits_for_word(self) -> bool:
+        """Whether this worker leaves with the master's word only."""
+        return self._poller is not None and self._poller.stopping and not self._orphaned
+
     def master_gone(self) -> None:
         """Nobody takes connections back any more: finish what runs, within the graceful time-out."""
         self.log.warn("the master is gone: finishing what runs")
@@ -211,17 +219,26 @@ class Lifecycle:
         assert self._channel is not None
         self._channel.flush()
         if self._poller.given_up:
-            # The interpreter would wait for threads of the application's own, and for what they hold.
-            self._end_logs()
-            os._exit(0)
-        if self._poller.stopping and not self._orphaned:
+            # Who does not know of them would have them run again.
+            self._told_stuck.addCallback(lambda _: self._exit())
+        elif self.waits_for_word:
             self._ask_to_leave()
-        elif self._board.stopping or self._orphaned:
+        elif self._orphaned:
             # Nobody asks any more what the application has counted.
             self._leave()
         elif not self._said_farewell:
             self._said_farewell = True
             self._farewell()
+
+    def _exit(self) -> None:
+        """Leave requests behind that cannot be ended."""
+        assert self._poller is not None
+        assert self._channel is not None
+        if self._poller.given_up and self._poller.empty:
+            # The interpreter would wait for threads of the application's own, and for what they hold.
+            self._channel.flush()
+            self._end_logs()
+            os._exit(0)
 
 
 def _poll(

@@ -151,8 +151,13 @@ class Poller(Rounds):
             connection.log_closing()
         self._remove(connection, kind)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is here that anybody waits for."""
+        return len(self._connections) <= len(self.given_up)
+
     def _tell_empty(self) -> None:
-        if len(self._connections) <= len(self.given_up) and (self.draining or self.stopping):
+        if self.empty and (self.draining or self.stopping):
             self._on_empty()
 
     def give_up(self, connections: Iterable[Connection]) -> None:
@@ -225,10 +230,7 @@ class Poller(Rounds):
             self._epoll.modify(connection.sock, WATCHED)
 
     def _end(self, connection: Connection) -> None:
-        """The client has ended it, perhaps in the middle of a request.
-
-        What is unread is taken first: closing on it would reset the connection, and an answer still on its way with it.
-        """
+        """The client has ended it. What is unread is taken first: closing on it would reset an answer on its way."""
         drop_body(connection)
         self._epoll.modify(connection.sock, self._begin_linger(connection, time.monotonic()))
         self._linger(connection)
@@ -236,8 +238,7 @@ class Poller(Rounds):
     def ended(self, connection: Connection) -> None:
         """The turn is over. Called from any thread.
 
-        The leader may have the connection as soon as its phase is written. So nothing of it is touched after that, and
-        what it has to do with its events is left to the leader: done from here it could undo what came later.
+        The leader may have the connection as soon as its phase is written: its events are the leader's from then on.
         """
         if self._end_turn(connection):
             self._back.append(connection)
@@ -343,8 +344,6 @@ class Poller(Rounds):
     def _expire(self, connection: Connection) -> None:
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
             self._refuse(connection, HTTPError(408, "the request took too long"))
-        elif connection.phase is Phase.READING and has_bytes(connection):
-            # Its event is on the way.
-            return
-        else:
+        elif connection.phase is not Phase.READING or not has_bytes(connection):
+            # Otherwise its event is on the way.
             self._close(connection)
