@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from hypothesis import strategies as st
 
 
@@ -70,32 +72,46 @@ BODIES = st.one_of(
 )
 
 
-@st.composite
-def sizes(draw: st.DrawFn, size: int) -> bytes:
+# What is made anew for each example is examined anew by Hypothesis, which takes longer than the example.
+PIECES = st.lists(BODIES.filter(bool), max_size=3)
+TRAILERS = st.sampled_from([0, 0, 0, 1, 2])
+FRAMINGS = st.sampled_from([b"none", b"length", b"chunked"] * 10 + [b"both"])
+FRONTS = mostly([b""], [b"\r\n", b"\n", b" ", b"\r\n\r\n"])
+FEW, ONE_OF_FIVE = st.integers(0, 3), st.integers(0, 4)
+
+
+@functools.cache
+def orders(count: int) -> st.SearchStrategy[list[int]]:
+    """The numbers from zero, in any order."""
+    return st.permutations(range(count))
+
+
+@functools.cache
+def sizes(size: int) -> st.SearchStrategy[bytes]:
     """A chunk's size, in one of its spellings or something like it."""
     right = [b"%x" % size, b"%X" % size, b"0%x" % size]
     wrong = [b"+%x", b"-%x", b"0x%x", b" %x", b"%x ", b"%x_0", b"1000000000000000%x", b"%xg"]
-    return draw(mostly(right, [spelling % size for spelling in wrong] + [b"%x" % (size + 1), b""]))
+    return mostly(right, [spelling % size for spelling in wrong] + [b"%x" % (size + 1), b""])
 
 
 @st.composite
 def chunks(draw: st.DrawFn) -> bytes:
     """A chunked body."""
     pieces = []
-    for body in [*draw(st.lists(BODIES.filter(bool), max_size=3)), b""]:
+    for body in [*draw(PIECES), b""]:
         pieces += [draw(sizes(len(body))), draw(EXTENSIONS), draw(ENDS)]
         pieces += [body, draw(ENDS)] if body else []
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+    for _ in range(draw(TRAILERS)):
         pieces += [draw(NAMES), draw(COLONS), draw(VALUES), draw(ENDS)]
     return b"".join([*pieces, draw(ENDS)])
 
 
-@st.composite
-def lengths(draw: st.DrawFn, size: int) -> bytes:
+@functools.cache
+def lengths(size: int) -> st.SearchStrategy[bytes]:
     """A Content-Length, in one of its spellings or something like it."""
     wrong = [b"+%d", b"-%d", b"%d,%d", b"0x%d", b"%d ", b"%d a", b'"%d"', b"%d.0", b"%d_0"]
     spelt = [spelling.replace(b"%d", b"%d" % size) for spelling in wrong]
-    return draw(mostly([b"%d" % size, b"0%d" % size], [*spelt, b"%d" % (size + 1), b"", b"9" * 25]))
+    return mostly([b"%d" % size, b"0%d" % size], [*spelt, b"%d" % (size + 1), b"", b"9" * 25])
 
 
 @st.composite
@@ -103,7 +119,7 @@ def requests(draw: st.DrawFn) -> bytes:
     """One request."""
     fields = [(b"Host", draw(HOSTS))]
     body = b""
-    framing = draw(st.sampled_from([b"none", b"length", b"chunked"] * 10 + [b"both"]))
+    framing = draw(FRAMINGS)
     if framing in (b"length", b"both"):
         body = draw(BODIES)
         fields.append((b"Content-Length", draw(lengths(len(body)))))
@@ -111,12 +127,12 @@ def requests(draw: st.DrawFn) -> bytes:
         body = draw(chunks())
         fields.append((b"Transfer-Encoding", draw(CODINGS)))
     for name, values in ((b"Connection", CONNECTIONS), (b"Expect", EXPECTS)):
-        fields += [(name, draw(values))] if draw(st.integers(0, 4)) == 0 else []
-    fields += [(draw(NAMES), draw(VALUES)) for _ in range(draw(st.integers(0, 3)))]
-    order = draw(st.permutations(fields))
+        fields += [(name, draw(values))] if draw(ONE_OF_FIVE) == 0 else []
+    fields += [(draw(NAMES), draw(VALUES)) for _ in range(draw(FEW))]
+    order = [fields[number] for number in draw(orders(len(fields)))]
     lines = [b" ".join([draw(METHODS), draw(TARGETS), draw(VERSIONS)]) + draw(ENDS)]
     lines += [name + draw(COLONS) + value + draw(ENDS) for name, value in order]
-    front = draw(mostly([b""], [b"\r\n", b"\n", b" ", b"\r\n\r\n"]))
+    front = draw(FRONTS)
     return b"".join([front, *lines, draw(ENDS), body])
 
 
