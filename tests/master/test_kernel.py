@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +45,18 @@ class TestFacts:
         assert ours.recv(1000, socket.MSG_PEEK) == b"x" * 100
 
         assert kernel.facts(ours) == Facts(True, False, 100, 0, 0)
+
+    def test_client_sends_meanwhile(self, pair: Pair) -> None:
+        """What arrives between two questions to the kernel does not pass for taken."""
+        ours, client = pair
+        code = "import socket\nsock = socket.socket(fileno=0)\nfor _ in range(20000): sock.send(b'x')"
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sender = subprocess.Popen([sys.executable, "-c", code], stdin=client.fileno())
+        seen = {kernel.facts(ours).consumed}
+        while sender.poll() is None:
+            seen.add(kernel.facts(ours).consumed)
+
+        assert (sender.returncode, seen) == (0, {0})
 
     def test_streams_moved(self, pair: Pair) -> None:
         """What was taken, and what was sent, each by itself."""

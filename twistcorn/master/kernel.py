@@ -27,6 +27,9 @@ _ESTABLISHED, _CLOSE_WAIT = 1, 8
 #: Taken at once of what nobody wants to know.
 _SCRATCH = 65536
 
+#: A pair of looks takes some microseconds; a client that sends in each of so many is not there.
+_LOOKS = 100
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -36,7 +39,7 @@ def facts(sock: socket.socket) -> Facts:
         waiting = unread(sock)
         if sock.family == socket.AF_UNIX:
             return Facts(True, False, waiting, None, None)
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        waiting, info = _at_one_time(sock, waiting)
     except OSError:
         return Facts(False, True, 0, None, None)
     if len(info) < _TCP_INFO_SIZE:
@@ -55,6 +58,16 @@ def facts(sock: socket.socket) -> Facts:
         # The end of the client's stream counts as a byte.
         consumed=received - waiting - ended,
     )
+
+
+def _at_one_time(sock: socket.socket, waiting: int) -> tuple[int, bytes]:
+    """Unread bytes, and TCP_INFO of the same moment: what arrives in between would pass for taken."""
+    for _ in range(_LOOKS):
+        before, info = waiting, sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        waiting = unread(sock)
+        if waiting == before:
+            break
+    return waiting, info
 
 
 def unread(sock: socket.socket) -> int:
