@@ -78,26 +78,17 @@ def test_terminate_answers_a_client_that_is_about_to_send(start: Start) -> None:
 
 
 @pytest.mark.slow
-def test_terminate_under_load_answers_every_request(start: Start) -> None:
-    """Clients that ask again as soon as they are answered all get a last answer, which says that it is the last."""
+@pytest.mark.parametrize("everybody", [False, True], ids=["master", "everybody"])
+def test_terminate_under_load_answers_every_request(start: Start, everybody: bool) -> None:
+    """Clients that ask again as soon as they are answered all get a last answer, which says that it is the last.
+
+    A service manager may send SIGTERM to the master and all workers at once: it is the master's to answer.
+    """
     server = start("app:app", "--workers", "2").ready(2)
     with Load(server.address) as load:
         load.more(10)
         load.may_end = True
-        server.send(signal.SIGTERM)
-        load.wait_for_end()
-    assert load.failures == []
-    assert server.exit_code(PROMPT) == 0
-
-
-@pytest.mark.slow
-def test_terminate_of_everybody_under_load_answers_every_request(start: Start) -> None:
-    """A service manager may send SIGTERM to the master and all workers at once: it is the master's to answer."""
-    server = start("app:app", "--workers", "2").ready(2)
-    with Load(server.address) as load:
-        load.more(10)
-        load.may_end = True
-        os.killpg(server.pid, signal.SIGTERM)
+        (os.killpg if everybody else os.kill)(server.pid, signal.SIGTERM)
         load.wait_for_end()
     assert load.failures == []
     assert server.exit_code(PROMPT) == 0

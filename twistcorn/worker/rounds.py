@@ -6,6 +6,7 @@ goes on with. What an event means for a connection, and how one ends, is `poller
 
 from __future__ import annotations
 
+import abc
 import select
 import time
 from collections import deque
@@ -28,7 +29,7 @@ ROUND = 0.005
 #: Nanoseconds that an answer may wait for others to be sent with it, while requests are at hand.
 HOLD = 1_000_000
 
-class Rounds:
+class Rounds(abc.ABC):
     """What a poller does in each round.
 
     :param take: gives a connection that has a request its turn, perhaps here and now.
@@ -68,17 +69,17 @@ class Rounds:
         retime(self._connections.values(), self._settings, settings)
         self._settings = settings
 
-    def _handle(self, connection: Connection, mask: int) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _handle(self, connection: Connection, mask: int) -> None: ...
 
-    def _close(self, connection: Connection) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _close(self, connection: Connection) -> None: ...
 
-    def _go_on(self, connection: Connection) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _go_on(self, connection: Connection) -> None: ...
 
-    def _set_right(self, connection: Connection) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _set_right(self, connection: Connection) -> None: ...
 
     def add_source(self, descriptor: int, ready: Callable[[], object]) -> None:
         """Watch a descriptor that is no connection."""

@@ -6,6 +6,7 @@ more for each that stands aside. What a thread does is `turns.Turns`'.
 
 from __future__ import annotations
 
+import abc
 import threading
 
 from twisted.logger import Logger
@@ -17,7 +18,7 @@ from .seats import Seat
 MOST_ASIDE = 512
 
 
-class Threads:
+class Threads(abc.ABC):
     """Starts threads, and lets them go.
 
     :ivar threads: how many may run the application at once.
@@ -34,16 +35,16 @@ class Threads:
         #: Threads in turns; all threads; those that stand aside.
         self._active = self._alive = self._aside = 0
 
-    def _work(self, seat: Seat) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _work(self, seat: Seat) -> None: ...
 
+    @abc.abstractmethod
     def stand_aside(self, seat: Seat) -> None:
         """See `roles.Aside`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def come_back(self, seat: Seat) -> None:
         """See `roles.Aside`."""
-        raise NotImplementedError
 
     def resize(self, threads: int) -> None:
         """Run so many calls at once from now on. Not from or to one: that is another way of working.
