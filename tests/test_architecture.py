@@ -28,15 +28,16 @@ LONGEST_README = 100
 MAY_IMPORT = {
     "errors": set[str](),
     "atoms": set[str](),
+    "pristine": set[str](),
     "demo": set[str](),
     "syntax": set[str](),
     "settings": {"atoms", "syntax", "errors"},
     "origins": {"settings", "syntax"},
     "sources": {"settings", "origins", "errors"},
     "pool": {"pool", "errors"},
-    "wire": {"wire", "errors"},
-    "logs": {"logs", "atoms"},
-    "worker": {"worker", "wire", "logs", "atoms", "settings", "errors"},
+    "wire": {"wire", "pristine", "errors"},
+    "logs": {"logs", "pristine", "atoms"},
+    "worker": {"worker", "wire", "logs", "pristine", "atoms", "settings", "errors"},
     "master": {"master", "pool", "wire", "logs", "settings", "origins", "syntax", "errors"},
     "service": {"master", "wire", "origins", "settings", "errors"},
     "client": {"wire", "errors"},
@@ -60,6 +61,10 @@ OUTSIDE = {
 #: What has no place in pure code: clocks, processes, threads, sockets, the reactor.
 IMPURE = {"asyncio", "multiprocessing", "os", "select", "selectors", "signal", "socket", "subprocess"}
 IMPURE |= {"threading", "time", "twisted"}
+
+#: The rooms that run beside the application, and what they take from `pristine` instead: names that it can replace.
+BESIDE_THE_APPLICATION = {"worker", "wire", "logs"}
+REPLACEABLE = ("os", "select", "signal", "socket", "threading", "time")
 
 #: Where the global reactor may be imported: at the top only where the process is ours from its first line.
 REACTOR_IN_FUNCTIONS = {"twistcorn.tap", "twistcorn.cli"}
@@ -243,6 +248,16 @@ class TestImports:
             if module.room == "pool" and found.is_of(*IMPURE) and not found.is_of("signal.Signals")
         ]
         broken("twistcorn.pool is pure:", offences)
+
+    def test_pristine(self) -> None:
+        """What runs in a worker goes through no name of the standard library that the application can replace."""
+        offences = [
+            f"{module.at(found.line)} imports {found.target}"
+            for module in HOUSE
+            for found in module.imports()
+            if module.room in BESIDE_THE_APPLICATION and found.target in REPLACEABLE
+        ]
+        broken("worker, wire and logs import these from twistcorn.pristine:", offences)
 
     def test_package(self) -> None:
         """Importing the package loads nothing of it: a worker must not get the master with its first import."""

@@ -142,7 +142,7 @@ class TestFullDisk:
             return real(descriptor, data)
 
         log = Sink(str(path))
-        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr("twistcorn.logs.sink.os.write", write)
         monkeypatch.setattr(sink, "AGAIN", 0.0)
         log.write(b"one\ntwo\n", 2)
         assert log.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -140,7 +139,7 @@ class TestClient:
             def poll(self, timeout: float) -> Any:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(select, "poll", Broken)
+        monkeypatch.setattr("twistcorn.worker.seats.select.poll", Broken)
         with pytest.raises(KeyboardInterrupt):
             seat.await_client(sock, 10.0)
         assert journal.told == ["aside", "back"]

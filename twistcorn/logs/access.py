@@ -7,7 +7,6 @@ end everything is.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..atoms import JSON
+from ..pristine import time
 from .entries import Entry
 from .events import as_json, own
 from .lines import Lines, compile_format

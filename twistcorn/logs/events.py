@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from typing import Any
 
 from twisted.logger import LogLevel, eventAsText, formatEvent
+
+from ..pristine import time
 
 #: Fields of an event that have another name in JSON.
 _NAMES = {"ident": "worker"}

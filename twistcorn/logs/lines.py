@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import re
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..atoms import JSON, Atom, parse
+from ..pristine import os, time
 from .entries import Block, Entry, Line
 
 #: Request lines and blocks of fields whose text is remembered; when there are more, all are forgotten.

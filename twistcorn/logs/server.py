@@ -5,13 +5,13 @@ Law: the only place that begins logging. Whoever logs never waits: lines go thro
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from zope.interface import implementer
 
 from twisted import logger
 
+from ..pristine import os
 from .events import as_json, as_text, level_of, own
 from .sink import Sink
 

@@ -8,12 +8,11 @@ the kernel keeps whole.
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import stat
-import threading
 import weakref
 from collections.abc import Callable, Iterator
+
+from ..pristine import os, select, threading
 
 #: Lines, and bytes, that may wait for a reader: some seconds of a busy access log.
 MOST_LINES = 65536

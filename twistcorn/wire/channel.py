@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import array
 import enum
-import socket
 import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from ..pristine import socket
 
 _LEND = struct.Struct("=IIHH")
 _REPORT = struct.Struct("=III")

@@ -7,10 +7,11 @@ either.
 from __future__ import annotations
 
 import json
-import socket
 import struct
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from ..pristine import socket
 
 #: Most bytes of a request with its end of line. Answers have no such limit: a list of connections is long.
 MAX_REQUEST = 64 << 10

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import enum
 import mmap
-import os
 from typing import NamedTuple
+
+from ..pristine import os
 
 #: Worker regions. Workers that drain still have theirs: room for the most workers and fifteen generations of them.
 REGIONS = 4096

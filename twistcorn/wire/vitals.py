@@ -6,9 +6,9 @@ Law: reads the kernel's account of the own process (proc(5)), and keeps nothing.
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from typing import NamedTuple
+
+from ..pristine import os, time
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Fields of /proc/self/stat behind the name of the program: number of threads, pages in memory.

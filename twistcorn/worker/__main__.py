@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import faulthandler
 import io
-import os
-import signal
 import sys
 from typing import Any
+
+from ..pristine import os, signal
 
 #: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
 _INHERITED = (3, 4, 5, 6, 7)

@@ -5,12 +5,12 @@ Law: a note costs little and never waits; lines and files are `logs.access`'.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ..logs.access import EntryLog
 from ..logs.entries import Entry
+from ..pristine import time
 from ..settings import Settings
 from .connection import Connection
 from .reply import Reply

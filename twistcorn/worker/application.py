@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,8 @@ from typing import Any
 
 from twistcorn.errors import AppLoadError
 from twistcorn.worker import discovery, hints
+
+from ..pristine import os
 
 
 @dataclass(frozen=True)

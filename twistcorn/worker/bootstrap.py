@@ -6,9 +6,6 @@ Law: translates AMP to the verbs of `lifecycle`, nothing more.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 from typing import Any
 
 from ampoule.child import AMPChild
@@ -20,6 +17,7 @@ from twisted.python.failure import Failure
 
 from .. import __version__
 from ..errors import AppLoadError
+from ..pristine import os, signal, socket
 from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard

@@ -7,7 +7,6 @@ Law: knows the app's side only. Where a response goes is an `Out`: the worker's 
 from __future__ import annotations
 
 import io
-import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
+from ..pristine import os
 from . import responses
 from .responses import Fields
 

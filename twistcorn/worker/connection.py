@@ -9,12 +9,11 @@ consumed before the response began could not be read by another worker, and the 
 from __future__ import annotations
 
 import enum
-import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from ..logs.entries import Entry
+from ..pristine import os, socket
 from ..wire.scoreboard import (
     CONSUMED,
     ENDS,

@@ -7,9 +7,7 @@ monotonic nanoseconds.
 
 from __future__ import annotations
 
-import threading
-import time
-
+from ..pristine import threading, time
 from ..wire.scoreboard import (
     LATENCY_BUCKETS,
     LATENCY_STEP,

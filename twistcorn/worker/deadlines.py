@@ -7,7 +7,6 @@ the master is told. Nobody else's request is touched.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..errors import RequestTimeout
+from ..pristine import time
 from ..settings import Settings
 from .connection import Connection
 from .interrupt import set_exception

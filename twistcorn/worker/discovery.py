@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ast
 import difflib
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
+
+from ..pristine import os
 
 SETTINGS_KEY = "DJANGO_SETTINGS_MODULE"
 APP_NAMES = ("application", "app")

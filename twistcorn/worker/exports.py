@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..pristine import threading
 from ..wire.commands import MAX_TEXT
 
 #: Most bytes of all families together: some three thousand samples. Reading and merging them costs the master

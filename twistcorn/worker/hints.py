@@ -10,7 +10,6 @@ import functools
 import importlib
 import importlib.machinery
 import inspect
-import os
 import re
 import sys
 import traceback
@@ -19,6 +18,8 @@ from types import ModuleType
 from typing import Any
 
 from twistcorn.worker import discovery
+
+from ..pristine import os
 
 _FACTORY = re.compile(r"(create|make|build|get|init|setup)_?(\w+_)?(app|application)$|app\w*_factory$", re.I)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

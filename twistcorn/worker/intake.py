@@ -8,10 +8,9 @@ as it comes, and the slot says so.
 from __future__ import annotations
 
 import enum
-import socket
-import time
 
 from ..errors import HTTPError
+from ..pristine import socket, time
 from ..settings import Settings
 from .bodies import ChunkedBody, LengthBody, Store
 from .connection import Connection, Phase

@@ -7,7 +7,6 @@ in order, and nothing is lost.
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from ..pristine import socket
 from ..wire import channel
 from ..wire.channel import Kind, Lend, Report
 

@@ -7,7 +7,6 @@ master's AMP is the order to finish and go. It leaves when it has no connection 
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from twisted.logger import Logger
 
 from ..errors import AppLoadError
 from ..logs.server import flush, set_level
+from ..pristine import os
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_PID, W_THREADS, Scoreboard
 from . import application

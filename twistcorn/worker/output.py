@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import atexit
 import io
-import os
 import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ..logs.events import output_as_json
 from ..logs.server import current
+from ..pristine import os, threading, time
 from ..settings import Settings
 
 #: Characters of a line that has no end yet, before it gets one: who prints dots for hours shall not fill the memory.

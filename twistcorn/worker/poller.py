@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import select
-import socket
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.task import LoopingCall
 
 from ..errors import HTTPError
+from ..pristine import select, socket, time
 from ..settings import Settings
 from ..wire.channel import HOPPED, Kind, Lend
 from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_THREADS, Scoreboard

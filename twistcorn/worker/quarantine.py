@@ -5,9 +5,9 @@ Law: the master says which and for how long; here they are only looked up.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
+from ..pristine import time
 from ..wire.scoreboard import HEAD_ROOM
 
 

@@ -5,10 +5,9 @@ Law: runs on the thread that has the turn and touches no other connection and no
 
 from __future__ import annotations
 
-import socket
-import time
 from typing import Any, Protocol
 
+from ..pristine import socket, time
 from . import responses
 from .connection import Connection
 from .http import Request

@@ -7,13 +7,12 @@ goes on with. What an event means for a connection, and how one ends, is `poller
 from __future__ import annotations
 
 import abc
-import select
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
 from twisted.logger import Logger
 
+from ..pristine import select, time
 from ..settings import Settings
 from .accesslog import AccessLog
 from .connection import SCRATCH, Connection, Phase

@@ -7,14 +7,10 @@ itself while it is the only one that can.
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import socket
-import threading
-import time
 from collections import deque
 
 from ..errors import RequestTimeout
+from ..pristine import os, select, socket, threading, time
 from .connection import SCRATCH, Connection
 from .interrupt import set_exception
 from .roles import Aside

@@ -7,7 +7,6 @@ nothing runs.
 from __future__ import annotations
 
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -16,6 +15,7 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ..pristine import time
 from ..settings import Settings
 from .call import Call
 from .connection import Connection

@@ -6,9 +6,10 @@ Law: reads what the interpreter shows of its threads, and changes nothing.
 from __future__ import annotations
 
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
+
+from ..pristine import threading
 
 
 def format_stacks() -> str:

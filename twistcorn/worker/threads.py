@@ -7,10 +7,10 @@ more for each that stands aside. What a thread does is `turns.Turns`'.
 from __future__ import annotations
 
 import abc
-import threading
 
 from twisted.logger import Logger
 
+from ..pristine import threading
 from .seats import Seat
 
 #: Threads that may wait for slow clients beside those that run the application: a thread costs some ten KiB, and so

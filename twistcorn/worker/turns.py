@@ -9,11 +9,9 @@ Threads are daemons: a stuck application never keeps a worker from leaving.
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from collections import deque
 
+from ..pristine import os, threading, time
 from ..wire.scoreboard import Scoreboard
 from .connection import Connection
 from .counts import Counts

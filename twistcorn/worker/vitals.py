@@ -6,13 +6,13 @@ Law: writes words of the worker's region of the scoreboard, on the thread that l
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import LoopingCall
 
+from ..pristine import time
 from ..settings import Settings
 from ..wire import vitals
 from ..wire.scoreboard import (

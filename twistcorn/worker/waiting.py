@@ -8,10 +8,10 @@ all, the master answers it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import IO, Any, cast
 
+from ..pristine import time
 from ..settings import Settings
 from ..wire.channel import Kind
 from ..wire.scoreboard import H_QUEUED, W_BUSY, W_HOPS, W_INCOMING, W_THREADS, Scoreboard

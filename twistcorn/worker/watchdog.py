@@ -6,12 +6,11 @@ Law: `Judge` is pure; `Watchdog` is one thread that looks, and does nothing else
 from __future__ import annotations
 
 import enum
-import threading
-import time
 from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from ..pristine import threading, time
 from .seats import Seat
 
 #: Seconds between two looks while calls are made. A look costs some ten microseconds.

@@ -7,7 +7,6 @@ worker's own channel.
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -19,6 +18,7 @@ from twisted.web import wsgi
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
+from ..pristine import threading
 from .call import Application, Call, ClientGone, FileWrapper, Out
 from .environ import variable
 from .responses import Fields
