@@ -8,7 +8,7 @@ What lives in the interpreter and not in a name (a default time-out, a signal's 
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +34,20 @@ def _copy(module: ModuleType) -> ModuleType:
     return copy
 
 
+def _bind(module: ModuleType, name: str) -> None:
+    """Give a copied module a class of its own, whose methods go through the copy's names, not the original's."""
+    original = getattr(module, name)
+    body = {
+        key: FunctionType(value.__code__, module.__dict__, value.__name__, value.__defaults__, value.__closure__)
+        if isinstance(value, FunctionType) else value
+        for key, value in vars(original).items() if key not in ("__dict__", "__weakref__")
+    }  # fmt: skip
+    setattr(module, name, type(name, original.__bases__, body))
+
+
 if not TYPE_CHECKING:
     os, select, signal, socket = _copy(_os), _copy(_select), _copy(_signal), _copy(_socket)
     threading, time = _copy(_threading), _copy(_time)
+    # They make locks by a name of their module. A `Thread` stays the original's: `threading.enumerate` shows ours, too.
+    _bind(threading, "Condition")
+    _bind(threading, "Event")

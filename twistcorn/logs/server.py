@@ -5,6 +5,7 @@ Law: the only place that begins logging. Whoever logs never waits: lines go thro
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from zope.interface import implementer
@@ -67,6 +68,11 @@ class ServerLog:
     def _say(self, text: str, lost: int) -> bytes:
         return (as_json if self.as_json else as_text)(own(text, lost), self._worker).encode()
 
+    def say_last(self, text: str) -> None:
+        """See the function of this name."""
+        with contextlib.suppress(OSError):
+            os.write(2, self._say(text, 0))
+
     def begin(self) -> None:
         """From now on, all that is logged in this process."""
         global _current
@@ -92,6 +98,12 @@ def flush() -> None:
     """Before the end of the process."""
     if _current is not None:
         _current.flush()
+
+
+def say_last(text: str) -> None:
+    """One line at once, on this thread: the process ends, and its other threads are not to be trusted any more."""
+    if _current is not None:
+        _current.say_last(text)
 
 
 def _is_terminal(descriptor: int) -> bool:

@@ -96,6 +96,8 @@ class Listener(FileDescriptor):
                 # Accepted sockets inherit both.
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+            # Its own maker, or a default time-out of an embedding program, may have it otherwise.
+            self.sock.setblocking(False)
             # Once more, for sockets that came from systemd with a backlog of its own.
             self.sock.listen(backlog)
 

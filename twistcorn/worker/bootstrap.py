@@ -81,7 +81,8 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         except AppLoadError as error:
             self._tell_failure(str(error))
             return
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
+        kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
+        channel = socket.socket(socket.AF_UNIX, kind, 0, fileno=CHANNEL_FD)
         life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
         self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
 

@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ..errors import AppLoadError
-from ..logs.server import flush, set_level
+from ..logs.server import flush, say_last, set_level
 from ..pristine import os
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_PID, W_THREADS, Scoreboard
-from . import application
+from . import application, ground
 from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
@@ -34,6 +34,9 @@ from .slow import SlowRequests
 from .turns import Turns
 from .vitals import Vitals
 from .waiting import Waiting
+
+#: What applications call to have another package's threads.
+_PATCHES = {"gevent": "gevent.monkey.patch_all()", "eventlet": "eventlet.monkey_patch()"}
 
 
 class Lifecycle:
@@ -73,6 +76,7 @@ class Lifecycle:
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
         self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout)
+        self._vitals.on_beat = self._look_at_ground
         self.on_configured: list[Callable[[Settings], object]] = []
         self._access: AccessLog | None = None
         self._slow: SlowRequests | None = None
@@ -87,7 +91,30 @@ class Lifecycle:
             os.chdir(directory)
         except OSError as problem:
             raise AppLoadError(f"--chdir {directory}: {problem.strerror}") from None
-        return application.load(self._settings.app, directory, self._settings.pythonpath)
+        loaded = application.load(self._settings.app, directory, self._settings.pythonpath)
+        if whose := ground.green_threads():
+            raise AppLoadError(
+                f"cannot load the app `{loaded.target}`: it has put {whose}'s threads in the place of Python's"
+                f" ({_PATCHES.get(whose, 'monkey patching')}), and the server cannot run in those. Take that out:"
+                " requests run in threads of the kernel, as many as --threads says."
+            )
+        self._put_right()
+        return loaded
+
+    def _look_at_ground(self) -> None:
+        """At each heartbeat: whether the application has changed since what the server stands on."""
+        self._put_right()
+        if whose := ground.green_threads():
+            # The next thread that is wanted would never run: what is under way is safer with another worker.
+            say_last(
+                f"the application has put {whose}'s threads in the place of Python's while it was served: this worker"
+                " ends, and others take its connections. Take that out, or its successor goes the same way."
+            )
+            os._exit(1)
+
+    def _put_right(self) -> None:
+        for what in ground.put_right():
+            self.log.warn("the application has set {what}: the server cannot run with that", what=what)
 
     def serve(
         self,

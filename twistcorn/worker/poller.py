@@ -94,7 +94,8 @@ class Poller(Rounds):
     def adopt(self, descriptor: int, lend: Lend) -> None:
         """Take over a connection that the master lends; the descriptor is ours from here on."""
         address = self._listeners[lend.listener]
-        sock = socket.socket(address.family, socket.SOCK_STREAM, 0, fileno=descriptor)
+        # Without SOCK_NONBLOCK it would get the default time-out, which the application may have set.
+        sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0, fileno=descriptor)
         try:
             name = sock.getpeername()
         except OSError:

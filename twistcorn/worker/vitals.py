@@ -62,6 +62,8 @@ class Vitals:
         self._heart.clock = clock
         self._began = self._last = self._rare = 0
         self._lags: deque[tuple[int, int]] = deque()
+        #: Called at each beat.
+        self.on_beat: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Beat, from now on."""
@@ -84,6 +86,7 @@ class Vitals:
         words[region + W_RSS] = seen.rss
         words[region + W_CPU] = seen.cpu
         words[region + W_OS_THREADS] = seen.threads
+        self.on_beat()
         words[region + W_EXPORTS] = "prometheus_client" in sys.modules
         if now - self._rare >= RARELY:
             self._rare = now

@@ -1,0 +1,54 @@
+"""The ground that a worker stands on: what the application may have changed of the interpreter that the server needs.
+
+Law: looks at what lives in the interpreter and not in a name of ours. What can be put right is put right, and told;
+what cannot be lived with is told in one sentence. Nothing here decides what follows.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+from types import ModuleType
+
+#: Frames that the server's own code, with Twisted's logging below it, must be able to use.
+LEAST_FRAMES = 200
+#: Seconds that one thread may keep the interpreter while others want it; Python's own choice is 0.005. With more, the
+#: thread that leads the reactor waits that long for each call that computes.
+LONGEST_INTERVAL = 0.1
+
+
+def _starters() -> list[tuple[ModuleType, str, object]]:
+    """How threads are started and told apart, by the names that `threading` itself goes by."""
+    # The one that the application sees, not `pristine`'s.
+    shared = sys.modules["threading"]
+    names = ("start_new_thread", "start_joinable_thread", "get_ident")
+    places = [(_thread, name) for name in names] + [(shared, f"_{name}") for name in names[:2]] + [(shared, names[2])]
+    return [(place, name, getattr(place, name)) for place, name in places if hasattr(place, name)]
+
+
+# As they are before the application is imported.
+_STARTERS = _starters()
+
+
+def green_threads() -> str:
+    """Whose threads have taken the place of Python's (gevent, eventlet): the name of the package; empty: nobody's.
+
+    What wraps `threading.Thread` (monitoring does) still ends in a thread of the kernel, and does not count.
+    """
+    for place, name, genuine in _STARTERS:
+        now = getattr(place, name, genuine)
+        if now is not genuine:
+            return (getattr(now, "__module__", None) or type(now).__module__).partition(".")[0]
+    return ""
+
+
+def put_right() -> list[str]:
+    """Put right what can be; says what that was."""
+    told = []
+    if sys.getrecursionlimit() < LEAST_FRAMES:
+        told.append(f"a recursion limit of {sys.getrecursionlimit()} (now {LEAST_FRAMES})")
+        sys.setrecursionlimit(LEAST_FRAMES)
+    if sys.getswitchinterval() > LONGEST_INTERVAL:
+        told.append(f"a switch interval of {sys.getswitchinterval():g} s (now {LONGEST_INTERVAL:g} s)")
+        sys.setswitchinterval(LONGEST_INTERVAL)
+    return told
