@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from tests.hostile.conftest import Serve
@@ -22,7 +24,7 @@ CHANGES = {
     "warnings as errors": "import warnings; warnings.simplefilter('error')",
     "recursion limit": "import sys; sys.setrecursionlimit(80)",
     "switch interval": "import sys; sys.setswitchinterval(30)",
-    "hooks": "import sys, threading; sys.excepthook = threading.excepthook = sys.unraisablehook = None",
+    "hooks": "import sys, threading; sys.excepthook = threading.excepthook = sys.unraisablehook = lambda *_: 1 / 0",
     "stdout closed": "import sys; sys.stdout.close(); sys.stderr.close()",
     "stdout detached": "import sys; sys.stdout.detach(); sys.stderr.detach()",
     "stdout replaced": "import sys; sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None",
@@ -72,7 +74,8 @@ CHANGES = {
     """,
     "clock": """
         import sys, time
-        real = {id(getattr(time, name)): (lambda *_: 0) for name in ("time", "monotonic", "monotonic_ns", "perf_counter")}
+        names = ("time", "monotonic", "monotonic_ns", "perf_counter")
+        real = {id(getattr(time, name)): (lambda *_: 0) for name in names}
         for module in list(sys.modules.values()):
             for name, value in list(getattr(module, "__dict__", {}).items()):
                 if id(value) in real and module.__name__ != "threading": setattr(module, name, real[id(value)])
@@ -183,11 +186,9 @@ def test_green_threads_at_import_fail_the_boot_at_once(serve: Serve) -> None:
 def test_green_threads_in_a_view_end_the_worker_loudly(serve: Serve) -> None:
     """It is told with the next heartbeat, and another worker serves."""
     server = serve(GREEN).ready()
-    try:
+    # The heartbeat may come first.
+    with contextlib.suppress(Ended):
         server.connect().get("/patch")
-    except Ended:
-        # The heartbeat came first.
-        pass
     server.wait_for("gevent's threads in the place of Python's while it was served: this worker ends")
     server.ready(workers=2)
     assert server.get("/") == "served"

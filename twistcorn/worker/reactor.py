@@ -12,6 +12,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger
 from twisted.python import threadable
 
+from ..pristine import time
 from .seats import Seat
 
 #: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
@@ -22,6 +23,8 @@ class WorkerReactor(EPollReactor):
     """A reactor that is led by the main thread until it gets a crew."""
 
     log = Logger()
+    #: Twisted's is the wall clock: set back by an hour it would stop time-outs and heartbeats for an hour.
+    seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
         self._poll: Poll
