@@ -173,6 +173,10 @@ def site_environ(request: Request, body: Any) -> dict[str, Any]:
         if key.startswith("HTTP_"):
             joint = b"; " if key == "HTTP_COOKIE" else b","
             environ[key] = joint.join(values).decode("latin-1").replace("\n", " ")
+    if environ.pop("HTTP_TRANSFER_ENCODING", "") and not environ["CONTENT_LENGTH"]:
+        # The body is here, whole and without its coding.
+        environ["CONTENT_LENGTH"] = str(body.seek(0, io.SEEK_END))
+        body.seek(0)
     return environ
 
 
