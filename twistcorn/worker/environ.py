@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from .. import __version__
 from ..errors import HTTPError
 from ..settings import Settings
-from .call import FileWrapper
+from .files import FileWrapper
 from .forwarded import Trust, client_of
 from .http import HeaderBlock, Request, RequestLine
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..pristine import socket, time
-from . import responses
+from . import presence, responses
+from .call import ClientGone
 from .connection import Connection
 from .http import Request
 from .responses import Fields, Framing
 from .seats import Seat
+from .sendfile import send_file
 
 #: Bytes of a body that may wait a moment, so that it is sent together with others.
 DEFERRED = 16384
@@ -147,6 +149,14 @@ class Reply:
             self._connection.send(b"", data, self._wait, False)
         self._back_to_app()
 
+    def look(self) -> None:
+        """The application says nothing, and its time goes on: see whether the client is still there."""
+        self._seat.shield()
+        if presence.is_gone(self._connection.sock):
+            self._connection.keep = False
+            raise ClientGone
+        self._seat.exposed = self._connection
+
     def end(self) -> None:
         """The last chunk, where there are chunks."""
         self._seat.shield()
@@ -172,7 +182,7 @@ class Reply:
         connection.log_responding(len(start) + size)
         connection.send(b"", start, self._wait, size == 0)
         connection.consume(self._seat.scratch)
-        self.whole = connection.send_file(descriptor, offset, size, self._wait) == size
+        self.whole = send_file(connection, descriptor, offset, size, self._wait) == size
         return self.whole
 
     def answered(self) -> None:

@@ -19,8 +19,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from ..pristine import threading
-from .call import Application, Call, ClientGone, FileWrapper, Out
+from .call import Application, Call, ClientGone, Out
 from .environ import variable
+from .files import FileWrapper
 from .responses import Fields
 
 
@@ -79,6 +80,11 @@ class RequestOut:
         """A piece, when the transport wants it."""
         self._wanted.wait()
         self._wait(lambda: self._request.write(data))
+
+    def look(self) -> None:
+        """Whether the request is still there."""
+        if self._gone:
+            raise ClientGone
 
     def end(self) -> None:
         """Finish, without waiting for it."""
