@@ -30,8 +30,8 @@ class Surroundings(Protocol):
 
     write_timeout: float
 
-    def is_stopping(self) -> bool:
-        """Whether the server stops, so that connections end with their answer."""
+    def is_last(self) -> bool:
+        """Whether connections end with their answer, which says so then."""
 
     def answered(self, seat: Seat, code: int) -> None:
         """Told once for each request, before the last bytes of its answer are sent.
@@ -127,7 +127,7 @@ class Reply:
     def _make_head(self, status: str, fields: Fields, whole: int | None) -> responses.Head:
         request = self.request
         line = request.line
-        keep = request.block.keep_alive and not self._surroundings.is_stopping()
+        keep = request.block.keep_alive and not self._surroundings.is_last()
         head = responses.make_head(status, fields, line.method, line.version, keep, whole)
         self._connection.keep = head.keep_alive
         self.code = int(status[:3])
