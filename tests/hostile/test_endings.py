@@ -101,7 +101,7 @@ def test_close_that_raises_takes_no_answer_back(serve: Serve, path: str) -> None
 
 @pytest.mark.parametrize("asked", ["", "Connection: keep-alive\r\n"])
 def test_an_answer_says_that_it_is_the_last(serve: Serve, asked: str) -> None:
-    """With --keep-alive 0, from the command line or set while the server runs, and no longer when that is taken back."""
+    """With --keep-alive 0, given or set while the server runs; and no longer once that is taken back."""
     server = serve(ENDLESS, "--keep-alive", "0").ready()
     assert is_last(server, asked)
     said(server, "set", "keep-alive", "5s")

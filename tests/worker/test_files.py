@@ -201,7 +201,7 @@ class TestOtherFiles:
 
     @pytest.mark.parametrize("overridden", ["own", "around", "instance", "raw"])
     def test_read_is_another(self, serve: Serve, tmp_path: Path, overridden: str) -> None:
-        """What it gives is sent, whatever file is below: of a subclass, behind `file`, put in front of the file's own."""
+        """What it gives is sent, whatever file is below: of a subclass, behind `file`, in front of the file's own."""
         (tmp_path / "a").write_bytes(DATA)
 
         class Own(io.FileIO):
