@@ -23,9 +23,11 @@ class RecordingOut:
     :ivar ending: `end`, `cut`, or empty while there is none.
     :param name: the request's.
     :param gone: in so many pieces, the first one counted, the client is gone.
+    :param left_at: the look, by its number, that finds the client gone.
+    :ivar looks: how often it was looked whether the client is there.
     """
 
-    def __init__(self, name: str = "GET /", gone: int = 0) -> None:
+    def __init__(self, name: str = "GET /", gone: int = 0, left_at: int = 0) -> None:
         self.name = name
         self.is_head = name.startswith("HEAD ")
         self.heads: list[tuple[str, str]] = []
@@ -33,6 +35,8 @@ class RecordingOut:
         self.whole = False
         self.ending = ""
         self._gone = gone
+        self.looks = 0
+        self._left_at = left_at
 
     @property
     def body(self) -> bytes:
@@ -57,6 +61,12 @@ class RecordingOut:
         assert not self.ending
         assert data, "an empty piece would end a chunked body"
         self._take(data)
+
+    def look(self) -> None:
+        assert not self.ending
+        self.looks += 1
+        if self.looks == self._left_at:
+            raise ClientGone
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
         raise AssertionError("nobody said that files can be sent")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import types
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.worker.apps import Body, RecordingOut, Start, app, call
 from tests.worker.test_call import RAISED
 from twistcorn.errors import RequestTimeout
+from twistcorn.worker.call import LOOK
 
 TOOK_TOO_LONG = "the application took too long"
 CLOSE_RAISED = "close() of the application's iterable raised"
@@ -86,11 +89,20 @@ class TestClose:
 
     @pytest.mark.parametrize("error", [KeyError("a"), SystemExit(1)])
     def test_close_raises(self, error: BaseException) -> None:
-        """It is logged, not called again, and the body does not look whole."""
-        body = Body(b"a", closing=error)
-        out, logged = call(app(body))
+        """It is logged, not called again, and takes nothing from an answer that is whole."""
+        for chunks in ((), (b"a",), (b"a", b"b")):
+            for length in (None, len(chunks)):
+                body = Body(*chunks, closing=error)
+                out, logged = call(app(body, [] if length is None else [("Content-Length", str(length))]))
 
-        assert (body.closed, out.ending, len(logged)) == (1, "cut", 1)
+                assert (out.status, out.body, out.ending) == (200, b"".join(chunks), "end")
+                assert (body.closed, logged) == (1, [CLOSE_RAISED])
+
+    def test_close_raises_before_the_end(self) -> None:
+        """What has failed before, or is too short, does not look whole for it."""
+        for body in (Body(b"a", KeyError("b"), closing=KeyError("c")), Body(b"a", closing=KeyError("c"))):
+            out, _ = call(app(body, [("Content-Length", "2")]))
+            assert (out.ending, body.closed) == ("cut", 1)
 
     def test_iterator_and_close_raise(self) -> None:
         """Both are logged."""
@@ -105,3 +117,136 @@ class TestClose:
         _, logged = call(app(body), RecordingOut(gone=1))
 
         assert (body.closed, logged) == (1, [CLOSE_RAISED])
+
+
+class TestNoBodyIsDue:
+    """The answers to HEAD, 204 and 304."""
+
+    CASES = pytest.mark.parametrize(
+        ("name", "status"), [("HEAD /", "200 OK"), ("GET /", "204 No Content"), ("GET /", "304 Not Modified")]
+    )
+
+    @CASES
+    @pytest.mark.parametrize("first", [b"a", b""])
+    @pytest.mark.parametrize("headers", [[], [("Content-Length", "1")], [("Content-Length", "500")]])
+    def test_one_piece_is_asked_for(self, name: str, status: str, first: bytes, headers: Any) -> None:
+        """The head is the whole answer: the iterable is closed without being asked for more."""
+        body = Body(first, b"b", AssertionError("asked for more"))
+        out, logged = call(app(body, headers, status), name=name)
+
+        assert (body.asked, body.closed, out.ending, logged) == (1, 1, "end", [])
+
+    @CASES
+    def test_head_is_made_with_the_first_piece(self, name: str, status: str) -> None:
+        """What is asked for before `start_response` was called does not count."""
+
+        def late(environ: dict[str, Any], start_response: Start) -> Any:
+            yield b""
+            start_response(status, [])
+            yield b""
+            raise AssertionError("asked for more")
+
+        out, logged = call(late, name=name)
+        assert (out.ending, logged) == ("end", [])
+
+    @CASES
+    def test_pieces_are_written(self, name: str, status: str) -> None:
+        """The second one is answered with an exception, as for a client that is gone; nothing is logged."""
+        seen = []
+
+        def writes(environ: dict[str, Any], start_response: Start) -> Any:
+            write = start_response(status, [])
+            try:
+                for number in range(10):
+                    seen.append(number)
+                    write(b"a")
+            finally:
+                seen.append(-1)
+            return []
+
+        out, logged = call(writes, name=name)
+        assert (seen, out.pieces, out.ending, logged) == ([0, 1, -1], [b"a"], "end", [])
+
+    @CASES
+    def test_pieces_are_written_and_the_exception_is_caught(self, name: str, status: str) -> None:
+        """What the application returns then is closed and not asked for anything."""
+        body = Body(AssertionError("asked"))
+
+        def writes(environ: dict[str, Any], start_response: Start) -> Any:
+            write = start_response(status, [])
+            for _ in range(3):
+                try:
+                    write(b"a")
+                except ConnectionError:
+                    continue
+            return body
+
+        out, logged = call(writes, name=name)
+        assert (body.closed, out.pieces, out.ending, logged) == (1, [b"a"], "end", [])
+
+    @CASES
+    def test_application_raises_behind_its_head(self, name: str, status: str) -> None:
+        """It is logged, and the answer is whole."""
+
+        def raises(environ: dict[str, Any], start_response: Start) -> Any:
+            start_response(status, [])(b"a")
+            raise KeyError("late")
+
+        out, logged = call(raises, name=name)
+        assert (out.ending, logged) == ("end", [RAISED])
+
+
+class TestNothingMoreIsDue:
+    """Bodies that go on behind their Content-Length."""
+
+    def test_iteration_ends(self) -> None:
+        """The first piece too many is the last (PEP 3333, "Handling the Content-Length Header")."""
+        body = Body(b"a", b"", b"b", AssertionError("asked for more"))
+        out, _ = call(app(body, [("Content-Length", "1")]))
+
+        assert (out.body, out.ending, body.asked, body.closed) == (b"a", "end", 3, 1)
+
+    def test_end_raises(self) -> None:
+        """It is logged; no byte is missing, so nothing is cut."""
+        body = Body(b"a", KeyError("b"))
+        out, logged = call(app(body, [("Content-Length", "1")]))
+
+        assert (out.body, out.ending, logged) == (b"a", "end", [RAISED])
+
+
+class TestNothingIsSaid:
+    """Empty pieces: nothing is sent, which would show that the client is gone."""
+
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each look at the clock is half the time between two looks at the client later."""
+        times = itertools.count(1, LOOK // 2)
+        monkeypatch.setattr("twistcorn.worker.call.time", types.SimpleNamespace(monotonic_ns=lambda: next(times)))
+
+    def test_client_is_looked_for(self) -> None:
+        """Now and then, and not for each piece; one that is gone ends the iteration, and the log is not told."""
+        body = Body(*[b""] * 20)
+        out, logged = call(app(body), RecordingOut(left_at=3))
+
+        assert (out.looks, body.closed, out.heads, logged) == (3, 1, [], [])
+        assert body.asked == 10
+
+    def test_pieces_are_written(self) -> None:
+        """So it is for `write`, also for what goes past Content-Length."""
+        for piece, headers in ((b"", []), (b"a", [("Content-Length", "1")])):
+
+            def writes(
+                environ: dict[str, Any], start_response: Start, piece: bytes = piece, headers: Any = headers
+            ) -> Any:
+                write = start_response("200 OK", headers)
+                for _ in range(20):
+                    write(piece)
+                raise AssertionError("nobody told that the client is gone")
+
+            out, _ = call(writes, RecordingOut(left_at=2))
+            assert (out.looks, out.ending) == (2, "")
+
+    def test_few_pieces(self) -> None:
+        """Nobody looks for a single one."""
+        out, _ = call(app(Body(b"", b"a")))
+        assert (out.looks, out.body) == (0, b"a")

@@ -135,6 +135,17 @@ class TestBody:
         assert fields_of(made) == {"HTTP_HOST": "a"}
         assert made["wsgi.input_terminated"] is True
 
+    @pytest.mark.parametrize("length", [0, 5])
+    def test_chunked_body_that_is_here(self, length: int) -> None:
+        """Its length is known by then, and told: of this request, and not of the next one with the same fields."""
+        request = parse_head(head(b"Transfer-Encoding: chunked"), DEFAULTS)
+        request.body, request.length = io.BytesIO(b"a" * length), length
+        maker = EnvironMaker(DEFAULTS, TCP, 3, 8, 1)
+
+        assert fields_of(maker.make(request, STRANGER)) == {"HTTP_HOST": "a", "CONTENT_LENGTH": str(length)}
+        request.length = -1
+        assert "CONTENT_LENGTH" not in maker.make(request, STRANGER)
+
 
 class TestFields:
     def test_type_and_length(self) -> None:

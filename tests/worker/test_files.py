@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,111 @@ class TestOtherFiles:
 
         served, client = serve(lambda: gzip.open(tmp_path / "a", "rb"))
         assert ask(served, client).body == DATA
+
+    @pytest.mark.parametrize("path", ["/proc/self/status", "/proc/cpuinfo", "/sys/class/net/lo/mtu"])
+    def test_file_whose_size_is_not_its_size(self, serve: Serve, path: str) -> None:
+        """Files of the kernel say 0 or 4096 bytes; what reading gives is sent."""
+        if not os.path.exists(path):
+            pytest.skip(f"there is no {path}")
+        with open(path, "rb") as file:
+            begin = file.read()[:20]
+        served, client = serve(lambda: open(path, "rb"))
+        answer = ask(served, client)
+
+        assert answer.body.startswith(begin)
+        assert (answer["Transfer-Encoding"], client.closed) == (["chunked"], False)
+
+    @pytest.mark.parametrize("overridden", ["own", "around", "instance", "raw"])
+    def test_read_is_another(self, serve: Serve, tmp_path: Path, overridden: str) -> None:
+        """What it gives is sent, whatever file is below: of a subclass, behind `file`, in front of the file's own."""
+        (tmp_path / "a").write_bytes(DATA)
+
+        class Own(io.FileIO):
+            def read(self, size: int | None = -1) -> bytes:
+                return (super().read(size) or b"").swapcase()
+
+            def readinto(self, buffer: Any) -> int:
+                data = self.read(len(buffer))
+                buffer[: len(data)] = data
+                return len(data)
+
+        class Around:
+            def __init__(self, file: Any) -> None:
+                self.file = file
+                self.fileno, self.close = file.fileno, file.close
+
+            def read(self, size: int) -> bytes:
+                data: bytes = self.file.read(size)
+                return data.swapcase()
+
+        def opens() -> Any:
+            if overridden == "own":
+                return Own(tmp_path / "a")
+            if overridden == "raw":
+                return io.BufferedReader(Own(tmp_path / "a"))
+            file: Any = (tmp_path / "a").open("rb")
+            if overridden == "around":
+                return Around(file)
+            plain = file.read
+            file.read = lambda size: plain(size).swapcase()
+            return file
+
+        served, client = serve(opens)
+        assert ask(served, client).body == DATA.swapcase()
+
+    def test_member_of_an_archive(self, serve: Serve, tmp_path: Path) -> None:
+        """It has a file below, and gives what is in it."""
+        with zipfile.ZipFile(tmp_path / "a", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("b", DATA)
+        served, client = serve(lambda: zipfile.ZipFile(tmp_path / "a").open("b"))
+
+        assert ask(served, client).body == DATA
+
+    def test_kernel_cannot_send_it(self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not every file system can: then it is read, with the length that was told."""
+
+        def refuse(*arguments: object) -> int:
+            raise OSError(errno.EINVAL, "not here")
+
+        served, client = serve(Opened(tmp_path / "a"))
+        monkeypatch.setattr("twistcorn.pristine.os.sendfile", refuse)
+        answer = ask(served, client)
+
+        assert (answer.body, answer["Content-Length"]) == (DATA, [str(len(DATA))])
+        assert not client.closed
+
+    def test_disk_fails(self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is logged, and the answer is cut: that is no client that is gone."""
+
+        def refuse(*arguments: object) -> int:
+            raise OSError(errno.EIO, "broken disk")
+
+        opened = Opened(tmp_path / "a")
+        served, client = serve(opened)
+        monkeypatch.setattr("twistcorn.pristine.os.sendfile", refuse)
+        pread = os.pread
+        monkeypatch.setattr(
+            "twistcorn.pristine.os.pread", lambda fd, size, at: pread(fd, size, at) if size <= 64 else refuse()
+        )
+        with capturedLogs() as events:
+            served.send(client, head())
+        monkeypatch.undo()
+
+        assert (client.read()[-4:], client.closed, opened.closed, len(events)) == (b"\r\n\r\n", True, True, 1)
+
+    def test_file_is_not_readable(self, serve: Serve, tmp_path: Path) -> None:
+        """That is the application's error, and 500."""
+        (tmp_path / "a").write_bytes(DATA)
+        served, client = serve(lambda: (tmp_path / "a").open("ab", 0))
+        with capturedLogs():
+            assert ask(served, client).status == 500
+
+    def test_position_is_behind_the_end(self, serve: Serve, tmp_path: Path) -> None:
+        """Nothing is left, and that is an answer."""
+        served, client = serve(Opened(tmp_path / "a", position=len(DATA) + 5))
+        answer = ask(served, client)
+
+        assert (answer.status, answer.body, client.closed) == (200, b"", False)
 
     def test_text_file(self, serve: Serve, tmp_path: Path) -> None:
         """It has no bytes: that is the application's error."""

@@ -209,6 +209,7 @@ class TestEnviron:
         )
 
         assert (made["body"], made["wsgi.input_terminated"]) == (b"hello", True)
+        assert (made["CONTENT_LENGTH"], "HTTP_TRANSFER_ENCODING" in made) == ("5", False)
 
     def test_body_with_a_length(self) -> None:
         """It is there, with its type."""

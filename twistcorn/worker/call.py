@@ -6,18 +6,17 @@ Law: knows the app's side only. Where a response goes is an `Out`: the worker's 
 
 from __future__ import annotations
 
-import io
-import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
-from ..pristine import os
+from ..pristine import time
 from . import responses
+from .files import FileWrapper
 from .responses import Fields
 
 #: A body in one of these is whole when it has one piece, and has no close().
@@ -26,48 +25,16 @@ _KNOWN = (list, tuple)
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+#: Nanoseconds of empty pieces between two looks at the client, which nothing that is sent would find gone.
+LOOK = 100_000_000
+
+
 class ClientGone(ConnectionError):
     """The client closed the connection, or took nothing for too long; there is nobody to answer."""
 
 
-class FileWrapper:
-    """`wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling").
-
-    :param file: anything with `read`; with a `fileno` of a regular file it is sent by the kernel.
-    :param size: bytes read at once where it is not.
-    """
-
-    def __init__(self, file: Any, size: int = 65536) -> None:
-        self._file = file
-        self._size = size
-
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self._file.read(self._size):
-            yield data
-
-    def close(self) -> None:
-        """Close the file, if it can be closed."""
-        close = getattr(self._file, "close", None)
-        if close is not None:
-            close()
-
-    def part(self) -> tuple[int, int, int] | None:
-        """Descriptor, position and the size of the rest, of a regular file; None for anything else."""
-        # What wraps a file (a temporary one, Django's) has it as `file`; what changes its bytes (gzip) has a fileno
-        # too, which is why only plain files count.
-        file = getattr(self._file, "file", self._file)
-        raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
-        if type(raw) is not io.FileIO:
-            return None
-        try:
-            descriptor = file.fileno()
-            status = os.fstat(descriptor)
-            position = file.tell()
-        except (OSError, ValueError):
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return descriptor, position, max(0, status.st_size - position)
+class NoBodyIsDue(ClientGone):
+    """The answer is over with its head (HEAD, 204, 304): whoever writes on would do so for nobody."""
 
 
 class Out(Protocol):
@@ -94,6 +61,12 @@ class Out(Protocol):
     def more(self, data: bytes) -> None:
         """More of the body."""
 
+    def look(self) -> None:
+        """The body has had nothing to say for a while.
+
+        :raises ClientGone: nobody waits for it any more.
+        """
+
     def end(self) -> None:
         """The body is whole."""
 
@@ -113,7 +86,9 @@ class Call:
     _fields: Fields
     _begun = False
     _left: int | None = None
-    _warned = False
+    _bodiless = False
+    _surplus = False
+    _looked = 0
 
     def __init__(self, out: Out, sends_files: bool = False) -> None:
         self.out = out
@@ -131,14 +106,14 @@ class Call:
                 return
             if type(iterable) is FileWrapper and not self._begun and self._send_file(iterable):
                 return
-            else:
-                for chunk in iterable:
-                    if chunk:
-                        self.write(chunk)
-            # Before the end: what close() raises must not look like a whole response.
+            if not self._bodiless:
+                self._iterate(iterable)
+            # All of the body is said, whatever close() does now; but it is closed before the client hears of the end.
             closing, iterable = iterable, None
-            _close(closing)
+            self._close(closing)
             self._finish()
+        except NoBodyIsDue:
+            self.out.end()
         except ClientGone:
             pass
         except BaseException:
@@ -146,7 +121,28 @@ class Call:
             self._failed()
         finally:
             if iterable is not None:
-                self._close_after_failure(iterable)
+                self._close(iterable)
+
+    def _iterate(self, iterable: Iterable[bytes]) -> None:
+        """Send all pieces; or the first, of a body that is not sent; or as many as Content-Length has room for."""
+        for chunk in iterable:
+            if chunk:
+                self.write(chunk)
+                if self._bodiless or self._surplus:
+                    return
+            elif self._status is not None and self._is_bodiless():
+                return
+            else:
+                self._look()
+
+    def _look(self) -> None:
+        """Nothing was said: now and then, see whether anybody still waits for it."""
+        now = time.monotonic_ns()
+        if not self._looked:
+            self._looked = now
+        elif now - self._looked > LOOK:
+            self._looked = now
+            self.out.look()
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -171,14 +167,21 @@ class Call:
         return self.write
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body now."""
+        """Send a piece of the body now.
+
+        :raises ClientGone: nobody will read it.
+        """
         if not self._begun:
             self._first(data, False)
             return
+        if self._bodiless:
+            raise NoBodyIsDue("the answer has no body: all of it is sent")
         if self._left is not None:
             data = self._police(data)
         if data:
             self.out.more(data)
+        else:
+            self._look()
 
     def _first(self, data: bytes, whole: bool) -> None:
         if self._status is None:
@@ -198,6 +201,7 @@ class Call:
                 data = self._police(data)
                 whole = self._left == 0
         self._begun = True
+        self._bodiless = self._is_bodiless()
         self.out.begin(self._status, fields, data, whole)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
@@ -222,8 +226,8 @@ class Call:
         if not isinstance(data, bytes):
             raise TypeError(f"Can only write bytes to a transport, not {data!r}")
         if len(data) > self._left:
-            if not self._warned:
-                self._warned = True
+            if not self._surplus:
+                self._surplus = True
                 self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
             data = data[: self._left]
         self._left -= len(data)
@@ -242,7 +246,7 @@ class Call:
             self.out.end()
 
     def _is_bodiless(self) -> bool:
-        """Whether the declared length is about a body that is not sent (HEAD, 304)."""
+        """Whether no body is sent, and a declared length is about another answer's (RFC 9110 section 6.4.1)."""
         return self.out.is_head or (self._status or "")[:3] in ("204", "304")
 
     def _failed(self) -> None:
@@ -253,7 +257,10 @@ class Call:
             did="took too long" if late else "raised",
         )  # fmt: skip
         try:
-            if self._begun:
+            if self._begun and (self._bodiless or self._left == 0):
+                # Its end raised, and no byte of it is missing.
+                self.out.end()
+            elif self._begun:
                 self.out.cut()
             else:
                 self._begun = True
@@ -262,14 +269,11 @@ class Call:
         except ClientGone:
             pass
 
-    def _close_after_failure(self, iterable: Any) -> None:
+    def _close(self, iterable: Any) -> None:
         try:
-            _close(iterable)
+            close = getattr(iterable, "close", None)
+            if close is not None:
+                close()
         except BaseException:
             self.log.failure("{name}: close() of the application's iterable raised", name=self.out.name)
 
-
-def _close(iterable: Any) -> None:
-    close = getattr(iterable, "close", None)
-    if close is not None:
-        close()

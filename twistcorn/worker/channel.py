@@ -63,6 +63,7 @@ class Service:
     def configure(self, settings: Settings) -> None:
         """From now on these settings count."""
         self.write_timeout = settings.write_timeout
+        self._keeps_none = not settings.keep_alive
         workers = settings.workers_bounds.most if settings.workers_bounds is not None else settings.workers
         several = settings.threads > 1, workers > 1
         if several != self._several:
@@ -105,9 +106,9 @@ class Service:
         if self._words[H_QUEUED] and self._waiting.has_free_thread():
             self._credit()
 
-    def is_stopping(self) -> bool:
-        """Whether the server stops."""
-        return self._words[H_STOPPING] != 0 or self._poller.stopping
+    def is_last(self) -> bool:
+        """Whether an answer is the last one of its connection: the server stops, or keeps no idle connections."""
+        return self._words[H_STOPPING] != 0 or self._keeps_none or self._poller.stopping
 
     def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
         """One turn: answer the request of a connection, on this thread; the time is in monotonic nanoseconds.

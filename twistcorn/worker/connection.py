@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..logs.entries import Entry
-from ..pristine import os, socket
+from ..pristine import socket
 from ..wire.scoreboard import (
     CONSUMED,
     ENDS,
@@ -34,8 +34,8 @@ from ..wire.scoreboard import (
 from .call import ClientGone
 from .http import Request, RequestLine
 
-#: One send: the kernel takes what its buffer has room for. One sendfile: others get their turn in between.
-SEND_SIZE, FILE_PIECE = 1 << 18, 1 << 20
+#: One send: the kernel takes what its buffer has room for.
+SEND_SIZE = 1 << 18
 
 #: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
 COPIED = 65536
@@ -304,28 +304,6 @@ class Connection:
                 self.consume(scratch)
         except OSError:
             self.keep = False
-
-    def send_file(self, descriptor: int, offset: int, size: int, wait: Wait) -> int:
-        """Send a part of a file (sendfile(2)); returns how much of it there was.
-
-        :raises ClientGone: the client is gone, or took nothing for too long.
-        """
-        left = size
-        while left > 0:
-            try:
-                sent = os.sendfile(self.sock.fileno(), descriptor, offset, min(left, FILE_PIECE))
-            except BlockingIOError:
-                self.await_client(wait)
-                continue
-            except OSError as error:
-                self.keep = False
-                raise ClientGone from error
-            if sent == 0:
-                break
-            self.written += sent
-            offset += sent
-            left -= sent
-        return size - left
 
     def send_some(self, data: memoryview) -> int:
         """Send what the kernel takes now; returns how many bytes that was."""

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from .. import __version__
 from ..errors import HTTPError
 from ..settings import Settings
-from .call import FileWrapper
+from .files import FileWrapper
 from .forwarded import Trust, client_of
 from .http import HeaderBlock, Request, RequestLine
 
@@ -117,7 +117,13 @@ class EnvironMaker:
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
         environ["twistcorn.request_id"] = made[3] or f"{self._prefix}-{next(self._numbers):x}"
         body = request.body
-        environ["wsgi.input"] = _NO_BODY(body) if body.__class__ is bytes else body
+        if body.__class__ is bytes:
+            environ["wsgi.input"] = _NO_BODY(body)
+        else:
+            environ["wsgi.input"] = body
+            if request.block.length < 0 <= request.length:
+                # Most frameworks read nothing, and none of them says so, where the length is not told.
+                environ["CONTENT_LENGTH"] = str(request.length)
         return environ
 
     def _make_template(self, request: Request, peer: str) -> tuple[EnvironMaker, dict[str, Any], bool, str]:

@@ -92,17 +92,19 @@ class Request:
 
     :ivar size: bytes of its head.
     :ivar expects: whether the client still waits for `100 Continue`.
+    :ivar length: of the body; -1 while it is chunked and not all of it is here.
     :ivar made: what an `environ.EnvironMaker` made of it, and which one.
     :ivar body: the whole body, once it is here: bytes, or a file.
     """
 
-    __slots__ = ("block", "body", "expects", "line", "made", "size")
+    __slots__ = ("block", "body", "expects", "length", "line", "made", "size")
 
     def __init__(self, line: RequestLine, block: HeaderBlock, size: int) -> None:
         self.line = line
         self.block = block
         self.size = size
         self.expects = block.expects
+        self.length = block.length
         self.made: Any = None
         self.body: object = b""
 

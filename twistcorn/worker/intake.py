@@ -95,7 +95,7 @@ def _begin_body(
     if length < 0:
         taken = body.feed(rest)
         if body.done:
-            request.body = body.store.finish()
+            request.body, request.length = body.store.finish(), body.store.size
             connection.request_end += taken
             return Found.REQUEST
         body.store.close()
@@ -136,7 +136,7 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
             return Found.END if ended else Found.MORE
         connection.deadline = time.monotonic() + settings.body_timeout
         if body.done:
-            request.body = body.store.finish()
+            request.body, request.length = body.store.finish(), body.store.size
             connection.body = None
             return Found.REQUEST
     return Found.AGAIN

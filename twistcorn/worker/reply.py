@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..pristine import socket, time
-from . import responses
+from . import presence, responses
+from .call import ClientGone
 from .connection import Connection
 from .http import Request
 from .responses import Fields, Framing
 from .seats import Seat
+from .sendfile import send_file
 
 #: Bytes of a body that may wait a moment, so that it is sent together with others.
 DEFERRED = 16384
@@ -28,8 +30,8 @@ class Surroundings(Protocol):
 
     write_timeout: float
 
-    def is_stopping(self) -> bool:
-        """Whether the server stops, so that connections end with their answer."""
+    def is_last(self) -> bool:
+        """Whether connections end with their answer, which says so then."""
 
     def answered(self, seat: Seat, code: int) -> None:
         """Told once for each request, before the last bytes of its answer are sent.
@@ -125,7 +127,7 @@ class Reply:
     def _make_head(self, status: str, fields: Fields, whole: int | None) -> responses.Head:
         request = self.request
         line = request.line
-        keep = request.block.keep_alive and not self._surroundings.is_stopping()
+        keep = request.block.keep_alive and not self._surroundings.is_last()
         head = responses.make_head(status, fields, line.method, line.version, keep, whole)
         self._connection.keep = head.keep_alive
         self.code = int(status[:3])
@@ -146,6 +148,14 @@ class Reply:
                 data = self._chunk(data)
             self._connection.send(b"", data, self._wait, False)
         self._back_to_app()
+
+    def look(self) -> None:
+        """The application says nothing, and its time goes on: see whether the client is still there."""
+        self._seat.shield()
+        if presence.is_gone(self._connection.sock):
+            self._connection.keep = False
+            raise ClientGone
+        self._seat.exposed = self._connection
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
@@ -172,7 +182,7 @@ class Reply:
         connection.log_responding(len(start) + size)
         connection.send(b"", start, self._wait, size == 0)
         connection.consume(self._seat.scratch)
-        self.whole = connection.send_file(descriptor, offset, size, self._wait) == size
+        self.whole = send_file(connection, descriptor, offset, size, self._wait) == size
         return self.whole
 
     def answered(self) -> None:

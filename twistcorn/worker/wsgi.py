@@ -19,8 +19,9 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from ..pristine import threading
-from .call import Application, Call, ClientGone, FileWrapper, Out
+from .call import Application, Call, ClientGone, Out
 from .environ import variable
+from .files import FileWrapper
 from .responses import Fields
 
 
@@ -79,6 +80,11 @@ class RequestOut:
         """A piece, when the transport wants it."""
         self._wanted.wait()
         self._wait(lambda: self._request.write(data))
+
+    def look(self) -> None:
+        """Whether the request is still there."""
+        if self._gone:
+            raise ClientGone
 
     def end(self) -> None:
         """Finish, without waiting for it."""
@@ -173,6 +179,10 @@ def site_environ(request: Request, body: Any) -> dict[str, Any]:
         if key.startswith("HTTP_"):
             joint = b"; " if key == "HTTP_COOKIE" else b","
             environ[key] = joint.join(values).decode("latin-1").replace("\n", " ")
+    if environ.pop("HTTP_TRANSFER_ENCODING", "") and not environ["CONTENT_LENGTH"]:
+        # The body is here, whole and without its coding.
+        environ["CONTENT_LENGTH"] = str(body.seek(0, io.SEEK_END))
+        body.seek(0)
     return environ
 
 

@@ -1,0 +1,50 @@
+"""A part of a file on its way to the client, without a copy in memory where the kernel can do that (sendfile(2)).
+
+Law: runs on the thread that has the turn. An error of the file is told as what it is, and never taken for a client that
+is gone.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ..pristine import os
+from .call import ClientGone
+from .connection import SEND_SIZE, Connection, Wait
+
+#: One call: others get their turn in between.
+FILE_PIECE = 1 << 20
+
+#: Errors that are the client's: its connection is broken.
+_CLIENT = frozenset((errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH,
+                     errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ECONNABORTED))  # fmt: skip
+
+
+def send_file(connection: Connection, descriptor: int, offset: int, size: int, wait: Wait) -> int:
+    """Send a part of a file; returns how much of it there was.
+
+    :raises ClientGone: the client is gone, or took nothing for too long.
+    :raises OSError: the file cannot be read.
+    """
+    left = size
+    while left > 0:
+        try:
+            sent = os.sendfile(connection.sock.fileno(), descriptor, offset, min(left, FILE_PIECE))
+        except BlockingIOError:
+            connection.await_client(wait)
+            continue
+        except OSError as error:
+            if error.errno in _CLIENT:
+                connection.keep = False
+                raise ClientGone from error
+            # Not every file system can do it; and what is wrong with a file, reading tells.
+            data = os.pread(descriptor, min(left, SEND_SIZE), offset)
+            connection.send(b"", data, wait, False)
+            sent = len(data)
+        else:
+            connection.written += sent
+        if sent == 0:
+            break
+        offset += sent
+        left -= sent
+    return size - left
