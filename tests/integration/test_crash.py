@@ -40,9 +40,14 @@ def read_runs(folder: Path) -> list[list[str]]:
     return [line.split() for line in (folder / "runs").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_idempotent_request_is_answered_all_the_same(server: Server, gate: Gate, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "replay"), [("GET", "safe"), ("OPTIONS", "safe"), ("PUT", "idempotent"), ("DELETE", "idempotent")]
+)
+def test_request_that_may_run_again_is_answered_all_the_same(
+    start: Start, gate: Gate, method: str, replay: str
+) -> None:
     """It runs once more, on another worker and the same connection, which goes on; the client notices nothing."""
+    server = start("app:app", "--workers", "2", "--replay", replay).ready(2)
     with server.connect() as client:
         client.ask("/wait", method, b"body" if method == "PUT" else None)
         victim = kill_at(server, gate, client)
@@ -104,6 +109,16 @@ def test_answer_to_head_has_no_body(start: Start, gate: Gate) -> None:
         kill_at(server, gate, client)
         answer = client.response("HEAD")
         assert (answer.status, answer.headers["content-length"]) == (502, "16")
+        assert client.ended()
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_what_may_have_half_happened_is_not_repeated(server: Server, gate: Gate, method: str) -> None:
+    """By default only safe methods run again: a PUT or DELETE whose worker dies inside the application gets 502."""
+    with server.connect() as client:
+        client.ask("/wait", method, b"body" if method == "PUT" else None)
+        kill_at(server, gate, client)
+        assert client.response().status == 502
         assert client.ended()
 
 

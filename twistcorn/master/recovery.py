@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..pool.blame import Blame
-from ..pool.redo import Case, Facts, Log, Verdict, verdict
+from ..pool.redo import REPEATED, Case, Facts, Log, Verdict, verdict
 from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
@@ -80,7 +80,7 @@ class Recovery:
             others_blamed=bool(blame.slots - {connection.slot}),
             replayed=connection.replays > 0,
             deaths=connection.deaths,
-            replay=self.settings.replay == "on",
+            repeated=REPEATED[self.settings.replay],
         )
         decision = verdict(_log(slot), facts, case)
         status = blame.status if case.blamed else 502

@@ -1,8 +1,8 @@
 """What becomes of a connection whose worker died: a pure verdict over its slot, and what the kernel knows.
 
 Law: values in, a value out. The slot tells what the worker was about to do, the kernel what it has done; where they
-disagree the kernel is right. RFC 9110 section 9.2.2 allows to repeat idempotent requests only, and a request is never
-repeated once a byte of it was taken or a byte of its answer was given to the kernel.
+disagree the kernel is right. A request that an application has seen runs again only where its method allows that, and
+never once a byte of it was taken or a byte of its answer was given to the kernel.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from typing import NamedTuple
 #: of killing its workers' parser.
 MAX_DEATHS = 2
 
-#: RFC 9110 section 9.2.2.
-IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+#: RFC 9110 section 9.2.1: a client that sends one asks for no change, so half a run of it has left nothing behind.
+SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+#: RFC 9110 section 9.2.2: twice is the same as once, but half of it may be there when its worker dies, and what others
+#: have done to the same thing meanwhile is undone.
+IDEMPOTENT = SAFE | {"PUT", "DELETE"}
+#: The methods that run again, for each value of --replay.
+REPEATED = {"safe": SAFE, "idempotent": IDEMPOTENT, "off": frozenset[str]()}
 
 
 class Verdict(enum.Enum):
@@ -82,14 +87,14 @@ class Case(NamedTuple):
     :ivar blamed: the request of this connection killed the worker; `others_blamed`: that of another did.
     :ivar replayed: the request was run again before, and that counts.
     :ivar deaths: workers that died, with bytes waiting here and no request answered in between, this one included.
-    :ivar replay: whether the operator allows replays.
+    :ivar repeated: the methods that may run again.
     """
 
     blamed: bool = False
     others_blamed: bool = False
     replayed: bool = False
     deaths: int = 0
-    replay: bool = True
+    repeated: frozenset[str] = SAFE
 
 
 #: The states of `wire.scoreboard.State` in which no app has seen a request and no byte of a response has been sent.
@@ -130,7 +135,7 @@ def _responding(log: Log, facts: Facts, case: Case) -> Verdict:
 
 def _again(log: Log, case: Case) -> Verdict:
     """The request was in the app, and everything that it could leave behind with the kernel is undone."""
-    if case.blamed or not case.replay or log.method not in IDEMPOTENT:
+    if case.blamed or log.method not in case.repeated:
         return Verdict.ANSWER_502
     # A death that another request is blamed for does not use up the one replay.
     return Verdict.REPLAY if case.others_blamed or not case.replayed else Verdict.ANSWER_502
