@@ -55,7 +55,7 @@ CASES = [
         for method in sorted(IDEMPOTENT - SAFE)
     ],
     *[
-        (f"in the app, {method}, which may be repeated", log("IN_APP", method), facts(), Case(repeated=IDEMPOTENT), REPLAY)
+        (f"in the app, {method}, allowed", log("IN_APP", method), facts(), Case(repeated=IDEMPOTENT), REPLAY)
         for method in sorted(IDEMPOTENT)
     ],
     # Whom no app has seen goes on, whatever its method.
