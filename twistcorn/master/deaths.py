@@ -59,7 +59,7 @@ class Death(NamedTuple):
         """The cause in one word, as the chronicle and the metrics count it."""
         if worker.boot_error or not (worker.was_ready or worker.state in LEAVING):
             return "boot"
-        return "killed" if worker.killed else self.cause.name.lower()
+        return "killed" if worker.killed and self.cause is not Cause.FROZEN else self.cause.name.lower()
 
 
 def describe(worker: Worker, death: Death) -> tuple[LogLevel, str]:

@@ -80,9 +80,9 @@ class Recovery:
             others_blamed=bool(blame.slots - {connection.slot}),
             replayed=connection.replays > 0,
             deaths=connection.deaths,
-            repeated=REPEATED[self.settings.replay],
+            repeated=REPEATED[self.settings.replay] if blame.again else frozenset(),
         )
-        decision = verdict(_log(slot), facts, case)
+        decision = verdict(log_of(slot), facts, case)
         status = blame.status if case.blamed else 502
         self._carry_out(decision, connection, slot, facts, status)
         if decision is Verdict.REPLAY:
@@ -118,7 +118,8 @@ class Recovery:
             words[base + S_WRITTEN_END] = facts.written
 
 
-def _log(slot: Slot) -> Log:
+def log_of(slot: Slot) -> Log:
+    """The redo log of a slot."""
     return Log(
         slot.state.name, slot.consumed, slot.ends, slot.head.partition(" ")[0],
         slot.consumed0, slot.consume_to, slot.written0, slot.written_end,
