@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from twistcorn.pool.freeze import Limits, Look, Task, computing, is_kept_waiting, is_stopped, parse_task, verdict
+from twistcorn.pool.freeze import (
+    Limits,
+    Look,
+    Task,
+    computing,
+    is_kept_waiting,
+    is_stopped,
+    parse_task,
+    verdict,
+)
 from twistcorn.pool.redo import SAFE, Log
 
 HEART, REQUEST = 5.0, 30.0
@@ -47,7 +56,7 @@ def test_stopped_from_outside() -> None:
     assert not is_stopped({})
 
 
-#: situation: the slot, unread bytes, its thread, the thread that holds the lock -> whether another worker would serve it
+#: situation: the slot, unread bytes, its thread, the thread that holds the lock -> whether it is kept waiting
 WAITING = [
     ("idle", Log("IDLE"), 0, 0, 7, False),
     ("idle, a request lies unread", Log("IDLE", method="POST"), 9, 0, 7, True),

@@ -11,10 +11,10 @@ from twistcorn.pool.redo import IDEMPOTENT, MAX_DEATHS, REPEATED, SAFE, Case, Fa
 from twistcorn.wire.scoreboard import State
 
 LEND, REPLAY, DISCARD = Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND
-ANSWER, RESET, CLOSE = Verdict.ANSWER_502, Verdict.RESET, Verdict.CLOSE
+ANSWER, RESET, CLOSE, CUT = Verdict.ANSWER_502, Verdict.RESET, Verdict.CLOSE, Verdict.CUT
 
 #: A request of 80 bytes, from 100 on, and an answer of 400, from 1000 on.
-REQUEST = Log("", consumed0=100, consume_to=180, written0=1000, written_end=1400)
+REQUEST = Log("", consumed0=100, consume_to=180, framed=True, written0=1000, written_end=1400)
 
 
 def log(state: str, method: str = "GET", **more: Any) -> Log:
@@ -81,11 +81,16 @@ CASES = [
     ("nothing sent, the request taken", log("RESPONDING"), facts(180), Case(), ANSWER),
     ("nothing sent, the request taken in part", log("RESPONDING"), facts(120), Case(), ANSWER),
     ("nothing sent, a body taken before", log("RESPONDING", consumed=True), facts(180), Case(), ANSWER),
-    # A part of the answer is out: the client must see that it is cut.
-    ("sent in part", log("RESPONDING"), facts(180, 1200), Case(), RESET),
-    ("sent in part, the request not taken", log("RESPONDING"), facts(100, 1200), Case(), RESET),
-    ("sent, and the end is not known", log("RESPONDING", written_end=0), facts(180, 1200), Case(), RESET),
-    ("on a UNIX socket", log("RESPONDING"), facts(None, None), Case(), RESET),
+    # A part of the answer is out: the client must see that it is cut, and the end must reach it where it can.
+    ("sent in part", log("RESPONDING"), facts(180, 1200), Case(), CUT),
+    ("sent in part, the request not taken", log("RESPONDING"), facts(100, 1200), Case(), CUT),
+    ("sent in part, in chunks", log("RESPONDING", written_end=0), facts(180, 1200), Case(), CUT),
+    ("sent in part, up to the end", log("RESPONDING", framed=False, written_end=0), facts(180, 1200), Case(), RESET),
+    ("on a UNIX socket", log("RESPONDING"), facts(None, None), Case(), CUT),
+    (
+        "on a UNIX socket, up to the end", log("RESPONDING", framed=False, written_end=0), facts(None, None), Case(),
+        RESET,
+    ),
     ("more is out than could be", log("RESPONDING"), facts(180, 1401), Case(), RESET),
     ("less is out than before", log("RESPONDING"), facts(180, 900), Case(), RESET),
     # All of it is out.

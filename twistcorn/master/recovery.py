@@ -98,6 +98,9 @@ class Recovery:
             # The method of a request that no app has seen is not in the slot, but still in the kernel.
             method = slot.head.partition(" ")[0] if slot.state.name in ("IN_APP", "RESPONDING") else ""
             self._answers.answer(connection, status, method)
+        elif decision is Verdict.CUT:
+            self._answers.note_cut(connection)
+            self._answers.end(connection)
         elif decision is Verdict.RESET:
             self._answers.note_cut(connection)
             self._table.close(connection, reset=True)
@@ -121,6 +124,6 @@ class Recovery:
 def log_of(slot: Slot) -> Log:
     """The redo log of a slot."""
     return Log(
-        slot.state.name, slot.consumed, slot.ends, slot.head.partition(" ")[0],
+        slot.state.name, slot.consumed, slot.ends, slot.framed, slot.head.partition(" ")[0],
         slot.consumed0, slot.consume_to, slot.written0, slot.written_end,
     )  # fmt: skip

@@ -30,6 +30,7 @@ class Verdict(enum.Enum):
     REPLAY = "lend it again, and its request runs once more"
     ANSWER_502 = "answer 502 and end it"
     DISCARD_AND_LEND = "drop what is left of the answered request and lend it again"
+    CUT = "end it in order: the framing of its response shows that it is cut"
     RESET = "reset it, so that a cut response shows as one"
     CLOSE = "end it"
 
@@ -41,7 +42,8 @@ class Verdict(enum.Enum):
 
 _WORDS = {
     Verdict.LEND: "lent again", Verdict.REPLAY: "run again", Verdict.ANSWER_502: "answered 502",
-    Verdict.DISCARD_AND_LEND: "lent again, their answer being whole", Verdict.RESET: "reset", Verdict.CLOSE: "closed",
+    Verdict.DISCARD_AND_LEND: "lent again, their answer being whole", Verdict.CUT: "cut",
+    Verdict.RESET: "reset", Verdict.CLOSE: "closed",
 }  # fmt: skip
 
 
@@ -50,6 +52,7 @@ class Log(NamedTuple):
 
     :ivar state: the name of the slot's state.
     :ivar consumed: whether bytes of the request were taken before its answer began.
+    :ivar framed: whether the answer tells where it ends.
     :ivar ends: whether the connection ends behind the answer.
     :ivar method: of the request that was in the app.
     """
@@ -57,6 +60,7 @@ class Log(NamedTuple):
     state: str
     consumed: bool = False
     ends: bool = False
+    framed: bool = False
     method: str = ""
     consumed0: int = 0
     consume_to: int = 0
@@ -122,14 +126,19 @@ def taken(log: Log, facts: Facts) -> bool:
 
 
 def _responding(log: Log, facts: Facts, case: Case) -> Verdict:
+    # A reset is sent once, and a client that it does not reach waits for ever; an orderly end is sent until it arrives.
+    cut = Verdict.CUT if log.framed else Verdict.RESET
     if facts.written is None:
-        return Verdict.RESET
+        return cut
     if log.written_end and facts.written == log.written_end:
         if log.ends or facts.consumed is None or not 0 <= log.consume_to - facts.consumed <= facts.unread:
             return Verdict.CLOSE
         return Verdict.DISCARD_AND_LEND
-    if facts.written != log.written0:
+    if facts.written < log.written0 or 0 < log.written_end < facts.written:
+        # Not what the slot says; whatever it is, nobody shall take it for whole.
         return Verdict.RESET
+    if facts.written != log.written0:
+        return cut
     return Verdict.ANSWER_502 if taken(log, facts) else _again(log, case)
 
 
