@@ -39,6 +39,7 @@ class Recovery:
     """Decides on the connections of dead workers.
 
     :param now: the monotonic clock of the workers' deadlines, in seconds.
+    :ivar counts: whether the kernel counts what the redo log is compared with; where not, nothing is run again.
     :ivar replays: how many requests were to be run once more.
     """
 
@@ -56,6 +57,7 @@ class Recovery:
         self.settings = settings
         self._now = now
         self.replays = 0
+        self.counts = True
 
     def recover(self, worker: Worker) -> Recovered:
         """Decide on each connection that a dead worker held, and end those that do not go on."""
@@ -70,6 +72,8 @@ class Recovery:
 
     def _decide(self, connection: Connection, slot: Slot, blame: Blame) -> Verdict:
         facts = kernel.facts(connection.sock)
+        if not self.counts:
+            facts = facts._replace(written=None, consumed=None)
         connection.died_at(slot.consumed0)
         # A worker that never had it cannot have died of it, and one of which the cause is known did not.
         if connection.taken and facts.unread and blame.fault and not blame.slots:
@@ -80,7 +84,7 @@ class Recovery:
             others_blamed=bool(blame.slots - {connection.slot}),
             replayed=connection.replays > 0,
             deaths=connection.deaths,
-            repeated=REPEATED[self.settings.replay] if blame.again else frozenset(),
+            repeated=REPEATED[self.settings.replay] if blame.again and self.counts else frozenset(),
         )
         decision = verdict(log_of(slot), facts, case)
         status = blame.status if case.blamed else 502

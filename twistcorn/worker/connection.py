@@ -37,7 +37,6 @@ from .http import Request, RequestLine
 
 #: One send: the kernel takes what its buffer has room for. One sendfile: others get their turn in between.
 SEND_SIZE, FILE_PIECE = 1 << 18, 1 << 20
-
 #: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
 COPIED = 65536
 
@@ -213,8 +212,8 @@ class Connection:
         words[base + S_WRITTEN0] = written
         words[base + S_WRITTEN_END] = written + length if length else 0
         words[base + S_CONSUME_TO] = self.request_end
-        framed = FRAMED if length or chunked else 0
-        words[base] = self.word | _RESPONDING | self._flags | framed | (0 if self.keep else ENDS)
+        flags = self._flags | (FRAMED if length or chunked else 0) | (0 if self.keep else ENDS)
+        words[base] = self.word | _RESPONDING | flags
 
     @property
     def written_before(self) -> int:
