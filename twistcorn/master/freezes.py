@@ -38,6 +38,7 @@ from ..wire.scoreboard import State as SlotState
 from ..wire.testimony import TESTIFY
 from . import kernel
 from .connections import ConnectionTable
+from .deaths import of_application, without_ours
 from .process import LAST_WORDS
 from .recovery import log_of
 
@@ -162,12 +163,14 @@ class Freezes:
             return
         if freeze.alone:
             freeze.thread = current_thread(freeze.heard)
-        names = [each.name for each in self._running(worker) if each.thread == freeze.thread]
-        if freeze.thread is None:
-            who, stacks = "a thread that cannot be told from the others", freeze.heard
-        else:
+        running = self._running(worker)
+        names = [each.name for each in running if each.thread == freeze.thread]
+        if freeze.thread is not None:
             who = names[0] if names else "a thread of the application's own"
             stacks = _of(freeze.heard)
+        else:
+            who = running[0].name if len(running) == 1 else "a thread that cannot be told from the others"
+            stacks = of_application(freeze.heard)
         self.log.error(
             "worker {ident} (pid {pid}): {who} holds the interpreter lock:\n{stacks}",
             ident=worker.ident, pid=worker.pid, who=who, stacks=stacks.rstrip("\n"),
@@ -196,4 +199,4 @@ class Freezes:
 
 def _of(stacks: str) -> str:
     """The stack of the thread that was asked."""
-    return next((part for part in stacks.split("\n\n") if part.startswith("Current thread")), stacks)
+    return without_ours(next((part for part in stacks.split("\n\n") if part.startswith("Current thread")), stacks))
