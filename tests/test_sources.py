@@ -81,7 +81,7 @@ def test_file_changes(write: Write) -> None:
 
 #: situation: the file -> what the error says behind its path
 WRONG = [
-    ("a value that is not allowed", "replay = many\n", ": replay 'many': allowed is on or off"),
+    ("a value that is not allowed", "replay = many\n", ": replay 'many': allowed is safe or idempotent or off"),
     ("a name that is none", "ok = 1\n", ", line 1: ok is not `name = value` with the name of a setting"),
     ("no value", "threads = 2\nthreads\n", ", line 2: threads is not `name = value` with the name of a setting"),
     ("another file", "config = b.conf\n", ", line 1: config is not `name = value` with the name of a setting"),

@@ -23,6 +23,7 @@ from .syntax import (
     endpoint,
     networks,
     one_of,
+    replay,
     script_name,
     size,
     some_time,
@@ -153,7 +154,8 @@ class Settings:
         30.0, some_time, "how long a request may wait for an app thread; longer: 503", metavar="TIME"
     )
     replay: str = _option(
-        "on", one_of("on", "off"), "run an idempotent request again when its worker died; off: 502", metavar="on|off"
+        "safe", replay, "which requests run again when their worker died in the middle: safe (GET, HEAD, OPTIONS,"
+        " TRACE), idempotent (PUT and DELETE as well), or none; the others get 502", metavar="safe|idempotent|off",
     )
     limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
     limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")

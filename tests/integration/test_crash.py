@@ -40,9 +40,14 @@ def read_runs(folder: Path) -> list[list[str]]:
     return [line.split() for line in (folder / "runs").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_idempotent_request_is_answered_all_the_same(server: Server, gate: Gate, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "replay"), [("GET", "safe"), ("OPTIONS", "safe"), ("PUT", "idempotent"), ("DELETE", "idempotent")]
+)
+def test_request_that_may_run_again_is_answered_all_the_same(
+    start: Start, gate: Gate, method: str, replay: str
+) -> None:
     """It runs once more, on another worker and the same connection, which goes on; the client notices nothing."""
+    server = start("app:app", "--workers", "2", "--replay", replay).ready(2)
     with server.connect() as client:
         client.ask("/wait", method, b"body" if method == "PUT" else None)
         victim = kill_at(server, gate, client)
@@ -107,6 +112,16 @@ def test_answer_to_head_has_no_body(start: Start, gate: Gate) -> None:
         assert client.ended()
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_what_may_have_half_happened_is_not_repeated(server: Server, gate: Gate, method: str) -> None:
+    """By default only safe methods run again: a PUT or DELETE whose worker dies inside the application gets 502."""
+    with server.connect() as client:
+        client.ask("/wait", method, b"body" if method == "PUT" else None)
+        kill_at(server, gate, client)
+        assert client.response().status == 502
+        assert client.ended()
+
+
 def test_operator_wants_no_replay(start: Start, gate: Gate) -> None:
     """With --replay off a GET that was in the application gets 502 as well."""
     server = start("app:app", "--replay", "off").ready()
@@ -116,15 +131,16 @@ def test_operator_wants_no_replay(start: Start, gate: Gate) -> None:
         assert client.response().status == 502
 
 
-def test_answer_that_was_sent_in_part(server: Server, gate: Gate) -> None:
-    """The connection is reset: what came looks like the part that it is."""
+@pytest.mark.parametrize(("version", "end"), [("1.1", Ended), ("1.0", ConnectionResetError)])
+def test_answer_that_was_sent_in_part(server: Server, gate: Gate, version: str, end: type[Exception]) -> None:
+    """What came looks like the part that it is: its last chunk is missing, or the connection is reset."""
     with server.connect() as client:
-        client.ask("/stream")
+        client.ask("/stream", version=version)
         assert client.read_to(b"first")
         kill_at(server, gate, client, "stream")
-        with pytest.raises((Ended, ConnectionResetError)) as end:
+        with pytest.raises((Ended, ConnectionResetError)) as raised:
             client.read(100)
-        assert not isinstance(end.value, Ended)
+        assert isinstance(raised.value, end)
 
 
 def test_pipelined_request_behind_one_that_is_repeated(server: Server, gate: Gate) -> None:

@@ -252,7 +252,7 @@ def _queue_timeout(program: Tuned) -> None:
 
 
 def _replay(program: Tuned) -> None:
-    """An idempotent request is not run again."""
+    """A safe request is not run again."""
     server = program.serve()
     ((client, visitor),) = occupy(server, program.gate, 1)
     program.set("replay", "off")

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
 from twistcorn.master.care import LOOK, MEMORY_LOOKS, Care, rss_of
+from twistcorn.master.freezes import Freezes
 from twistcorn.pool.balance import SETTLING
 from twistcorn.pool.worker import Outdated, State
 from twistcorn.wire import commands
@@ -203,7 +204,8 @@ class TestLimits:
 
         supervisor = stage.supervisor
         supervisor.care.stop()
-        care = Care(stage.clock, supervisor.fleet, stage.dispatcher, stage.board, rss)
+        freezes = Freezes(stage.table, stage.board)
+        care = Care(stage.clock, supervisor.fleet, stage.dispatcher, stage.board, freezes, rss)
         care.start()
         stage.pass_by(LOOK * MEMORY_LOOKS)
         care.stop()

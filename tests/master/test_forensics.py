@@ -12,6 +12,7 @@ from twistcorn.master.deaths import Death
 from twistcorn.master.forensics import Forensics
 from twistcorn.master.process import ExitStatus
 from twistcorn.pool.blame import Blame, Cause
+from twistcorn.pool.freeze import Freeze
 from twistcorn.pool.worker import State, Worker
 from twistcorn.wire.scoreboard import State as SlotState
 
@@ -241,3 +242,49 @@ class TestCondemned:
     def test_no_request_ran(self, scene: Scene) -> None:
         """There is nobody to count."""
         assert scene.condemns(1) == {}
+
+
+class TestFreeze:
+    """Its heart stood still, and the master killed it."""
+
+    def freeze(self, scene: Scene, **known: Any) -> Death:
+        scene.worker.killed, scene.worker.freeze = "it showed no life", Freeze(**known)
+        return scene.dies(KILLED, words="Current thread 0x22 (most recent call first):\n")
+
+    def test_holder_is_known(self, scene: Scene) -> None:
+        """Its request is blamed, with the status that its time calls for; it counts for the quarantine."""
+        scene.runs("GET /a", 0x11)
+        guilty = scene.runs("GET /b", 0x22)
+        death = self.freeze(scene, thread=0x22, status=504)
+
+        assert (death.cause, death.blame) == (Cause.FROZEN, Blame(frozenset([guilty]), False, 504))
+        assert scene.forensics.condemn(death, 1) == {"GET /b": 1}
+
+    def test_holder_cannot_be_told(self, scene: Scene) -> None:
+        """Nobody is blamed and nobody runs again; who was there each time is found out."""
+        scene.runs("GET /a", 0x11)
+        scene.runs("GET /b", 0x22)
+        death = self.freeze(scene)
+
+        assert (death.blame, death.last_words) == (Blame(frozenset(), False, 502, again=False), "")
+        assert scene.forensics.condemn(death, 1) == {}
+
+    def test_only_one_ran(self, scene: Scene) -> None:
+        """It is blamed, also where nobody computed."""
+        guilty = scene.runs("GET /a", 0x11)
+        assert self.freeze(scene).blame == Blame(frozenset([guilty]), False)
+
+    def test_holder_runs_no_request(self, scene: Scene) -> None:
+        """A thread of the application's own: no request is blamed, and each has its one repetition."""
+        scene.runs("GET /a", 0x11)
+        death = self.freeze(scene, thread=0x22)
+
+        assert death.blame == Blame(frozenset(), False)
+        assert scene.forensics.condemn(death, 1) == {}
+
+    def test_it_was_stopped_from_outside(self, scene: Scene) -> None:
+        """Nobody is to blame."""
+        scene.runs("GET /a", 0x11)
+        death = self.freeze(scene, stopped=True)
+
+        assert (death.cause, death.blame) == (Cause.ORDERED, Blame(fault=False))

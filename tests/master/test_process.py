@@ -154,7 +154,7 @@ class TestSpawn:
 
     def test_last_words(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """What it wrote into its last descriptor is read when it is dead, once."""
-        os.write(spawned._box, b"Fatal Python error: Segmentation fault")
+        os.write(spawned.box, b"Fatal Python error: Segmentation fault")
         assert spawned.last_words() == "Fatal Python error: Segmentation fault"
 
     def test_interpreter(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:

@@ -91,7 +91,7 @@ class TestTouched:
     def test_request_was_in_the_app(
         self, desk: Desk, make: Callable[[], tuple[socket.socket, socket.socket]]
     ) -> None:
-        """It is not idempotent: the client gets 502, also where the request lies unread, and then the end."""
+        """It is not safe: the client gets 502, also where the request lies unread, and then the end."""
         dying, other = desk.workers(2)
         (connection,) = desk.arrive(1, make)
         desk.client(0).sendall(b"POST / HTTP/1.1\r\n\r\n")
@@ -105,7 +105,7 @@ class TestTouched:
     def test_request_is_repeated(
         self, desk: Desk, make: Callable[[], tuple[socket.socket, socket.socket]]
     ) -> None:
-        """It is idempotent and unread: another worker gets it, and learns that it was run before."""
+        """It is safe and unread: another worker gets it, and learns that it was run before."""
         dying, other = desk.workers(2)
         (connection,) = desk.arrive(1, make)
         desk.client(0).sendall(b"GET / HTTP/1.1\r\n\r\n")

@@ -32,6 +32,24 @@ CAUSES = [
 ]
 
 
+#: situation: its exit, as above -> cause, where its heart stood still
+FROZEN = [
+    ("the master killed it", (None, KILL, False, True, False), Cause.FROZEN),
+    ("the master killed it while it drained", (None, KILL, True, True, False), Cause.FROZEN),
+    ("somebody else killed it before", (None, KILL, False, False, False), OUTSIDE),
+    ("it crashed before the master's SIGKILL came", (None, SEGV, False, True, False), FAULT),
+    ("the kernel killed it for memory", (None, KILL, False, True, True), MEMORY),
+]
+
+
+@pytest.mark.parametrize(("situation", "facts", "expected"), FROZEN, ids=[case[0] for case in FROZEN])
+def test_cause_of_a_freeze(
+    situation: str, facts: tuple[int | None, int | None, bool, bool, bool], expected: Cause
+) -> None:
+    """A heart that stood still explains the master's kill, and no other end."""
+    assert cause(*facts, frozen=True) is expected
+
+
 @pytest.mark.parametrize(("situation", "facts", "expected"), CAUSES, ids=[case[0] for case in CAUSES])
 def test_cause(situation: str, facts: tuple[int | None, int | None, bool, bool, bool], expected: Cause) -> None:
     """What it died of follows from how it ended, and from what the master wanted of it."""

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from twistcorn.pool.redo import IDEMPOTENT, MAX_DEATHS, Case, Facts, Log, Verdict, verdict
+from twistcorn.pool.redo import IDEMPOTENT, MAX_DEATHS, REPEATED, SAFE, Case, Facts, Log, Verdict, verdict
 from twistcorn.wire.scoreboard import State
 
 LEND, REPLAY, DISCARD = Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND
-ANSWER, RESET, CLOSE = Verdict.ANSWER_502, Verdict.RESET, Verdict.CLOSE
+ANSWER, RESET, CLOSE, CUT = Verdict.ANSWER_502, Verdict.RESET, Verdict.CLOSE, Verdict.CUT
 
 #: A request of 80 bytes, from 100 on, and an answer of 400, from 1000 on.
-REQUEST = Log("", consumed0=100, consume_to=180, written0=1000, written_end=1400)
+REQUEST = Log("", consumed0=100, consume_to=180, framed=True, written0=1000, written_end=1400)
 
 
 def log(state: str, method: str = "GET", **more: Any) -> Log:
@@ -46,9 +46,25 @@ CASES = [
     ("a body is about to be taken", log("READING", consumed=True), facts(), Case(), ANSWER),
     ("in the app, body taken", log("IN_APP", consumed=True), facts(180), Case(), ANSWER),
     ("taken, and the slot does not say so", log("IDLE"), facts(101), Case(), ANSWER),
-    # The app saw it: nobody knows what it has done. Idempotent requests may be run again (RFC 9110 section 9.2.2).
+    # The app saw it: nobody knows what it has done. Safe requests have changed nothing (RFC 9110 section 9.2.1).
     ("in the app", log("IN_APP"), facts(), Case(), REPLAY),
     ("in the app, on a UNIX socket", log("IN_APP"), facts(None, None), Case(), REPLAY),
+    *[(f"in the app, {method}", log("IN_APP", method), facts(), Case(), REPLAY) for method in sorted(SAFE)],
+    *[
+        (f"in the app, {method}", log("IN_APP", method), facts(), Case(), ANSWER)
+        for method in sorted(IDEMPOTENT - SAFE)
+    ],
+    *[
+        (f"in the app, {method}, allowed", log("IN_APP", method), facts(), Case(repeated=IDEMPOTENT), REPLAY)
+        for method in sorted(IDEMPOTENT)
+    ],
+    # Whom no app has seen goes on, whatever its method.
+    *[
+        (f"not in the app yet, {method}", log("READING", method), facts(), Case(repeated=REPEATED["off"]), LEND)
+        for method in ("PUT", "DELETE", "POST")
+    ],
+    ("nothing sent, PUT", log("RESPONDING", "PUT"), facts(), Case(), ANSWER),
+    ("another killed it, PUT", log("IN_APP", "PUT"), facts(), Case(others_blamed=True), ANSWER),
     ("in the app, POST", log("IN_APP", "POST"), facts(), Case(), ANSWER),
     ("in the app, PATCH", log("IN_APP", "PATCH"), facts(), Case(), ANSWER),
     ("in the app, method not known", log("IN_APP", ""), facts(), Case(), ANSWER),
@@ -57,7 +73,7 @@ CASES = [
     ("in the app, several are blamed", log("IN_APP"), facts(), Case(blamed=True, others_blamed=True), ANSWER),
     ("another killed it", log("IN_APP"), facts(), Case(others_blamed=True, replayed=True), REPLAY),
     ("another killed it, POST", log("IN_APP", "POST"), facts(), Case(others_blamed=True), ANSWER),
-    ("no replay is wanted", log("IN_APP"), facts(), Case(replay=False), ANSWER),
+    ("no replay is wanted", log("IN_APP"), facts(), Case(repeated=REPEATED["off"]), ANSWER),
     # The answer was about to be sent.
     ("nothing taken, nothing sent", log("RESPONDING"), facts(), Case(), REPLAY),
     ("nothing sent, POST", log("RESPONDING", "POST"), facts(), Case(), ANSWER),
@@ -65,11 +81,16 @@ CASES = [
     ("nothing sent, the request taken", log("RESPONDING"), facts(180), Case(), ANSWER),
     ("nothing sent, the request taken in part", log("RESPONDING"), facts(120), Case(), ANSWER),
     ("nothing sent, a body taken before", log("RESPONDING", consumed=True), facts(180), Case(), ANSWER),
-    # A part of the answer is out: the client must see that it is cut.
-    ("sent in part", log("RESPONDING"), facts(180, 1200), Case(), RESET),
-    ("sent in part, the request not taken", log("RESPONDING"), facts(100, 1200), Case(), RESET),
-    ("sent, and the end is not known", log("RESPONDING", written_end=0), facts(180, 1200), Case(), RESET),
-    ("on a UNIX socket", log("RESPONDING"), facts(None, None), Case(), RESET),
+    # A part of the answer is out: the client must see that it is cut, and the end must reach it where it can.
+    ("sent in part", log("RESPONDING"), facts(180, 1200), Case(), CUT),
+    ("sent in part, the request not taken", log("RESPONDING"), facts(100, 1200), Case(), CUT),
+    ("sent in part, in chunks", log("RESPONDING", written_end=0), facts(180, 1200), Case(), CUT),
+    ("sent in part, up to the end", log("RESPONDING", framed=False, written_end=0), facts(180, 1200), Case(), RESET),
+    ("on a UNIX socket", log("RESPONDING"), facts(None, None), Case(), CUT),
+    (
+        "on a UNIX socket, up to the end", log("RESPONDING", framed=False, written_end=0), facts(None, None), Case(),
+        RESET,
+    ),
     ("more is out than could be", log("RESPONDING"), facts(180, 1401), Case(), RESET),
     ("less is out than before", log("RESPONDING"), facts(180, 900), Case(), RESET),
     # All of it is out.
@@ -100,7 +121,7 @@ def everything() -> list[tuple[Log, Facts, Case]]:
     logs = [
         log(state.name, method, consumed=consumed, ends=ends, written_end=end)
         for state, method, consumed, ends, end in itertools.product(
-            State, ("GET", "POST", ""), (False, True), (False, True), (0, 1400)
+            State, ("GET", "PUT", "POST", ""), (False, True), (False, True), (0, 1400)
         )
     ]
     kernels = [
@@ -111,9 +132,9 @@ def everything() -> list[tuple[Log, Facts, Case]]:
         )
     ]  # fmt: skip
     cases = [
-        Case(blamed, others, replayed, deaths, replay)
-        for blamed, others, replayed, deaths, replay in itertools.product(
-            (True, False), (True, False), (True, False), (0, MAX_DEATHS + 1), (True, False)
+        Case(blamed, others, replayed, deaths, repeated)
+        for blamed, others, replayed, deaths, repeated in itertools.product(
+            (True, False), (True, False), (True, False), (0, MAX_DEATHS + 1), REPEATED.values()
         )
     ]
     return list(itertools.product(logs, kernels, cases))
@@ -129,8 +150,7 @@ def test_whatever_was_left() -> None:
             assert facts.consumed in (None, log.consumed0)
             assert log.state != "RESPONDING" or facts.written == log.written0
         if found is Verdict.REPLAY:
-            assert log.method in IDEMPOTENT
-            assert case.replay
+            assert log.method in case.repeated
             assert not case.blamed
             assert case.others_blamed or not case.replayed
         if found is Verdict.LEND:

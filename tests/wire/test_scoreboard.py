@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistcorn.wire import scoreboard, statuses
-from twistcorn.wire.scoreboard import CONSUMED, ENDS, HEAD_ROOM, Scoreboard, Slot, State, pack_state, required
+from twistcorn.wire.scoreboard import (
+    CONSUMED,
+    ENDS,
+    FRAMED,
+    HEAD_ROOM,
+    Scoreboard,
+    Slot,
+    State,
+    pack_state,
+    required,
+)
 
 WORD = scoreboard.WORD
 
@@ -100,12 +110,12 @@ class TestLayout:
 class TestSlot:
     def test_new_slot(self, board: Scoreboard) -> None:
         """It is free, and says nothing."""
-        assert board.read_slot(0) == Slot(State.FREE, False, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, "")
+        assert board.read_slot(0) == Slot(State.FREE, False, False, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, "")
 
     def test_worker_writes(self, board: Scoreboard, other: Scoreboard) -> None:
         """What one process writes into each field, another one reads by its name."""
         base = other.slot_base(3)
-        other.words[base] = pack_state(State.IN_APP, CONSUMED | ENDS, 77)
+        other.words[base] = pack_state(State.IN_APP, CONSUMED | ENDS | FRAMED, 77)
         for number, word in enumerate(
             (
                 scoreboard.S_ATTEMPT,
@@ -122,7 +132,7 @@ class TestSlot:
             other.words[base + word] = number
         other.write_head(base, b"GET /caf\xe9")
 
-        assert board.read_slot(3) == Slot(State.IN_APP, True, True, 77, 1, 2, 3, 4, 5, 6, 7, 8, "GET /café")
+        assert board.read_slot(3) == Slot(State.IN_APP, True, True, True, 77, 1, 2, 3, 4, 5, 6, 7, 8, "GET /café")
         assert board.read_slot(2) == board.read_slot(4) == board.read_slot(0)
 
     @given(st.sampled_from(State), st.booleans(), st.integers(0, (1 << 32) - 1))
@@ -183,7 +193,7 @@ class TestSlot:
 
     def test_states_of_many(self, board: Scoreboard) -> None:
         """The states of the first slots, without their flags."""
-        board.words[board.slot_base(1)] = pack_state(State.IN_APP, CONSUMED | ENDS, 77)
+        board.words[board.slot_base(1)] = pack_state(State.IN_APP, CONSUMED | ENDS | FRAMED, 77)
 
         assert board.slot_states(3) == [State.FREE, State.IN_APP, State.FREE]
         assert board.slot_state(1) == State.IN_APP

@@ -18,11 +18,12 @@ from twisted.logger import Logger
 
 from ..errors import BootError
 from ..origins import Sourced
+from ..pool.abilities import judge
 from ..pool.cores import auto_workers
 from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
-from . import files
+from . import files, selftest
 from .accesslog import AnswerLog
 from .connections import ConnectionTable
 from .dispatcher import Dispatcher
@@ -116,6 +117,13 @@ class Assembly:
 
         :param reread: the settings as they are at a reload; None: they never change.
         """
+        judgement = judge(selftest.missing())
+        if judgement.refusal:
+            on_fatal(BootError(judgement.refusal))
+            return
+        if judgement.warning:
+            self.log.warn("{warning}", warning=judgement.warning)
+        self.dispatcher.recovery.counts = judgement.counts
         again = None if reread is None else lambda: self._read_again(reread)
         self.supervisor = Supervisor(
             self._reactor, self.settings, WorkerStarter(self._reactor, self.scoreboard.fd), self.dispatcher,

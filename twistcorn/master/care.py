@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..pool.balance import SETTLING, surplus
+from ..pool.freeze import SUSPICION
 from ..pool.recycling import Limits, due
 from ..pool.worker import SERVING, Event, Outdated, State, Worker
 from ..settings import Settings
@@ -21,11 +22,10 @@ from ..wire import commands
 from ..wire.scoreboard import W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from .dispatcher import Dispatcher
 from .fleet import Fleet
+from .freezes import Freezes
 
 #: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
 LOOK = 0.25
-#: After this part of its time a worker without life gets a successor, which then serves soon after it is killed.
-SUSPICION = 0.6
 #: Looks from one question for memory to the next; each costs some 20 us a worker.
 MEMORY_LOOKS = 4
 
@@ -55,12 +55,14 @@ class Care:
         fleet: Fleet,
         dispatcher: Dispatcher,
         scoreboard: Scoreboard,
+        freezes: Freezes,
         rss: Callable[[int], int] = rss_of,
     ) -> None:
         self._clock = clock
         self._fleet = fleet
         self._dispatcher = dispatcher
         self._scoreboard = scoreboard
+        self._freezes = freezes
         self._rss = rss
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
@@ -103,15 +105,15 @@ class Care:
     def _feel_pulse(self, worker: Worker, now: float, settings: Settings) -> None:
         beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]
         worker.pulse = worker.pulse.look(beat, now, LOOK)
-        lost = worker.pulse.is_lost(settings.heartbeat_timeout)
+        self._freezes.look(worker, now, settings)
+        why = self._freezes.judge(worker, now, settings, self._is_crowded())
         if worker.state is not State.READY:
             # Without a connection nobody waits for it: it may be at its exit handlers, and has its own time for those.
-            if lost and worker.connections:
-                still = f"{settings.heartbeat_timeout:g} s while {worker.state.value}"
-                worker.killed = f"it showed no life for more than {still}"
+            if why and worker.connections:
+                worker.killed = f"{why} while {worker.state.value}"
                 self._fleet.machine.handle(worker, Event.KILL)
-        elif lost:
-            self._fleet.kill(worker, f"it showed no life for more than {settings.heartbeat_timeout:g} s")
+        elif why:
+            self._fleet.kill(worker, why)
         elif worker.pulse.is_lost(SUSPICION * settings.heartbeat_timeout):
             if worker.outdated is not Outdated.FROZEN:
                 self.log.error(
@@ -124,6 +126,12 @@ class Care:
             self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
             if self._fleet.pardon(worker):
                 self._dispatcher.admit(worker)
+
+    def _is_crowded(self) -> bool:
+        """Whether there are more frozen workers that others have replaced than workers are wanted."""
+        fleet = self._fleet
+        frozen = [worker for worker in fleet.workers.values() if worker.outdated is Outdated.FROZEN]
+        return sum(worker not in fleet.pool.processes for worker in frozen) > fleet.target
 
     def _ask_age(self, worker: Worker, now: float, limits: Limits) -> None:
         base = self._scoreboard.worker_base(worker.region)

@@ -59,7 +59,7 @@ class Death(NamedTuple):
         """The cause in one word, as the chronicle and the metrics count it."""
         if worker.boot_error or not (worker.was_ready or worker.state in LEAVING):
             return "boot"
-        return "killed" if worker.killed else self.cause.name.lower()
+        return "killed" if worker.killed and self.cause is not Cause.FROZEN else self.cause.name.lower()
 
 
 def describe(worker: Worker, death: Death) -> tuple[LogLevel, str]:
@@ -103,10 +103,18 @@ def _words(death: Death) -> str:
         parts = [part for part in parts if not part.startswith("Thread ")]
         if others:
             parts.append(f"({others} other thread{'s' * (others > 1)})")
-    return "\n" + "\n".join(map(_without_ours, parts))
+    return "\n" + "\n".join(map(without_ours, parts))
 
 
-def _without_ours(stack: str) -> str:
+def of_application(stacks: str) -> str:
+    """Of the stacks of all threads those that are in the application, or in what it calls, right now."""
+    parts = stacks.strip().split("\n\n")
+    # The first line below the thread's own is where it is.
+    theirs = [part for part in parts if _PACKAGE not in "".join(part.splitlines()[1:2])]
+    return "\n".join(map(without_ours, theirs))
+
+
+def without_ours(stack: str) -> str:
     """The application's frames, which are the newer ones; all of it where it has none."""
     lines = stack.splitlines()
     end = next((number for number, line in enumerate(lines) if _PACKAGE in line), len(lines))

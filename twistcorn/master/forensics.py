@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..pool.blame import SIGKILL, Blame, blame, cause, current_thread
+from ..pool.blame import SIGKILL, Blame, Cause, blame, cause, current_thread
 from ..pool.cgroups import read_oom_kills
 from ..pool.quarantine import Quarantine
 from ..pool.worker import LEAVING, Worker
@@ -49,11 +49,15 @@ class Forensics:
 
     def examine(self, worker: Worker, status: ExitStatus) -> Death:
         """What it died of; its channel was read to the end, and nothing was decided about its connections yet."""
+        freeze = worker.freeze
         why = cause(
             status.code, status.signal, worker.state in LEAVING, bool(worker.killed),
-            status.signal == SIGKILL and self._killed_for_memory(),
+            status.signal == SIGKILL and self._killed_for_memory(), freeze is not None and not freeze.stopped,
         )  # fmt: skip
         last_words = worker.process.last_words()
+        if why is Cause.FROZEN and freeze is not None and freeze.thread is None:
+            # What all threads said was told when they said it; none of them is the one.
+            last_words = ""
         slots = self._running(worker)
         threads = {slot: thread for slot, (_, thread, _) in slots.items()}
         known = self.quarantine.suspects([name for name, _, _ in slots.values()], self._clock.seconds())
@@ -61,6 +65,9 @@ class Forensics:
         stuck = frozenset(slot for slot, since in worker.stuck.items() if slot in slots and slots[slot][2] == since)
         if stuck and not why.is_fault:
             guilt = Blame(stuck, fault=False, status=504)
+        elif why is Cause.FROZEN and freeze is not None:
+            slots_of_it = blame(True, freeze.thread, threads, suspects)
+            guilt = Blame(slots_of_it, False, freeze.status, bool(slots_of_it) or freeze.thread is not None)
         else:
             guilt = Blame(blame(why.is_fault, current_thread(last_words), threads, suspects), why.is_fault)
         now = self._now()
@@ -77,7 +84,7 @@ class Forensics:
         :param after: deaths of one method and path that bring it into quarantine; 0: none.
         """
         blamed = [each.name for each in death.running if each.blamed]
-        if not death.blame.fault or not death.running:
+        if not death.cause.is_fault or not death.running:
             return {}
         if not blamed and current_thread(death.last_words) is not None:
             # A thread of the application's own died; the requests only happened to be there.

@@ -219,13 +219,13 @@ class ChannelReader(FileDescriptor):
 class WorkerProcess:
     """A live worker: its AMP, its channel, its signals.
 
-    :ivar channel: the master's end of the channel.
+    :ivar channel: the master's end of the channel; `box`: the file for its last words.
     """
 
     def __init__(self, connector: Connector, sock: socket.socket, reader: ChannelReader, box: int) -> None:
         self._connector = connector
         self._reader = reader
-        self._box = box
+        self.box = box
         self.channel = sock
 
     @property
@@ -258,9 +258,9 @@ class WorkerProcess:
     def last_words(self) -> str:
         """What faulthandler wrote when it died; asked once, when it is dead."""
         try:
-            return os.pread(self._box, LAST_WORDS, 0).decode("utf-8", "replace")
+            return os.pread(self.box, LAST_WORDS, 0).decode("utf-8", "replace")
         finally:
-            os.close(self._box)
+            os.close(self.box)
 
 
 def interpreter_flags() -> list[str]:

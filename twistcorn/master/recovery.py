@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..pool.blame import Blame
-from ..pool.redo import Case, Facts, Log, Verdict, verdict
+from ..pool.redo import REPEATED, Case, Facts, Log, Verdict, verdict
 from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
@@ -39,6 +39,7 @@ class Recovery:
     """Decides on the connections of dead workers.
 
     :param now: the monotonic clock of the workers' deadlines, in seconds.
+    :ivar counts: whether the kernel counts what the redo log is compared with; where not, nothing is run again.
     :ivar replays: how many requests were to be run once more.
     """
 
@@ -56,6 +57,7 @@ class Recovery:
         self.settings = settings
         self._now = now
         self.replays = 0
+        self.counts = True
 
     def recover(self, worker: Worker) -> Recovered:
         """Decide on each connection that a dead worker held, and end those that do not go on."""
@@ -70,6 +72,8 @@ class Recovery:
 
     def _decide(self, connection: Connection, slot: Slot, blame: Blame) -> Verdict:
         facts = kernel.facts(connection.sock)
+        if not self.counts:
+            facts = facts._replace(written=None, consumed=None)
         connection.died_at(slot.consumed0)
         # A worker that never had it cannot have died of it, and one of which the cause is known did not.
         if connection.taken and facts.unread and blame.fault and not blame.slots:
@@ -80,9 +84,9 @@ class Recovery:
             others_blamed=bool(blame.slots - {connection.slot}),
             replayed=connection.replays > 0,
             deaths=connection.deaths,
-            replay=self.settings.replay == "on",
+            repeated=REPEATED[self.settings.replay] if blame.again and self.counts else frozenset(),
         )
-        decision = verdict(_log(slot), facts, case)
+        decision = verdict(log_of(slot), facts, case)
         status = blame.status if case.blamed else 502
         self._carry_out(decision, connection, slot, facts, status)
         if decision is Verdict.REPLAY:
@@ -98,6 +102,9 @@ class Recovery:
             # The method of a request that no app has seen is not in the slot, but still in the kernel.
             method = slot.head.partition(" ")[0] if slot.state.name in ("IN_APP", "RESPONDING") else ""
             self._answers.answer(connection, status, method)
+        elif decision is Verdict.CUT:
+            self._answers.note_cut(connection)
+            self._answers.end(connection)
         elif decision is Verdict.RESET:
             self._answers.note_cut(connection)
             self._table.close(connection, reset=True)
@@ -118,8 +125,9 @@ class Recovery:
             words[base + S_WRITTEN_END] = facts.written
 
 
-def _log(slot: Slot) -> Log:
+def log_of(slot: Slot) -> Log:
+    """The redo log of a slot."""
     return Log(
-        slot.state.name, slot.consumed, slot.ends, slot.head.partition(" ")[0],
+        slot.state.name, slot.consumed, slot.ends, slot.framed, slot.head.partition(" ")[0],
         slot.consumed0, slot.consume_to, slot.written0, slot.written_end,
     )  # fmt: skip

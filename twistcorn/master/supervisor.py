@@ -29,6 +29,7 @@ from .dispatcher import Dispatcher
 from .exports import Exports
 from .fleet import Fleet, Spawner
 from .forensics import Forensics
+from .freezes import Freezes
 from .lag import Lag
 from .process import ExitStatus
 from .reloads import Reloads
@@ -81,7 +82,7 @@ class Supervisor:
         sourced = Sourced(settings, origins or {})
         self._read = reread or (lambda: sourced)
         self.fleet = Fleet(clock, settings, spawner, dispatcher, scoreboard, self)
-        self.care = Care(clock, self.fleet, dispatcher, scoreboard)
+        self.care = Care(clock, self.fleet, dispatcher, scoreboard, Freezes(table, scoreboard))
         self.tuning = Tuning(self.fleet, sourced, resolve)
         #: Called with the settings whenever other ones count from then on.
         self.on_configured = self.tuning.on_configured

@@ -2,6 +2,7 @@
 
 Law: blame is for deaths by a fault of the worker's own; a signal that came from outside blames nobody. One request is
 blamed only when it must have been that one: it ran on the thread that died, or it was the only one that ran.
+A freeze is a fault: the request on the thread that holds the interpreter lock is to blame.
 """
 
 from __future__ import annotations
@@ -25,27 +26,33 @@ class Cause(enum.Enum):
     FAULT = "a fault of its own"
     EXIT = "the application ended the process"
     MEMORY = "the kernel was out of memory for it"
+    FROZEN = "a call that held the interpreter lock"
     OUTSIDE = "a signal from outside"
     ORDERED = "an order of the master"
 
     @property
     def is_fault(self) -> bool:
         """Whether a request may be to blame."""
-        return self in (Cause.FAULT, Cause.EXIT, Cause.MEMORY)
+        return self in (Cause.FAULT, Cause.EXIT, Cause.MEMORY, Cause.FROZEN)
 
 
-def cause(code: int | None, signal: int | None, told: bool, killed: bool, out_of_memory: bool) -> Cause:
+def cause(
+    code: int | None, signal: int | None, told: bool, killed: bool, out_of_memory: bool, frozen: bool = False
+) -> Cause:
     """What a worker died of.
 
     :param code: the exit code; `signal`: the signal's number; one of them is None.
     :param told: the worker was told to leave, or to hand back everything and leave.
     :param killed: the master killed it.
     :param out_of_memory: its cgroup counts one process more that was killed for memory.
+    :param frozen: its heart stood still, and nobody had stopped it from outside.
     """
     if signal in FAULTS:
         return Cause.FAULT
     if signal == SIGKILL and out_of_memory:
         return Cause.MEMORY
+    if killed and frozen:
+        return Cause.FROZEN
     if killed or (told and (code == 0 or signal == SIGKILL)):
         return Cause.ORDERED
     return Cause.EXIT if signal is None else Cause.OUTSIDE
@@ -58,11 +65,14 @@ class Blame(NamedTuple):
     :ivar fault: whether it died by a fault of its own, so that bytes which it read may be the cause.
     :ivar status: what the client of a blamed request is answered (RFC 9110 section 15.6): 502, or 504 when its time
         was over and nothing else could end it.
+    :ivar again: whether the other requests that were in the application may run again. Not after a freeze that cannot
+        be laid to one of them: each may be the one that would freeze the next worker.
     """
 
     slots: frozenset[int] = frozenset()
     fault: bool = True
     status: int = 502
+    again: bool = True
 
 
 #: Of a death about which nothing is known.

@@ -1,8 +1,8 @@
 """What becomes of a connection whose worker died: a pure verdict over its slot, and what the kernel knows.
 
 Law: values in, a value out. The slot tells what the worker was about to do, the kernel what it has done; where they
-disagree the kernel is right. RFC 9110 section 9.2.2 allows to repeat idempotent requests only, and a request is never
-repeated once a byte of it was taken or a byte of its answer was given to the kernel.
+disagree the kernel is right. A request that an application has seen runs again only where its method allows that, and
+never once a byte of it was taken or a byte of its answer was given to the kernel.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from typing import NamedTuple
 #: of killing its workers' parser.
 MAX_DEATHS = 2
 
-#: RFC 9110 section 9.2.2.
-IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+#: RFC 9110 section 9.2.1: a client that sends one asks for no change, so half a run of it has left nothing behind.
+SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+#: RFC 9110 section 9.2.2: twice is the same as once, but half of it may be there when its worker dies, and what others
+#: have done to the same thing meanwhile is undone.
+IDEMPOTENT = SAFE | {"PUT", "DELETE"}
+#: The methods that run again, for each value of --replay.
+REPEATED = {"safe": SAFE, "idempotent": IDEMPOTENT, "off": frozenset[str]()}
 
 
 class Verdict(enum.Enum):
@@ -25,6 +30,7 @@ class Verdict(enum.Enum):
     REPLAY = "lend it again, and its request runs once more"
     ANSWER_502 = "answer 502 and end it"
     DISCARD_AND_LEND = "drop what is left of the answered request and lend it again"
+    CUT = "end it in order: the framing of its response shows that it is cut"
     RESET = "reset it, so that a cut response shows as one"
     CLOSE = "end it"
 
@@ -36,7 +42,8 @@ class Verdict(enum.Enum):
 
 _WORDS = {
     Verdict.LEND: "lent again", Verdict.REPLAY: "run again", Verdict.ANSWER_502: "answered 502",
-    Verdict.DISCARD_AND_LEND: "lent again, their answer being whole", Verdict.RESET: "reset", Verdict.CLOSE: "closed",
+    Verdict.DISCARD_AND_LEND: "lent again, their answer being whole", Verdict.CUT: "cut",
+    Verdict.RESET: "reset", Verdict.CLOSE: "closed",
 }  # fmt: skip
 
 
@@ -45,6 +52,7 @@ class Log(NamedTuple):
 
     :ivar state: the name of the slot's state.
     :ivar consumed: whether bytes of the request were taken before its answer began.
+    :ivar framed: whether the answer tells where it ends.
     :ivar ends: whether the connection ends behind the answer.
     :ivar method: of the request that was in the app.
     """
@@ -52,6 +60,7 @@ class Log(NamedTuple):
     state: str
     consumed: bool = False
     ends: bool = False
+    framed: bool = False
     method: str = ""
     consumed0: int = 0
     consume_to: int = 0
@@ -82,14 +91,14 @@ class Case(NamedTuple):
     :ivar blamed: the request of this connection killed the worker; `others_blamed`: that of another did.
     :ivar replayed: the request was run again before, and that counts.
     :ivar deaths: workers that died, with bytes waiting here and no request answered in between, this one included.
-    :ivar replay: whether the operator allows replays.
+    :ivar repeated: the methods that may run again.
     """
 
     blamed: bool = False
     others_blamed: bool = False
     replayed: bool = False
     deaths: int = 0
-    replay: bool = True
+    repeated: frozenset[str] = SAFE
 
 
 #: The states of `wire.scoreboard.State` in which no app has seen a request and no byte of a response has been sent.
@@ -117,20 +126,25 @@ def taken(log: Log, facts: Facts) -> bool:
 
 
 def _responding(log: Log, facts: Facts, case: Case) -> Verdict:
+    # A reset is sent once, and a client that it does not reach waits for ever; an orderly end is sent until it arrives.
+    cut = Verdict.CUT if log.framed else Verdict.RESET
     if facts.written is None:
-        return Verdict.RESET
+        return cut
     if log.written_end and facts.written == log.written_end:
         if log.ends or facts.consumed is None or not 0 <= log.consume_to - facts.consumed <= facts.unread:
             return Verdict.CLOSE
         return Verdict.DISCARD_AND_LEND
-    if facts.written != log.written0:
+    if facts.written < log.written0 or 0 < log.written_end < facts.written:
+        # Not what the slot says; whatever it is, nobody shall take it for whole.
         return Verdict.RESET
+    if facts.written != log.written0:
+        return cut
     return Verdict.ANSWER_502 if taken(log, facts) else _again(log, case)
 
 
 def _again(log: Log, case: Case) -> Verdict:
     """The request was in the app, and everything that it could leave behind with the kernel is undone."""
-    if case.blamed or not case.replay or log.method not in IDEMPOTENT:
+    if case.blamed or log.method not in case.repeated:
         return Verdict.ANSWER_502
     # A death that another request is blamed for does not use up the one replay.
     return Verdict.REPLAY if case.others_blamed or not case.replayed else Verdict.ANSWER_502

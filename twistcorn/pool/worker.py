@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .blame import NOBODY, Blame
+from .freeze import Freeze
 from .health import Pulse
 
 
@@ -168,6 +169,7 @@ class Worker:
     :ivar outdated: why it is to be replaced, None when it is not; it serves on until its replacement is ready.
     :ivar stuck: requests that it cannot end: slot, and since when the request runs.
     :ivar pulse: what is known of its heartbeat.
+    :ivar freeze: what is known of it while its heart stands still, None while it beats.
     :ivar rss: bytes of memory that it had when it was looked at last.
     :ivar chance: a number of its own from 0 up to 1, for jitter.
     :ivar blame: what it died of.
@@ -191,6 +193,7 @@ class Worker:
     outdated: Outdated | None = None
     stuck: dict[int, int] = field(default_factory=dict)
     pulse: Pulse = field(default_factory=Pulse)
+    freeze: Freeze | None = None
     rss: int = 0
     chance: float = 0.0
     blame: Blame = NOBODY

@@ -79,6 +79,8 @@ class State(enum.IntEnum):
 CONSUMED = 1 << 8
 #: Flag: the connection ends behind the response that is being sent.
 ENDS = 1 << 9
+#: Flag: the response that is being sent tells its client where it ends, so that a part of it looks like one.
+FRAMED = 1 << 10
 _SEQUENCE_SHIFT = 32
 
 
@@ -98,6 +100,7 @@ class Slot(NamedTuple):
     state: State
     consumed: bool
     ends: bool
+    framed: bool
     sequence: int
     attempt: int
     since: int
@@ -213,6 +216,7 @@ class Scoreboard:
             state=_state(word & 0xFF),
             consumed=bool(word & CONSUMED),
             ends=bool(word & ENDS),
+            framed=bool(word & FRAMED),
             sequence=word >> _SEQUENCE_SHIFT,
             attempt=self.words[base + S_ATTEMPT],
             since=self.words[base + S_SINCE],

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from ..pristine import os, signal
+from ..wire.testimony import TESTIFY
 
 #: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
 _INHERITED = (3, 4, 5, 6, 7)
@@ -30,6 +31,8 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_IGNORED, signal.SIGTERM))
     # The master reads them when we are dead.
     faulthandler.enable(_LAST_WORDS)
+    # It asks where the threads are when none of them can run Python code.
+    faulthandler.register(TESTIFY, _LAST_WORDS)
     for stream in (sys.stdout, sys.stderr):
         # What the app prints shall be seen when it is printed, also in a file or a journal.
         if isinstance(stream, io.TextIOWrapper):

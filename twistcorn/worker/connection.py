@@ -17,6 +17,7 @@ from ..pristine import socket
 from ..wire.scoreboard import (
     CONSUMED,
     ENDS,
+    FRAMED,
     S_ATTEMPT,
     S_CONSUME_TO,
     S_CONSUMED0,
@@ -206,13 +207,14 @@ class Connection:
         """`environ["twistcorn.extend_deadline"]`: the present request has so many seconds more."""
         self._words[self.base + S_RESTART] = self.counted_from + max(0, int(seconds * 1e9))
 
-    def log_responding(self, length: int) -> None:
+    def log_responding(self, length: int, chunked: bool = False) -> None:
         """The first byte is about to be sent; `length` of the whole response, 0 when it is not known."""
         words, base, written = self._words, self.base, self.written
         words[base + S_WRITTEN0] = written
         words[base + S_WRITTEN_END] = written + length if length else 0
         words[base + S_CONSUME_TO] = self.request_end
-        words[base] = self.word | _RESPONDING | self._flags | (0 if self.keep else ENDS)
+        flags = self._flags | (FRAMED if length or chunked else 0) | (0 if self.keep else ENDS)
+        words[base] = self.word | _RESPONDING | flags
 
     @property
     def written_before(self) -> int:

@@ -113,7 +113,7 @@ class Reply:
             length = 0
         if self._whole:
             self.answered()
-        connection.log_responding(length)
+        connection.log_responding(length, self._chunked)
         connection.send(start, data, self._wait, self._whole)
         self.whole = self._whole
         connection.consume(seat.scratch)

@@ -1,0 +1,59 @@
+"""What the kernel must be able to do, and what follows where it cannot. Pure.
+
+Law: what a worker lives by is essential, and without it nothing starts. What only the redo log needs may be missing:
+then nothing is run again, and everything else works.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection
+from typing import NamedTuple
+
+
+class Ability(enum.Enum):
+    """What is tried at the start, as it is told where it fails."""
+
+    CHANNEL = "pass descriptors over SOCK_SEQPACKET sockets"
+    MEMORY = "share memory files (memfd_create)"
+    EDGES = "tell of unread bytes again when an edge-triggered descriptor is set anew (epoll)"
+    UNREAD = "tell how many bytes wait unread on a socket (FIONREAD)"
+    COUNTS = "count the bytes of a TCP connection (TCP_INFO, Linux 4.19)"
+    RESET = "reset a connection that others have as well (connect to AF_UNSPEC)"
+
+
+ESSENTIAL = (Ability.CHANNEL, Ability.MEMORY, Ability.EDGES)
+
+
+class Judgement(NamedTuple):
+    """What follows.
+
+    :ivar refusal: why the server does not start, empty where it does.
+    :ivar warning: what does not work, empty where all does.
+    :ivar counts: whether the redo log can be compared with what the kernel knows.
+    """
+
+    refusal: str = ""
+    warning: str = ""
+    counts: bool = True
+
+
+def judge(missing: Collection[Ability]) -> Judgement:
+    """What follows from what is missing."""
+    essential = [each for each in ESSENTIAL if each in missing]
+    if essential:
+        return Judgement(f"this kernel cannot {_listed(essential)}, which twistcorn cannot do without", counts=False)
+    lost = []
+    counts = Ability.UNREAD not in missing and Ability.COUNTS not in missing
+    if not counts:
+        lost.append("no request runs again when its worker dies in it (as with --replay off)")
+    if Ability.RESET in missing:
+        lost.append("an answer that ends with its connection looks whole when it is cut")
+    if not lost:
+        return Judgement()
+    failed = [each for each in Ability if each in missing]
+    return Judgement("", f"this kernel cannot {_listed(failed)}: {', and '.join(lost)}; everything else works", counts)
+
+
+def _listed(abilities: Collection[Ability]) -> str:
+    return ", nor ".join(each.value for each in abilities)

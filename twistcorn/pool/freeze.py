@@ -1,0 +1,141 @@
+"""A worker whose heart stands still: who holds its interpreter lock, and how long that may go on. Pure.
+
+Law: values in, values out. A call into C that keeps the lock is a fault only when it costs somebody something: it may
+take the time of its request where nobody else waits for the worker, and the heartbeat's where somebody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .redo import UNTOUCHED, Log
+
+#: After this part of the heartbeat's time the threads are counted for the first time, and what waits is looked for.
+FIRST_LOOK = 0.4
+#: After this part of it a worker gets a successor and nothing more, and the thread that computes is asked where it is.
+SUSPICION = 0.6
+#: The part of a process's time that one thread must have had between two counts. A thread that waits for the lock wakes
+#: every 5 ms and looks (sys.setswitchinterval), which is less than a hundredth of a processor.
+MOST = 0.8
+#: Ticks (10 ms) of processor time below which nobody computes.
+LEAST = 2
+
+
+class Task(NamedTuple):
+    """One thread, as the kernel counts it (proc_pid_stat(5)).
+
+    :ivar state: its letter; `ticks`: clock ticks of processor time that it has had.
+    """
+
+    state: str
+    ticks: int
+
+
+def parse_task(stat: str) -> Task:
+    """A line of /proc/PID/task/TID/stat; the name in it, in parentheses, may hold anything.
+
+    :raises ValueError, IndexError: it is no such line.
+    """
+    fields = stat.rpartition(")")[2].split()
+    return Task(fields[0], int(fields[11]) + int(fields[12]))
+
+
+def computing(before: Mapping[int, Task], after: Mapping[int, Task]) -> int | None:
+    """The thread that has computed alone between two counts, by its id; None where that was nobody, or several.
+
+    While a heart stands still it is the one that holds the lock: no other thread can run Python code.
+    """
+    spent = {thread: task.ticks - before[thread].ticks for thread, task in after.items() if thread in before}
+    total = sum(spent.values())
+    if total < LEAST:
+        return None
+    thread, most = max(spent.items(), key=lambda each: each[1])
+    return thread if most >= MOST * total else None
+
+
+def is_stopped(tasks: Mapping[int, Task]) -> bool:
+    """Whether somebody has stopped the process, by SIGSTOP or a debugger: no request of it is to blame."""
+    return bool(tasks) and all(task.state in "Tt" for task in tasks.values())
+
+
+@dataclass
+class Freeze:
+    """What is known of a worker whose heart stands still.
+
+    :ivar tasks: its threads at the first look; `stopped`: see `is_stopped`.
+    :ivar asked: whether its threads were asked where they are; `alone`: whether that was the one which computes.
+    :ivar heard: what they have said.
+    :ivar thread: which one holds the lock, as Python numbers threads (`get_ident`); None: that is not known.
+    :ivar searched: when somebody who waits for it was looked for last; `since`: since when somebody has waited, None
+        when nobody does. Seconds.
+    :ivar status: what the client of the guilty request is answered (RFC 9110 section 15.6).
+    """
+
+    tasks: Mapping[int, Task] = field(default_factory=dict)
+    stopped: bool = False
+    asked: bool = False
+    alone: bool = False
+    heard: str = ""
+    thread: int | None = None
+    searched: float = float("-inf")
+    since: float | None = None
+    status: int = 502
+
+
+def is_kept_waiting(log: Log, unread: int, thread: int, holder: int | None, repeated: Collection[str]) -> bool:
+    """Whether a frozen worker keeps a client waiting whom another worker would serve if this one were dead.
+
+    :param unread: bytes of the client's that wait; `thread`: of its request, 0 when none runs it.
+    :param holder: the thread that holds the lock, where that is known.
+    :param repeated: the methods that may run again.
+    """
+    if not unread or log.consumed:
+        return False
+    if log.state in UNTOUCHED:
+        return True
+    return log.state == "IN_APP" and holder is not None and thread != holder and log.method in repeated
+
+
+class Limits(NamedTuple):
+    """How long is too long, in seconds.
+
+    :ivar heartbeat: without life; `request`: for a request, 0: there is no limit.
+    """
+
+    heartbeat: float
+    request: float
+
+
+class Look(NamedTuple):
+    """What a look at a frozen worker has found. Times are seconds.
+
+    :ivar still: for how long its heart has stood still.
+    :ivar stopped: see `is_stopped`.
+    :ivar age: of the request that holds the lock, or of the oldest where that is not known; None: no request runs.
+    :ivar waits: for how long somebody has waited whom another worker would serve; None: nobody does.
+    :ivar crowded: whether so many workers are frozen that their number counts.
+    """
+
+    still: float
+    stopped: bool = False
+    age: float | None = None
+    waits: float | None = None
+    crowded: bool = False
+
+
+def verdict(look: Look, limits: Limits) -> tuple[str, int]:
+    """Why the worker is to be killed now, empty when it is not; and the status for the guilty request."""
+    if not 0 < limits.heartbeat < look.still:
+        return "", 502
+    text = f"it showed no life for more than {limits.heartbeat:g} s"
+    if look.stopped or look.age is None:
+        return text, 502
+    if 0 < limits.request < look.age:
+        return f"{text}, and the time of its request was over", 504
+    if look.waits is not None and look.waits > limits.heartbeat:
+        return f"{text}, and others waited for it", 502
+    if look.crowded:
+        return f"{text}, as too many others did", 502
+    return "", 502
