@@ -15,19 +15,25 @@ from ..pristine import os, signal
 #: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
 _INHERITED = (3, 4, 5, 6, 7)
 _LAST_WORDS = 7
-#: Sent to the whole process group by terminals and `pkill`; only the master answers them.
-_IGNORED = (
-    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT,
-    signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
-)  # fmt: skip
+#: Sent to the whole process group by terminals and `pkill`; only the master answers them. A handler that does nothing
+#: is not inherited by programs that the application starts, as the order to ignore would be (execve(2)).
+_UNHEARD = signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT
+#: These must be ignored: a write to a terminal from the background would be tried for ever with a handler.
+_IGNORED = signal.SIGTTIN, signal.SIGTTOU
 
 
 def main() -> None:
     """Run the worker until it leaves."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    for number in _UNHEARD:
+        signal.signal(number, _nothing)
+        # C code of the application may not expect that its calls are interrupted (EINTR).
+        signal.siginterrupt(number, False)
     # The master blocked them while it spawned us.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_IGNORED, signal.SIGTERM))
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, (*_IGNORED, *_UNHEARD, signal.SIGWINCH, signal.SIGTERM)
+    )
     # The master reads them when we are dead.
     faulthandler.enable(_LAST_WORDS)
     for stream in (sys.stdout, sys.stderr):
@@ -58,6 +64,10 @@ def main() -> None:
     # The reactor puts its own handler in place when it starts.
     loop.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
     loop.run()
+
+
+def _nothing(number: int, frame: object) -> None:
+    """Signals to the process group are the master's."""
 
 
 def _begin_logging() -> None:

@@ -21,7 +21,7 @@ from ..pristine import os, signal, socket
 from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
-from . import output
+from . import forks, output
 from .environ import Address
 from .exports import Exports
 from .lifecycle import Lifecycle
@@ -76,11 +76,14 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         life = self._lifecycle = Lifecycle(
             self._reactor, board, region, wanted, self.leave, self._say_farewell, self._ask_to_leave, self._tell_stuck
         )
+        forks.begin(board.data)
         try:
             loaded = life.load()
         except AppLoadError as error:
+            forks.leave_if_forked(error)
             self._tell_failure(str(error))
             return
+        forks.leave_if_forked()
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
         life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
         self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
 from ..pristine import os
-from . import responses
+from . import forks, responses
 from .responses import Fields
 
 #: A body in one of these is whole when it has one piece, and has no close().
@@ -124,6 +124,8 @@ class Call:
         iterable: Any = None
         try:
             iterable = application(environ, self.start_response)
+            if not forks.mark[0]:
+                forks.leave()
             if iterable.__class__ in _KNOWN and len(iterable) == 1 and not self._begun:
                 chunk, iterable = iterable[0], None
                 self._first(chunk, True)
@@ -133,6 +135,8 @@ class Call:
                 return
             else:
                 for chunk in iterable:
+                    if not forks.mark[0]:
+                        forks.leave()
                     if chunk:
                         self.write(chunk)
             # Before the end: what close() raises must not look like a whole response.
@@ -172,6 +176,8 @@ class Call:
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body now."""
+        if not forks.mark[0]:
+            raise ClientGone("this process was forked: only its parent can answer")
         if not self._begun:
             self._first(data, False)
             return
@@ -230,6 +236,7 @@ class Call:
         return data
 
     def _finish(self) -> None:
+        forks.leave_if_forked()
         if not self._begun:
             self._first(b"", True)
         if self._left and not self._is_bodiless():
@@ -247,6 +254,7 @@ class Call:
 
     def _failed(self) -> None:
         kind, value, traceback = sys.exc_info()
+        forks.leave_if_forked(value)
         late = isinstance(value, RequestTimeout)
         self.log.failure(
             "{name}: the application {did}", failure=Failure(value, kind, traceback), name=self.out.name,

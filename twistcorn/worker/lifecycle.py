@@ -20,7 +20,7 @@ from ..logs.server import flush, set_level
 from ..pristine import os
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_PID, W_THREADS, Scoreboard
-from . import application
+from . import application, forks
 from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
@@ -112,6 +112,8 @@ class Lifecycle:
         )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
+        forks.on_child(poller.forget)
+        forks.on_child(turns.forget)
         poller.on_send = turns.counts.flush
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()

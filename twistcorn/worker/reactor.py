@@ -12,6 +12,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger
 from twisted.python import threadable
 
+from . import forks
 from .seats import Seat
 
 #: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
@@ -63,6 +64,7 @@ class WorkerReactor(EPollReactor):
         """Handle what is ready among the reactor's own descriptors."""
         threadable.registerAsIOThread()
         self.doIteration(0)
+        forks.leave_if_forked()
         threadable.ioThread = None
 
     def left(self) -> None:
@@ -79,6 +81,7 @@ class WorkerReactor(EPollReactor):
                 while self.running and goes_on():
                     threadable.registerAsIOThread()
                     self.runUntilCurrent()
+                    forks.leave_if_forked()
                     step()
             except BaseException:
                 self.log.failure("unexpected error in the reactor's loop")
