@@ -87,6 +87,8 @@ class Lifecycle:
             os.chdir(directory)
         except OSError as problem:
             raise AppLoadError(f"--chdir {directory}: {problem.strerror}") from None
+        if not os.path.isabs(directory):
+            raise AppLoadError("the directory that the server was started in is gone: name another one with --chdir")
         return application.load(self._settings.app, directory, self._settings.pythonpath)
 
     def serve(
