@@ -53,17 +53,20 @@ def main() -> None:
     from twisted.internet import reactor, stdio
 
     from .bootstrap import WorkerChild
-
-    loop: Any = reactor
-    child = WorkerChild(loop)
-    stdio.StandardIO(child, 3, 4)  # type: ignore[call-arg]
+    from .ending import Ending
 
     def terminate(number: int, frame: object) -> None:
         loop.callFromThread(child.terminated)
 
+    loop: Any = reactor
+    ending = Ending(terminate)
+    child = WorkerChild(loop, ending.claim)
+    stdio.StandardIO(child, 3, 4)  # type: ignore[call-arg]
+
     # The reactor puts its own handler in place when it starts.
     loop.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
     loop.run()
+    ending.run(child.quick)
 
 
 def _nothing(number: int, frame: object) -> None:

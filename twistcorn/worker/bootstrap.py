@@ -6,6 +6,7 @@ Law: translates AMP to the verbs of `lifecycle`, nothing more.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from ampoule.child import AMPChild
@@ -38,12 +39,18 @@ FOR_EVERYBODY = 0.25
 
 
 class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
-    """The child's end of ampoule's AMP."""
+    """The child's end of ampoule's AMP.
+
+    :param on_loaded: called when the application is loaded.
+    :ivar quick: whether it was told to leave at once.
+    """
 
     log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, on_loaded: Callable[[], object] = lambda: None) -> None:
         AMPChild.__init__(self)
+        self._on_loaded = on_loaded
+        self.quick = False
         self._reactor = reactor
         self._lifecycle: Lifecycle | None = None
         self._leaving = self._asked_to_leave = False
@@ -84,6 +91,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
             self._tell_failure(str(error))
             return
         forks.leave_if_forked()
+        self._on_loaded()
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
         life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
         self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
@@ -106,6 +114,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     @commands.Stop.responder
     def stop(self, quick: bool) -> dict[str, object]:
         """Order: finish and leave, or leave now."""
+        self.quick = self.quick or quick
         self._with_life(lambda life: life.stop(quick))
         return {}
 

@@ -239,10 +239,8 @@ class Lifecycle:
         assert self._poller is not None
         assert self._channel is not None
         if self._poller.given_up and self._poller.empty:
-            # The interpreter would wait for threads of the application's own, and for what they hold.
             self._channel.flush()
-            self._end_logs()
-            os._exit(0)
+            self._leave()
 
 
 def _poll(
