@@ -62,7 +62,7 @@ def test_handler_and_atexit_run(serve: Serve, folder: Path, how: str, threads: s
 
 #: What does not end, and what the log says of it.
 ENDLESS = {
-    "thread": ("threading.Thread(target=lambda: time.sleep(600), name='mine').start()\n", "threads mine, which are not"),
+    "thread": ("threading.Thread(target=time.sleep, args=(600,), name='mine').start()\n", "threads mine, which are"),
     "atexit": ("atexit.register(time.sleep, 600)\n", "atexit function does not end"),
     "handler": ("signal.signal(signal.SIGTERM, lambda *args: time.sleep(600))\n", "its SIGTERM handler"),
 }
@@ -103,3 +103,35 @@ def test_handler_that_raises(serve: Serve, folder: Path) -> None:
     end(server, "stop")
     server.wait_for("the application's SIGTERM handler raised")
     assert notes(folder, pid) == ["atexit"]
+
+
+LOCKING = """
+import fcntl
+lock = open("Data.lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
+
+def test_application_that_locks_a_file_for_itself(serve: Serve) -> None:
+    """stop-first reloads and recycles it, and requests that come meanwhile wait and are answered."""
+    server = serve(LOCKING + HEALTHY, "--reload-strategy", "stop-first").ready()
+    first = int(server.get("/"))
+    with server.connect() as kept:
+        kept.get("/")
+        server.send(signal.SIGHUP)
+        server.wait_for(f"pid {first}.*is gone")
+        answers = [int(server.get("/")) for _ in range(3)]
+        assert int(kept.get("/").body) == answers[0] != first
+    server.wait_for("reload done")
+    os.kill(answers[0], signal.SIGTERM)
+    server.wait_for("is ready", count=3)
+    assert int(server.get("/")) not in (first, answers[0])
+
+
+def test_reload_of_such_an_application_without_it(serve: Serve) -> None:
+    """It is off, and the line names what helps; the old worker serves."""
+    server = serve(LOCKING + HEALTHY, tracebacks=True).ready()
+    first = server.get("/")
+    server.send(signal.SIGHUP)
+    server.wait_for("reload is off.*stop-first")
+    assert server.get("/") == first

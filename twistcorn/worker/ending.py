@@ -60,6 +60,7 @@ class Ending:
                 forks.leave_if_forked()
             except BaseException:
                 self.log.failure("the application's SIGTERM handler raised")
+                flush()
             forks.leave_if_forked()
         # The last one that is registered runs first, when the threads have ended (threading._shutdown).
         atexit.register(self._note_threads_ended)
