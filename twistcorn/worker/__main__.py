@@ -24,16 +24,7 @@ _IGNORED = signal.SIGTTIN, signal.SIGTTOU
 
 def main() -> None:
     """Run the worker until it leaves."""
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    for number in _UNHEARD:
-        signal.signal(number, _nothing)
-        # C code of the application may not expect that its calls are interrupted (EINTR).
-        signal.siginterrupt(number, False)
-    # The master blocked them while it spawned us.
-    signal.pthread_sigmask(
-        signal.SIG_UNBLOCK, (*_IGNORED, *_UNHEARD, signal.SIGWINCH, signal.SIGTERM)
-    )
+    _set_signals()
     # The master reads them when we are dead.
     faulthandler.enable(_LAST_WORDS)
     for stream in (sys.stdout, sys.stderr):
@@ -67,6 +58,19 @@ def main() -> None:
     loop.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
     loop.run()
     ending.run(child.quick)
+
+
+def _set_signals() -> None:
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    for number in _UNHEARD:
+        signal.signal(number, _nothing)
+        # C code of the application may not expect that its calls are interrupted (EINTR).
+        signal.siginterrupt(number, False)
+    # The master blocked them while it spawned us.
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, (*_IGNORED, *_UNHEARD, signal.SIGWINCH, signal.SIGTERM)
+    )
 
 
 def _nothing(number: int, frame: object) -> None:
