@@ -136,9 +136,10 @@ class Settings:
     max_rss: int = _option(0, size, "memory above which a worker is replaced; 0: no limit", metavar="SIZE")
     max_age: float = _option(0.0, duration, "age at which a worker is replaced; 0: no limit", metavar="TIME")
     reload_strategy: str = _option(
-        "rolling", one_of("rolling", "single", "together"),
+        "rolling", one_of("rolling", "single", "together", "stop-first"),
         "after the first new worker: replace a quarter at a time, one at a time, or boot a whole new generation, which"
-        " then takes over at once", metavar="STRATEGY",
+        " then takes over at once; stop-first: end the old workers, then boot, for an application that locks a file for"
+        " itself", metavar="STRATEGY",
     )
     quarantine_after: int = _option(
         0, count(0, 1000), "deaths of workers within a minute by one method and path, after which it gets 503 for five"

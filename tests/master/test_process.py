@@ -64,14 +64,12 @@ class Spawned:
 class Spawning(Sockets):
     """A reactor that starts no process, and notes with what it would have."""
 
-    def spawnProcess(
-        self, protocol: Any, executable: str, argv: list[str], env: Any, path: str, childFDs: dict[int, Any]
-    ) -> None:
+    def spawn(self, reactor: object, argv: list[str], protocol: Any, descriptors: dict[int, Any]) -> None:
         # As Python 3.12 and later say where other threads run, and some do: those that write logs.
         text = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
         warnings.warn(text, DeprecationWarning, stacklevel=1)
-        self.executable, self.argv, self.env, self.descriptors = executable, argv, env, childFDs
-        self.files = {number: os.fstat(fd) for number, fd in childFDs.items() if isinstance(fd, int)}
+        self.argv, self.descriptors = argv, descriptors
+        self.files = {number: os.fstat(fd) for number, fd in descriptors.items() if isinstance(fd, int)}
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self.protocol = protocol
         self.child = Spawned()
@@ -139,7 +137,7 @@ class TestSpawn:
     def spawned(self, reactor: Spawning, worker: Worker, told: Told) -> Iterator[process.WorkerProcess]:
         """A worker's process, as the supervisor gets it."""
         board = os.memfd_create("scoreboard")
-        made = WorkerStarter(reactor, board).spawn(worker, told)
+        made = WorkerStarter(reactor, board, reactor.spawn).spawn(worker, told)
         self.board = os.fstat(board)
         os.close(board)
         yield made
@@ -158,9 +156,9 @@ class TestSpawn:
         assert spawned.last_words() == "Fatal Python error: Segmentation fault"
 
     def test_interpreter(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
-        """The same interpreter, with the operator's environment, and not ampoule's empty one."""
-        assert reactor.executable == reactor.argv[0] == sys.executable
-        assert reactor.env is None
+        """The same interpreter, and of the command line the program's name alone."""
+        assert reactor.argv[0] == sys.executable
+        assert reactor.argv[-2] == sys.argv[0]
         assert os.path.samefile(os.path.join(reactor.argv[-1], "twistcorn"), os.path.dirname(process.__file__) + "/..")
 
     def test_signals_of_the_terminal(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
@@ -240,7 +238,7 @@ class TestSpawn:
 class Refusing(Sockets):
     """A reactor that can start no process."""
 
-    def spawnProcess(self, *arguments: object, **named: object) -> None:
+    def spawn(self, *arguments: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
@@ -250,7 +248,7 @@ class TestRefused:
         reactor = Refusing()
         before = set(os.listdir("/proc/self/fd"))
         with pytest.raises(BlockingIOError):
-            WorkerStarter(reactor, 2).spawn(worker, told)
+            WorkerStarter(reactor, 2, reactor.spawn).spawn(worker, told)
 
         assert set(os.listdir("/proc/self/fd")) == before
         assert reactor.readers == set()

@@ -219,3 +219,58 @@ class TestWithRecycling:
         stage.spawner.ready(stage.starting[0])
 
         assert new.state is State.READY
+
+
+class TestStopFirst:
+    @pytest.fixture
+    def stage(self, stages: Any) -> Stage:
+        made: Stage = stages(workers=2, reload_strategy="stop-first")
+        made.serve()
+        return made
+
+    def test_reload(self, stage: Stage) -> None:
+        """Nobody boots before the last old one is gone; a connection that arrives meanwhile waits, and is answered."""
+        old = stage.ready
+        stage.supervisor.reload()
+        assert stage.starting == []
+        (connection,) = stage.arrive(1)
+        assert connection.holder is None
+
+        stage.spawner.exits(old[0])
+        assert stage.starting == []
+        stage.spawner.exits(old[1])
+        assert len(stage.starting) == 2
+        stage.boot_all()
+        assert connection.holder in stage.ready
+        assert stage.generations == {2: "ready ready"}
+
+    def test_first_new_worker_fails(self, stage: Stage) -> None:
+        """The settings as before count, and workers are tried until they boot."""
+        old = stage.ready
+        over = stage.supervisor.reload()
+        for worker in old:
+            stage.spawner.exits(worker)
+        stage.fails(stage.starting[0])
+        assert over.called
+        # The other new one was killed.
+        for worker in list(stage.spawner.alive):
+            stage.spawner.exits(worker, signal=signal.SIGKILL)
+        stage.clock.advance(1)
+        stage.boot_all()
+        assert {worker.generation for worker in stage.ready} == {1}
+        assert len(stage.ready) == 2
+
+    def test_single_worker_is_replaced(self, stage: Stage) -> None:
+        """It is gone before the other one boots."""
+        spent = stage.ready[0]
+        stage.supervisor.fleet.outdate(spent, Outdated.SPENT)
+        assert stage.starting == []
+        stage.spawner.exits(spent)
+        stage.boot_all()
+        assert len(stage.ready) == 2
+        assert spent not in stage.ready
+
+    def test_worker_crashes(self, stage: Stage) -> None:
+        """It is replaced at once."""
+        stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
+        assert len(stage.starting) == 1

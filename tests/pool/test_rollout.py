@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.rollout import ROLLING, SHARE, SINGLE, TOGETHER, Step, finished, step
+from twistcorn.pool.rollout import (
+    ROLLING,
+    SHARE,
+    SINGLE,
+    STOP_FIRST,
+    TOGETHER,
+    Step,
+    afterwards,
+    finished,
+    step,
+)
 
 #: situation: (target, old, new and ready, new and starting) -> what to do now
 STEPS = [
@@ -177,3 +187,38 @@ def test_first_new_worker_boots_for_long(target: int, strategy: str, turns: int)
     steps = [pool.proceed() for _ in range(turns)]
 
     assert steps == [Step(1, 0)] + [Step(0, 0)] * (turns - 1)
+
+
+#: situation: (target, old, new and ready, new and starting), leaving -> what to do now
+STOPPING_FIRST = [
+    ("it begins: all old ones go, nobody comes", (4, 4, 0, 0), 0, Step(0, 4)),
+    ("they are not gone yet", (4, 0, 0, 0), 3, Step(0, 0)),
+    ("they are gone: all new ones come", (4, 0, 0, 0), 0, Step(4, 0)),
+    ("the new ones boot", (4, 0, 1, 3), 0, Step(0, 0)),
+    ("one of them died", (4, 0, 1, 2), 0, Step(1, 0)),
+    ("a single worker is replaced: it goes first", (4, 1, 3, 0), 0, Step(0, 1)),
+    ("and the other comes when it is gone", (4, 0, 3, 0), 1, Step(0, 0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("situation", "numbers", "leaving", "expected"), STOPPING_FIRST, ids=[row[0] for row in STOPPING_FIRST]
+)
+def test_stop_first(situation: str, numbers: tuple[int, int, int, int], leaving: int, expected: Step) -> None:
+    """Nobody boots while an old one is there, however it is counted."""
+    assert step(*numbers, STOP_FIRST, leaving) == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "advised"),
+    [
+        ("zc.lockfile.LockError: Couldn't lock 'Data.fs.lock'", True),
+        ("BlockingIOError: [Errno 11] Resource temporarily unavailable", True),
+        ("OSError: [Errno 98] Address already in use", True),
+        ("NameError: name 'x' is not defined", False),
+    ],
+)
+def test_reload_failed(reason: str, advised: bool) -> None:
+    """Where something was taken the line names the strategy that helps."""
+    assert ("stop-first" in afterwards(reason, ROLLING)) is advised
+    assert "gone" in afterwards(reason, STOP_FIRST)

@@ -26,6 +26,7 @@ from ..wire.scoreboard import REGIONS, Scoreboard
 from . import files, selftest
 from .accesslog import AnswerLog
 from .connections import ConnectionTable
+from .directories import StartDirectory
 from .dispatcher import Dispatcher
 from .insight import Insight
 from .listener import Listener
@@ -62,6 +63,7 @@ class Assembly:
     def __init__(self, reactor: Any, settings: Settings, origins: Mapping[str, str] | None = None) -> None:
         self._reactor = reactor
         self._origins = origins
+        self._directory = StartDirectory()
         self.settings = settings = self._resolve(settings)
         self.scoreboard = Scoreboard.create(REGIONS, _slots(settings))
         self.table = ConnectionTable(self.scoreboard)
@@ -96,8 +98,8 @@ class Assembly:
         access = settings.access_log
         if access not in ("", "-"):
             # A worker is in the application's directory, and names are the operator's.
-            access = os.path.abspath(access)
-        return replace(settings, chdir=_directory(settings.chdir), access_log=access)
+            access = self._directory.find(access)
+        return replace(settings, chdir=self._directory.find(settings.chdir), access_log=access)
 
     def _read_again(self, reread: Callable[[], Settings | Sourced]) -> Sourced:
         read = Sourced.of(reread())
@@ -188,17 +190,3 @@ def _slots(settings: Settings) -> int:
     reserved = RESERVED_DESCRIPTORS + (DESCRIPTORS_OF_ADMIN if settings.admin else 0)
     room = max(16, room - reserved - DESCRIPTORS_OF_A_WORKER * workers)
     return min(room, settings.max_connections or DEFAULT_CONNECTIONS)
-
-
-def _directory(chdir: str) -> str:
-    """The directory of the application as the operator names it, symbolic links and all.
-
-    A deployment that points `current` elsewhere takes effect at the next spawn. The shell keeps that name in PWD;
-    the kernel knows only the directory behind it.
-    """
-    here = os.environ.get("PWD", "")
-    try:
-        same = os.path.samefile(here, ".")
-    except OSError:
-        same = False
-    return os.path.normpath(os.path.join(here if same else os.getcwd(), chdir))

@@ -162,6 +162,9 @@ class Fleet:
                 self._abandon_reload(reason if worker.process is None else "the code on disk does not boot", reason)
             else:
                 self._replacement_failed()
+        elif self._strategy() == rollout.STOP_FIRST:
+            # Whoever is to take its place may have waited for it.
+            self.fill()
 
     def outdate(self, worker: Worker, reason: Outdated) -> None:
         """Replace a worker: it goes when another one has taken its place."""
@@ -220,17 +223,18 @@ class Fleet:
 
     def reload(self, settings: Settings) -> None:
         """Replace all workers by new ones, that load the code on disk and have these settings."""
-        generation = max(worker.generation for worker in self.workers.values()) + 1
+        generation = max((worker.generation for worker in self.workers.values()), default=self._generation) + 1
         # It goes on as it began, whatever is set meanwhile.
         self._next, self._way = (generation, settings), settings.reload_strategy
-        self.log.info("reload: booting one worker of generation {generation}", generation=generation)
+        how = "ending the old workers, then booting" if self._way == rollout.STOP_FIRST else "booting one worker of"
+        self.log.info("reload: {how} generation {generation}", how=how, generation=generation)
         self.fill()
 
     def _abandon_reload(self, why: str, reason: str) -> None:
         """The first new worker did not get ready: the old generation goes on. Whoever asked hears the whole reason."""
         assert self._next is not None
         (generation, _), self._next = self._next, None
-        self.log.error("reload is off: {why}; the old workers keep serving", why=why)
+        self.log.error("reload is off: {why}; {then}", why=why, then=rollout.afterwards(reason, self._way))
         self._pause(why)
         for worker in [w for w in self.pool.processes if w.generation == generation]:
             self.pool.stopAWorker(worker)
@@ -252,7 +256,8 @@ class Fleet:
             return
         old = sorted((w for w in self.pool.processes if self._is_old(w)), key=_least_wanted)
         if self._next is None and not old:
-            self.pool.adjustPoolSize(self.target, self.target)
+            size = min(self.target, len(self.pool.processes)) if self._waits_for_end() else self.target
+            self.pool.adjustPoolSize(size, size)
         else:
             self._advance(old)
 
@@ -260,12 +265,23 @@ class Fleet:
         return worker.outdated is not None or (self._next is not None and worker.generation != self._next[0])
 
     def _strategy(self) -> str:
-        return rollout.ROLLING if self._next is None else self._way
+        if self._next is not None:
+            return self._way
+        # What cannot be there twice cannot be so when a single worker is replaced, either.
+        first = self.settings.reload_strategy == rollout.STOP_FIRST
+        return rollout.STOP_FIRST if first else rollout.ROLLING
+
+    def _leaving(self) -> int:
+        return len(self.workers) - len(self.pool.processes)
+
+    def _waits_for_end(self) -> bool:
+        return self._strategy() == rollout.STOP_FIRST and self._leaving() > 0
 
     def _advance(self, old: list[Worker]) -> None:
         fresh = [worker for worker in self.pool.processes if not self._is_old(worker)]
         ready = [worker for worker in fresh if worker.state is State.READY]
-        plan = rollout.step(self.target, len(old), len(ready), len(fresh) - len(ready), self._strategy())
+        numbers = self.target, len(old), len(ready), len(fresh) - len(ready)
+        plan = rollout.step(*numbers, self._strategy(), self._leaving())
         waits = self._strategy() == rollout.TOGETHER
         if waits and (len(ready) >= self.target or not any(worker.state is State.READY for worker in old)):
             # The generation that waited for all of its own takes over, or nobody else is left.
@@ -275,7 +291,7 @@ class Fleet:
         for worker in old[: plan.retire]:
             self.pool.stopAWorker(worker)
         wanted = len(self.pool.processes) + plan.spawn
-        if self._next is None and len(old) == plan.retire:
+        if self._next is None and len(old) == plan.retire and not self._waits_for_end():
             wanted = self.target
         self.pool.adjustPoolSize(wanted, wanted)
         if self._next is not None and self._is_through(self._next[0]):

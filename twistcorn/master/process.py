@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,15 +31,20 @@ from zope.interface import implementer
 
 from ..pool.worker import Worker
 from ..wire import channel, commands
+from .forked import Forked
 
 #: The worker's bootstrap. The first entry of the path is the current directory, where a file of the application
-#: could hide a module that the worker needs before it loads the application; it goes. The argument is the directory
-#: of this package, for a master that was not installed.
+#: could hide a module that the worker needs before it loads the application; it goes. The arguments are the program's
+#: name, which is all that an application that reads its command line finds, and the directory of this package, for a
+#: master that was not installed.
 BOOTSTRAP = """\
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
-if sys.argv[1] not in sys.path:
-    sys.path.append(sys.argv[1])
+package = sys.argv.pop()
+if package not in sys.path:
+    sys.path.append(package)
+sys.argv[0] = sys.argv.pop()
+del package
 from twistcorn.worker.__main__ import main
 main()
 """
@@ -50,11 +55,6 @@ GROUP_SIGNALS = (
     signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM,
     signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
 )  # fmt: skip
-
-#: The current directory by a name of its own. Asked to change to another directory, Twisted forks; asked for none, it
-#: uses posix_spawn(3) and asks the kernel about each open descriptor first, which with ten thousand connections blocks
-#: the master for 20 to 50 ms. A fork takes 3 to 6 ms, whatever is open.
-HERE = "/proc/self/cwd"
 
 #: Bytes of last words that are read: a traceback of a hundred threads.
 LAST_WORDS = 1 << 16
@@ -291,14 +291,16 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
 
     :param reactor: spawns the process and watches its pipes.
     :param scoreboard: the descriptor of the scoreboard.
+    :param process: starts a process, as `Forked` does.
     """
 
     connectorFactory = Connector
 
-    def __init__(self, reactor: Any, scoreboard: int) -> None:
+    def __init__(self, reactor: Any, scoreboard: int, process: Callable[..., object] = Forked) -> None:
         super().__init__(bootstrap=BOOTSTRAP, childReactor="epoll")
         self._reactor = reactor
         self._scoreboard = scoreboard
+        self._spawn_process = process
         self._descriptors: dict[int, int] = {}
 
     def spawn(self, worker: Worker, owner: Owner) -> WorkerProcess:
@@ -326,7 +328,7 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
     def startAMPProcess(self, ampChild: str, ampParent: Any = None, ampChildArgs: tuple[str, ...] = ()) -> Any:
         """As ampoule's; the child's protocol is given by the name of its package, which the master never imports."""
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        return self.startPythonProcess(self.connectorFactory(ampParent()), package, *ampChildArgs)
+        return self.startPythonProcess(self.connectorFactory(ampParent()), sys.argv[0], package, *ampChildArgs)
 
     def startPythonProcess(self, prot: Any, *args: str) -> Any:
         """Spawn the interpreter, as named now: a path through a symbolic link may lead to a new release."""
@@ -336,10 +338,8 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
             with _group_signals_blocked(), warnings.catch_warnings():
                 # Python warns of a fork beside other threads, which is for children that go on; ours calls execve(2).
                 warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
-                self._reactor.spawnProcess(
-                    prot, sys.executable, argv, env=None, path=HERE,
-                    childFDs={0: null, 1: 1, 2: 2, TO_CHILD: "w", FROM_CHILD: "r", **self._descriptors},
-                )  # fmt: skip
+                descriptors = {0: null, 1: 1, 2: 2, TO_CHILD: "w", FROM_CHILD: "r", **self._descriptors}
+                self._spawn_process(self._reactor, argv, prot, descriptors)
         finally:
             os.close(null)
         return prot.amp, prot.finished

@@ -1,11 +1,13 @@
 """How workers are replaced: how many to spawn and to retire next. Pure.
 
 Law: spawn first, retire second; never fewer ready workers than the target because of it. The first new worker
-goes alone: until it is ready nothing else happens.
+goes alone: until it is ready nothing else happens. STOP_FIRST is the exception that an operator asks for, where an
+application can be there once only, because it locks a file for itself, say.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 #: Once the first new worker is ready, this share of the target boots at a time: short reloads without a crowd of
@@ -20,21 +22,30 @@ class Step(NamedTuple):
     retire: int
 
 
-#: After the first new worker: a share of the target at a time; one at a time; all at once, beside the old ones.
-ROLLING, SINGLE, TOGETHER = "rolling", "single", "together"
+#: After the first new worker: a share of the target at a time; one at a time; all at once, beside the old ones. Or new
+#: ones when the old ones are gone.
+ROLLING, SINGLE, TOGETHER, STOP_FIRST = "rolling", "single", "together", "stop-first"
+
+#: What an application says that found something taken which the workers before it hold (flock(2), bind(2)).
+_TAKEN = re.compile(r"lock|in use|temporarily unavailable|BlockingIOError", re.IGNORECASE)
 
 
-def step(target: int, old: int, new_ready: int, new_starting: int, strategy: str = ROLLING) -> Step:
+def step(
+    target: int, old: int, new_ready: int, new_starting: int, strategy: str = ROLLING, leaving: int = 0
+) -> Step:
     """The next step of a reload, or of the replacement of workers that have served their time.
 
     :param target: workers wanted.
     :param old: workers to be replaced that still count.
     :param new_ready: workers that take their place, or need no replacement, and are ready.
     :param new_starting: those of them that boot or wait to be started again.
-    :param strategy: ROLLING, SINGLE or TOGETHER.
+    :param strategy: ROLLING, SINGLE, TOGETHER or STOP_FIRST.
+    :param leaving: workers that count no longer and are not gone yet.
 
     Workers that died meanwhile are missing, and are replaced by new ones without waiting for their turn.
     """
+    if strategy == STOP_FIRST:
+        return Step(0 if old or leaving else max(0, target - new_ready - new_starting), old)
     missing = target - old - new_ready
     if strategy == TOGETHER and new_ready < target:
         retire = max(0, old - target)
@@ -45,6 +56,18 @@ def step(target: int, old: int, new_ready: int, new_starting: int, strategy: str
         at_once = target if strategy == TOGETHER else target // SHARE
     spawn = max(0, min(max(1, at_once, missing), target - new_ready) - new_starting)
     return Step(spawn, retire)
+
+
+def afterwards(reason: str, strategy: str) -> str:
+    """How it goes on after a reload whose first new worker did not boot, and what to do about it, for the log."""
+    if strategy == STOP_FIRST:
+        return "the old workers are gone, and others boot with the settings as they were"
+    if not _TAKEN.search(reason):
+        return "the old workers keep serving"
+    return (
+        "the old workers keep serving. Where the application locks something for itself, --reload-strategy stop-first"
+        " ends the old ones first"
+    )
 
 
 def finished(old: int, new_ready: int, target: int) -> bool:

@@ -16,19 +16,16 @@ from ..wire.testimony import TESTIFY
 #: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
 _INHERITED = (3, 4, 5, 6, 7)
 _LAST_WORDS = 7
-#: Sent to the whole process group by terminals and `pkill`; only the master answers them.
-_IGNORED = (
-    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT,
-    signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
-)  # fmt: skip
+#: Sent to the whole process group by terminals and `pkill`; only the master answers them. A handler that does nothing
+#: is not inherited by programs that the application starts, as the order to ignore would be (execve(2)).
+_UNHEARD = signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT
+#: These must be ignored: a write to a terminal from the background would be tried for ever with a handler.
+_IGNORED = signal.SIGTTIN, signal.SIGTTOU
 
 
 def main() -> None:
     """Run the worker until it leaves."""
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    # The master blocked them while it spawned us.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_IGNORED, signal.SIGTERM))
+    _set_signals()
     # The master reads them when we are dead.
     faulthandler.enable(_LAST_WORDS)
     # It asks where the threads are when none of them can run Python code.
@@ -50,17 +47,37 @@ def main() -> None:
     from twisted.internet import reactor, stdio
 
     from .bootstrap import WorkerChild
-
-    loop: Any = reactor
-    child = WorkerChild(loop)
-    stdio.StandardIO(child, 3, 4)  # type: ignore[call-arg]
+    from .ending import Ending
 
     def terminate(number: int, frame: object) -> None:
         loop.callFromThread(child.terminated)
 
+    loop: Any = reactor
+    ending = Ending(terminate)
+    child = WorkerChild(loop, ending.claim)
+    stdio.StandardIO(child, 3, 4)  # type: ignore[call-arg]
+
     # The reactor puts its own handler in place when it starts.
     loop.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
     loop.run()
+    ending.run(child.quick)
+
+
+def _set_signals() -> None:
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    for number in _UNHEARD:
+        signal.signal(number, _nothing)
+        # C code of the application may not expect that its calls are interrupted (EINTR).
+        signal.siginterrupt(number, False)
+    # The master blocked them while it spawned us.
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, (*_IGNORED, *_UNHEARD, signal.SIGWINCH, signal.SIGTERM)
+    )
+
+
+def _nothing(number: int, frame: object) -> None:
+    """Signals to the process group are the master's."""
 
 
 def _begin_logging() -> None:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from twistcorn.errors import AppLoadError
-from twistcorn.worker import discovery, hints
+from twistcorn.worker import discovery, forks, hints
 
 from ..pristine import os
 
@@ -198,6 +198,7 @@ class _Loader:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:
+            forks.leave_if_forked(exc)
             if isinstance(exc, ModuleNotFoundError) and not hints.app_frames(exc):
                 missing = exc.name or name
                 package = sys.modules.get(missing.rpartition(".")[0])
@@ -247,6 +248,7 @@ class _Loader:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:
+            forks.leave_if_forked(exc)
             raise self.failed(f"calling {target.expression}", exc) from None
         if inspect.iscoroutine(value):
             value.close()  # or Python warns that it was never awaited

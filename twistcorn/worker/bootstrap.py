@@ -6,6 +6,7 @@ Law: translates AMP to the verbs of `lifecycle`, nothing more.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from ampoule.child import AMPChild
@@ -21,7 +22,7 @@ from ..pristine import os, signal, socket
 from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
-from . import output
+from . import forks, output
 from .environ import Address
 from .exports import Exports
 from .lifecycle import Lifecycle
@@ -38,12 +39,18 @@ FOR_EVERYBODY = 0.25
 
 
 class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
-    """The child's end of ampoule's AMP."""
+    """The child's end of ampoule's AMP.
+
+    :param on_loaded: called when the application is loaded.
+    :ivar quick: whether it was told to leave at once.
+    """
 
     log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, on_loaded: Callable[[], object] = lambda: None) -> None:
         AMPChild.__init__(self)
+        self._on_loaded = on_loaded
+        self.quick = False
         self._reactor = reactor
         self._lifecycle: Lifecycle | None = None
         self._leaving = self._asked_to_leave = False
@@ -76,11 +83,15 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         life = self._lifecycle = Lifecycle(
             self._reactor, board, region, wanted, self.leave, self._say_farewell, self._ask_to_leave, self._tell_stuck
         )
+        forks.begin(board.data)
         try:
             loaded = life.load()
         except AppLoadError as error:
+            forks.leave_if_forked(error)
             self._tell_failure(str(error))
             return
+        forks.leave_if_forked()
+        self._on_loaded()
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
         channel = socket.socket(socket.AF_UNIX, kind, 0, fileno=CHANNEL_FD)
         life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
@@ -104,6 +115,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     @commands.Stop.responder
     def stop(self, quick: bool) -> dict[str, object]:
         """Order: finish and leave, or leave now."""
+        self.quick = self.quick or quick
         self._with_life(lambda life: life.stop(quick))
         return {}
 

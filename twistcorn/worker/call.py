@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
 from ..pristine import time
-from . import responses
+from . import forks, responses
 from .files import FileWrapper
 from .responses import Fields
 
@@ -99,6 +99,8 @@ class Call:
         iterable: Any = None
         try:
             iterable = application(environ, self.start_response)
+            if not forks.mark[0]:
+                forks.leave()
             if iterable.__class__ in _KNOWN and len(iterable) == 1 and not self._begun:
                 chunk, iterable = iterable[0], None
                 self._first(chunk, True)
@@ -126,6 +128,8 @@ class Call:
     def _iterate(self, iterable: Iterable[bytes]) -> None:
         """Send all pieces; or the first, of a body that is not sent; or as many as Content-Length has room for."""
         for chunk in iterable:
+            if not forks.mark[0]:
+                forks.leave()
             if chunk:
                 self.write(chunk)
                 if self._bodiless or self._surplus:
@@ -171,6 +175,8 @@ class Call:
 
         :raises ClientGone: nobody will read it.
         """
+        if not forks.mark[0]:
+            raise ClientGone("this process was forked: only its parent can answer")
         if not self._begun:
             self._first(data, False)
             return
@@ -234,6 +240,7 @@ class Call:
         return data
 
     def _finish(self) -> None:
+        forks.leave_if_forked()
         if not self._begun:
             self._first(b"", True)
         if self._left and not self._is_bodiless():
@@ -251,6 +258,7 @@ class Call:
 
     def _failed(self) -> None:
         kind, value, traceback = sys.exc_info()
+        forks.leave_if_forked(value)
         late = isinstance(value, RequestTimeout)
         self.log.failure(
             "{name}: the application {did}", failure=Failure(value, kind, traceback), name=self.out.name,

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from ..errors import HTTPError, RequestTimeout
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
-from . import responses
+from . import forks, responses
 from .accesslog import AccessLog
 from .call import Application, ClientGone
 from .connection import Connection
@@ -169,6 +169,9 @@ class Service:
                 try:
                     self._resource.run(reply, environ)
                 finally:
+                    if not forks.mark[0]:
+                        # A child of the application's: it has nobody to answer.
+                        forks.leave()
                     seat.exposed = None
                     if seat.aim:
                         seat.shield()

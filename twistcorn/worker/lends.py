@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from ..pristine import socket
 from ..wire import channel
 from ..wire.channel import Kind, Lend, Report
+from . import forks
 
 #: Messages received before other descriptors get their turn.
 MESSAGES = 8
@@ -50,17 +51,18 @@ class LendChannel(FileDescriptor):
 
     def doRead(self) -> None:
         for _ in range(MESSAGES):
-            try:
-                descriptors, lends = channel.receive_lends(self._sock)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                lends = []
-            if not lends:
-                # The master is gone; its AMP tells what to do.
-                self.stopReading()
-                break
-            self._take(descriptors, lends)
+            with forks.gate:
+                try:
+                    descriptors, lends = channel.receive_lends(self._sock)
+                except BlockingIOError:
+                    break
+                except ConnectionResetError:
+                    lends = []
+                if not lends:
+                    # The master is gone; its AMP tells what to do.
+                    self.stopReading()
+                    break
+                self._take(descriptors, lends)
 
     def _take(self, descriptors: list[int], lends: list[Lend]) -> None:
         """File each; one that the kernel cut off, at the limit of open files, goes back."""

@@ -20,7 +20,7 @@ from ..logs.server import flush, say_last, set_level
 from ..pristine import os
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_PID, W_THREADS, Scoreboard
-from . import application, ground
+from . import application, forks, ground
 from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
@@ -91,6 +91,8 @@ class Lifecycle:
             os.chdir(directory)
         except OSError as problem:
             raise AppLoadError(f"--chdir {directory}: {problem.strerror}") from None
+        if not os.path.isabs(directory):
+            raise AppLoadError("the directory that the server was started in is gone: name another one with --chdir")
         loaded = application.load(self._settings.app, directory, self._settings.pythonpath)
         if whose := ground.green_threads():
             raise AppLoadError(
@@ -139,6 +141,8 @@ class Lifecycle:
         )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
+        forks.on_child(poller.forget)
+        forks.on_child(turns.forget)
         poller.on_send = turns.counts.flush
         board.words[self._region + W_GENERATION] = generation
         board.words[self._region + W_PID] = os.getpid()
@@ -262,10 +266,8 @@ class Lifecycle:
         assert self._poller is not None
         assert self._channel is not None
         if self._poller.given_up and self._poller.empty:
-            # The interpreter would wait for threads of the application's own, and for what they hold.
             self._channel.flush()
-            self._end_logs()
-            os._exit(0)
+            self._leave()
 
 
 def _poll(

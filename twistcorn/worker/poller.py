@@ -122,7 +122,6 @@ class Poller(Rounds):
 
     def _remove(self, connection: Connection, kind: Kind) -> None:
         descriptor = connection.sock.fileno()
-        del self._connections[descriptor]
         connection.phase = Phase.CLOSED
         self.given_up.discard(connection)
         drop_body(connection)
@@ -133,6 +132,7 @@ class Poller(Rounds):
                 connection.sock.shutdown(socket.SHUT_RDWR)
         self._note_end(connection)
         connection.sock.close()
+        del self._connections[descriptor]
         self._report(kind, connection.slot, connection.sequence)
         self._traffic.look((connection,))
         self._traffic.hold(len(self._connections))

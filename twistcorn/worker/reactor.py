@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python import threadable
 
 from ..pristine import time
+from . import forks
 from .seats import Seat
 
 #: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
@@ -66,6 +67,7 @@ class WorkerReactor(EPollReactor):
         """Handle what is ready among the reactor's own descriptors."""
         threadable.registerAsIOThread()
         self.doIteration(0)
+        forks.leave_if_forked()
         threadable.ioThread = None
 
     def left(self) -> None:
@@ -82,6 +84,7 @@ class WorkerReactor(EPollReactor):
                 while self.running and goes_on():
                     threadable.registerAsIOThread()
                     self.runUntilCurrent()
+                    forks.leave_if_forked()
                     step()
             except BaseException:
                 self.log.failure("unexpected error in the reactor's loop")

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from ..pristine import select, time
 from ..settings import Settings
+from ..wire.scoreboard import WORD
 from .accesslog import AccessLog
 from .connection import SCRATCH, Connection, Phase
 from .retiming import retime
@@ -84,6 +85,20 @@ class Rounds(abc.ABC):
         """Watch a descriptor that is no connection."""
         self._sources[descriptor] = ready
         self._epoll.register(descriptor, select.EPOLLIN)
+
+    def forget(self) -> None:
+        """In a child that the application forks: connections, and what watches them, are its parent's alone.
+
+        Nothing is unregistered: the two share that. What is closed here stays open there.
+        """
+        redo_log: memoryview[int] | None = None
+        for connection in list(self._connections.values()):
+            if redo_log is None:
+                # The child has no scoreboard, and the application a method that writes to it.
+                redo_log = memoryview(bytearray(len(connection._words) * WORD)).cast("Q")
+            connection._words = redo_log
+            connection.sock.close()
+        self._epoll.close()
 
     def poll(self, timeout: float | None, seat: Seat) -> None:
         """Wait for events and handle them, on the leader's thread, while that leads.

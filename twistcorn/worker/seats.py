@@ -73,6 +73,13 @@ class Seat:
             os.close(self._delays)
             self._delays = -1
 
+    def forget(self) -> None:
+        """In a child that the application forks: nobody aims at its thread any more."""
+        self.aim, self.exposed = AT_EASE, None
+        if self._delays >= 0:
+            os.close(self._delays)
+            self._delays = -1
+
     def shield(self) -> None:
         """The application is left for code of ours, in which no RequestTimeout must come.
 

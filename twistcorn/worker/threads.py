@@ -46,6 +46,11 @@ class Threads(abc.ABC):
     def come_back(self, seat: Seat) -> None:
         """See `roles.Aside`."""
 
+    def forget(self) -> None:
+        """In a child that the application forks: these threads are not there."""
+        for seat in list(self.seats):
+            seat.forget()
+
     def resize(self, threads: int) -> None:
         """Run so many calls at once from now on. Not from or to one: that is another way of working.
 

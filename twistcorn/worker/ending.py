@@ -1,0 +1,92 @@
+"""The end of a worker's process: the application's own TERM handler, its threads and its `atexit` functions, bounded.
+
+Law: begins when the reactor has stopped, on the main thread. What the application wants to do at its end it can, for a
+moment; `os._exit` is for what does not end within it, and the log says what that was.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.logger import Logger
+
+from ..logs.server import flush
+from ..pristine import os, signal, threading
+from . import forks
+from .stacks import format_places
+
+#: Seconds that the application has at an orderly end, and at one that is to be quick: the master kills after 2 s.
+MOMENT, QUICK_MOMENT = 5.0, 1.5
+#: Of them, the share after which threads that are not daemons are waited for no longer, so that `atexit` has its turn.
+THREADS_SHARE = 0.6
+#: Seconds after the moment in which the process is ended without Python: something holds the interpreter lock.
+AFTER = 0.4
+
+
+class Ending:
+    """What is still to be done at the end.
+
+    :param terminate: our own handler of SIGTERM.
+    """
+
+    log = Logger()
+
+    def __init__(self, terminate: Callable[[int, FrameType | None], None]) -> None:
+        self._terminate = terminate
+        self._theirs: Any = None
+        self._threads_ended = False
+
+    def claim(self) -> None:
+        """TERM is ours, whatever the application has set when it was imported: that runs at the end. Main thread."""
+        handler = signal.getsignal(signal.SIGTERM)
+        if handler is not self._terminate:
+            self._theirs = handler if callable(handler) else None
+            signal.signal(signal.SIGTERM, self._terminate)
+
+    def run(self, quick: bool) -> None:
+        """Let the application end; what is left is the interpreter's, and what does not end is ended."""
+        moment = QUICK_MOMENT if quick else MOMENT
+        faulthandler.dump_traceback_later(moment + AFTER, exit=True)
+        threading.Thread(target=self._watch, args=(moment,), name="end", daemon=True).start()
+        if self._theirs is not None:
+            try:
+                self._theirs(int(signal.SIGTERM), None)
+            except SystemExit:
+                # What it is for.
+                forks.leave_if_forked()
+            except BaseException:
+                self.log.failure("the application's SIGTERM handler raised")
+                flush()
+            forks.leave_if_forked()
+        # The last one that is registered runs first, when the threads have ended (threading._shutdown).
+        atexit.register(self._note_threads_ended)
+
+    def _note_threads_ended(self) -> None:
+        self._threads_ended = True
+
+    def _watch(self, moment: float) -> None:
+        """On a thread of its own; it is gone when the interpreter is."""
+        never = threading.Event()
+        never.wait(moment * THREADS_SHARE)
+        if not self._threads_ended:
+            main = threading.main_thread()
+            names = [t.name for t in threading.enumerate() if not t.daemon and t is not main]
+            self.log.warn(
+                "the end of this process waits for what does not end: {what}; its atexit functions run now",
+                what=f"threads {', '.join(names)}, which are not daemons" if names else "its SIGTERM handler",
+            )  # fmt: skip
+            threading.Thread(target=self._run_exit_functions, daemon=True).start()
+        never.wait(moment * (1 - THREADS_SHARE))
+        self.log.warn("an atexit function does not end: the process is ended\n{places}", places=format_places())
+        flush()
+        os._exit(0)
+
+    def _run_exit_functions(self) -> None:
+        # What the interpreter would do, and multiprocessing does in its children.
+        atexit._run_exitfuncs()
+        flush()
+        os._exit(0)

@@ -1,0 +1,184 @@
+"""A child that the application forks without exec: it is the application's, and never a second worker.
+
+Law: owns what happens at a fork (os.register_at_fork), and nothing that a request needs. In the
+child no descriptor of ours is open, no client's connection, no epoll, no channel, before any line of the application
+runs there; our signal handlers are gone; and whatever comes back into the server's code ends it (`leave`). Descriptors
+of the application are left alone. The child never changes what it shares with its parent: it closes and remaps, and
+neither unregisters from an epoll nor writes to the scoreboard.
+
+Two walls, because a fork by C code runs no hook: the scoreboard is not mapped in any child (MADV_DONTFORK), so that one
+which goes on as a worker dies at its first step, and `mark` is wiped by the kernel itself (MADV_WIPEONFORK).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ..logs import server
+from ..pristine import os, signal, threading
+
+#: madvise(2), Linux 4.14: a child finds zeros in place of the page. The module `mmap` does not name it.
+MADV_WIPEONFORK = 18
+#: The file for the last words (`__main__`): what a child says when it crashes is not its parent's.
+LAST_WORDS = 7
+#: Numbers below this are looked at for descriptors of ours when the application is about to be loaded: some twenty.
+FEW = 256
+#: Blocked while a child comes to be: until it has let go of our handlers they would run there.
+BLOCKED = (
+    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD,
+    signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH, signal.SIGALRM,
+)  # fmt: skip
+
+#: One byte: 1 in the worker, 0 in every child of it, however that was forked.
+mark: Any = b"\1"
+#: Held while connections arrive, so that no fork comes between their descriptors and the table that knows them.
+gate = threading.RLock()
+
+_let_go: list[Callable[[], object]] = []
+_descriptors: dict[int, tuple[int, int]] = {}
+_handlers: dict[int, Any] = {}
+_mask: set[Any] = set()
+_released = False
+
+
+def begin(words: mmap.mmap) -> None:
+    """Watch for forks from now on: the last step before the application is loaded.
+
+    :param words: the mapping of the scoreboard, which no child shall have.
+    """
+    global mark
+    # Where the kernel knows neither, the hooks are the only wall.
+    with contextlib.suppress(OSError):
+        words.madvise(mmap.MADV_DONTFORK)
+    mark = bytearray(b"\1")
+    with contextlib.suppress(OSError):
+        page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        page.madvise(MADV_WIPEONFORK)
+        page[0] = 1
+        mark = page
+    for number in range(3, FEW):
+        with contextlib.suppress(OSError):
+            status = os.fstat(number)
+            _descriptors[number] = status.st_dev, status.st_ino
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        if callable(handler):
+            _handlers[number] = handler
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+
+
+def on_child(let_go: Callable[[], object]) -> None:
+    """Call this in a child, before anything of the application runs there: it closes, and touches nothing else."""
+    _let_go.append(let_go)
+
+
+def leave_if_forked(error: BaseException | None = None) -> None:
+    """Code of the application has returned, or raised this: in a child, that is its end."""
+    if not mark[0]:
+        leave(error)
+
+
+def leave(error: BaseException | None = None) -> NoReturn:
+    """End this child: 0, the code of a SystemExit, or 1 with the application's traceback.
+
+    Its `atexit` functions are its parent's, and do not run, as in a child of `multiprocessing`.
+    """
+    code = 1
+    try:
+        if not _released:
+            # C code forked it, and no lock here is to be trusted.
+            os.write(2, b"a process that C code of the application forked returned into the server: ended\n")
+            os._exit(1)
+        code = _tell(error)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                getattr(stream, "finish", stream.flush)()
+        server.flush()
+    finally:
+        os._exit(code)
+
+
+def _tell(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)
+        return 1
+    # The first frame is ours.
+    own = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    traceback.print_exception(type(error), error, own)
+    return 1
+
+
+# At a fork
+
+def _before() -> None:
+    global _mask
+    if mark[0]:
+        gate.acquire()
+        _mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    else:
+        # A child of C code's making, or of a child.
+        _release()
+
+
+def _in_parent() -> None:
+    if mark[0]:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
+        gate.release()
+
+
+def _in_child() -> None:
+    if _released:
+        return
+    _release()
+    gate.release()
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
+
+
+def _release() -> None:
+    """Let go of everything that is the worker's; a child that cannot must not live."""
+    global mark, _released
+    if _released:
+        return
+    _released, mark = True, b"\0"
+    try:
+        for let_go in _let_go:
+            let_go()
+        _replace_descriptors()
+        _reset_signals()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _replace_descriptors() -> None:
+    """Put the null device in place of each that is still ours: a number that is taken is not somebody else's."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number, identity in _descriptors.items():
+        with contextlib.suppress(OSError):
+            status = os.fstat(number)
+            if (status.st_dev, status.st_ino) == identity:
+                os.dup2(null, number, inheritable=False)
+                if number == LAST_WORDS:
+                    os.dup2(2, number, inheritable=False)
+    os.close(null)
+
+
+def _reset_signals() -> None:
+    # A child of C code's making, which ends now, may not be in what Python takes for its main thread.
+    with contextlib.suppress(ValueError):
+        for number, handler in _handlers.items():
+            if signal.getsignal(number) is handler:
+                signal.signal(number, signal.SIG_DFL)
+        wakeup = signal.set_wakeup_fd(-1)
+        if wakeup >= 0 and wakeup not in _descriptors:
+            # One of the application's.
+            signal.set_wakeup_fd(wakeup)
