@@ -11,10 +11,8 @@ import sys
 from typing import Any
 
 from ..pristine import os, signal
+from .descriptors import INHERITED, LAST_WORDS
 
-#: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
-_INHERITED = (3, 4, 5, 6, 7)
-_LAST_WORDS = 7
 #: Sent to the whole process group by terminals and `pkill`; only the master answers them.
 _IGNORED = (
     signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT,
@@ -29,12 +27,12 @@ def main() -> None:
     # The master blocked them while it spawned us.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_IGNORED, signal.SIGTERM))
     # The master reads them when we are dead.
-    faulthandler.enable(_LAST_WORDS)
+    faulthandler.enable(LAST_WORDS)
     for stream in (sys.stdout, sys.stderr):
         # What the app prints shall be seen when it is printed, also in a file or a journal.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
-    for descriptor in _INHERITED:
+    for descriptor in INHERITED:
         os.set_inheritable(descriptor, False)
 
     from twisted.internet.main import installReactor

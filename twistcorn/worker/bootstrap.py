@@ -21,16 +21,14 @@ from ..pristine import os, signal, socket
 from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
-from . import output
+from . import failing, output
+from .descriptors import CHANNEL, SCOREBOARD, inherited
 from .environ import Address
 from .exports import Exports
 from .lifecycle import Lifecycle
 from .quarantine import Quarantine
 from .stacks import format_places
 
-#: What a worker inherits besides ampoule's pipes.
-CHANNEL_FD = 5
-SCOREBOARD_FD = 6
 #: Seconds that a worker which leaves may take to tell what its application has counted.
 FAREWELL = 1.0
 #: Seconds after a SIGTERM in which the master, if it got one as well, says that the server stops.
@@ -45,6 +43,8 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     def __init__(self, reactor: Any) -> None:
         AMPChild.__init__(self)
         self._reactor = reactor
+        self._inherited = inherited()
+        failing.prepare()
         self._lifecycle: Lifecycle | None = None
         self._leaving = self._asked_to_leave = False
         #: Fires when the master knows that this worker leaves by itself, if it does.
@@ -69,7 +69,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     def _load(
         self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int
     ) -> None:
-        board = Scoreboard(SCOREBOARD_FD, workers, slots)
+        board = Scoreboard(SCOREBOARD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
         wanted = from_json(self._newest or settings)
         output.begin(wanted, worker)
@@ -81,8 +81,10 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         except AppLoadError as error:
             self._tell_failure(str(error))
             return
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL_FD)
-        life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
+        if wrong := self._inherited.look():
+            failing.fail(wrong)
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=CHANNEL)
+        life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine, self._inherited)
         self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
 
     def _tell_stuck(self, requests: dict[int, int]) -> Deferred[Any]:
