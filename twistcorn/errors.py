@@ -12,6 +12,10 @@ EXIT_BOOT = 3
 EXIT_USAGE = 64
 #: EX_UNAVAILABLE of sysexits(3): a command finds no server.
 EXIT_UNAVAILABLE = 69
+#: EX_SOFTWARE of sysexits(3): a worker found a part of itself broken, by a request that runs; or by one that may be
+#: over.
+EXIT_DEAF = 70
+EXIT_DEAF_SINCE = 71
 
 
 class TwistcornError(Exception):

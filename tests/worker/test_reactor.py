@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from twisted.internet import task, threads
-from twisted.logger import capturedLogs
 from twisted.python import threadable
 
 from twistcorn.worker.reactor import WorkerReactor
@@ -230,28 +229,31 @@ class TestApplication:
 
 
 class TestErrors:
-    def test_poll_fails(self, run: Callable[..., Run]) -> None:
-        """It is logged, and the loop goes on with the same leader."""
-        failures = [ValueError("a"), SystemExit("b"), KeyboardInterrupt("c")]
-        left = list(failures)
+    @pytest.mark.parametrize("problem", [OSError(9, "Bad file descriptor"), ValueError("a"), SystemExit("b")])
+    def test_poll_fails(
+        self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, problem: BaseException
+    ) -> None:
+        """It ends the worker, and says what it was: the loop never goes on as if nothing had been."""
+        failed: list[tuple[str, BaseException | None]] = []
+
+        def fail(what: str, failure: Any = None) -> None:
+            failed.append((what, failure.value))
+            one.loop.callFromThread(one.loop.stop)
 
         def polled(seat: Seat) -> None:
-            if left:
-                raise left.pop(0)
-
-        def tick() -> None:
-            # The loop waits for this in each round.
-            one.loop.callLater(0.001, tick) if left else one.loop.stop()
+            if not failed:
+                raise problem
 
         def crew(one: Run) -> None:
             one.polled = polled
-            tick()
+            # The loop ends in a round that a timer begins.
+            one.loop.callLater(0, lambda: one.loop.callLater(0.01, lambda: None))
             alone(one)
 
+        monkeypatch.setattr("twistcorn.worker.failing.fail", fail)
         one = run(crew)
-        with capturedLogs() as events:
-            one()
-        assert [event["log_failure"].value for event in events] == failures
+        one()
+        assert failed == [("its loop broke", problem)]
 
 
 def _soon(loop: Any) -> Callable[..., object]:

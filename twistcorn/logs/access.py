@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..atoms import JSON
 from ..pristine import time
+from ..recurring import Recurring
 from .entries import Entry
 from .events import as_json, own
 from .lines import Lines, compile_format
@@ -43,8 +43,7 @@ class EntryLog:
         self._sink: Sink | None = None
         self._lines: Lines
         self._noted: deque[Entry] = deque()
-        self._writing = LoopingCall(self.write)
-        self._writing.clock = clock
+        self._writing = Recurring(clock, "the access log", self.write)
 
     def set(self, target: str, text: str) -> None:
         """Write there from now on, `-` is standard output, nothing is nowhere; and in this format.

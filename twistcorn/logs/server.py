@@ -14,7 +14,7 @@ from twisted import logger
 
 from ..pristine import os
 from .events import as_json, as_text, level_of, own
-from .sink import Sink
+from .sink import LAST, Sink
 
 #: From the least to the most important.
 LEVELS = tuple(level.name for level in logger.LogLevel.iterconstants())
@@ -61,9 +61,9 @@ class ServerLog:
         """Go on in a new file under the name, if it is a file."""
         self._sink.reopen()
 
-    def flush(self) -> None:
-        """Before the end of the process: wait a bounded while for what is not yet written."""
-        self._sink.flush()
+    def flush(self, timeout: float = LAST) -> None:
+        """Before the end of the process: wait so many seconds at most for what is not yet written."""
+        self._sink.flush(timeout)
 
     def _say(self, text: str, lost: int) -> bytes:
         return (as_json if self.as_json else as_text)(own(text, lost), self._worker).encode()
@@ -94,10 +94,10 @@ def set_level(name: str) -> None:
         _current.set_level(name)
 
 
-def flush() -> None:
+def flush(timeout: float = LAST) -> None:
     """Before the end of the process."""
     if _current is not None:
-        _current.flush()
+        _current.flush(timeout)
 
 
 def say_last(text: str) -> None:

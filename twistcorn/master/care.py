@@ -10,13 +10,13 @@ import os
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..pool.balance import SETTLING, surplus
 from ..pool.freeze import SUSPICION
 from ..pool.recycling import Limits, due
 from ..pool.worker import SERVING, Event, Outdated, State, Worker
+from ..recurring import Recurring
 from ..settings import Settings
 from ..wire import commands
 from ..wire.scoreboard import W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
@@ -64,8 +64,7 @@ class Care:
         self._scoreboard = scoreboard
         self._freezes = freezes
         self._rss = rss
-        self._looking = LoopingCall(self._look)
-        self._looking.clock = clock
+        self._looking = Recurring(clock, "the care of workers", self._look)
         self._looks = 0
 
     def start(self) -> None:

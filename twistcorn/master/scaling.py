@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..pool import memory
 from ..pool.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
 from ..pool.worker import Worker
+from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from . import files
@@ -86,8 +86,7 @@ class Scaling:
         self._used: dict[Worker, Used] = {}
         self._states = [State(), State()]
         self._target = fleet.target
-        self._looking = LoopingCall(self._look)
-        self._looking.clock = clock
+        self._looking = Recurring(clock, "the look at the load", self._look)
 
     def start(self) -> None:
         """Begin to look."""

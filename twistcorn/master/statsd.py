@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..pool.statsd import datagrams, gauges, requests
+from ..recurring import Recurring
 from .totals import Tally
 
 #: Seconds from one message to the next.
@@ -54,8 +54,7 @@ class StatsD:
         self._resolve = resolve or self._resolve_in_thread
         self._socket: socket.socket | None = None
         self._last = tally.totals()
-        self._looping = LoopingCall(self._send)
-        self._looping.clock = reactor
+        self._looping = Recurring(reactor, "sending to StatsD", self._send)
         self._retry: Any = None
         self._stopped = False
 

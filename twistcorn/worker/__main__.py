@@ -12,10 +12,8 @@ from typing import Any
 
 from ..pristine import os, signal
 from ..wire.testimony import TESTIFY
+from .descriptors import INHERITED, LAST_WORDS
 
-#: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
-_INHERITED = (3, 4, 5, 6, 7)
-_LAST_WORDS = 7
 #: Sent to the whole process group by terminals and `pkill`; only the master answers them. A handler that does nothing
 #: is not inherited by programs that the application starts, as the order to ignore would be (execve(2)).
 _UNHEARD = signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT
@@ -27,14 +25,14 @@ def main() -> None:
     """Run the worker until it leaves."""
     _set_signals()
     # The master reads them when we are dead.
-    faulthandler.enable(_LAST_WORDS)
+    faulthandler.enable(LAST_WORDS)
     # It asks where the threads are when none of them can run Python code.
-    faulthandler.register(TESTIFY, _LAST_WORDS)
+    faulthandler.register(TESTIFY, LAST_WORDS)
     for stream in (sys.stdout, sys.stderr):
         # What the app prints shall be seen when it is printed, also in a file or a journal.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
-    for descriptor in _INHERITED:
+    for descriptor in INHERITED:
         os.set_inheritable(descriptor, False)
 
     from twisted.internet.main import installReactor

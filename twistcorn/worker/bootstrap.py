@@ -22,16 +22,14 @@ from ..pristine import os, signal, socket
 from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
-from . import forks, output
+from . import failing, forks, output
+from .descriptors import CHANNEL, SCOREBOARD, inherited
 from .environ import Address
 from .exports import Exports
 from .lifecycle import Lifecycle
 from .quarantine import Quarantine
 from .stacks import format_places
 
-#: What a worker inherits besides ampoule's pipes.
-CHANNEL_FD = 5
-SCOREBOARD_FD = 6
 #: Seconds that a worker which leaves may take to tell what its application has counted.
 FAREWELL = 1.0
 #: Seconds after a SIGTERM in which the master, if it got one as well, says that the server stops.
@@ -52,6 +50,8 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._on_loaded = on_loaded
         self.quick = False
         self._reactor = reactor
+        self._inherited = inherited()
+        failing.prepare()
         self._lifecycle: Lifecycle | None = None
         self._leaving = self._asked_to_leave = False
         #: Fires when the master knows that this worker leaves by itself, if it does.
@@ -76,7 +76,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     def _load(
         self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int
     ) -> None:
-        board = Scoreboard(SCOREBOARD_FD, workers, slots)
+        board = Scoreboard(SCOREBOARD, workers, slots)
         addresses = [Address(*entry) for entry in json.loads(listeners)]
         wanted = from_json(self._newest or settings)
         output.begin(wanted, worker)
@@ -91,10 +91,12 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
             self._tell_failure(str(error))
             return
         forks.leave_if_forked()
+        if wrong := self._inherited.look():
+            failing.fail(wrong)
         self._on_loaded()
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
-        channel = socket.socket(socket.AF_UNIX, kind, 0, fileno=CHANNEL_FD)
-        life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine)
+        channel = socket.socket(socket.AF_UNIX, kind, 0, fileno=CHANNEL)
+        life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine, self._inherited)
         self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
 
     def _tell_stuck(self, requests: dict[int, int]) -> Deferred[Any]:

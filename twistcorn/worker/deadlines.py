@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..errors import RequestTimeout
 from ..pristine import time
+from ..recurring import Recurring
 from ..settings import Settings
+from . import failing
 from .connection import Connection
 from .interrupt import set_exception
 from .seats import AIMING, AT_EASE, FIRED, Seat
@@ -67,8 +68,7 @@ class Deadlines:
         self._now = now
         self._hits: dict[Seat, Hit] = {}
         self._stuck: set[tuple[Connection, int]] = set()
-        self._looking = LoopingCall(self.look)
-        self._looking.clock = clock
+        self._looking = Recurring(clock, "the look at the time of requests", self.look, failing.fail)
 
     def start(self) -> None:
         """Begin to look."""

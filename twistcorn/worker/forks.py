@@ -21,11 +21,10 @@ from typing import Any, NoReturn
 
 from ..logs import server
 from ..pristine import os, signal, threading
+from .descriptors import LAST_WORDS
 
 #: madvise(2), Linux 4.14: a child finds zeros in place of the page. The module `mmap` does not name it.
 MADV_WIPEONFORK = 18
-#: The file for the last words (`__main__`): what a child says when it crashes is not its parent's.
-LAST_WORDS = 7
 #: Numbers below this are looked at for descriptors of ours when the application is about to be loaded: some twenty.
 FEW = 256
 #: Blocked while a child comes to be: until it has let go of our handlers they would run there.

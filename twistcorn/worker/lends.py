@@ -7,18 +7,24 @@ in order, and nothing is lost.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..pristine import socket
 from ..wire import channel
 from ..wire.channel import Kind, Lend, Report
-from . import forks
+from . import failing, forks
+
+#: What sending fails with when the master is gone; when the kernel has no memory for it at present.
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
+_NO_MEMORY = (errno.ENOBUFS, errno.ENOMEM)
 
 #: Messages received before other descriptors get their turn.
 MESSAGES = 8
@@ -28,8 +34,10 @@ class LendChannel(FileDescriptor):
     """The channel in the worker.
 
     :param sock: the SEQPACKET socket that was inherited.
-    :param adopt: takes a descriptor and its lend.
+    :param adopt: takes a descriptor and its lend; what it raises ends that connection and no other.
     """
+
+    log = Logger()
 
     def __init__(self, reactor: Any, sock: socket.socket, adopt: Callable[[int, Lend], None]) -> None:
         super().__init__(reactor)
@@ -50,6 +58,13 @@ class LendChannel(FileDescriptor):
             self._sock.send(channel.pack_reports([Report(Kind.CREDIT, 0, 0)]))
 
     def doRead(self) -> None:
+        try:
+            self._receive()
+        except Exception:
+            # Twisted would drop this reader, and the worker would be deaf.
+            failing.fail("its channel to the master cannot be read", Failure())
+
+    def _receive(self) -> None:
         for _ in range(MESSAGES):
             with forks.gate:
                 try:
@@ -70,7 +85,11 @@ class LendChannel(FileDescriptor):
             self._reports.append(Report(Kind.RELEASED, lend.slot, lend.sequence))
         for descriptor, lend in zip(descriptors, lends, strict=False):
             self._reports.append(Report(Kind.TAKEN, lend.slot, lend.sequence))
-            self._adopt(descriptor, lend)
+            try:
+                self._adopt(descriptor, lend)
+            except Exception:
+                self.log.failure("internal error in a connection that has just come, which is closed")
+                self._reports.append(Report(Kind.CLOSED, lend.slot, lend.sequence))
 
     def flush(self) -> None:
         """Send what was collected; the loop does this each time before it waits."""
@@ -83,7 +102,12 @@ class LendChannel(FileDescriptor):
             except BlockingIOError:
                 self.startWriting()
                 return
-            except OSError:
+            except OSError as problem:
+                if problem.errno in _NO_MEMORY:
+                    # The loop comes back here before it waits again.
+                    return
+                if problem.errno not in _GONE:
+                    raise
                 # The master is gone: nobody to tell.
                 self._reports.clear()
                 break
@@ -92,7 +116,10 @@ class LendChannel(FileDescriptor):
         self.stopWriting()
 
     def doWrite(self) -> None:
-        self.flush()
+        try:
+            self.flush()
+        except Exception:
+            failing.fail("its channel to the master cannot be written", Failure())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The master is gone; its AMP tells what to do."""

@@ -19,18 +19,21 @@ from ..errors import AppLoadError
 from ..logs.server import flush, say_last, set_level
 from ..pristine import os
 from ..settings import Settings
-from ..wire.scoreboard import W_GENERATION, W_PID, W_THREADS, Scoreboard
-from . import application, forks, ground
+from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
+from . import application, failing, forks, ground
 from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
 from .deadlines import Deadlines
+from .descriptors import Descriptors
+from .echo import Echo
 from .environ import Address
 from .lends import LendChannel
 from .poller import Poller
 from .quarantine import Quarantine
 from .seats import Seat
 from .slow import SlowRequests
+from .soundness import Soundness
 from .turns import Turns
 from .vitals import Vitals
 from .waiting import Waiting
@@ -75,8 +78,9 @@ class Lifecycle:
         self._told_stuck: Deferred[Any] = succeed(None)
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
-        self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout)
+        self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout, prove=self._prove)
         self._vitals.on_beat = self._look_at_ground
+        self._soundness: Soundness | None = None
         self.on_configured: list[Callable[[Settings], object]] = []
         self._access: AccessLog | None = None
         self._slow: SlowRequests | None = None
@@ -126,6 +130,7 @@ class Lifecycle:
         worker: int,
         generation: int,
         quarantine: Quarantine,
+        descriptors: Descriptors,
     ) -> None:
         """Take connections from now on."""
         settings, board = self._settings, self._board
@@ -152,6 +157,7 @@ class Lifecycle:
         poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
         lends.startReading()
+        self._listen_to_itself(poller, descriptors)
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
         deadlines = Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up)
         deadlines.start()
@@ -161,6 +167,19 @@ class Lifecycle:
             poller.heads.configure, poller.configure, waiting.configure, service.configure, deadlines.configure,
             self._vitals.configure, self.configure_logs, lambda settings: self._set_threads(turns, settings.threads),
         ]  # fmt: skip
+
+    def _listen_to_itself(self, poller: Poller, descriptors: Descriptors) -> None:
+        echo, words, region = Echo(self._reactor), self._board.words, self._region
+        echo.startReading()
+        self._soundness = Soundness(
+            descriptors, echo, poller.prove, self._reactor.own_numbers(),
+            lambda: words[region + W_REQUESTS] + words[region + W_LED_REQUESTS],
+        )  # fmt: skip
+        failing.prepare(lambda: self._soundness is None or self._soundness.sure)
+
+    def _prove(self) -> None:
+        if self._soundness is not None:
+            self._soundness.look()
 
     def configure(self, settings: Settings) -> None:
         """These settings count from now on; one thread, or several, is what a worker begins with and stays with."""

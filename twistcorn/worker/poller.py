@@ -13,20 +13,20 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from twisted.internet.task import LoopingCall
-
 from ..errors import HTTPError
 from ..pristine import select, socket, time
+from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.channel import HOPPED, Kind, Lend
 from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_THREADS, Scoreboard
-from . import responses
+from . import failing, responses
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
 from .heads import Heads
 from .idle import leaving
 from .intake import Found, advance, drop_body, has_bytes, method_of
+from .parting import part, refuse_if_known
 from .refusals import Refusals
 from .rounds import WATCHED, Rounds
 from .seats import Seat
@@ -78,8 +78,8 @@ class Poller(Rounds):
         self.heads = Heads(settings)
         self._refusals = Refusals(board, region)
         self._traffic = Traffic(board.words, region)
-        self._sweeping = LoopingCall(self._sweep)
-        self._sweeping.clock = self._reactor = reactor
+        self._reactor = reactor
+        self._sweeping = Recurring(reactor, "the look at deadlines", self._sweep, failing.fail)
         self.stopping = False
         #: Connections whose request cannot be ended: nobody waits for them.
         self.given_up: set[Connection] = set()
@@ -93,6 +93,7 @@ class Poller(Rounds):
 
     def adopt(self, descriptor: int, lend: Lend) -> None:
         """Take over a connection that the master lends; the descriptor is ours from here on."""
+        refuse_if_known(descriptor, descriptor in self._connections)
         address = self._listeners[lend.listener]
         # Without SOCK_NONBLOCK it would get the default time-out, which the application may have set.
         sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0, fileno=descriptor)
@@ -116,22 +117,18 @@ class Poller(Rounds):
         if lend.flags & HOPPED:
             connection.hopped = True
             connection.queued_since = self._board.words[connection.base + S_QUEUED] / 1e9
+        self._epoll.register(descriptor, WATCHED)
         self._connections[descriptor] = connection
         self._traffic.hold(len(self._connections))
-        self._epoll.register(descriptor, WATCHED)
 
     def _remove(self, connection: Connection, kind: Kind) -> None:
         descriptor = connection.sock.fileno()
         connection.phase = Phase.CLOSED
         self.given_up.discard(connection)
         drop_body(connection)
-        self._epoll.unregister(descriptor)
-        if kind is Kind.CLOSED:
-            # Also a process forked by the app may have a copy: without this the client would never see the end.
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+        part(self._epoll, connection.sock, kind is Kind.CLOSED)
         self._note_end(connection)
-        connection.sock.close()
+        # A fork that comes now finds it in the table, and the child closes its copy.
         del self._connections[descriptor]
         self._report(kind, connection.slot, connection.sequence)
         self._traffic.look((connection,))
@@ -338,11 +335,19 @@ class Poller(Rounds):
             if self.stopping and connection.phase is Phase.READING and not connection.header_since:
                 connection.deadline = min(connection.deadline, now + LAST_REQUEST_TIME)
             if connection.deadline < now and connection.phase is not Phase.TURN:
-                self._expire(connection)
+                try:
+                    self._expire(connection, now)
+                except Exception:
+                    self.abandon(connection)
 
-    def _expire(self, connection: Connection) -> None:
+    def _expire(self, connection: Connection, now: float) -> None:
+        reading = (Phase.READING, Phase.BODY)
+        if connection.phase in reading and has_bytes(connection):
+            # Its event may have been lost.
+            self._read(connection, False)
+            if connection.phase not in reading or connection.deadline >= now:
+                return
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
             self._refuse(connection, HTTPError(408, "the request took too long"))
         elif connection.phase is not Phase.READING or not has_bytes(connection):
-            # Otherwise its event is on the way.
             self._close(connection)

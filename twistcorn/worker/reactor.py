@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.epollreactor import EPollReactor
-from twisted.logger import Logger
 from twisted.python import threadable
+from twisted.python.failure import Failure
 
 from ..pristine import time
-from . import forks
+from . import failing, forks
 from .seats import Seat
 
 #: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
@@ -23,7 +23,6 @@ Poll = Callable[[float | None, Seat], None]
 class WorkerReactor(EPollReactor):
     """A reactor that is led by the main thread until it gets a crew."""
 
-    log = Logger()
     #: Twisted's is the wall clock: set back by an hour it would stop time-outs and heartbeats for an hour.
     seconds = staticmethod(time.monotonic)
 
@@ -50,7 +49,10 @@ class WorkerReactor(EPollReactor):
         """Run until stopped; on the main thread."""
         self._run(lambda: self._crew is None, lambda: self.doIteration(self._wait()))
         if self._crew is not None:
-            self._crew()
+            try:
+                self._crew()
+            except BaseException:
+                failing.fail("its main thread broke", Failure())
 
     def lead(self, seat: Seat) -> None:
         """Run the loop on this thread until it stops, or the seat leads no more."""
@@ -70,6 +72,18 @@ class WorkerReactor(EPollReactor):
         forks.leave_if_forked()
         threadable.ioThread = None
 
+    def wakeUp(self) -> None:
+        """Wake the loop; called from any thread."""
+        try:
+            super().wakeUp()
+        except OSError:
+            failing.fail("its loop cannot be woken", Failure())
+
+    def own_numbers(self) -> list[int]:
+        """The descriptors that wake the loop, both ends, and the one of its epoll."""
+        waker = self.waker
+        return [self.own_descriptor(), *(number for name in "io" if (number := getattr(waker, name, None)) is not None)]
+
     def left(self) -> None:
         """The leader is out of the loop, for good, or as long as its call takes."""
         self._inside = None
@@ -87,4 +101,6 @@ class WorkerReactor(EPollReactor):
                     forks.leave_if_forked()
                     step()
             except BaseException:
-                self.log.failure("unexpected error in the reactor's loop")
+                # Whatever it was about to do is lost, or comes again for ever; what one connection is to blame for
+                # has been caught before.
+                failing.fail("its loop broke", Failure())

@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..pristine import select, time
 from ..settings import Settings
 from ..wire.scoreboard import WORD
+from . import failing
 from .accesslog import AccessLog
 from .connection import SCRATCH, Connection, Phase
 from .retiming import retime
@@ -79,6 +81,9 @@ class Rounds(abc.ABC):
     def _go_on(self, connection: Connection) -> None: ...
 
     @abc.abstractmethod
+    def ended(self, connection: Connection) -> None: ...
+
+    @abc.abstractmethod
     def _set_right(self, connection: Connection) -> None: ...
 
     def add_source(self, descriptor: int, ready: Callable[[], object]) -> None:
@@ -109,7 +114,11 @@ class Rounds(abc.ABC):
             # Another thread made them, and lost the lead.
             self.send_made()
         while self._back:
-            self._set_right(self._back.popleft())
+            connection = self._back.popleft()
+            try:
+                self._set_right(connection)
+            except Exception:
+                self.abandon(connection, seat)
         if self._ready:
             timeout = 0
         self._pending = iter(self._epoll.poll(-1 if timeout is None else timeout, EVENTS))
@@ -127,15 +136,16 @@ class Rounds(abc.ABC):
                 try:
                     self._handle(connection, mask)
                 except Exception:
-                    # An error of ours ends this connection, and no other.
-                    self.log.failure("internal error in a connection")
-                    if connections.get(descriptor) is connection:
-                        self._close(connection)
+                    self.abandon(connection, seat)
             elif (source := self._sources.get(descriptor)) is not None:
                 source()
         ready, take, end = self._ready, self._take, time.monotonic() + ROUND
         while ready:
-            take(ready.popleft(), seat)
+            connection = ready.popleft()
+            try:
+                take(connection, seat)
+            except Exception:
+                self.abandon(connection, seat)
             if not seat.leads:
                 return
             if time.monotonic() > end:
@@ -158,22 +168,50 @@ class Rounds(abc.ABC):
 
     def send_made(self) -> None:
         """Send the answers that are made."""
-        made, self._made = self._made, []
         self.on_send()
+        made, self._made = self._made, []
         scratch, idle = self._scratch, time.monotonic() + self._settings.keep_alive
         for connection in made:
-            connection.send_made(scratch)
-            if connection.keep and connection.rest is None and connection.watched and not self.draining:
-                # As `_go_on`, in short: it is what nearly always happens.
-                connection.request = None
-                connection.log_idle(idle)
-                connection.phase = Phase.READING
-                if connection.missed:
-                    self._epoll.modify(connection.sock, WATCHED)
-            elif connection.keep or connection.rest is not None or connection.missed or not _was_last(connection):
-                self._go_on(connection)
-            else:
-                self._close(connection)
+            try:
+                connection.send_made(scratch)
+                if connection.keep and connection.rest is None and connection.watched and not self.draining:
+                    # As `_go_on`, in short: it is what nearly always happens.
+                    connection.request = None
+                    connection.log_idle(idle)
+                    connection.phase = Phase.READING
+                    if connection.missed:
+                        self._epoll.modify(connection.sock, WATCHED)
+                elif connection.keep or connection.rest is not None or connection.missed or not _was_last(connection):
+                    self._go_on(connection)
+                else:
+                    self._close(connection)
+            except Exception:
+                self.abandon(connection)
+
+    def abandon(self, connection: Connection, seat: Seat | None = None) -> None:
+        """An error of ours, being handled, ends this connection and no other; told once.
+
+        :param seat: of this thread, which may have lost the lead; None: it leads.
+        """
+        try:
+            self.prove()
+        except OSError:
+            # Not this connection's fault: as long as nothing is noted, another worker can go on with it.
+            failing.fail("the application closed or replaced an epoll of the server's", Failure())
+        self.log.failure("internal error in a connection, which is closed")
+        if seat is not None and not seat.leads:
+            connection.keep, connection.made, connection.rest = False, None, None
+            self.ended(connection)
+        elif self._connections.get(connection.sock.fileno()) is connection:
+            self._close(connection)
+
+    def prove(self) -> None:
+        """That the connections' epoll is the one that watches the reactor's.
+
+        :raises OSError: one of them is not there any more.
+        """
+        for descriptor in self._sources:
+            self._epoll.modify(descriptor, select.EPOLLIN)
 
 
 def _was_last(connection: Connection) -> bool:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..pristine import time
+from ..recurring import Recurring
 from ..settings import Settings
 from .call import Call
 from .connection import Connection
@@ -43,8 +43,7 @@ class SlowRequests:
         self._limit = 0
         self._told: dict[Seat, tuple[Connection, int]] = {}
         self._second = self._lines = self._unsaid = 0
-        self._looking = LoopingCall(self.look)
-        self._looking.clock = clock
+        self._looking = Recurring(clock, "the look for slow requests", self.look)
 
     def configure(self, settings: Settings) -> None:
         """Be as the settings say from now on."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import abc
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..pristine import threading
+from . import failing
 from .seats import Seat
 
 #: Threads that may wait for slow clients beside those that run the application: a thread costs some ten KiB, and so
@@ -92,6 +94,9 @@ class Threads(abc.ABC):
         seat = Seat(self, self.threads > 1, leads)
         try:
             self._work(seat)
+        except BaseException:
+            # With it would go a request, or the lead.
+            failing.fail("one of its threads broke", Failure())
         finally:
             seat.close()
 

@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.task import LoopingCall
-
 from ..pristine import time
+from ..recurring import Recurring
 from ..settings import Settings
 from ..wire import vitals
 from ..wire.scoreboard import (
@@ -27,6 +26,7 @@ from ..wire.scoreboard import (
     W_WORST_LAG,
     Scoreboard,
 )
+from . import failing
 
 #: Between two heartbeats.
 HEARTBEAT = 1.0
@@ -44,6 +44,7 @@ class Vitals:
     :param region: the first word of this worker on the scoreboard.
     :param timeout: after so many seconds without a heartbeat the worker counts as dead; 0: never.
     :param now: monotonic nanoseconds.
+    :param prove: ends the worker unless it can hear and speak: the heart beats only when it can.
     """
 
     def __init__(
@@ -53,13 +54,14 @@ class Vitals:
         region: int,
         timeout: float,
         now: Callable[[], int] = time.monotonic_ns,
+        prove: Callable[[], object] = lambda: None,
     ) -> None:
         self._words = board.words
         self._region = region
         self._now = now
         self.interval = _pace(timeout)
-        self._heart = LoopingCall(self._beat)
-        self._heart.clock = clock
+        self._heart = Recurring(clock, "the heartbeat", self._beat, failing.fail)
+        self._prove = prove
         self._began = self._last = self._rare = 0
         self._lags: deque[tuple[int, int]] = deque()
         #: Called at each beat.
@@ -79,6 +81,7 @@ class Vitals:
             self.start()
 
     def _beat(self) -> None:
+        self._prove()
         now, words, region = self._now(), self._words, self._region
         words[region + W_HEARTBEAT] = now
         words[region + W_LAG], words[region + W_WORST_LAG] = self._lag(now)

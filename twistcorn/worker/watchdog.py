@@ -9,8 +9,10 @@ import enum
 from collections.abc import Callable
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..pristine import threading, time
+from . import failing
 from .seats import Seat
 
 #: Seconds between two looks while calls are made. A look costs some ten microseconds.
@@ -97,6 +99,12 @@ class Watchdog:
         self.wake()
 
     def _watch(self) -> None:
+        try:
+            self._look_on()
+        except BaseException:
+            failing.fail("its watchdog broke", Failure())
+
+    def _look_on(self) -> None:
         judge, idle, last = Judge(), 0, 0
         while not self._over:
             time.sleep(LOOK)

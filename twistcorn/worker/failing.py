@@ -1,0 +1,75 @@
+"""The end of a worker that can no longer be trusted: loud, at once, and such that the master makes it good.
+
+Law: nothing of the connections is shut down or answered here, and no handler of the application's runs: the process
+ends as in a crash, and the master goes by the redo log. One line says what broke, here and in the last words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import EXIT_DEAF, EXIT_DEAF_SINCE
+from ..logs.server import flush
+from ..pristine import os, threading
+from . import forks
+from .descriptors import LAST_WORDS, Identity
+
+#: Seconds that the end waits for its line to be written: nobody may read it, and clients wait.
+FLUSH = 0.5
+
+_log = Logger()
+#: Held by the one thread that ends the process.
+_ending = threading.Lock()
+#: Where the last words go, as it was before the application could touch it.
+_box: Identity | None = None
+#: Whether what broke must have been done by a request that runs now.
+_sure: Callable[[], bool] | None = None
+
+
+def prepare(sure: Callable[[], bool] | None = None) -> None:
+    """Remember where last words go; before the application is loaded.
+
+    :param sure: tells whether no request has ended since all was last known to be well: whatever broke, one that runs
+        now has done it.
+    """
+    global _box, _sure
+    _box = Identity.of(LAST_WORDS)
+    _sure = sure
+
+
+def fail(what: str, failure: Failure | None = None, sure: bool | None = None) -> NoReturn:
+    """End this worker. Any thread may; the first one does.
+
+    :param what: what broke, as half of a sentence.
+    :param failure: the exception that says where.
+    :param sure: whether a request that runs now must have done it; None: as `prepare` was told.
+    """
+    # In a child that the application forked nothing of ours is whole, and it is nobody's worker.
+    forks.leave_if_forked()
+    if not _ending.acquire(blocking=False):
+        # Another thread is at it; this one must touch nothing any more.
+        threading.Event().wait()
+    try:
+        blames = sure if sure is not None else _sure is None or _sure()
+        _say_last(what)
+        text = "this worker ends, and others go on with its connections: {what}"
+        if failure is None:
+            _log.critical(text, what=what)
+        else:
+            _log.failure(text, failure=failure, what=what)
+        flush(FLUSH)
+    finally:
+        os._exit(EXIT_DEAF if blames else EXIT_DEAF_SINCE)
+
+
+def _say_last(what: str) -> None:
+    if _box is not None and _box.is_there(LAST_WORDS):
+        try:
+            os.write(LAST_WORDS, what.encode("utf-8", "backslashreplace"))
+        except OSError:
+            # The log has it as well.
+            return
