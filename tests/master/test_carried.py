@@ -1,4 +1,4 @@
-"""Bytes of a head that a worker took and gave back: kept with the connection, lent along, counted when a worker dies."""
+"""Bytes of a head that a worker took and gave back: kept with the connection, lent along, counted at a death."""
 
 from __future__ import annotations
 
