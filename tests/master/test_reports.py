@@ -240,4 +240,4 @@ class TestEnd:
 
 def test_lend_is_a_place_and_a_number() -> None:
     """A report names a lend by its first two fields."""
-    assert Lend._fields[:2] == Report._fields[1:]
+    assert Lend._fields[:2] == Report._fields[1:3]

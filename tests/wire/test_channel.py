@@ -211,6 +211,7 @@ class TestReports:
         """The numbers are the wire's: a worker of another release must mean the same."""
         assert {kind.name: int(kind) for kind in Kind} == {
             "TAKEN": 1, "CLOSED": 2, "RELEASED": 3, "WAITS": 4, "REFUSED": 5, "PARKED": 6, "CREDIT": 7,
+            "CARRIED": 8,
         }  # fmt: skip
 
     def test_bytes(self) -> None:
@@ -221,10 +222,26 @@ class TestReports:
 
     @given(
         st.lists(
-            st.builds(Report, st.sampled_from(Kind), st.integers(0, MOST), st.integers(0, MOST)),
+            st.builds(
+                Report, st.sampled_from([*set(Kind) - {Kind.CARRIED}]), st.integers(0, MOST), st.integers(0, MOST),
+                st.just(b""),
+            ),
             max_size=MAX_REPORTS,
         )
-    )
+    )  # fmt: skip
     def test_any_reports(self, reports: list[Report]) -> None:
         """What is packed is what is unpacked."""
         assert channel.unpack_reports(channel.pack_reports(reports)) == reports
+
+    @pytest.mark.parametrize("size", [1, 12, channel.MAX_CARRIED])
+    def test_bytes_of_a_head(self, pair: Pair, size: int) -> None:
+        """What was taken of a head comes behind its report, and behind its lend, whatever its length."""
+        sent = Report(Kind.CARRIED, 1, 2, b"x" * size)
+        pair.worker.send(channel.pack_reports([sent]))
+        assert channel.unpack_reports(pair.master.recv(REPORTS_SIZE)) == [sent]
+
+        lend = Lend(7, 8, 9, channel.CARRIES, b"y" * size)
+        channel.send_lends(pair.master, [pair.master.fileno()], [lend])
+        descriptors, lends = channel.receive_lends(pair.worker)
+        os.close(descriptors[0])
+        assert lends == [lend]

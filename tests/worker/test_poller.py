@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS
 from twistcorn.worker.connection import Connection
 from twistcorn.worker.environ import Address
-from twistcorn.worker.poller import LAST_REQUEST_TIME, LINGER_BYTES, LINGER_TIME
+from twistcorn.worker.lingering import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
+from twistcorn.worker.poller import LAST_REQUEST_TIME
 
 pytestmark = pytest.mark.usefixtures("mode")
 
@@ -153,17 +155,19 @@ class TestDeadlines:
         clock.pass_by(served, LINGER_TIME + 0.5)
         assert served.reports == [(Kind.CLOSED, 0, 1)]
 
-    def test_closing_client_sends_on(self, serve: Serve) -> None:
-        """What it sends is forgotten, up to a bound."""
-        served, client = serve()
-        served.send(client, head(b"X : a"))
+    @pytest.mark.parametrize(("request_", "bound"), [(head(), LINGER_BYTES), (head(b"X : a"), REFUSED_BYTES)])
+    def test_closing_client_sends_on(self, serve: Serve, request_: bytes, bound: int) -> None:
+        """What it sends is forgotten, up to a bound; more of it where the request was refused before it was whole."""
+        closes = app([b"hello"], [("Connection", "close")])
+        served, client = serve(closes, replace(DEFAULTS, limit_request_body=10))
+        served.send(client, request_)
         sent = 0
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            while sent < 2 * LINGER_BYTES:
+            while sent < 2 * bound:
                 sent += client.sock.send(b"x" * 65536)
                 served.run()
 
-        assert LINGER_BYTES <= sent < 2 * LINGER_BYTES
+        assert bound <= sent < bound + (2 << 20)
         assert served.reports == [(Kind.CLOSED, 0, 1)]
 
 

@@ -12,10 +12,13 @@ import time
 from collections.abc import Iterator
 
 from ..pool.worker import Worker
-from ..wire.scoreboard import S_ATTEMPT, Scoreboard, State, pack_state
+from ..wire.channel import CARRIES, Lend
+from ..wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, State, pack_state
 from . import kernel
 
 _SEQUENCES = 1 << 32
+#: Bytes of heads kept for all connections together: 512 of the largest. What would be more is answered 503.
+MOST_CARRIED = 16 << 20
 
 
 class Connection:
@@ -30,12 +33,14 @@ class Connection:
     :ivar since: when it began to wait for a worker, monotonic seconds; 0.0: it does not, one has taken it.
     :ivar deaths: workers that died with it, while bytes waited, since a request on it was last answered.
     :ivar request: where the request began, in the client's stream, with which a worker died last; -1: none.
+    :ivar carried: the first bytes of its present request's head, which workers took from the kernel.
+    :ivar carried_from: where that request begins in the client's stream.
     :ivar attempt: how often that request was run again; `replays`: without those that were another request's fault.
     """
 
     __slots__ = (
-        "accepted", "attempt", "deaths", "holder", "listener", "replays", "request", "sequence", "since", "slot",
-        "sock", "taken",
+        "accepted", "attempt", "carried", "carried_from", "deaths", "holder", "listener", "replays", "request",
+        "sequence", "since", "slot", "sock", "taken",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, slot: int, listener: int, accepted: float = 0.0) -> None:
@@ -51,6 +56,8 @@ class Connection:
         self.request = -1
         self.attempt = 0
         self.replays = 0
+        self.carried = b""
+        self.carried_from = 0
 
     def died_at(self, request: int) -> None:
         """Its worker died; with a request other than the last time, everything is counted anew."""
@@ -71,6 +78,7 @@ class ConnectionTable:
         # The lowest slots come first, so that an idle server touches few pages.
         self._free = list(range(scoreboard.slots - 1, -1, -1))
         self._sequence = 0
+        self._carried = 0
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -106,6 +114,46 @@ class ConnectionTable:
         self._scoreboard.words[base + S_ATTEMPT] = connection.attempt
         self._scoreboard.words[base] = pack_state(State.IDLE, 0, self._sequence)
 
+    def carry(self, connection: Connection, carried: bytes) -> bool:
+        """Keep what its worker had taken of a head; returns False where too much is kept already."""
+        self._drop_carried(connection)
+        if self._carried + len(carried) > MOST_CARRIED:
+            for each in self._connections.values():
+                self.carried(each)
+            if self._carried + len(carried) > MOST_CARRIED:
+                return False
+        connection.carried = carried
+        connection.carried_from = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_CONSUMED0]
+        self._carried += len(carried)
+        return True
+
+    def carried(self, connection: Connection) -> bytes:
+        """What is kept of the head of its present request, which the kernel no longer has."""
+        if connection.carried:
+            base = self._scoreboard.slot_base(connection.slot)
+            if self._scoreboard.words[base + S_CONSUMED0] != connection.carried_from:
+                # That request was answered.
+                self._drop_carried(connection)
+        return connection.carried
+
+    def _drop_carried(self, connection: Connection) -> None:
+        self._carried -= len(connection.carried)
+        connection.carried = b""
+
+    def as_lend(self, connection: Connection, flags: int) -> Lend:
+        """The present lend of a connection, as its worker is told of it."""
+        carried = self.carried(connection)
+        flags |= CARRIES if carried else 0
+        return Lend(connection.slot, connection.sequence, connection.listener, flags, carried)
+
+    def messages(self, batch: list[Connection]) -> list[list[Connection]]:
+        """A batch as it is sent: one that carries bytes has a message of its own."""
+        if not self._carried:
+            return [batch]
+        alone = [[connection] for connection in batch if self.carried(connection)]
+        others = [connection for connection in batch if not connection.carried]
+        return [*([others] if others else []), *alone]
+
     def held_by(self, worker: Worker) -> list[Connection]:
         """The connections that a worker has."""
         return [connection for connection in self._connections.values() if connection.holder is worker]
@@ -116,6 +164,7 @@ class ConnectionTable:
         :param reset: end it by a reset, so that a cut response shows as one.
         """
         del self._connections[connection.slot]
+        self._drop_carried(connection)
         with contextlib.suppress(OSError):
             if reset:
                 kernel.reset(connection.sock)
@@ -127,5 +176,6 @@ class ConnectionTable:
     def close_reported(self, connection: Connection) -> None:
         """End a connection that its worker has already shut down and closed."""
         del self._connections[connection.slot]
+        self._drop_carried(connection)
         connection.sock.close()
         self._free.append(connection.slot)

@@ -114,7 +114,13 @@ class Dispatcher:
 
     def _lend(self, batches: Batches, flags: int) -> bool:
         """Lend; what could not be sent waits on, before all others. Returns whether there was anything."""
-        unsent = [c for worker, batch in batches.items() if not self._send(worker, batch, flags) for c in batch]
+        unsent = [
+            c
+            for worker, batch in batches.items()
+            for message in self._table.messages(batch)
+            if not self._send(worker, message, flags)
+            for c in message
+        ]
         for connection in unsent:
             connection.holder = None
         # In the order of arrival, which is that of their lends.
@@ -189,7 +195,7 @@ class Dispatcher:
 
     def _send(self, worker: Worker, batch: list[Connection], flags: int) -> bool:
         """Send a batch; returns whether it went."""
-        lends = [channel.Lend(c.slot, c.sequence, c.listener, flags) for c in batch]
+        lends = [self._table.as_lend(c, flags) for c in batch]
         try:
             channel.send_lends(worker.process.channel, [c.sock.fileno() for c in batch], lends)
         except OSError as error:
@@ -213,7 +219,7 @@ class Dispatcher:
     def reported(self, worker: Worker, data: bytes) -> None:
         """A message of reports came from a worker."""
         closed = refused = 0
-        for kind, slot, sequence in channel.unpack_reports(data):
+        for kind, slot, sequence, carried in channel.unpack_reports(data):
             connection = self._table.find(slot, sequence)
             if kind == Kind.CREDIT or connection is None or connection.holder is not worker:
                 continue
@@ -226,7 +232,7 @@ class Dispatcher:
                 self._table.close_reported(connection)
                 closed += 1
             elif kind != Kind.TAKEN:
-                self._released(worker, connection, kind)
+                self._released(worker, connection, kind, carried)
         if closed:
             self._on_room()
         if refused:
@@ -235,10 +241,13 @@ class Dispatcher:
         else:
             self.pump()
 
-    def _released(self, worker: Worker, connection: Connection, kind: int) -> None:
+    def _released(self, worker: Worker, connection: Connection, kind: int, carried: bytes) -> None:
         self._count(worker, -1, 0)
         connection.holder = None
         connection.deaths = 0
+        if kind == Kind.CARRIED and not self._table.carry(connection, carried):
+            self.answers.answer(connection, 503, "HEAD" if carried.startswith(b"HEAD ") else "GET")
+            return
         if kind == Kind.WAITS:
             self._waiting.add_request(connection)
         elif kind == Kind.REFUSED:

@@ -76,7 +76,8 @@ class Recovery:
             facts = facts._replace(written=None, consumed=None)
         connection.died_at(slot.consumed0)
         # A worker that never had it cannot have died of it, and one of which the cause is known did not.
-        if connection.taken and facts.unread and blame.fault and not blame.slots:
+        carried = self._table.carried(connection)
+        if connection.taken and (facts.unread or carried) and blame.fault and not blame.slots:
             connection.deaths += 1
         connection.holder = None
         case = Case(
@@ -86,7 +87,7 @@ class Recovery:
             deaths=connection.deaths,
             repeated=REPEATED[self.settings.replay] if blame.again and self.counts else frozenset(),
         )
-        decision = verdict(log_of(slot), facts, case)
+        decision = verdict(log_of(slot, len(carried)), facts, case)
         status = blame.status if case.blamed else 502
         self._carry_out(decision, connection, slot, facts, status)
         if decision is Verdict.REPLAY:
@@ -101,6 +102,8 @@ class Recovery:
         if decision is Verdict.ANSWER_502:
             # The method of a request that no app has seen is not in the slot, but still in the kernel.
             method = slot.head.partition(" ")[0] if slot.state.name in ("IN_APP", "RESPONDING") else ""
+            if not method and connection.carried.lstrip(b"\r\n").startswith(b"HEAD "):
+                method = "HEAD"
             self._answers.answer(connection, status, method)
         elif decision is Verdict.CUT:
             self._answers.note_cut(connection)
@@ -117,17 +120,17 @@ class Recovery:
         """The next holder goes on from where the kernel is, whatever the last one had noted half."""
         words, base = self._scoreboard.words, self._scoreboard.slot_base(connection.slot)
         if facts.consumed is not None and facts.written is not None:
-            consumed = facts.consumed
+            consumed = facts.consumed - len(self._table.carried(connection))
             if decision is Verdict.DISCARD_AND_LEND:
-                consumed += kernel.discard(connection.sock, slot.consume_to - facts.consumed)
+                consumed = facts.consumed + kernel.discard(connection.sock, slot.consume_to - facts.consumed)
                 words[base + S_DEADLINE] = int((self._now() + self.settings.keep_alive) * 1e9)
             words[base + S_CONSUMED0] = consumed
             words[base + S_WRITTEN_END] = facts.written
 
 
-def log_of(slot: Slot) -> Log:
-    """The redo log of a slot."""
+def log_of(slot: Slot, carried: int = 0) -> Log:
+    """The redo log of a slot, of whose request the master has some bytes itself."""
     return Log(
         slot.state.name, slot.consumed, slot.ends, slot.framed, slot.head.partition(" ")[0],
-        slot.consumed0, slot.consume_to, slot.written0, slot.written_end,
+        slot.consumed0, slot.consume_to, slot.written0, slot.written_end, carried,
     )  # fmt: skip

@@ -114,7 +114,7 @@ class Waiting:
         kept: list[Connection] = []
         for _ in range(min(LOOKS, len(self.connections))):
             connection = self.connections.popleft()
-            asks = kernel.facts(connection.sock).unread > 0
+            asks = bool(connection.carried) or kernel.facts(connection.sock).unread > 0
             asking += asks
             if asks and (connection.since < oldest or asking > self._settings.queue_size):
                 self._answers.answer(connection, 503, since=connection.since)

@@ -55,6 +55,7 @@ class Log(NamedTuple):
     :ivar framed: whether the answer tells where it ends.
     :ivar ends: whether the connection ends behind the answer.
     :ivar method: of the request that was in the app.
+    :ivar carried: bytes of the request that are no longer in the kernel, but with the master.
     """
 
     state: str
@@ -66,6 +67,7 @@ class Log(NamedTuple):
     consume_to: int = 0
     written0: int = 0
     written_end: int = 0
+    carried: int = 0
 
 
 class Facts(NamedTuple):
@@ -121,8 +123,8 @@ def verdict(log: Log, facts: Facts, case: Case) -> Verdict:
 
 
 def taken(log: Log, facts: Facts) -> bool:
-    """Whether a byte of the present request was taken from the kernel, so that nobody else can read it."""
-    return log.consumed or (facts.consumed is not None and facts.consumed != log.consumed0)
+    """Whether a byte of the present request was taken that the master has not, so that nobody else can read it."""
+    return log.consumed or (facts.consumed is not None and facts.consumed != log.consumed0 + log.carried)
 
 
 def _responding(log: Log, facts: Facts, case: Case) -> Verdict:

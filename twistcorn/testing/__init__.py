@@ -317,7 +317,7 @@ class MemorySpawner:
         process = self._live(worker)
         demand(process.said == "ready", f"worker {worker.ident} is not ready")
         demand(0 < len(reports) <= channel.MAX_REPORTS, f"{len(reports)} reports in a message")
-        for kind, slot, sequence in reports:
+        for kind, slot, sequence, _ in reports:
             held = [lend for lend in process.lends if (lend.slot, lend.sequence) == (slot, sequence)]
             demand(bool(held), f"worker {worker.ident} does not have slot {slot}, sequence {sequence}")
             demand(kind != Kind.TAKEN or held[0] not in process.word, f"{held[0]} is taken twice")

@@ -24,6 +24,10 @@ MAX_LENDS = 64
 MAX_REPORTS = 256
 #: Flag of a lend: its request has waited for a thread elsewhere. It is the next one here, and stays.
 HOPPED = 1
+#: Flag of a lend: behind it are the first bytes of a head, taken by an earlier worker. It is alone in its message.
+CARRIES = 2
+#: Most bytes of a head that travel so: a longer one is refused anyway.
+MAX_CARRIED = 32768
 
 
 class Lend(NamedTuple):
@@ -32,13 +36,15 @@ class Lend(NamedTuple):
     :ivar slot: its place on the scoreboard.
     :ivar sequence: the number of this lend; reports and slot writes carry it.
     :ivar listener: which listener accepted it, an index.
-    :ivar flags: `HOPPED`, or 0.
+    :ivar flags: `HOPPED`, `CARRIES`, both or 0.
+    :ivar carried: the first bytes of the present request's head, which the kernel no longer has; set with `CARRIES`.
     """
 
     slot: int
     sequence: int
     listener: int
     flags: int = 0
+    carried: bytes = b""
 
 
 class Kind(enum.IntEnum):
@@ -54,14 +60,20 @@ class Kind(enum.IntEnum):
     PARKED = 6
     #: A thread is free while requests wait with the master; of no connection.
     CREDIT = 7
+    #: Given back, for anybody; bytes of a head were taken, which follow. Alone in its message.
+    CARRIED = 8
 
 
 class Report(NamedTuple):
-    """A worker's word on a connection that was lent to it. RELEASED is also the word for a lend it could not take."""
+    """A worker's word on a connection that was lent to it. RELEASED is also the word for a lend it could not take.
+
+    :ivar carried: with CARRIED: what was taken of the present request's head.
+    """
 
     kind: int
     slot: int
     sequence: int
+    carried: bytes = b""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -73,13 +85,13 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send_lends(channel: socket.socket, descriptors: Sequence[int], lends: Sequence[Lend]) -> None:
-    """Send connections, at most `MAX_LENDS`.
+    """Send connections, at most `MAX_LENDS`; one that carries bytes alone.
 
     :raises BlockingIOError: the worker's queue is full (EAGAIN).
     :raises OSError: ETOOMANYREFS (too many descriptors in flight), EPIPE or ECONNRESET (the worker is dead).
     """
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-    channel.sendmsg([b"".join([_LEND.pack(*lend) for lend in lends])], ancillary)
+    channel.sendmsg([b"".join([_LEND.pack(*lend[:4]) + lend.carried for lend in lends])], ancillary)
 
 
 def receive_lends(channel: socket.socket) -> tuple[list[int], list[Lend]]:
@@ -90,22 +102,27 @@ def receive_lends(channel: socket.socket) -> tuple[list[int], list[Lend]]:
     """
     descriptors = array.array("i")
     room = socket.CMSG_SPACE(MAX_LENDS * descriptors.itemsize)
-    data, ancillary, _, _ = channel.recvmsg(_LEND.size * MAX_LENDS, room, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = channel.recvmsg(_LENDS_SIZE, room, socket.MSG_CMSG_CLOEXEC)
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
-    return list(descriptors), [Lend._make(record) for record in _LEND.iter_unpack(data)]
+    if len(data) >= _LEND.size and (first := Lend(*_LEND.unpack_from(data))).flags & CARRIES:
+        return list(descriptors), [first._replace(carried=data[_LEND.size :])]
+    return list(descriptors), [Lend(*record) for record in _LEND.iter_unpack(data)]
 
 
 def pack_reports(reports: Iterable[Report]) -> bytes:
-    """One message of reports, at most `MAX_REPORTS`."""
-    return b"".join([_REPORT.pack(*report) for report in reports])
+    """One message of reports, at most `MAX_REPORTS`; one that carries bytes alone."""
+    return b"".join([_REPORT.pack(*report[:3]) + report.carried for report in reports])
 
 
 def unpack_reports(data: bytes) -> list[Report]:
     """The reports of one message."""
-    return [Report._make(record) for record in _REPORT.iter_unpack(data)]
+    if len(data) >= _REPORT.size and (first := Report(*_REPORT.unpack_from(data))).kind == Kind.CARRIED:
+        return [first._replace(carried=data[_REPORT.size :])]
+    return [Report(*record) for record in _REPORT.iter_unpack(data)]
 
 
-#: Bytes to receive for a message of reports.
-REPORTS_SIZE = _REPORT.size * MAX_REPORTS
+#: Bytes to receive for a message of reports, and for one of lends.
+REPORTS_SIZE = max(_REPORT.size * MAX_REPORTS, _REPORT.size + MAX_CARRIED)
+_LENDS_SIZE = max(_LEND.size * MAX_LENDS, _LEND.size + MAX_CARRIED)

@@ -24,6 +24,17 @@ _CHUNK_LINE = re.compile(
 )
 #: Longest chunk-size line with its extensions: nobody uses them.
 _LINE_LIMIT = 256
+#: Steps in one call: a chunk that is not small takes three of them, some microseconds.
+_STEPS = 300
+#: Small chunks, whole ones with a length of one digit: a client that sends nothing else would cost two microseconds for
+#: each of its bytes, were they not taken many at a time.
+_SMALL_CHUNK = re.compile(
+    b"|".join(
+        b"[%x%X]\\r\\n[\\x00-\\xff]{%d}\\r\\n" % (size, size, size) for size in range(1, 16)
+    )
+)
+#: So many at most: half a millisecond.
+_SMALL_CHUNKS = re.compile(b"(?:%b){2,4096}" % _SMALL_CHUNK.pattern)
 _TRAILER_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -95,26 +106,38 @@ class ChunkedBody:
         self.done = False
         self._trailer_limit = trailer_limit
         self._left = 0
+        self._kept = b""
         self._ending = False
         self._trailers: int | None = None
 
     def feed(self, data: bytes) -> int:
-        """Take whole lines and data; returns how many bytes that was. A line that is not whole is left.
+        """Take what belongs to the body, or a part of it; returns how many bytes that was. Call it again with the rest.
 
         :raises HTTPError: 400 for bad framing, 413 past the limit.
         """
+        kept = len(self._kept)
+        if kept:
+            data, self._kept = self._kept + data, b""
+        pieces: list[bytes] = []
         position = 0
-        while not self.done:
-            taken = self._step(data, position)
+        for _ in range(_STEPS):
+            if self.done or position == len(data):
+                break
+            taken = self._step(data, position, pieces)
             if taken == 0:
+                # A part of a line.
+                self._kept, position = data[position:], len(data)
                 break
             position += taken
-        return position
+        if pieces:
+            self.store.add(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return position - kept
 
-    def _step(self, data: bytes, position: int) -> int:
+    def _step(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+        """One step through the body, or many small ones; returns how many bytes it took, 0 where it needs more."""
         if self._left:
             piece = data[position : position + self._left]
-            self.store.add(piece)
+            pieces.append(piece)
             self._left -= len(piece)
             self._ending = self._left == 0
             return len(piece)
@@ -123,6 +146,9 @@ class ChunkedBody:
         end = data.find(b"\n", position, position + _LINE_LIMIT + self._trailer_limit)
         if self._trailers is not None:
             return self._trailer(data, position, end)
+        if (run := _SMALL_CHUNKS.match(data, position)) is not None:
+            pieces += [chunk[3:-2] for chunk in _SMALL_CHUNK.findall(data, position, run.end())]
+            return run.end() - position
         if (len(data) if end < 0 else end) - position > _LINE_LIMIT:
             raise HTTPError(400, "chunk-size line too long")
         if end < 0:

@@ -8,7 +8,6 @@ consumed before the response began could not be read by another worker, and the 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +33,8 @@ from ..wire.scoreboard import (
 )
 from .call import ClientGone
 from .http import Request, RequestLine
+from .partial import Partial
+from .phases import Phase as Phase
 
 #: One send: the kernel takes what its buffer has room for.
 SEND_SIZE = 1 << 18
@@ -53,17 +54,6 @@ _IDLE, _READING, _IN_APP, _RESPONDING = map(int, (State.IDLE, State.READING, Sta
 Wait = Callable[[socket.socket], bool]
 
 
-class Phase(enum.Enum):
-    """Who uses a connection, and for what."""
-
-    READING = "waiting for a request, or for the rest of its head"
-    BODY = "reading a body"
-    TURN = "an app thread has it"
-    WRITING = "the reactor sends the rest of an answer"
-    LINGERING = "closing: waiting for the client to have read"
-    CLOSED = "closed"
-
-
 class Connection:
     """A connection that was lent to this worker.
 
@@ -74,7 +64,7 @@ class Connection:
     :ivar peer: address and port of the client.
     :ivar deadline: monotonic seconds after which the present phase is over.
     :ivar request: the present request.
-    :ivar body: the body being read.
+    :ivar body: the body being read; `partial`: what is known of a head that was not whole at the first look.
     :ivar request_end: where the present request ends in the stream from the client; while it closes: how much of that
         is taken at most.
     :ivar consumed: bytes taken from the kernel so far; `written` bytes given to it.
@@ -88,13 +78,14 @@ class Connection:
     :ivar missed: whether something may wait in the socket whose event was told already, and did not help.
     :ivar watched: whether the poller is told of bytes that come, and not of room for bytes that go.
     :ivar entry: of the access log, for the present answer.
+    :ivar end_by: monotonic seconds at which a connection that lingers is closed, whatever still comes.
     """
 
     __slots__ = (
         "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
-        "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "peer", "phase",
-        "queued_since", "request", "request_end", "rest", "seen_consumed", "seen_written", "sequence", "slot", "sock",
-        "waiting", "watched", "word", "written",
+        "end_by", "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "partial", "peer",
+        "phase", "queued_since", "request", "request_end", "rest", "seen_consumed", "seen_written", "sequence", "slot",
+        "sock", "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +96,7 @@ class Connection:
         sequence: int,
         listener: int,
         peer: tuple[str, str],
+        carried: bytes = b"",
     ) -> None:
         self.fresh = True
         self._board = board
@@ -125,6 +117,8 @@ class Connection:
         self.header_since = 0.0
         self.request: Request | None = None
         self.body: Any = None
+        self.partial: Partial | None = Partial(carried) if carried else None
+        self.end_by = 0.0
         self.keep = False
         self.queued_since = 0.0
         self.waiting = False
@@ -134,7 +128,7 @@ class Connection:
         self.entry: Entry | None = None
         self._line: RequestLine | None = None
         # Where the last holder left off; zero on a connection that was lent for the first time.
-        self.consumed = self.request_end = self.seen_consumed = board.words[base + S_CONSUMED0]
+        self.consumed = self.request_end = self.seen_consumed = board.words[base + S_CONSUMED0] + len(carried)
         self.written = self.seen_written = board.words[base + S_WRITTEN_END]
         self.rest: memoryview | None = None
 
@@ -162,6 +156,13 @@ class Connection:
         words[base + S_CONSUMED0] = self.consumed
         words[base + S_WRITTEN_END] = self.written
         words[base] = self.word | _IDLE
+
+    def log_lent(self, deadline: float, now: float) -> None:
+        """It has come with the first part of a head, which the master has as well: nothing is taken that it has not."""
+        self.deadline, self.header_since = deadline, now
+        self._words[self.base + S_DEADLINE] = int(deadline * 1e9)
+        self._logged_deadline = deadline
+        self._words[self.base] = self.word | _IDLE
 
     def log_reading(self, consumed: bool) -> None:
         """A request is coming in; `consumed`: bytes of it were taken, so nobody else can answer it."""

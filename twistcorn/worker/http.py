@@ -23,7 +23,7 @@ PEEK = 32768
 #: RFC 9112 section 2.2: a recipient ignores at least one empty line before the request line.
 _BLANK = b"\r\n"
 #: Control characters and NUL, a CR or LF alone, and line folding (RFC 9112 sections 2.2 and 5.2, RFC 9110 section 5.5).
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]")
+FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]")
 #: RFC 9110 section 9.1: a method is a token.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 #: The longest registered one has 17 characters.
@@ -137,7 +137,7 @@ def find_head(data: bytes, settings: Settings) -> int:
         raise HTTPError(431, "head too large")
     # Refuse at once what can never become a request: the rest may not come, and time is all that a dribbler has.
     # Only a CR at the end is undecided.
-    if (bad := _FORBIDDEN.search(data[:-1] if data.endswith(b"\r") else data, start)) is not None:
+    if (bad := FORBIDDEN.search(data[:-1] if data.endswith(b"\r") else data, start)) is not None:
         raise HTTPError(400, f"forbidden character at offset {bad.start()}")
     return 0
 
@@ -150,7 +150,7 @@ def parse_head(head: bytes, settings: Settings) -> Request:
     size = len(head)
     if head.startswith(_BLANK):
         head = head[2:]
-    if _FORBIDDEN.search(head) is not None:
+    if FORBIDDEN.search(head) is not None:
         raise HTTPError(400, "forbidden character in the head")
     line = head[: head.index(b"\r\n")]
     parts = _REQUEST_LINE.fullmatch(line)

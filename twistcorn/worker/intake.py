@@ -13,17 +13,19 @@ from ..errors import HTTPError
 from ..pristine import socket, time
 from ..settings import Settings
 from .bodies import ChunkedBody, LengthBody, Store
+from .call import ClientGone
 from .connection import Connection, Phase
 from .heads import Heads
 from .http import PEEK, Request
+from .partial import PATIENCE, Partial
 
 #: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.
 _FIRST = 4096
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes of a body taken at once.
 _PIECE = 65536
-#: Bytes of bodies taken from one connection before others get their turn.
-_PIECES = 16
+#: Bytes of a body taken from one connection, and seconds spent on it, before others get their turn.
+_BYTES, _TIME = 1 << 20, 0.001
 
 
 class Found(enum.Enum):
@@ -47,6 +49,8 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
     """
     if connection.body is not None:
         return _take_body(connection, settings, ended)
+    if connection.partial is not None:
+        return _go_on_with_head(connection, connection.partial, heads, settings, ended)
     data = connection.sock.recv(_FIRST, socket.MSG_PEEK)
     if len(data) == _FIRST:
         data = connection.sock.recv(PEEK, socket.MSG_PEEK)
@@ -54,11 +58,18 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
         return Found.END
     request = heads.read(data)
     if request is None:
-        return _wait_for_head(connection, settings, ended)
+        connection.partial = Partial()
+        return _wait_for_head(connection, connection.partial, settings, ended, data)
+    return _found_head(connection, request, settings, ended, data, 0)
+
+
+def _found_head(
+    connection: Connection, request: Request, settings: Settings, ended: bool, data: bytes, taken: int
+) -> Found:
+    """A head is whole: at the start of the data, of which so many bytes were taken."""
     connection.request = request
-    connection.header_since = 0.0
     size = request.size
-    connection.request_end = connection.consumed + size
+    connection.request_end = connection.consumed - taken + size
     length = request.block.length
     if length == 0:
         # What stands behind the request will cause no event of its own.
@@ -71,14 +82,64 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
     return _begin_body(connection, request, settings, ended, data[size:])
 
 
-def _wait_for_head(connection: Connection, settings: Settings, ended: bool) -> Found:
+def _go_on_with_head(
+    connection: Connection, partial: Partial, heads: Heads, settings: Settings, ended: bool
+) -> Found:
+    """More of a head: only what is new of it is looked at."""
+    data = connection.sock.recv(PEEK - len(partial.taken), socket.MSG_PEEK)
+    if not data:
+        return Found.END
+    data = partial.taken + data
+    request = heads.read(data) if partial.find_end(data, settings) else None
+    if request is None:
+        return _wait_for_head(connection, partial, settings, ended, data)
+    connection.partial = None
+    connection.header_since = 0.0
+    return _found_head(connection, request, settings, ended, data, len(partial.taken))
+
+
+def _wait_for_head(
+    connection: Connection, partial: Partial, settings: Settings, ended: bool, data: bytes
+) -> Found:
     if ended:
         return Found.END
     if not connection.header_since:
         connection.header_since = now = time.monotonic()
         connection.deadline = now + settings.header_timeout
         connection.log_reading(consumed=False)
+        partial.find_end(data, settings)
+    partial.looks += 1
+    if partial.must_be_taken(connection.sock, late=False):
+        _take_head(connection, partial, data)
     return Found.MORE
+
+
+def _take_head(connection: Connection, partial: Partial, data: bytes) -> None:
+    """Take the part of a head that is in the kernel: the rest of it has no room there."""
+    new = len(data) - len(partial.taken)
+    connection.log_reading(consumed=True)
+    connection.request_end = connection.consumed + new
+    connection.consume(bytearray(new))
+    partial.taken = data
+
+
+def relieve(connection: Connection, now: float) -> bool:
+    """A head may not go on: see that it is not the kernel's memory that keeps the rest of it away.
+
+    :return: False when the connection is broken.
+    """
+    partial = connection.partial
+    if (
+        partial is not None
+        and not partial.taken
+        and now - connection.header_since > PATIENCE
+        and partial.must_be_taken(connection.sock, late=True)
+    ):
+        try:
+            _take_head(connection, partial, connection.sock.recv(partial.seen, socket.MSG_PEEK))
+        except (OSError, ClientGone):
+            return False
+    return True
 
 
 def _begin_body(
@@ -123,7 +184,8 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
     """Take what is there of a body, and nothing behind it."""
     body, request = connection.body, connection.request
     assert request is not None
-    for _ in range(_PIECES):
+    end, left = time.monotonic() + _TIME, _BYTES
+    while left > 0:
         try:
             taken = _take_piece(connection, body)
         except BlockingIOError:
@@ -131,26 +193,27 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
         if taken is None:
             # RFC 9112 section 8: the body is not whole.
             return Found.END
-        if taken == 0:
-            # A part of a line; when the client has closed, the rest of it never comes.
-            return Found.END if ended else Found.MORE
-        connection.deadline = time.monotonic() + settings.body_timeout
+        connection.deadline = (now := time.monotonic()) + settings.body_timeout
         if body.done:
             request.body, request.length = body.store.finish(), body.store.size
             connection.body = None
             return Found.REQUEST
+        if now > end:
+            break
+        left -= taken
     return Found.AGAIN
 
 
 def _take_piece(connection: Connection, body: LengthBody | ChunkedBody) -> int | None:
-    """Take one piece; returns its size, 0 when it is not whole yet, None at the end of the stream."""
+    """Take one piece; returns its size, None at the end of the stream."""
     if isinstance(body, LengthBody):
         data = connection.sock.recv(min(body.left, _PIECE))
         taken = body.feed(data)
         connection.request_end += taken
         connection.consumed += taken
         return taken or None
-    # Where a chunked body ends shows only in its bytes: look first, then take what belongs to it.
+    # Where a chunked body ends shows only in its bytes: look first, then take what belongs to it, parts of lines too.
+    # What is left would fill the kernel's memory, and the rest of the line could not come.
     data = connection.sock.recv(_PIECE, socket.MSG_PEEK)
     if not data:
         return None
@@ -180,6 +243,8 @@ def method_of(connection: Connection) -> str:
     if connection.request is not None:
         return connection.request.line.method
     try:
-        return "HEAD" if connection.sock.recv(7, socket.MSG_PEEK).lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
+        taken = connection.partial.taken[:7] if connection.partial is not None else b""
+        first = taken or connection.sock.recv(7, socket.MSG_PEEK)
+        return "HEAD" if first.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
     except OSError:
         return "GET"

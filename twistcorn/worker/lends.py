@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -48,9 +49,9 @@ class LendChannel(FileDescriptor):
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def report(self, kind: Kind, slot: int, sequence: int) -> None:
+    def report(self, kind: Kind, slot: int, sequence: int, carried: bytes = b"") -> None:
         """Tell the master, when the loop flushes."""
-        self._reports.append(Report(kind, slot, sequence))
+        self._reports.append(Report(kind, slot, sequence, carried))
 
     def credit(self) -> None:
         """Tell the master at once that a thread is free. Any thread may: a message is sent whole or not at all."""
@@ -96,7 +97,7 @@ class LendChannel(FileDescriptor):
         if not self._reports:
             return
         while self._reports:
-            batch = [self._reports[n] for n in range(min(len(self._reports), channel.MAX_REPORTS))]
+            batch = list(self._batch())
             try:
                 self._sock.send(channel.pack_reports(batch))
             except BlockingIOError:
@@ -114,6 +115,15 @@ class LendChannel(FileDescriptor):
             for _ in batch:
                 self._reports.popleft()
         self.stopWriting()
+
+    def _batch(self) -> Iterator[Report]:
+        """The reports of the next message; one that carries bytes is alone in its own."""
+        for number, report in enumerate(itertools.islice(self._reports, channel.MAX_REPORTS)):
+            if number and report.carried:
+                return
+            yield report
+            if report.carried:
+                return
 
     def doWrite(self) -> None:
         try:

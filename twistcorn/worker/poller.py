@@ -9,7 +9,6 @@ stays registered as long as the master's copy lives.
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,28 +18,28 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.channel import HOPPED, Kind, Lend
 from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_THREADS, Scoreboard
-from . import failing, responses
+from . import failing, lingering, responses
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
 from .heads import Heads
 from .idle import leaving
-from .intake import Found, advance, drop_body, has_bytes, method_of
+from .intake import Found, advance, drop_body, has_bytes, method_of, relieve
+from .partial import LOOKS
 from .parting import part, refuse_if_known
 from .refusals import Refusals
+from .resting import Resting
 from .rounds import WATCHED, Rounds
 from .seats import Seat
 from .traffic import Traffic
 
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
+_RESTING = select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 
 # What an enumeration's members cost to look up is seen in each request.
 _READING, _TURN, _REQUEST = Phase.READING, Phase.TURN, Found.REQUEST
 
-#: How long, and for how many bytes, a closing connection waits for its client: a round trip or two, what is on its way.
-LINGER_TIME = 2.0
-LINGER_BYTES = 4 << 20
 #: Idle time of an open connection when the server stops: clients that are about to ask once more are answered.
 LAST_REQUEST_TIME = 1.0
 #: Between two looks at the deadlines.
@@ -53,7 +52,7 @@ class Poller(Rounds):
     :param listeners: their addresses, by index.
     :param take: gives a connection that has a request its turn, perhaps here and now; `ended` is called from any thread
         when that is over.
-    :param report: tells the master about a lend.
+    :param report: tells the master about a lend: kind, slot, sequence, with CARRIED also what was taken of a head.
     :param on_empty: called when a draining or stopping worker has no connection left.
     :ivar heads: reads the heads of requests.
     """
@@ -66,7 +65,7 @@ class Poller(Rounds):
         settings: Settings,
         listeners: Sequence[Address],
         take: Callable[[Connection, Seat], None],
-        report: Callable[[Kind, int, int], None],
+        report: Callable[..., None],
         on_empty: Callable[[], None],
     ) -> None:
         super().__init__(settings, take)
@@ -78,6 +77,7 @@ class Poller(Rounds):
         self.heads = Heads(settings)
         self._refusals = Refusals(board, region)
         self._traffic = Traffic(board.words, region)
+        self._resting = Resting(reactor, self._watch_again)
         self._reactor = reactor
         self._sweeping = Recurring(reactor, "the look at deadlines", self._sweep, failing.fail)
         self.stopping = False
@@ -109,11 +109,15 @@ class Poller(Rounds):
             self._report(Kind.RELEASED, lend.slot, lend.sequence)
             return
         peer = (name[0], str(name[1])) if address.family != socket.AF_UNIX else ("", "")
-        connection = Connection(self._board, sock, lend.slot, lend.sequence, lend.listener, peer)
+        connection = Connection(self._board, sock, lend.slot, lend.sequence, lend.listener, peer, lend.carried)
         now = time.monotonic()
         deadline = self._board.words[connection.base + S_DEADLINE] / 1e9
         # A new connection has its time from the accept on, one that was lent before what it had left.
-        connection.log_idle(deadline or now + self._settings.header_timeout)
+        deadline = deadline or now + self._settings.header_timeout
+        if lend.carried:
+            connection.log_lent(deadline, now)
+        else:
+            connection.log_idle(deadline)
         if lend.flags & HOPPED:
             connection.hopped = True
             connection.queued_since = self._board.words[connection.base + S_QUEUED] / 1e9
@@ -130,7 +134,8 @@ class Poller(Rounds):
         self._note_end(connection)
         # A fork that comes now finds it in the table, and the child closes its copy.
         del self._connections[descriptor]
-        self._report(kind, connection.slot, connection.sequence)
+        carried = (connection.partial.taken,) if connection.partial and kind is Kind.CARRIED else ()
+        self._report(kind, connection.slot, connection.sequence, *carried)
         self._traffic.look((connection,))
         self._traffic.hold(len(self._connections))
         self._tell_empty()
@@ -143,6 +148,10 @@ class Poller(Rounds):
         """Give the connection back; its unread bytes wait in the kernel."""
         if connection.untouched:
             connection.log_idle(connection.deadline)
+        elif connection.partial is not None:
+            # The slot goes on to say that bytes were taken, until the master has them.
+            self._board.words[connection.base + S_DEADLINE] = int(connection.deadline * 1e9)
+            kind = Kind.CARRIED
         else:
             connection.log_closing()
         self._remove(connection, kind)
@@ -172,8 +181,7 @@ class Poller(Rounds):
 
     def release_some(self, count: int) -> None:
         """Give back so many connections, of those that are free now."""
-        free = (connection for connection in self._connections.values() if connection.phase is Phase.READING)
-        for connection in list(itertools.islice(free, count)):
+        for connection in [each for each in self._connections.values() if each.phase is Phase.READING][:count]:
             self.give_back(connection)
 
     def stop(self) -> None:
@@ -224,11 +232,19 @@ class Poller(Rounds):
             self._end(connection)
         elif found is Found.AGAIN:
             self._epoll.modify(connection.sock, WATCHED)
+        elif connection.partial is not None and connection.partial.looks > LOOKS:
+            self._epoll.modify(connection.sock, _RESTING)
+            self._resting.add(connection)
+
+    def _watch_again(self, connection: Connection) -> None:
+        if connection.partial is not None and connection.phase is Phase.READING:
+            self._set_right(connection)
 
     def _end(self, connection: Connection) -> None:
         """The client has ended it. What is unread is taken first: closing on it would reset an answer on its way."""
         drop_body(connection)
-        self._epoll.modify(connection.sock, self._begin_linger(connection, time.monotonic()))
+        lingering.begin(connection, self._settings, time.monotonic(), refused=False)
+        self._epoll.modify(connection.sock, WATCHED)
         self._linger(connection)
 
     def ended(self, connection: Connection) -> None:
@@ -258,7 +274,7 @@ class Poller(Rounds):
             connection.phase = Phase.READING
             return self.draining or connection.missed or not connection.watched
         else:
-            self._begin_linger(connection, now)
+            lingering.begin(connection, self._settings, now, refused=False)
         return True
 
     def _set_right(self, connection: Connection) -> None:
@@ -273,29 +289,13 @@ class Poller(Rounds):
             connection.watched = True
             self._epoll.modify(connection.sock, WATCHED)
 
-    def _begin_linger(self, connection: Connection, now: float) -> int:
-        connection.request = None
-        connection.log_closing()
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_WR)
-        connection.deadline = now + LINGER_TIME
-        connection.request_end = connection.consumed + LINGER_BYTES
-        connection.phase = Phase.LINGERING
-        return WATCHED
-
     def _linger(self, connection: Connection) -> None:
         """Take and forget what the client still sends, until it closes or the bounds are reached."""
-        while connection.consumed < connection.request_end:
-            try:
-                taken = connection.sock.recv_into(self._scratch)
-            except BlockingIOError:
-                return
-            except OSError:
-                break
-            if taken == 0:
-                break
-            connection.consumed += taken
-        self._close(connection)
+        over = lingering.drop(connection, self._scratch)
+        if over:
+            self._close(connection)
+        elif over is None:
+            self._epoll.modify(connection.sock, WATCHED)
 
     def _write(self, connection: Connection) -> None:
         """Send more of an answer that is made."""
@@ -323,7 +323,8 @@ class Poller(Rounds):
         drop_body(connection)
         with contextlib.suppress(OSError):
             connection.written += connection.sock.send(responses.refusal(error.status, method_of(connection)))
-        self._epoll.modify(connection.sock, self._begin_linger(connection, now))
+        lingering.begin(connection, self._settings, now, refused=True)
+        self._epoll.modify(connection.sock, WATCHED)
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -339,6 +340,9 @@ class Poller(Rounds):
                     self._expire(connection, now)
                 except Exception:
                     self.abandon(connection)
+            elif connection.phase is Phase.READING and not relieve(connection, now):
+                self._end(connection)
+
 
     def _expire(self, connection: Connection, now: float) -> None:
         reading = (Phase.READING, Phase.BODY)

@@ -1,0 +1,63 @@
+"""The end of a connection: what its client still sends is dropped, within bounds, so that it reads the answer.
+
+Law: runs on the leader's thread; closing is `poller`'s. Closing on unread bytes resets a connection, and takes an
+answer away that is on its way: a proxy that is still sending a body tells its client 502 then, and not what we said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..pristine import socket, time
+from ..settings import Settings
+from .connection import Connection, Phase
+
+#: How long, and for how many bytes, a closing connection waits for its client: a round trip or two, what is on its way.
+LINGER_TIME = 2.0
+LINGER_BYTES = 4 << 20
+#: Bytes of a refused request that are dropped at least, however small the limit is that it broke: who sends a photo
+#: where a form is allowed shall read why not. It costs no memory.
+REFUSED_BYTES = 64 << 20
+#: Bytes of an endless one that are dropped in all.
+MOST = 1 << 62
+#: Bytes dropped before other connections get their turn.
+AT_ONCE = 1 << 20
+
+
+def begin(connection: Connection, settings: Settings, now: float, refused: bool) -> None:
+    """Say that nothing more is sent, and wait for the client to end its side.
+
+    :param refused: the request was answered before it was whole: its body is dropped as far as it would have been read.
+    """
+    connection.request = None
+    connection.log_closing()
+    with contextlib.suppress(OSError):
+        connection.sock.shutdown(socket.SHUT_WR)
+    most, seconds = LINGER_BYTES, LINGER_TIME
+    if refused:
+        limit = settings.limit_request_body
+        most, seconds = max(REFUSED_BYTES, limit) if limit else MOST, max(seconds, settings.body_timeout)
+    connection.deadline, connection.end_by = now + LINGER_TIME, now + seconds
+    connection.request_end = connection.consumed + most
+    connection.phase = Phase.LINGERING
+
+
+def drop(connection: Connection, scratch: bytearray) -> bool | None:
+    """Drop what is there; returns whether the connection is over, None where more may be there."""
+    left = AT_ONCE
+    while connection.consumed < connection.request_end:
+        if left <= 0:
+            return None
+        try:
+            taken = connection.sock.recv_into(scratch)
+        except BlockingIOError:
+            if left < AT_ONCE:
+                connection.deadline = min(time.monotonic() + LINGER_TIME, connection.end_by)
+            return False
+        except OSError:
+            return True
+        if taken == 0:
+            return True
+        connection.consumed += taken
+        left -= taken
+    return True
