@@ -79,6 +79,10 @@ class Settings:
         8, spanned(1, 1024, 2), "app threads of each worker; bounds such as 4:32: more where the application waits",
         metavar="N|N:M",
     )
+    stand_ins: int = _option(
+        8, count(0, 1024), "more threads of each worker, that take the places of those whose clients read slowly; each"
+        " may open its own connection to a database",
+    )
     scale_down_after: float = _option(
         60.0, some_time, "how long fewer workers, or threads, must have been enough before some of them go; for bounds",
         metavar="TIME",

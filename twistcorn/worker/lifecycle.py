@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..errors import AppLoadError
@@ -31,6 +32,7 @@ from .poller import Poller
 from .quarantine import Quarantine
 from .seats import Seat
 from .slow import SlowRequests
+from .threads import UPKEEP
 from .turns import Turns
 from .vitals import Vitals
 from .waiting import Waiting
@@ -101,7 +103,9 @@ class Lifecycle:
         """Take connections from now on."""
         settings, board = self._settings, self._board
         service = Service(self._reactor, app, settings, listeners, worker, board, quarantine)
-        turns = Turns(self._reactor, settings.threads, settings.turns, board, self._region, service)
+        turns = Turns(
+            self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins
+        )  # fmt: skip
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
@@ -126,9 +130,13 @@ class Lifecycle:
         deadlines.start()
         self._begin_logs(service, poller, turns, worker)
         self._vitals.start()
+        upkeep = LoopingCall(turns.keep_up)
+        upkeep.clock = self._reactor
+        upkeep.start(UPKEEP, now=False)
         self.on_configured += [
             poller.heads.configure, poller.configure, waiting.configure, service.configure, deadlines.configure,
             self._vitals.configure, self.configure_logs, lambda settings: self._set_threads(turns, settings.threads),
+            lambda settings: turns.limit_stand_ins(settings.stand_ins),
         ]  # fmt: skip
 
     def configure(self, settings: Settings) -> None:
@@ -246,7 +254,8 @@ def _poll(
 ) -> None:
     """One round of the worker's loop, behind its timers."""
     lends.flush()
-    turns.settle()
+    if not turns.settle(seat):
+        return
     service.tell_free()
     if service.access is not None:
         service.access.between_rounds()

@@ -34,15 +34,15 @@ class Seat:
         or one that has lost the lead would take its successor's.
     :ivar began: when its turn began, in monotonic nanoseconds; `row`: where its request is counted (`wire.statuses`).
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
-    :ivar stood: whether it stood aside in the present turn.
+    :ivar stood: whether it stood aside in the present turn; `aside`: whether it does now, and has given up its place.
     :ivar exposed: the connection whose request runs in the application on this thread right now, so that it may be hit
         by a RequestTimeout; None while it runs our own code.
     :ivar aim: where `deadlines` is with hitting it.
     """
 
     __slots__ = (
-        "_delays", "_turns", "aim", "answered", "baton", "began", "exposed", "gate", "ident", "inline", "leads", "row",
-        "scratch", "serves", "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "exposed", "gate", "ident", "inline", "leads",
+        "row", "scratch", "serves", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -57,7 +57,7 @@ class Seat:
         self.answered = False
         self.began = self.row = 0
         self.baton: deque[int] = deque()
-        self.stood = False
+        self.stood = self.aside = False
         self.exposed: Connection | None = None
         self.aim = AT_EASE
         self._turns = turns
@@ -109,8 +109,8 @@ class Seat:
         """
         poll = select.poll()
         poll.register(sock, select.POLLOUT)
-        self._turns.stand_aside(self)
         try:
+            self._turns.stand_aside(self)
             return bool(poll.poll(min(timeout * 1000, LONGEST_POLL)))
         finally:
             self._turns.come_back(self)
