@@ -126,8 +126,8 @@ class Settings:
         metavar="TIME",
     )
     request_timeout: float = _option(
-        30.0, duration, "time for the application to answer, and to make each further piece of an answer: 504, or the"
-        " answer is cut; 0: no limit", metavar="TIME",
+        120.0, duration, "time for the application to begin its answer, and from each piece to the next, however long"
+        " all of it takes: 504, or the answer is cut, and the worker is replaced; 0: no limit", metavar="TIME",
     )
     heartbeat_timeout: float = _option(
         5.0, duration, "a worker that shows no life for so long is replaced and killed; 0: never", metavar="TIME"
@@ -188,7 +188,8 @@ class Settings:
         metavar="FORMAT",
     )
     slow: float = _option(
-        0.0, duration, "log requests that take longer, with the stack of their thread; 0: none", metavar="TIME"
+        30.0, duration, "log requests that take longer, or have sent nothing for so long, with the stack of their"
+        " thread; 0: none", metavar="TIME",
     )
     app_output: str = _option(
         "prefix", one_of("prefix", "plain"), "lines that the application prints: with the number of their worker, or as"

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
 from ..pristine import os
+from ..shelter import hide, show
 from . import responses
 from .responses import Fields
 
@@ -164,10 +165,14 @@ class Call:
         self._fields = fields = responses.check_fields(headers)
         self._status = checked
         if fields.dropped:
-            self.log.warn(
-                "{name}: the application sent {fields}, which only the server decides: dropped",
-                name=self.out.name, fields=", ".join(fields.dropped),
-            )  # fmt: skip
+            hidden = hide()
+            try:
+                self.log.warn(
+                    "{name}: the application sent {fields}, which only the server decides: dropped",
+                    name=self.out.name, fields=", ".join(fields.dropped),
+                )  # fmt: skip
+            finally:
+                show(hidden)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -224,7 +229,11 @@ class Call:
         if len(data) > self._left:
             if not self._warned:
                 self._warned = True
-                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
+                hidden = hide()
+                try:
+                    self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
+                finally:
+                    show(hidden)
             data = data[: self._left]
         self._left -= len(data)
         return data
@@ -233,6 +242,7 @@ class Call:
         if not self._begun:
             self._first(b"", True)
         if self._left and not self._is_bodiless():
+            hide()
             self.log.warn(
                 "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
                 name=self.out.name, left=self._left,
@@ -246,6 +256,7 @@ class Call:
         return self.out.is_head or (self._status or "")[:3] in ("204", "304")
 
     def _failed(self) -> None:
+        hide()
         kind, value, traceback = sys.exc_info()
         late = isinstance(value, RequestTimeout)
         self.log.failure(
@@ -266,6 +277,7 @@ class Call:
         try:
             _close(iterable)
         except BaseException:
+            hide()
             self.log.failure("{name}: close() of the application's iterable raised", name=self.out.name)
 
 

@@ -52,6 +52,8 @@ class Threads(abc.ABC):
         self._vacant = False
         #: Threads in turns; all threads; those that stand aside; how many of these stand-ins are kept for.
         self._active = self._alive = self._aside = self._kept = 0
+        #: Threads that are about to look for a turn.
+        self._coming = 0
         self._crest, self._crest_until = 0, 0.0
         #: Threads that have ended since the last collection, and since when.
         self._ended, self._ended_since = 0, 0.0
@@ -118,11 +120,23 @@ class Threads(abc.ABC):
 
     def _staff(self) -> bool:
         """Have another thread look for a turn; returns whether one does."""
+        if len(self._queue) <= self._coming:
+            return True
         if self._parked:
-            self._active += 1
-            self._parked.pop().gate.release()
+            self._wake()
             return True
         return self._is_short() and self._start_thread()
+
+    def _wake(self) -> None:
+        seat = self._parked.pop()
+        self._active += 1
+        self._expect(seat)
+        seat.gate.release()
+
+    def _expect(self, seat: Seat) -> None:
+        """A thread is about to look for a turn."""
+        seat.coming = True
+        self._coming += 1
 
     def _is_short(self) -> bool:
         """Whether a thread is missing."""
@@ -135,8 +149,7 @@ class Threads(abc.ABC):
     def _dismiss(self) -> None:
         """Those that are too many and have nothing to do leave."""
         for _ in range(min(len(self._parked), self._surplus())):
-            self._active += 1
-            self._parked.pop().gate.release()
+            self._wake()
 
     def _start_thread(self, serves: bool = True, leads: bool = False) -> bool:
         """Start a thread, and count it once it is there; returns whether it is.
@@ -154,11 +167,13 @@ class Threads(abc.ABC):
             return False
         self._alive += 1
         self._active += serves
+        self._coming += serves
         self._stood_in |= self._alive > self.threads + 1
         return True
 
     def _begin(self, serves: bool, leads: bool) -> None:
         seat = Seat(self, serves, leads)
+        seat.coming = serves
         try:
             self._work(seat)
         finally:

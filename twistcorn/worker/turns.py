@@ -135,6 +135,7 @@ class Turns(Leading):
         if not self._staff() and leader.serves and leader.leads and self._deputy is not None:
             leader.leads = False
             self._active += 1
+            self._expect(leader)
             self._give_lead()
 
     def _tick(self) -> None:
@@ -219,6 +220,9 @@ class Turns(Leading):
     def _work_off(self, seat: Seat) -> bool:
         """Take the next turn, or wait for one; returns false when there is one thread too many."""
         with self._lock:
+            if seat.coming:
+                seat.coming = False
+                self._coming -= 1
             # Some have come back that stood aside: those that run look here when they are done.
             over = self._active > self.threads
             connection = self._queue.popleft() if self._queue and not over else None
