@@ -131,7 +131,9 @@ class Crew:
     :ivar busy: how many calls run now; `most`: at once, at most.
     """
 
-    def __init__(self, threads: int, mode: str = "adaptive", makes: bool = True, stand_ins: int = 8, full: bool = True) -> None:
+    def __init__(
+        self, threads: int, mode: str = "adaptive", makes: bool = True, stand_ins: int = 8, full: bool = True
+    ) -> None:
         self.board = Scoreboard.create(1, 1)
         self.loop = Loop()
         self.makes = makes

@@ -276,10 +276,8 @@ class TestWhoRunsTheApplication:
     def test_fast_and_slow_calls_are_mixed(self, crew: Callable[..., Crew], mode: str) -> None:
         """As many threads as there may be, and not one more, however often the reactor changes hands."""
         some, rand = crew(3, mode), random.Random(7)
-        jobs = [
-            Job(lambda seat, rest=rand.choice((0.0, 0.0, 0.0, 0.001, 0.004)): time.sleep(rest), f"/{n % 11}")  # type: ignore[misc]
-            for n in range(600)
-        ]
+        rests = [rand.choice((0.0, 0.0, 0.0, 0.001, 0.004)) for _ in range(600)]
+        jobs = [Job(lambda seat, rest=rest: time.sleep(rest), f"/{n % 11}") for n, rest in enumerate(rests)]  # type: ignore[misc]
         for at in range(0, len(jobs), 6):
             some.take(*jobs[at : at + 6])
             jobs[at].wait()
@@ -340,7 +338,7 @@ class TestStandIns:
         seen = set()
         for _ in range(5):
             jobs, back = self.wait_for_clients(some, 6)
-            some.until(lambda: some.turns._aside == 6)  # noqa: B023
+            some.until(lambda: some.turns._aside == 6)
             back.set()
             for job in jobs:
                 seen.add(job.wait().runs[0].ident)
@@ -375,6 +373,8 @@ class TestStandIns:
                 some.loop.tell(lambda seat: some.turns._tick())
             some.until(lambda: some.turns._aside == 4)
             back.set()
+            for job in jobs:
+                job.wait()
             some.until(lambda: some.turns._active == 0)
             some.forget()
             some.until(lambda: some.turns._ended == 2)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
 from ..pristine import os
-from ..shelter import hide, show
+from ..shelter import hide, leave, show
 from . import responses
 from .responses import Fields
 
@@ -242,7 +242,7 @@ class Call:
         if not self._begun:
             self._first(b"", True)
         if self._left and not self._is_bodiless():
-            hide()
+            leave()
             self.log.warn(
                 "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
                 name=self.out.name, left=self._left,
@@ -256,7 +256,7 @@ class Call:
         return self.out.is_head or (self._status or "")[:3] in ("204", "304")
 
     def _failed(self) -> None:
-        hide()
+        leave()
         kind, value, traceback = sys.exc_info()
         late = isinstance(value, RequestTimeout)
         self.log.failure(
@@ -277,7 +277,7 @@ class Call:
         try:
             _close(iterable)
         except BaseException:
-            hide()
+            leave()
             self.log.failure("{name}: close() of the application's iterable raised", name=self.out.name)
 
 

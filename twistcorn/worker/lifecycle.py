@@ -46,6 +46,7 @@ class Lifecycle:
     :param ask_to_leave: asks the master whether anything comes yet, and leaves when nothing does.
     :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs; fires when that
         knows.
+    :param tell_overdue: tells the master that a request was interrupted: its name, and its seconds.
     :ivar on_configured: called with the settings when others count from then on.
     """
 
@@ -61,6 +62,7 @@ class Lifecycle:
         farewell: Callable[[], None],
         ask_to_leave: Callable[[], None],
         tell_stuck: Callable[[dict[int, int]], Deferred[Any]],
+        tell_overdue: Callable[[str, float], None],
     ) -> None:
         self._reactor = reactor
         self._board = board
@@ -70,7 +72,7 @@ class Lifecycle:
         self._farewell = farewell
         self._ask_to_leave = ask_to_leave
         self._said_farewell = self._orphaned = False
-        self._tell_stuck = tell_stuck
+        self._tell_stuck, self._tell_overdue = tell_stuck, tell_overdue
         self._told_stuck: Deferred[Any] = succeed(None)
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
@@ -126,7 +128,10 @@ class Lifecycle:
         poller.start()
         lends.startReading()
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
-        deadlines = Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up)
+        deadlines = Deadlines(
+            self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up,
+            on_late=self._tell_overdue,
+        )  # fmt: skip
         deadlines.start()
         self._begin_logs(service, poller, turns, worker)
         self._vitals.start()

@@ -39,12 +39,14 @@ class Seat:
     :ivar coming: whether it was woken, or started, and has not looked for a turn yet.
     :ivar exposed: the connection whose request runs in the application on this thread right now, so that it may be hit
         by a RequestTimeout; None while it runs our own code.
+    :ivar sheltered: the same, while it runs code of ours in between (`shelter`).
+    :ivar due: the request, and since when it runs, that it ends when it comes out of there.
     :ivar aim: where `deadlines` is with hitting it.
     """
 
     __slots__ = (
-        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "coming", "exposed", "gate", "ident",
-        "inline", "leads", "row", "scratch", "serves", "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "coming", "due", "exposed", "gate", "ident",
+        "inline", "leads", "row", "scratch", "serves", "sheltered", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -61,6 +63,8 @@ class Seat:
         self.baton: deque[int] = deque()
         self.stood = self.aside = self.coming = False
         self.exposed: Connection | None = None
+        self.sheltered: Connection | None = None
+        self.due: tuple[Connection, int] | None = None
         self.aim = AT_EASE
         self._turns = turns
         turns.seats.add(self)
@@ -87,6 +91,18 @@ class Seat:
         self.exposed = None
         if self.aim:
             self._disarm()
+
+    def reappear(self) -> None:
+        """The application goes on behind code of ours.
+
+        :raises RequestTimeout: its time was over meanwhile.
+        """
+        runs, self.sheltered = self.sheltered, None
+        self.exposed = runs
+        if self.due is not None:
+            due, self.due = self.due, None
+            if runs is not None and due == (runs, runs.since):
+                raise RequestTimeout
 
     def _disarm(self) -> None:
         # The exception may come at any moment, also here, but only once.
