@@ -188,8 +188,8 @@ class Settings:
         metavar="FORMAT",
     )
     slow: float = _option(
-        30.0, duration, "log requests that take longer, or have sent nothing for so long, with the stack of their"
-        " thread; 0: none", metavar="TIME",
+        30.0, duration, "log requests that send nothing for so long, with the stack of their thread; 0: none",
+        metavar="TIME",
     )
     app_output: str = _option(
         "prefix", one_of("prefix", "plain"), "lines that the application prints: with the number of their worker, or as"
@@ -221,8 +221,7 @@ class Settings:
     )
     statsd: str = _option(
         "", statsd_address, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none",
-        metavar="HOST:PORT",
-        change=RESTART,
+        metavar="HOST:PORT", change=RESTART,
     )
     config: str = _option(
         "", text_value, "file of further settings, lines of `name = value`; read again at each reload", short="c",
