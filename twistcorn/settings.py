@@ -80,7 +80,7 @@ class Settings:
         metavar="N|N:M",
     )
     stand_ins: int = _option(
-        8, count(0, 1024), "more threads of each worker, that take the places of those whose clients read slowly; each"
+        96, count(0, 1024), "more threads of each worker, that take the places of those whose clients read slowly; each"
         " may open its own connection to a database",
     )
     scale_down_after: float = _option(

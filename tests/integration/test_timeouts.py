@@ -15,7 +15,7 @@ from tests.integration.harness import GONE, READY, Server
 from tests.integration.load import Load
 
 STUCK = r"(GET|POST) /\w+ \[.+\]: stuck, more than 3 s after it began"
-REPLACED = r"worker \d+ \(pid \d+\) is replaced: it cannot end a request whose time is over"
+REPLACED = r"GET /\w+ \[.+\]: 3 s, over --request-timeout 3 s; replacing worker \d+"
 
 
 def took(client: Client, target: str) -> tuple[int, float]:
