@@ -12,16 +12,16 @@ import pytest
 
 from twistcorn.console.parser import COMMANDS
 from twistcorn.master import orders
-from twistcorn.settings import reference
+from twistcorn.reference import reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 
 
 def test_the_settings_page_is_the_table_of_options() -> None:
-    """docs/settings.md holds what `settings.reference` makes of the table."""
+    """docs/settings.md holds what `reference` makes of the table."""
     page = (ROOT / "docs" / "settings.md").read_text()
-    assert reference() in page, "write it anew: python -m twistcorn.settings"
+    assert reference() in page, "write it anew: python -m twistcorn.reference"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn import settings, syntax
+from twistcorn import syntax
 from twistcorn.errors import EXIT_USAGE, SettingsError
+from twistcorn.reference import reference
 from twistcorn.settings import OPTIONS, Settings, flag, from_json, from_values, to_json
 from twistcorn.sources import resolve
 from twistcorn.syntax import MAX_WORKERS
@@ -312,7 +313,7 @@ class TestReference:
     @pytest.mark.parametrize("field", OPTIONS, ids=NAMES)
     def test_every_option_is_there(self, field: dataclasses.Field[Any]) -> None:
         """With its flags, its variables and its meaning, in one line."""
-        (line,) = [line for line in settings.reference().splitlines() if line.startswith(f"| `--{flag(field)} ")]
+        (line,) = [line for line in reference().splitlines() if line.startswith(f"| `--{flag(field)} ")]
 
         assert f"`TWISTCORN_{field.name.upper()}`" in line
         assert field.metadata["help"] in line

@@ -48,6 +48,9 @@ class Told:
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
         self.said.append(("stuck", requests))
 
+    def overdue(self, worker: Worker, name: str, age: float) -> None:
+        self.said.append(("overdue", name, age))
+
     def reported(self, worker: Worker, data: bytes) -> None:
         self.said.append(("reported", *unpack_reports(data)))
 

@@ -80,6 +80,10 @@ class Settings:
         8, spanned(1, 1024, 2), "app threads of each worker; bounds such as 4:32: more where the application waits",
         metavar="N|N:M",
     )
+    stand_ins: int = _option(
+        96, count(0, 1024), "more threads of each worker, that take the places of those whose clients read slowly; each"
+        " may open its own connection to a database",
+    )
     scale_down_after: float = _option(
         60.0, some_time, "how long fewer workers, or threads, must have been enough before some of them go; for bounds",
         metavar="TIME",
@@ -123,8 +127,8 @@ class Settings:
         metavar="TIME",
     )
     request_timeout: float = _option(
-        30.0, duration, "time for the application to answer, and to make each further piece of an answer: 504, or the"
-        " answer is cut; 0: no limit", metavar="TIME",
+        120.0, duration, "time for the application to begin its answer, and from each piece to the next, however long"
+        " all of it takes: 504, or the answer is cut, and the worker is replaced; 0: no limit", metavar="TIME",
     )
     heartbeat_timeout: float = _option(
         5.0, duration, "a worker that shows no life for so long is replaced and killed; 0: never", metavar="TIME"
@@ -187,7 +191,8 @@ class Settings:
         metavar="FORMAT",
     )
     slow: float = _option(
-        0.0, duration, "log requests that take longer, with the stack of their thread; 0: none", metavar="TIME"
+        30.0, duration, "log requests that send nothing for so long, with the stack of their thread; 0: none",
+        metavar="TIME",
     )
     app_output: str = _option(
         "prefix", one_of("prefix", "plain"), "lines that the application prints: with the number of their worker, or as"
@@ -219,8 +224,7 @@ class Settings:
     )
     statsd: str = _option(
         "", statsd_address, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none",
-        metavar="HOST:PORT",
-        change=RESTART,
+        metavar="HOST:PORT", change=RESTART,
     )
     config: str = _option(
         "", text_value, "file of further settings, lines of `name = value`; read again at each reload", short="c",
@@ -321,29 +325,3 @@ def from_json(data: bytes) -> Settings:
     fixed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     bounds = {name: Span(*fixed[name]) for name in BOUNDS.values() if fixed.get(name)}
     return Settings(**{**fixed, **bounds})
-
-
-def reference() -> str:
-    """The options as the table of `docs/settings.md` (Markdown)."""
-    lines = ["| option | default | environment | changes | meaning |", "| --- | --- | --- | --- | --- |"]
-    for field in OPTIONS:
-        meta = field.metadata
-        names = [f"`--{flag(field)} {meta['metavar']}`".replace("|", "\\|")]
-        names += [f"`--{meta['alias']}`"] if meta["alias"] else []
-        names += [f"`-{meta['short']}`"] if meta["short"] else []
-        names += ["`run` only"] if meta["run_only"] else []
-        variables = ", ".join(f"`{name}`" for name in (f"TWISTCORN_{field.name.upper()}", *meta["env"]))
-        cells = (", ".join(names), _shown(field.default), variables, meta["change"], meta["help"])
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _shown(default: Any) -> str:
-    if default in ("", ()):
-        return ""
-    return f"`{', '.join(default)}`" if isinstance(default, tuple) else f"`{default:g}`" if isinstance(
-        default, float) else f"`{default}`"
-
-
-if __name__ == "__main__":
-    print(reference(), end="")

@@ -58,7 +58,8 @@ class AtOnce(Turns):
         self.aside: Callable[[], object] = lambda: None
         self.leader = Seat(self, leads=True)
         self._other = Seat(self)
-        self._active = 1
+        # As many as there are to be: none is ever started.
+        self._active, self._alive = 1, 3
 
     def take(self, connection: Connection, seat: Seat) -> None:
         if self._mode == "pool":
@@ -278,7 +279,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = START
         time = types.SimpleNamespace(monotonic=lambda: self.now)
-        for module in ("poller", "rounds", "intake"):
+        for module in ("poller", "arrivals", "rounds", "intake"):
             monkeypatch.setattr(f"twistcorn.worker.{module}.time", time)
 
     def pass_by(self, served: Served, seconds: float) -> None:

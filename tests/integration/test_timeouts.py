@@ -14,8 +14,8 @@ from tests.integration.gate import Gate
 from tests.integration.harness import GONE, READY, Server
 from tests.integration.load import Load
 
-STUCK = r"a request is stuck, more than 3 s after it began"
-REPLACED = r"worker \d+ \(pid \d+\) is replaced: it cannot end a request whose time is over"
+STUCK = r"(GET|POST) /\w+ \[.+\]: stuck, more than 3 s after it began"
+REPLACED = r"GET /\w+ \[.+\]: 3 s, over --request-timeout 3 s; replacing worker \d+"
 
 
 def took(client: Client, target: str) -> tuple[int, float]:
@@ -29,14 +29,15 @@ def took(client: Client, target: str) -> tuple[int, float]:
 
 
 def test_computation_is_interrupted_and_answered_504(start: Start) -> None:
-    """An exception in its thread ends it: 504 in time, the traceback says where it was, and its worker goes on."""
+    """An exception in its thread ends it: 504 in time, the traceback says where it was, and its worker is replaced."""
     server = start("app:app", "--request-timeout", "500ms", tracebacks=True).ready()
-    (pid,) = server.worker_pids
     with server.connect() as client:
         status, seconds = took(client, "/spin")
         assert status == 504
         assert 0.5 <= seconds < 2
-        assert client.get("/pid").body == str(pid).encode(), "the connection goes on, and so does the worker"
+        server.wait_for(READY, count=2)
+        assert client.get("/pid").body == str(server.worker_pids[-1]).encode(), "the connection goes on"
+    server.wait_for(r"GET /spin \[.+\]: 1 s, over --request-timeout 0.5 s; replacing worker 1")
     server.wait_for(r"GET /spin \[.*\]: the application took too long")
     server.wait_for(r"twistcorn\.errors\.RequestTimeout")
 

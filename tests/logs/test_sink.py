@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,3 +224,51 @@ def test_lines_stay_whole_among_several_writers() -> None:
     assert b"".join(pieces) == data
     assert all(piece.endswith(b"\n") for piece in pieces)
     assert [len(piece) for piece in pieces if len(piece) > sink.TOGETHER] == [5001]
+
+
+class TestNoThread:
+    def test_it_cannot_be_started(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Lines are written by whoever logs; as soon as a thread is to be had it takes over, and nothing is lost."""
+        path = tmp_path / "log"
+        log = Sink(str(path))
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            log.write(b"one\n")
+            log.write(b"two\n")
+            assert path.read_text() == "one\ntwo\n"
+        log.write(b"three\n")
+        log.close()
+        assert path.read_text() == "one\ntwo\nthree\n"
+
+    def test_nobody_reads_meanwhile(self, monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
+        """Nobody waits: what finds no room waits for a thread."""
+        log = Sink(descriptor=pipe[1])
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            for _ in range(100):
+                log.write(b"x" * 999 + b"\n")
+        log.write(b"end\n")
+        assert read_to(pipe[0], b"end\n").count(b"\n") == 101
+        log.close()
+
+    def test_it_ends_out_of_order(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """The next line has another one begin."""
+        path = tmp_path / "log"
+        log = Sink(str(path))
+        monkeypatch.setattr(log, "_write_on", lambda: None)
+        log.write(b"one\n")
+        thread = log._thread
+        if thread is not None:
+            thread.join(10)
+        monkeypatch.undo()
+        log.write(b"two\n")
+        log.close()
+        assert path.read_text() == "one\ntwo\n"

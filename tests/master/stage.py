@@ -82,6 +82,9 @@ class Desk:
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
         raise AssertionError("these workers end their requests")
 
+    def overdue(self, worker: Worker, name: str, age: float) -> None:
+        raise AssertionError("these workers interrupt nothing")
+
     def reported(self, worker: Worker, data: bytes) -> None:
         self.dispatcher.reported(worker, data)
 
@@ -273,6 +276,9 @@ class Told:
 
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
         self.said.append(("stuck", worker.ident, requests))
+
+    def overdue(self, worker: Worker, name: str, age: float) -> None:
+        self.said.append(("overdue", worker.ident, name, age))
 
     def reported(self, worker: Worker, data: bytes) -> None:
         self.said.append(("reported", worker.ident, *unpack_reports(data)))

@@ -18,6 +18,8 @@ PROGRAM = Path(__file__).with_name("run_twisted_wsgi.py")
 ONCE = "PEP 3333: start_response a second time without exc_info is a fatal error; the stock resource takes the last"
 FINAL = "RFC 9110 15.2: an informational status ends nothing; the stock resource sends 100 and 107 as answers"
 DIFFERENCES = {
+    "ApplicationTests.test_applicationCloseException": "what close() raises is logged; the answer is whole, and the"
+    " connection goes on",
     "StartResponseTests.test_applicationProvidedServerAndDate": "an application's own Server and Date are kept",
     "StartResponseTests.test_multipleStartResponse": ONCE,
     "StartResponseTests.test_writeAcceptsOnlyByteStrings": f"its error handler calls start_response again. {ONCE}",

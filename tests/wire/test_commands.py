@@ -60,6 +60,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     (commands.BootFailed, {"message": "no module\n  named “x”"}, {b"message": "no module\n  named “x”".encode()}),
     (commands.Leaving, {}, {}),
     (commands.Emptied, {}, {}),
+    (commands.Overdue, {"name": "GET /report [a-1]", "age": 31000}, {b"name": b"GET /report [a-1]", b"age": b"31000"}),
     (
         commands.Stuck,
         {"requests": [{"slot": 7, "since": 123456789012345}]},
@@ -77,7 +78,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
 ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine]
 ORDERS += [commands.Export, commands.Stack, commands.Configure]
 REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Emptied, commands.Stuck]
-REPORTS += [commands.Exported]
+REPORTS += [commands.Exported, commands.Overdue]
 
 every_row = pytest.mark.parametrize(("command", "arguments", "box"), TABLE, ids=[row[0].__name__ for row in TABLE])
 

@@ -35,6 +35,7 @@ class Loop:
         self.most = 0
         self.later: list[Callable[[], object]] = []
         self.running = True
+        self.settle: Callable[[Seat], object] = lambda seat: None
 
     def tell(self, work: Callable[[Seat], object]) -> None:
         self._todo.put(work)
@@ -53,6 +54,7 @@ class Loop:
             work = self._todo.get()
             if work is not None:
                 work(seat)
+                self.settle(seat)
 
     def left(self) -> None:
         if self._inside:
@@ -129,17 +131,20 @@ class Crew:
     :ivar busy: how many calls run now; `most`: at once, at most.
     """
 
-    def __init__(self, threads: int, mode: str = "adaptive", makes: bool = True) -> None:
+    def __init__(
+        self, threads: int, mode: str = "adaptive", makes: bool = True, stand_ins: int = 8, full: bool = True
+    ) -> None:
         self.board = Scoreboard.create(1, 1)
         self.loop = Loop()
         self.makes = makes
         self.busy = self.most = 0
         self._lock = threading.Lock()
         region = self.board.worker_base(0)
-        self.turns = Turns(self.loop, threads, mode, self.board, region, self)  # type: ignore[arg-type]
+        self.turns = Turns(self.loop, threads, mode, self.board, region, self, stand_ins)  # type: ignore[arg-type]
+        self.loop.settle = self.turns.settle
         self.main = threading.Thread(target=self.turns.join, name="main")
         self.main.start()
-        if threads > 1:
+        if threads > 1 and full:
             self.until(lambda: len(self.turns._parked) == threads)
 
     def until(self, true: Callable[[], bool]) -> None:
@@ -148,6 +153,12 @@ class Crew:
         while not true():
             assert time.monotonic() - begun < PATIENCE
             time.sleep(0.0001)
+
+    def forget(self) -> None:
+        """Time passes in which no client was slow: stand-ins are not kept any longer."""
+        for _ in range(2):
+            self.turns._crest_until = 0.0
+            self.turns.keep_up()
 
     def word(self, word: int) -> int:
         return int(self.board.words[self.board.worker_base(0) + word])
@@ -200,7 +211,7 @@ class Crew:
         self.main.join(PATIENCE)
         assert not self.main.is_alive()
         with self.turns._lock:
-            for seat in self.turns._parked:
+            for seat in [*self.turns._parked, *([self.turns._deputy] if self.turns._deputy else [])]:
                 seat.gate.release()
         self.turns._watchdog.close()
         for thread in threading.enumerate():

@@ -162,12 +162,16 @@ def _nothing() -> None:
     """It is not about to leave."""
 
 
+def _late(name: str, age: float) -> None:
+    """No request is."""
+
+
 class TestLifecycle:
     @pytest.fixture
     def life(self) -> Iterator[Lifecycle]:
         board = Scoreboard.create(1, 1)
         settings = Settings(threads=4)
-        yield Lifecycle(Clock(), board, 0, settings, _nothing, _nothing, _nothing, lambda stuck: succeed(None))
+        yield Lifecycle(Clock(), board, 0, settings, _nothing, _nothing, _nothing, lambda stuck: succeed(None), _late)
         board.close()
 
     def test_before_it_serves(self, life: Lifecycle) -> None:

@@ -211,7 +211,7 @@ class TestStuck:
                 room.passes(1.1)
 
         (text,) = map(formatEvent, logged)
-        assert text.startswith("a request is stuck, more than 3 s after it began or made a piece of its answer;")
+        assert text.startswith("a request: stuck, more than 3 s after it began or made a piece of its answer;")
         assert text.count("in _run\n") == 1, "the stack of its thread"
         assert room.told == [[0]]
 

@@ -155,7 +155,7 @@ def test_many_are_counted(room: Room) -> None:
 
 def test_nothing_runs_while_nothing_is_asked_for(room: Room) -> None:
     """Off, there is no timer; on again, it looks."""
-    room.slow.configure(Settings())
+    room.slow.configure(Settings(slow=0.0))
     assert not room.clock.getDelayedCalls()
     room.slow.configure(replace(Settings(), slow=0.5))
     room.runs()

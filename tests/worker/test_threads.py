@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from twisted.logger import capturedLogs
 
 from tests.worker.crew import Crew, Held, Job
 from twistcorn.wire.scoreboard import W_BUSY
+from twistcorn.worker.seats import Seat
 from twistcorn.worker.turns import Turns
 
 
 @pytest.fixture
-def crew() -> Iterator[Callable[[int], Crew]]:
+def crew() -> Iterator[Callable[..., Crew]]:
     """Makes a crew whose calls run in threads of their own."""
     made: list[Crew] = []
 
-    def make(threads: int, mode: str = "pool") -> Crew:
-        made.append(Crew(threads, mode))
+    def make(threads: int, mode: str = "pool", **more: Any) -> Crew:
+        made.append(Crew(threads, mode, **more))
         return made[-1]
 
     yield make
@@ -154,7 +158,7 @@ class TestFewer:
         while not all(job.ended.is_set() for job in jobs):
             some.loop.tick()
         assert all(len(job.runs) == 1 for job in jobs)
-        some.until(lambda: len(some.turns._parked) == 3 and len(app_threads()) == 4)
+        some.until(lambda: some.turns._active == 0 and len(app_threads()) == 4)
         assert (some.word(W_BUSY), some.requests()) == (0, 3000)
 
     def test_one_stands_aside_meanwhile(self, crew: Callable[[int], Crew]) -> None:
@@ -174,5 +178,208 @@ class TestFewer:
         resize(some, 2)
         back.set()
         job.wait()
+        some.until(lambda: some.turns._active == 0)
+        some.forget()
         some.until(lambda: len(app_threads()) == 3)
         some.until(lambda: len(some.turns._parked) == 2)
+
+
+class TestNoThread:
+    """No thread is to be had any more, as with a pids.max that is reached."""
+
+    @pytest.fixture
+    def refused(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Every start of a thread fails."""
+
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            yield
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("mode", ["inline", "pool", "adaptive"])
+    def test_calls_keep_all_threads(
+        self, crew: Callable[..., Crew], request: pytest.FixtureRequest, threads: int, mode: str
+    ) -> None:
+        """Somebody leads all the same, and what waits is answered when a thread is free."""
+        some = crew(threads, mode)
+        some.until(lambda: len(some.turns._parked) == threads)
+        request.getfixturevalue("refused")
+        held = busy(some, threads)
+        for each in held:
+            each.until_runs()
+        last = Job()
+        some.take(last)
+        led = threading.Event()
+        some.loop.tell(lambda seat: led.set())
+        assert led.wait(10), "nobody leads"
+        for each in held:
+            each.end()
+        last.wait()
+
+    def test_clients_are_slow(self, crew: Callable[..., Crew], request: pytest.FixtureRequest) -> None:
+        """There is no stand-in: requests wait for the threads that are there, and the log says why, once."""
+        some = crew(2)
+        request.getfixturevalue("refused")
+        back = threading.Event()
+
+        def wait_for_client(seat: Seat) -> None:
+            some.turns.stand_aside(seat)
+            try:
+                assert back.wait(10)
+            finally:
+                some.turns.come_back(seat)
+
+        slow = [Job(wait_for_client) for _ in range(2)]
+        for each in slow:
+            some.take(each)
+            some.loop.tell(lambda seat: some.turns._tick())
+        some.until(lambda: some.turns._aside == 2)
+        waiting = Job()
+        some.take(waiting)
+        with capturedLogs() as logged:
+            some.until(lambda: bool(some.turns._refusal))
+            some.turns.keep_up()
+            some.turns.keep_up()
+        assert [event["why"] for event in logged] == ["can't start new thread"]
+        back.set()
+        for job in (*slow, waiting):
+            job.wait()
+        assert (some.turns._alive, some.turns._aside) == (3, 0)
+
+    def test_threads_are_to_be_had_again(self, crew: Callable[..., Crew], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Those that were missing are started when requests need them."""
+        start = threading.Thread.start
+        refused: list[bool] = [True]
+
+        def sometimes(thread: threading.Thread) -> None:
+            if refused and thread.name.startswith("app-") and thread.name != "app-1":
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", sometimes)
+        some = crew(3, "adaptive", full=False)
+        some.until(lambda: some.turns._deputy is None and some.turns._alive == 1)
+        job = Job()
+        some.take(job)
+        some.until(lambda: bool(some.turns._refusal))
+        refused.clear()
+        some.turns._again_at = 0.0
+        some.loop.tell(lambda seat: some.turns._tick())
+        job.wait()
+
+
+class TestWhoRunsTheApplication:
+    @pytest.mark.parametrize("mode", ["inline", "pool", "adaptive"])
+    def test_fast_and_slow_calls_are_mixed(self, crew: Callable[..., Crew], mode: str) -> None:
+        """As many threads as there may be, and not one more, however often the reactor changes hands."""
+        some, rand = crew(3, mode), random.Random(7)
+        rests = [rand.choice((0.0, 0.0, 0.0, 0.001, 0.004)) for _ in range(600)]
+        jobs = [Job(lambda seat, rest=rest: time.sleep(rest), f"/{n % 11}") for n, rest in enumerate(rests)]  # type: ignore[misc]
+        for at in range(0, len(jobs), 6):
+            some.take(*jobs[at : at + 6])
+            jobs[at].wait()
+            some.loop.tick()
+        while not all(job.ended.is_set() for job in jobs):
+            some.loop.tick()
+            time.sleep(0)
+        assert len({job.runs[0].ident for job in jobs}) <= 3
+        assert some.most <= 3
+        assert some.loop.most == 1
+
+
+class TestStandIns:
+    def wait_for_clients(self, crew: Crew, count: int) -> tuple[list[Job], threading.Event]:
+        """So many requests whose clients are slow, until they are let go on."""
+        back = threading.Event()
+
+        def wait_for_client(seat: Seat) -> None:
+            crew.turns.stand_aside(seat)
+            try:
+                assert back.wait(10)
+            finally:
+                crew.turns.come_back(seat)
+
+        jobs = [Job(wait_for_client, f"/{number}") for number in range(count)]
+        for job in jobs:
+            crew.take(job)
+            crew.loop.tell(lambda seat: crew.turns._tick())
+        return jobs, back
+
+    def test_more_slow_clients_than_stand_ins(self, crew: Callable[..., Crew]) -> None:
+        """Threads stay within the bound; who comes later waits for a place; the log says both, once."""
+        some = crew(2, "pool", stand_ins=3)
+        jobs, back = self.wait_for_clients(some, 12)
+        some.until(lambda: sum(bool(job.runs) for job in jobs) == 5)
+        with capturedLogs() as logged:
+            some.turns.keep_up()
+            some.turns.keep_up()
+        assert len(app_threads()) == 2 + 3 + 1
+        assert [event["stand_ins"] for event in logged] == [3, 3]
+        back.set()
+        for job in jobs:
+            job.wait()
+        assert len({job.runs[0].ident for job in jobs}) == 5
+
+    def test_nothing_else_waits(self, crew: Callable[..., Crew]) -> None:
+        """Nobody stands in where no request needs a thread."""
+        some = crew(4)
+        _, back = self.wait_for_clients(some, 3)
+        some.until(lambda: some.turns._aside == 3)
+        assert len(app_threads()) == 5
+        back.set()
+        some.until(lambda: some.turns._active == 0)
+
+    def test_slow_clients_come_again(self, crew: Callable[..., Crew]) -> None:
+        """The threads of the first ones serve the next."""
+        some = crew(2)
+        seen = set()
+        for _ in range(5):
+            jobs, back = self.wait_for_clients(some, 6)
+            some.until(lambda: some.turns._aside == 6)
+            back.set()
+            for job in jobs:
+                seen.add(job.wait().runs[0].ident)
+            some.until(lambda: some.turns._active == 0)
+        assert len(seen) == 6
+
+    def test_their_state_is_collected(self, crew: Callable[..., Crew]) -> None:
+        """What they kept per thread, in a cycle, is gone soon after them, without any request."""
+        some, gone = crew(1 + 1), threading.Event()
+        local = threading.local()
+
+        class Resource:
+            def __init__(self) -> None:
+                self.me = self
+
+            def __del__(self) -> None:
+                gone.set()
+
+        back = threading.Event()
+
+        def keep(seat: Seat) -> None:
+            local.resource = Resource()
+            some.turns.stand_aside(seat)
+            assert back.wait(10)
+            some.turns.come_back(seat)
+
+        jobs = [Job(keep) for _ in range(4)]
+        gc.disable()
+        try:
+            for job in jobs:
+                some.take(job)
+                some.loop.tell(lambda seat: some.turns._tick())
+            some.until(lambda: some.turns._aside == 4)
+            back.set()
+            for job in jobs:
+                job.wait()
+            some.until(lambda: some.turns._active == 0)
+            some.forget()
+            some.until(lambda: some.turns._ended == 2)
+            some.turns._ended_since -= 5
+            some.turns.keep_up()
+            assert gone.wait(10)
+        finally:
+            gc.enable()

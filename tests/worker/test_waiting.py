@@ -34,7 +34,7 @@ class ByHand(AtOnce):
     """Turns that run when the test says so; so many threads are there."""
 
     def take(self, connection: Connection, seat: Seat) -> None:
-        self._submit(connection, Route())
+        self._submit(connection, seat, Route())
 
     def run(self) -> None:
         """A thread takes the next turn."""

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from twisted import logger
 
 from ..pristine import os
+from ..shelter import hide, show
 from .events import as_json, as_text, level_of, own
 from .sink import LAST, Sink
 
@@ -40,9 +41,14 @@ class ServerLog:
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event (`ILogObserver`)."""
         if _ORDER.get(level_of(event), 0) >= self._least:
-            line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
-            if line:
-                self._sink.write(line.encode("utf-8", "backslashreplace"))
+            # The application may log on its own thread, whose time may be over just then.
+            hidden = hide()
+            try:
+                line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
+                if line:
+                    self._sink.write(line.encode("utf-8", "backslashreplace"))
+            finally:
+                show(hidden)
 
     def set_level(self, name: str) -> None:
         """The least level that is logged from now on."""

@@ -77,9 +77,31 @@ class Sink:
 
     def _begin(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="log", daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):
+                # No thread is to be had, now or ever again (at the end of a process): the next line tries anew.
+                self._write_here()
+                return
+            self._thread = thread
         self._news.notify_all()
+
+    def _write_here(self) -> None:
+        """The last resort: write what waits on this thread, as far as that does not block."""
+        if self._fresh >= 0:
+            return
+        room = select.poll()
+        room.register(self._descriptor, select.POLLOUT)
+        while self._waiting and room.poll(0):
+            data, lines = self._waiting[0]
+            # Room in a pipe is room for so much (pipe(7)); a longer line would wait.
+            if self._together and len(data) > TOGETHER:
+                break
+            del self._waiting[0]
+            self._lines -= lines
+            self._bytes -= len(data)
+            self._lost += self._put(data, lines)
 
     def reopen(self) -> None:
         """Go on in a file under the name; when it cannot be opened the old one stays, and its last line says so."""
@@ -108,12 +130,21 @@ class Sink:
         with self._news:
             self._closing = True
             self._begin()
-        if self._thread is not None:
-            self._thread.join(timeout)
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
 
     # On its own thread
 
     def _run(self) -> None:
+        try:
+            self._write_on()
+        finally:
+            # Should it end otherwise than in order, the next line has another one begin.
+            with self._news:
+                self._thread = None
+
+    def _write_on(self) -> None:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._waiting or self._lost or self._closing or self._fresh >= 0)

@@ -19,7 +19,7 @@ from ..pool.worker import SERVING, Event, Outdated, State, Worker
 from ..recurring import Recurring
 from ..settings import Settings
 from ..wire import commands
-from ..wire.scoreboard import W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
+from ..wire.scoreboard import W_BUSY, W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from .dispatcher import Dispatcher
 from .fleet import Fleet
 from .freezes import Freezes
@@ -88,6 +88,8 @@ class Care:
             if self._looks % MEMORY_LOOKS == 0:
                 worker.rss = self._rss(worker.pid)
             self._feel_pulse(worker, now, settings)
+            if worker.interrupted:
+                self._ask_progress(worker, now, settings.threads)
             if worker in serving and worker.outdated is None and not self._fleet.paused:
                 self._ask_age(worker, now, limits)
         self._spread(now)
@@ -125,6 +127,15 @@ class Care:
             self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
             if self._fleet.pardon(worker):
                 self._dispatcher.admit(worker)
+
+    def _ask_progress(self, worker: Worker, now: float, threads: int) -> None:
+        """After an interruption: all of its threads may wait for a lock that nobody releases."""
+        words, base = self._scoreboard.words, self._scoreboard.worker_base(worker.region)
+        answered = words[base + W_REQUESTS] + words[base + W_LED_REQUESTS]
+        worker.progress = worker.progress.look(answered, words[base + W_BUSY], threads, now)
+        if worker.progress.has_stalled(now) and worker.state in SERVING:
+            why = "its threads answer nothing since a request was interrupted: its application may hold a lock"
+            self._fleet.kill(worker, why)
 
     def _is_crowded(self) -> bool:
         """Whether there are more frozen workers that others have replaced than workers are wanted."""

@@ -15,7 +15,6 @@ from twisted.logger import Logger
 
 from ..pool.dispatch import MAX_UNACKNOWLEDGED, choose
 from ..pool.queue import choose_free
-from ..pool.redo import Verdict
 from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire import channel
@@ -266,13 +265,13 @@ class Dispatcher:
         """A worker is dead and its channel was read to the end: decide on each connection that it held."""
         self.dismiss(worker)
         self._unneeded.pop(worker, None)
-        again, verdicts = self.recovery.recover(worker)
+        again, words = self.recovery.recover(worker)
         self._count(worker, -worker.connections, -worker.unacknowledged)
         self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_THREADS] = 0
-        if verdicts:
+        if words:
             self.log.info(
                 "worker {ident} (pid {pid}) is dead; its connections: {verdicts}", ident=worker.ident, pid=worker.pid,
-                verdicts=", ".join(f"{verdicts[each]} {each.word}" for each in Verdict if verdicts[each]),
+                verdicts=", ".join(f"{count} {word}" for word, count in words.items()),
             )  # fmt: skip
         self._waiting.add_first(again)
         self._on_room()

@@ -174,7 +174,8 @@ class Fleet:
 
     def pardon(self, worker: Worker) -> bool:
         """A worker is not replaced after all, unless something else is wrong with it; false: its place is taken."""
-        worker.outdated = Outdated.STUCK if worker.stuck else None
+        interrupted = Outdated.INTERRUPTED if worker.interrupted else None
+        worker.outdated = Outdated.STUCK if worker.stuck else interrupted
         stays = worker in self.pool.processes
         if not stays:
             self.machine.handle(worker, Event.RETIRE)

@@ -75,7 +75,7 @@ class Owner(Protocol):
     def emptied(self, worker: Worker) -> Deferred[None]: ...
 
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None: ...
-
+    def overdue(self, worker: Worker, name: str, age: float) -> None: ...
     def reported(self, worker: Worker, data: bytes) -> None: ...
 
     def exported(self, worker: Worker, data: bytes, last: bool) -> None: ...
@@ -138,6 +138,11 @@ class MasterProtocol(commands.QuietAMP):
     @commands.Stuck.responder
     def stuck(self, requests: list[dict[str, int]]) -> dict[str, object]:
         self._owner.stuck(self._worker, {each["slot"]: each["since"] for each in requests})
+        return {}
+
+    @commands.Overdue.responder
+    def overdue(self, name: str, age: int) -> dict[str, object]:
+        self._owner.overdue(self._worker, name, age / 1000)
         return {}
 
 

@@ -20,6 +20,7 @@ from . import kernel
 from .answers import Answers
 from .connections import Connection, ConnectionTable
 
+_ORDER = list(Verdict)
 #: What follows a verdict where the connection goes on.
 _GO_ON = (Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND)
 
@@ -28,11 +29,11 @@ class Recovered(NamedTuple):
     """What became of them.
 
     :ivar again: the connections to lend again, in the order of the table.
-    :ivar verdicts: how many of each there were.
+    :ivar words: what became of how many, for the log, in the order of the verdicts.
     """
 
     again: list[Connection]
-    verdicts: Counter[Verdict]
+    words: dict[str, int]
 
 
 class Recovery:
@@ -61,14 +62,17 @@ class Recovery:
 
     def recover(self, worker: Worker) -> Recovered:
         """Decide on each connection that a dead worker held, and end those that do not go on."""
-        recovered = Recovered([], Counter())
+        again: list[Connection] = []
+        found: Counter[tuple[int, str]] = Counter()
         for connection in self._table.held_by(worker):
             slot = self._scoreboard.read_slot(connection.slot)
             decision = self._decide(connection, slot, worker.blame)
-            recovered.verdicts[decision] += 1
+            blamed = decision is Verdict.ANSWER_502 and connection.slot in worker.blame.slots
+            word = f"answered {worker.blame.status}" if blamed else decision.word
+            found[_ORDER.index(decision), word] += 1
             if decision in _GO_ON:
-                recovered.again.append(connection)
-        return recovered
+                again.append(connection)
+        return Recovered(again, {word: count for (_, word), count in sorted(found.items())})
 
     def _decide(self, connection: Connection, slot: Slot, blame: Blame) -> Verdict:
         facts = kernel.facts(connection.sock)

@@ -247,6 +247,10 @@ class Supervisor:
         None: all have ended after all.
         """
         worker.stuck = requests
+        if not requests and worker.interrupted and worker.outdated is Outdated.STUCK:
+            # It goes all the same.
+            worker.outdated = Outdated.INTERRUPTED
+            return
         if worker.state is not State.READY or worker.outdated is Outdated.FROZEN:
             return
         if not requests and worker.outdated is Outdated.STUCK:
@@ -261,6 +265,19 @@ class Supervisor:
                 ident=worker.ident, pid=worker.pid,
             )  # fmt: skip
             self.fleet.outdate(worker, Outdated.STUCK)
+
+    def overdue(self, worker: Worker, name: str, age: float) -> None:
+        """A worker has interrupted a request. What that had locked in the application may be locked for ever."""
+        worker.interrupted = True
+        stays = worker.state is not State.READY or worker.outdated is not None
+        self.log.error(
+            "{name}: {age:.0f} s, over --request-timeout {timeout:g} s; {what}", name=name, age=age,
+            timeout=self.settings.request_timeout, ident=worker.ident,
+            what=f"worker {worker.ident} is being replaced" if stays
+            else f"replacing worker {worker.ident}, whose application may hold a lock since",
+        )  # fmt: skip
+        if not stays:
+            self.fleet.outdate(worker, Outdated.INTERRUPTED)
 
     def reported(self, worker: Worker, data: bytes) -> None:
         """A worker reported on connections."""

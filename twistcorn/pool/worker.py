@@ -14,6 +14,7 @@ from typing import Any
 from .blame import NOBODY, Blame
 from .freeze import Freeze
 from .health import Pulse
+from .progress import Progress
 
 
 class State(enum.Enum):
@@ -55,6 +56,7 @@ class Outdated(enum.Enum):
 
     FROZEN = "it shows no life"
     STUCK = "a request in it cannot be ended"
+    INTERRUPTED = "a request in it was interrupted, and may have left a lock taken"
     ASKED = "the operator asked for it"
     SPENT = "it has served its time"
 
@@ -168,6 +170,7 @@ class Worker:
     :ivar boot_error: what it said about an application that cannot be loaded.
     :ivar outdated: why it is to be replaced, None when it is not; it serves on until its replacement is ready.
     :ivar stuck: requests that it cannot end: slot, and since when the request runs.
+    :ivar interrupted: whether a request in it was; `progress`: what it has done since.
     :ivar pulse: what is known of its heartbeat.
     :ivar freeze: what is known of it while its heart stands still, None while it beats.
     :ivar rss: bytes of memory that it had when it was looked at last.
@@ -192,6 +195,8 @@ class Worker:
     boot_error: str = ""
     outdated: Outdated | None = None
     stuck: dict[int, int] = field(default_factory=dict)
+    interrupted: bool = False
+    progress: Progress = field(default_factory=Progress)
     pulse: Pulse = field(default_factory=Pulse)
     freeze: Freeze | None = None
     rss: int = 0

@@ -96,6 +96,12 @@ class Stuck(amp.Command):
     arguments = [(b"requests", amp.AmpList([(b"slot", amp.Integer()), (b"since", amp.Integer())]))]
 
 
+class Overdue(amp.Command):
+    """Report: the time of a request was over, and it was interrupted: its name, and its milliseconds so far."""
+
+    arguments = [(b"name", amp.Unicode()), (b"age", amp.Integer())]
+
+
 class Quarantine(amp.Command):
     """Order: answer 503 to these, methods and paths, for so many milliseconds from now on; the last order counts."""
 

@@ -81,7 +81,8 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         wanted = from_json(self._newest or settings)
         output.begin(wanted, worker)
         life = self._lifecycle = Lifecycle(
-            self._reactor, board, region, wanted, self.leave, self._say_farewell, self._ask_to_leave, self._tell_stuck
+            self._reactor, board, region, wanted, self.leave, self._say_farewell, self._ask_to_leave, self._tell_stuck,
+            self._tell_overdue,
         )
         forks.begin(board.data)
         try:
@@ -103,6 +104,9 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         told = [{"slot": slot, "since": since} for slot, since in requests.items()]
         heard: Deferred[Any] = self.callRemote(commands.Stuck, requests=told)
         return heard.addErrback(_ignore)
+
+    def _tell_overdue(self, name: str, age: float) -> None:
+        self.callRemote(commands.Overdue, name=commands.cut(name), age=int(age * 1000)).addErrback(_ignore)
 
     def _tell_failure(self, message: str) -> None:
         told = self.callRemote(commands.BootFailed, message=commands.cut(message))

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
 from ..pristine import time
+from ..shelter import hide, leave, show
 from . import forks, responses
 from .files import FileWrapper
 from .responses import Fields
@@ -164,10 +165,14 @@ class Call:
         self._fields = fields = responses.check_fields(headers)
         self._status = checked
         if fields.dropped:
-            self.log.warn(
-                "{name}: the application sent {fields}, which only the server decides: dropped",
-                name=self.out.name, fields=", ".join(fields.dropped),
-            )  # fmt: skip
+            hidden = hide()
+            try:
+                self.log.warn(
+                    "{name}: the application sent {fields}, which only the server decides: dropped",
+                    name=self.out.name, fields=", ".join(fields.dropped),
+                )  # fmt: skip
+            finally:
+                show(hidden)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -234,7 +239,11 @@ class Call:
         if len(data) > self._left:
             if not self._surplus:
                 self._surplus = True
-                self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
+                hidden = hide()
+                try:
+                    self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
+                finally:
+                    show(hidden)
             data = data[: self._left]
         self._left -= len(data)
         return data
@@ -244,6 +253,7 @@ class Call:
         if not self._begun:
             self._first(b"", True)
         if self._left and not self._is_bodiless():
+            leave()
             self.log.warn(
                 "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
                 name=self.out.name, left=self._left,
@@ -257,6 +267,7 @@ class Call:
         return self.out.is_head or (self._status or "")[:3] in ("204", "304")
 
     def _failed(self) -> None:
+        leave()
         kind, value, traceback = sys.exc_info()
         forks.leave_if_forked(value)
         late = isinstance(value, RequestTimeout)
@@ -283,5 +294,6 @@ class Call:
             if close is not None:
                 close()
         except BaseException:
+            leave()
             self.log.failure("{name}: close() of the application's iterable raised", name=self.out.name)
 

@@ -178,6 +178,9 @@ class Service:
             except RequestTimeout:
                 # It came between the application's last line and ours.
                 seat.shield()
+                if reply.code and not reply.whole and connection.made is None:
+                    # Half of an answer must not look like a whole one.
+                    connection.keep = False
             if not reply.code:
                 # Or where the answer was about to begin.
                 self._answer(reply, HTTPError(504, "the application took too long"))

@@ -7,6 +7,7 @@ the master is told. Nobody else's request is touched.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from . import failing
 from .connection import Connection
 from .interrupt import set_exception
 from .seats import AIMING, AT_EASE, FIRED, Seat
+from .slow import of_application
 from .stacks import format_stacks
 
 #: Seconds between two looks: what a time-out may be late.
@@ -33,11 +35,13 @@ GRACE = 1_000_000_000
 class Hit:
     """A request whose time was over.
 
+    :ivar seat: of its thread.
     :ivar since: when it began: which of its connection's requests it is.
     :ivar at: when the exception was raised.
     :ivar stuck: whether it is known to be stuck.
     """
 
+    seat: Seat
     connection: Connection
     since: int
     at: int
@@ -49,6 +53,7 @@ class Deadlines:
 
     :param timeout: seconds; 0: no request has too much.
     :param seats: the threads that can run the application.
+    :param on_late: told of each request that is interrupted: its name with its id, and its seconds so far.
     :param on_stuck: told which requests are stuck, each time that changes.
     """
 
@@ -61,7 +66,9 @@ class Deadlines:
         seats: Callable[[], Iterable[Seat]],
         on_stuck: Callable[[list[Connection]], None],
         now: Callable[[], int] = time.monotonic_ns,
+        on_late: Callable[[str, float], object] = lambda name, age: None,
     ) -> None:
+        self._on_late = on_late
         self._timeout = timeout
         self._seats = seats
         self._on_stuck = on_stuck
@@ -92,14 +99,16 @@ class Deadlines:
         limit = int(self._timeout * 1e9)
         hits = {}
         for seat in self._seats():
-            connection = seat.exposed
+            connection = seat.exposed or seat.sheltered
             if connection is None or now - connection.counted_from <= limit:
                 continue
             hit = self._hits.get(seat)
             if hit is None or hit.connection is not connection or hit.since != connection.since:
+                name, age = name_of(seat, connection), (now - connection.counted_from) / 1e9
                 if not fire(seat, connection):
                     continue
-                hit = Hit(connection, connection.since, now)
+                self._on_late(name, age)
+                hit = Hit(seat, connection, connection.since, now)
             elif not hit.stuck and now - hit.at > GRACE:
                 hit.stuck = True
             hits[seat] = hit
@@ -110,12 +119,20 @@ class Deadlines:
         known, self._stuck = self._stuck, {(hit.connection, hit.since) for hit in stuck}
         if self._stuck - known:
             self.log.error(
-                "a request is stuck, more than {timeout:g} s after it began or made a piece of its answer;"
+                "{names}: stuck, more than {timeout:g} s after it began or made a piece of its answer;"
                 " all threads:\n{stacks}",
-                timeout=self._timeout, stacks=format_stacks(),
+                names=", ".join(name_of(hit.seat, hit.connection) for hit in stuck), timeout=self._timeout,
+                stacks=format_stacks(),
             )  # fmt: skip
         if self._stuck != known:
             self._on_stuck([hit.connection for hit in stuck])
+
+
+def name_of(seat: Seat, connection: Connection) -> str:
+    """Method and path of the request that runs on a thread, with its id where that can be seen."""
+    out, _ = of_application(sys._current_frames().get(seat.ident))
+    request = connection.request
+    return out.name if out is not None else request.line.name if request is not None else "a request"
 
 
 def fire(seat: Seat, connection: Connection) -> bool:
@@ -123,7 +140,11 @@ def fire(seat: Seat, connection: Connection) -> bool:
     seat.aim = AIMING
     if seat.exposed is not connection:
         seat.aim = AT_EASE
-        return False
+        # In code of ours it cannot be hit: it ends as soon as it is back in the application.
+        sheltered = seat.sheltered is connection
+        if sheltered:
+            seat.due = connection, connection.since
+        return sheltered
     set_exception(seat.ident, RequestTimeout)
     seat.aim = FIRED
     return True

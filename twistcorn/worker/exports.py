@@ -66,7 +66,11 @@ class Exports:
                 data = Failure()
             self._reactor.callFromThread(self._counted, counted, data)
 
-        threading.Thread(target=collect, name="exports", daemon=True).start()
+        try:
+            threading.Thread(target=collect, name="exports", daemon=True).start()
+        except (RuntimeError, MemoryError) as problem:
+            self._warn(f"the application's metrics cannot be collected, and are as they were: {problem}")
+            return succeed(self._data)
         return counted
 
     def _counted(self, counted: Deferred[bytes], data: bytes | Failure) -> None:

@@ -17,26 +17,24 @@ LEAST_FRAMES = 200
 LONGEST_INTERVAL = 0.1
 
 
-def _starters() -> list[tuple[ModuleType, str, object]]:
-    """How threads are started and told apart, by the names that `threading` itself goes by."""
+def _identities() -> list[tuple[ModuleType, object]]:
+    """How threads are told apart, by the names that `threading` itself goes by."""
     # The one that the application sees, not `pristine`'s.
-    shared = sys.modules["threading"]
-    names = ("start_new_thread", "start_joinable_thread", "get_ident")
-    places = [(_thread, name) for name in names] + [(shared, f"_{name}") for name in names[:2]] + [(shared, names[2])]
-    return [(place, name, getattr(place, name)) for place, name in places if hasattr(place, name)]
+    return [(place, place.get_ident) for place in (_thread, sys.modules["threading"])]
 
 
 # As they are before the application is imported.
-_STARTERS = _starters()
+_IDENTITIES = _identities()
 
 
 def green_threads() -> str:
     """Whose threads have taken the place of Python's (gevent, eventlet): the name of the package; empty: nobody's.
 
-    What wraps `threading.Thread` (monitoring does) still ends in a thread of the kernel, and does not count.
+    They tell threads apart in another way. What only wraps the start of a thread, as monitoring does, still ends in a
+    thread of the kernel, and does not count.
     """
-    for place, name, genuine in _STARTERS:
-        now = getattr(place, name, genuine)
+    for place, genuine in _IDENTITIES:
+        now = getattr(place, "get_ident", genuine)
         if now is not genuine:
             return (getattr(now, "__module__", None) or type(now).__module__).partition(".")[0]
     return ""

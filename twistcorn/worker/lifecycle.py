@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from ..errors import AppLoadError
 from ..logs.server import flush, say_last, set_level
 from ..pristine import os
+from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
 from . import application, failing, forks, ground
@@ -34,6 +35,7 @@ from .quarantine import Quarantine
 from .seats import Seat
 from .slow import SlowRequests
 from .soundness import Soundness
+from .threads import UPKEEP
 from .turns import Turns
 from .vitals import Vitals
 from .waiting import Waiting
@@ -50,6 +52,7 @@ class Lifecycle:
     :param ask_to_leave: asks the master whether anything comes yet, and leaves when nothing does.
     :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs; fires when that
         knows.
+    :param tell_overdue: tells the master that a request was interrupted: its name, and its seconds.
     :ivar on_configured: called with the settings when others count from then on.
     """
 
@@ -65,6 +68,7 @@ class Lifecycle:
         farewell: Callable[[], None],
         ask_to_leave: Callable[[], None],
         tell_stuck: Callable[[dict[int, int]], Deferred[Any]],
+        tell_overdue: Callable[[str, float], None],
     ) -> None:
         self._reactor = reactor
         self._board = board
@@ -74,7 +78,7 @@ class Lifecycle:
         self._farewell = farewell
         self._ask_to_leave = ask_to_leave
         self._said_farewell = self._orphaned = False
-        self._tell_stuck = tell_stuck
+        self._tell_stuck, self._tell_overdue = tell_stuck, tell_overdue
         self._told_stuck: Deferred[Any] = succeed(None)
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
@@ -135,7 +139,9 @@ class Lifecycle:
         """Take connections from now on."""
         settings, board = self._settings, self._board
         service = Service(self._reactor, app, settings, listeners, worker, board, quarantine)
-        turns = Turns(self._reactor, settings.threads, settings.turns, board, self._region, service)
+        turns = Turns(
+            self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins
+        )  # fmt: skip
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
@@ -149,24 +155,33 @@ class Lifecycle:
         forks.on_child(poller.forget)
         forks.on_child(turns.forget)
         poller.on_send = turns.counts.flush
-        board.words[self._region + W_GENERATION] = generation
-        board.words[self._region + W_PID] = os.getpid()
-        # What the application built while it was imported lives as long as the worker: no collection looks at it again.
-        gc.collect()
-        gc.freeze()
+        self._introduce(generation)
         poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
         lends.startReading()
         self._listen_to_itself(poller, descriptors)
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
-        deadlines = Deadlines(self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up)
+        deadlines = Deadlines(
+            self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up,
+            on_late=self._tell_overdue,
+        )  # fmt: skip
         deadlines.start()
         self._begin_logs(service, poller, turns, worker)
         self._vitals.start()
+        Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP, now=False)
         self.on_configured += [
             poller.heads.configure, poller.configure, waiting.configure, service.configure, deadlines.configure,
             self._vitals.configure, self.configure_logs, lambda settings: self._set_threads(turns, settings.threads),
+            lambda settings: turns.limit_stand_ins(settings.stand_ins),
         ]  # fmt: skip
+
+    def _introduce(self, generation: int) -> None:
+        """Say on the scoreboard who this is, and set the application's own objects aside."""
+        self._board.words[self._region + W_GENERATION] = generation
+        self._board.words[self._region + W_PID] = os.getpid()
+        # What the application built while it was imported lives as long as the worker: no collection looks at it again.
+        gc.collect()
+        gc.freeze()
 
     def _listen_to_itself(self, poller: Poller, descriptors: Descriptors) -> None:
         echo, words, region = Echo(self._reactor), self._board.words, self._region
@@ -294,7 +309,8 @@ def _poll(
 ) -> None:
     """One round of the worker's loop, behind its timers."""
     lends.flush()
-    turns.settle()
+    if not turns.settle(seat):
+        return
     service.tell_free()
     if service.access is not None:
         service.access.between_rounds()

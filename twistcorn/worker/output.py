@@ -17,6 +17,7 @@ from ..logs.events import output_as_json
 from ..logs.server import current
 from ..pristine import os, threading, time
 from ..settings import Settings
+from ..shelter import hide, show
 
 #: Characters of a line that has no end yet, before it gets one: who prints dots for hours shall not fill the memory.
 LONGEST = 65536
@@ -52,7 +53,13 @@ class LineStream(io.TextIOWrapper):
         """Write the lines that are whole; keep the rest until it is."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        me = threading.get_ident()
+        hidden = hide()
+        try:
+            return self._write(text, threading.get_ident())
+        finally:
+            show(hidden)
+
+    def _write(self, text: str, me: int) -> int:
         with self._lock:
             size = len(text)
             if me in self._ended and text:
@@ -75,11 +82,15 @@ class LineStream(io.TextIOWrapper):
 
     def finish(self) -> None:
         """Write what has no end, at the end."""
-        with self._lock:
-            parts, self._parts = self._parts, {}
-            for part in parts.values():
-                super().write(self._dress(part))
-            self.flush()
+        hidden = hide()
+        try:
+            with self._lock:
+                parts, self._parts = self._parts, {}
+                for part in parts.values():
+                    super().write(self._dress(part))
+                self.flush()
+        finally:
+            show(hidden)
 
 
 def begin(settings: Settings, worker: int) -> None:

@@ -16,9 +16,10 @@ from ..errors import HTTPError
 from ..pristine import select, socket, time
 from ..recurring import Recurring
 from ..settings import Settings
-from ..wire.channel import HOPPED, Kind, Lend
-from ..wire.scoreboard import S_DEADLINE, S_QUEUED, W_THREADS, Scoreboard
+from ..wire.channel import Kind, Lend
+from ..wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
 from . import failing, lingering, responses
+from .arrivals import arrived
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
@@ -108,19 +109,7 @@ class Poller(Rounds):
             sock.close()
             self._report(Kind.RELEASED, lend.slot, lend.sequence)
             return
-        peer = (name[0], str(name[1])) if address.family != socket.AF_UNIX else ("", "")
-        connection = Connection(self._board, sock, lend.slot, lend.sequence, lend.listener, peer, lend.carried)
-        now = time.monotonic()
-        deadline = self._board.words[connection.base + S_DEADLINE] / 1e9
-        # A new connection has its time from the accept on, one that was lent before what it had left.
-        deadline = deadline or now + self._settings.header_timeout
-        if lend.carried:
-            connection.log_lent(deadline, now)
-        else:
-            connection.log_idle(deadline)
-        if lend.flags & HOPPED:
-            connection.hopped = True
-            connection.queued_since = self._board.words[connection.base + S_QUEUED] / 1e9
+        connection = arrived(self._board, sock, name, lend, self._settings.header_timeout)
         self._epoll.register(descriptor, WATCHED)
         self._connections[descriptor] = connection
         self._traffic.hold(len(self._connections))
@@ -342,7 +331,6 @@ class Poller(Rounds):
                     self.abandon(connection)
             elif connection.phase is Phase.READING and not relieve(connection, now):
                 self._end(connection)
-
 
     def _expire(self, connection: Connection, now: float) -> None:
         reading = (Phase.READING, Phase.BODY)

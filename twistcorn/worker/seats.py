@@ -11,6 +11,7 @@ from collections import deque
 
 from ..errors import RequestTimeout
 from ..pristine import os, select, socket, threading, time
+from ..shelter import exposed_threads
 from .connection import SCRATCH, Connection
 from .interrupt import set_exception
 from .roles import Aside
@@ -34,15 +35,18 @@ class Seat:
         or one that has lost the lead would take its successor's.
     :ivar began: when its turn began, in monotonic nanoseconds; `row`: where its request is counted (`wire.statuses`).
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
-    :ivar stood: whether it stood aside in the present turn.
+    :ivar stood: whether it stood aside in the present turn; `aside`: whether it does now, and has given up its place.
+    :ivar coming: whether it was woken, or started, and has not looked for a turn yet.
     :ivar exposed: the connection whose request runs in the application on this thread right now, so that it may be hit
         by a RequestTimeout; None while it runs our own code.
+    :ivar sheltered: the same, while it runs code of ours in between (`shelter`).
+    :ivar due: the request, and since when it runs, that it ends when it comes out of there.
     :ivar aim: where `deadlines` is with hitting it.
     """
 
     __slots__ = (
-        "_delays", "_turns", "aim", "answered", "baton", "began", "exposed", "gate", "ident", "inline", "leads", "row",
-        "scratch", "serves", "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "coming", "due", "exposed", "gate", "ident",
+        "inline", "leads", "row", "scratch", "serves", "sheltered", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -57,11 +61,14 @@ class Seat:
         self.answered = False
         self.began = self.row = 0
         self.baton: deque[int] = deque()
-        self.stood = False
+        self.stood = self.aside = self.coming = False
         self.exposed: Connection | None = None
+        self.sheltered: Connection | None = None
+        self.due: tuple[Connection, int] | None = None
         self.aim = AT_EASE
         self._turns = turns
         turns.seats.add(self)
+        exposed_threads[self.ident] = self
         self._delays = -1
         with contextlib.suppress(OSError):
             self._delays = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
@@ -69,6 +76,8 @@ class Seat:
     def close(self) -> None:
         """The thread ends."""
         self._turns.seats.discard(self)
+        if exposed_threads.get(self.ident) is self:
+            del exposed_threads[self.ident]
         if self._delays >= 0:
             os.close(self._delays)
             self._delays = -1
@@ -89,6 +98,18 @@ class Seat:
         self.exposed = None
         if self.aim:
             self._disarm()
+
+    def reappear(self) -> None:
+        """The application goes on behind code of ours.
+
+        :raises RequestTimeout: its time was over meanwhile.
+        """
+        runs, self.sheltered = self.sheltered, None
+        self.exposed = runs
+        if self.due is not None:
+            due, self.due = self.due, None
+            if runs is not None and due == (runs, runs.since):
+                raise RequestTimeout
 
     def _disarm(self) -> None:
         # The exception may come at any moment, also here, but only once.
@@ -116,8 +137,8 @@ class Seat:
         """
         poll = select.poll()
         poll.register(sock, select.POLLOUT)
-        self._turns.stand_aside(self)
         try:
+            self._turns.stand_aside(self)
             return bool(poll.poll(min(timeout * 1000, LONGEST_POLL)))
         finally:
             self._turns.come_back(self)

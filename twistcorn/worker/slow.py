@@ -60,7 +60,8 @@ class SlowRequests:
         told = {}
         for seat in self._seats():
             connection = seat.exposed
-            if connection is None or now - connection.since <= self._limit:
+            # Whoever sends its client something is not slow, as an event stream.
+            if connection is None or now - connection.counted_from <= self._limit:
                 # It may be out of the application for a moment, between two pieces.
                 if (last := self._told.get(seat)) is not None and last[0].since == last[1]:
                     told[seat] = last
@@ -76,7 +77,7 @@ class SlowRequests:
             self._unsaid += 1
             return
         frame = sys._current_frames().get(seat.ident)
-        call, stack = _of_application(frame)
+        call, stack = of_application(frame)
         request = connection.request
         if call is None or request is None or seat.exposed is not connection or connection.since != since:
             # It has just ended.
@@ -97,7 +98,7 @@ class SlowRequests:
                 self._unsaid = 0
 
 
-def _of_application(frame: FrameType | None) -> tuple[Any, str]:
+def of_application(frame: FrameType | None) -> tuple[Any, str]:
     """The reply that a thread works for, and where in the application it is: below our own call of that.
 
     It runs no application any more: None.

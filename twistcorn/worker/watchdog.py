@@ -70,6 +70,7 @@ class Watchdog:
     :param running: the seat that runs it and when it began; None when none runs.
     :param replace: takes the reactor from the call that began then; whether its route is to blame.
     :ivar sleeping: whether it has to be woken when a call begins.
+    :ivar works: whether it looks at all: without a thread nobody does.
     """
 
     log = Logger()
@@ -81,11 +82,15 @@ class Watchdog:
         self._replace = replace
         self._awake = threading.Event()
         self._over = False
-        self.sleeping = False
+        self.sleeping = self.works = False
 
     def start(self) -> None:
-        """Begin to look."""
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        """Begin to look; where no thread is to be had, `works` says so, and this may be called again."""
+        try:
+            threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            return
+        self.works = True
 
     def wake(self) -> None:
         """A call begins."""
@@ -125,7 +130,7 @@ class Watchdog:
             if verdict is not Verdict.KEEP:
                 self._replace(since, verdict is Verdict.REPLACE)
         except Exception:
-            # No thread to be had, for example; the next look tries again.
+            # The next look tries again.
             self.log.failure("a call could not be replaced")
 
     def _sleep(self) -> None:

@@ -1,0 +1,34 @@
+"""Whether a worker in which a request was interrupted still gets anywhere. Pure.
+
+Law: values in, values out. An exception from outside may have left a lock of the application's taken: then all threads
+wait for it, one after the other, and the heart beats on.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+#: Seconds in which a worker with all of its threads in calls answers nothing, after which it is not waited for: longer
+#: than nearly all requests, and much less than the time-out that each of them would have to reach.
+STALLED = 10.0
+
+
+class Progress(NamedTuple):
+    """What is known of a worker's progress.
+
+    :ivar answered: requests that it had answered at the last look.
+    :ivar since: from when on that has not changed while all threads were in calls; negative: it has, or they were not.
+    """
+
+    answered: int = -1
+    since: float = -1.0
+
+    def look(self, answered: int, busy: int, threads: int, now: float) -> Progress:
+        """The state after another look."""
+        if answered != self.answered or busy < threads:
+            return Progress(answered)
+        return self if self.since >= 0 else Progress(answered, now)
+
+    def has_stalled(self, now: float) -> bool:
+        """Whether nothing is to be hoped for."""
+        return self.since >= 0 and now - self.since >= STALLED
