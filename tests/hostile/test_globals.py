@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from tests.hostile.conftest import Serve
+from tests.hostile.conftest import HEALTHY, Serve
 from tests.integration.client import Ended
 from tests.integration.harness import Server
 
@@ -165,10 +165,12 @@ def test_the_server_serves_after(serve: Serve, name: str, place: str) -> None:
 GREEN = """
 import sys, _thread, threading
 def start_new_thread(*_): return 1
-start_new_thread.__module__ = "gevent.thread"
+genuine = threading.get_ident
+def get_ident(): return genuine()
+start_new_thread.__module__ = get_ident.__module__ = "gevent.thread"
 def patch():
-    for place, name in ((_thread, "start_new_thread"), (threading, "_start_new_thread")):
-        setattr(place, name, start_new_thread)
+    _thread.start_new_thread = threading._start_new_thread = start_new_thread
+    _thread.get_ident = threading.get_ident = get_ident
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/patch": patch()
     start_response("200 OK", [])
@@ -181,6 +183,17 @@ def test_green_threads_at_import_fail_the_boot_at_once(serve: Serve) -> None:
     server = serve(f"{GREEN}\npatch()\n")
     server.wait_for("gevent's threads in the place of Python's .*gevent.monkey.patch_all.*Take that out", timeout=10)
     assert server.exit_code() == 3
+
+
+def test_a_wrapper_of_thread_starts_is_no_green_thread(serve: Serve) -> None:
+    """Monitoring wraps how a thread starts, and it is a thread of the kernel all the same."""
+    wrapper = f"""{HEALTHY}
+import threading
+genuine = threading._start_new_thread
+def start_new_thread(*arguments): return genuine(*arguments)
+threading._start_new_thread = start_new_thread
+"""
+    assert serve(wrapper).ready().get("/").isdigit()
 
 
 def test_green_threads_in_a_view_end_the_worker_loudly(serve: Serve) -> None:

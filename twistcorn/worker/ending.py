@@ -7,6 +7,7 @@ moment; `os._exit` is for what does not end within it, and the log says what tha
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 from collections.abc import Callable
 from types import FrameType
@@ -50,8 +51,10 @@ class Ending:
     def run(self, quick: bool) -> None:
         """Let the application end; what is left is the interpreter's, and what does not end is ended."""
         moment = QUICK_MOMENT if quick else MOMENT
-        faulthandler.dump_traceback_later(moment + AFTER, exit=True)
-        threading.Thread(target=self._watch, args=(moment,), name="end", daemon=True).start()
+        # Where no thread can be started the master's own time for the end is the only bound.
+        with contextlib.suppress(RuntimeError):
+            faulthandler.dump_traceback_later(moment + AFTER, exit=True)
+            threading.Thread(target=self._watch, args=(moment,), name="end", daemon=True).start()
         if self._theirs is not None:
             try:
                 self._theirs(int(signal.SIGTERM), None)
