@@ -116,6 +116,17 @@ def _write_timeout(program: Tuned) -> None:
             list(iter(client.chunk, b""))
 
 
+def _stand_ins(program: Tuned) -> None:
+    """A client that reads slowly has no stand-in for its thread any more, and the log says so."""
+    server = program.serve("--threads", "2", "--stand-ins", "8")
+    program.set("stand_ins", "0")
+    program.heard(server)
+    with server.connect() as client:
+        client.ask("/flood")
+        client.read_to(b"\r\n\r\n")
+        server.wait_for(r"further such clients keep their threads")
+
+
 def _boot_timeout(program: Tuned) -> None:
     """A worker that boots already has less time."""
     server = program.serve()
