@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twistcorn import syntax
 from twistcorn.errors import EXIT_USAGE, SettingsError
 from twistcorn.reference import reference
-from twistcorn.settings import OPTIONS, Settings, flag, from_json, from_values, to_json
+from twistcorn.settings import OPTIONS, SECRETS, Settings, flag, from_json, from_values, to_json
 from twistcorn.sources import resolve
 from twistcorn.syntax import MAX_WORKERS
 
@@ -87,6 +87,7 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("script_name", "/shop", "/shop"),
     ("script_name", "/shop/de", "/shop/de"),
     ("script_name", "", ""),
+    ("script_name_header", "X-Script-Name", "X-Script-Name"),
     ("listen", "tcp:8000", ("tcp:8000",)),
     ("listen", "tcp6:8000", ("tcp6:8000",)),
     ("listen", "tcp:8000:interface=10.0.0.1:backlog=9", ("tcp:8000:interface=10.0.0.1:backlog=9",)),
@@ -133,6 +134,12 @@ def parse(option: str, text: str) -> Any:
     return getattr(resolve({option: [text]}, {}), option)
 
 
+def without_secrets(settings: Settings) -> Settings:
+    """What a worker may know."""
+    blank: dict[str, Any] = {field.name: field.default for field in SECRETS}
+    return dataclasses.replace(settings, **blank)
+
+
 class TestValues:
     @pytest.mark.parametrize(("option", "text", "value"), ALLOWED)
     def test_allowed(self, option: str, text: str, value: Any) -> None:
@@ -165,7 +172,7 @@ class TestValues:
             made = resolve({option: [text]}, {})
         except SettingsError:
             return
-        assert from_json(to_json(made)) == made
+        assert from_json(to_json(made)) == without_secrets(made)
 
     @pytest.mark.parametrize("text", [text for option, text, _ in ALLOWED if option == "listen"])
     def test_address_is_read_twice(self, text: str) -> None:
@@ -297,10 +304,16 @@ class TestPython:
 class TestJSON:
     def test_whole_settings(self) -> None:
         """What a worker reads is what the master wrote, types and all."""
-        made = resolve({option: [text] for option, text, _ in ALLOWED}, {})
+        made = without_secrets(resolve({option: [text] for option, text, _ in ALLOWED}, {}))
 
         assert from_json(to_json(made)) == made
         assert hash(from_json(to_json(made))) == hash(made)
+
+    def test_secrets_stay_with_the_master(self) -> None:
+        """The application could read them in its worker."""
+        made = Settings(admin_token="read", admin_action_token="act")
+
+        assert from_json(to_json(made)) == without_secrets(made) == Settings()
 
     def test_letters_of_the_world(self) -> None:
         """Paths may have any letters."""

@@ -21,6 +21,7 @@ from .syntax import (
     duration,
     duration_text,
     endpoint,
+    field_name,
     networks,
     one_of,
     replay,
@@ -183,6 +184,10 @@ class Settings:
         "", script_name, "path prefix under which the application is mounted", env=("SCRIPT_NAME",), metavar="PATH",
         change=RELOAD,
     )
+    script_name_header: str = _option(
+        "", field_name, "header field, such as X-Script-Name, by which trusted proxies tell SCRIPT_NAME; empty: none",
+        metavar="NAME", change=RELOAD,
+    )
     access_log: str = _option(
         "", text_value, "file for the access log, - for standard output; empty: none", metavar="FILE",
     )
@@ -243,6 +248,8 @@ OPTIONS: tuple[dataclasses.Field[Any], ...] = tuple(f for f in dataclasses.field
 #: Options that take bounds, and the fields for these.
 BOUNDS = {"workers": "workers_bounds", "threads": "threads_bounds"}
 FIELDS = {field.name: field for field in OPTIONS}
+#: What workers are not told, and find in no variable of their environment.
+SECRETS = tuple(field for field in OPTIONS if field.metadata["secret"])
 
 
 def flag(field: dataclasses.Field[Any]) -> str:
@@ -315,8 +322,10 @@ def keep_fixed(present: Settings, wanted: Settings) -> tuple[Settings, list[str]
 
 
 def to_json(settings: Settings) -> bytes:
-    """The settings as they travel to a worker."""
-    return json.dumps(dataclasses.asdict(settings)).encode()
+    """The settings as they travel to a worker, without those that are none of the application's business."""
+    blank: dict[str, Any] = {field.name: field.default for field in SECRETS}
+    kept = dataclasses.replace(settings, **blank)
+    return json.dumps(dataclasses.asdict(kept)).encode()
 
 
 def from_json(data: bytes) -> Settings:

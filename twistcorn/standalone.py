@@ -22,6 +22,7 @@ from .master import control, signals
 from .master.clerk import Clerk
 from .master.recent import Recent
 from .origins import Sourced
+from .pidfile import PidFile
 from .service import WSGIPoolService
 from .settings import Settings
 
@@ -49,7 +50,7 @@ class StandaloneService(WSGIPoolService):
         self._ending = False
         self._quick = False
         self._running = False
-        self._wrote_pidfile = False
+        self._pidfile = PidFile("")
         self._recent = Recent(reactor.callFromThread)
         self.exit_code = 0
         self.ended_by = 0
@@ -88,9 +89,7 @@ class StandaloneService(WSGIPoolService):
     def _stopped(self, result: Any) -> Any:
         self.running = 0
         globalLogPublisher.removeObserver(self._recent)
-        if self._wrote_pidfile:
-            with contextlib.suppress(OSError):
-                os.unlink(self.settings.pidfile)
+        self._pidfile.remove()
         return result
 
     def _control_path(self) -> Callable[[], str] | None:
@@ -171,10 +170,9 @@ class StandaloneService(WSGIPoolService):
     def _write_pidfile(self) -> None:
         if not self.settings.pidfile:
             return
+        self._pidfile = PidFile(self.settings.pidfile)
         try:
-            with open(self.settings.pidfile, "w") as file:
-                file.write(f"{os.getpid()}\n")
-            self._wrote_pidfile = True
+            self._pidfile.write()
         except OSError as problem:
             self.log.warn(
                 "cannot write the pid file {path}: {why}", path=self.settings.pidfile, why=problem.strerror

@@ -179,6 +179,13 @@ def script_name(text: str) -> str:
     return text
 
 
+def field_name(text: str) -> str:
+    """The name of a header field (RFC 9110 section 5.1), or nothing."""
+    if text and not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", text):
+        raise ValueError("the name of a header field, such as X-Script-Name")
+    return text
+
+
 def words(text: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[\s,]+", text) if word)
 

@@ -261,10 +261,22 @@ class TestPaths:
     @pytest.mark.parametrize(("peer", "believed"), [(TRUSTED, True), (("", ""), True), (STRANGER, False)])
     def test_proxy_tells_the_script_name(self, peer: tuple[str, str], believed: bool) -> None:
         """It is believed from trusted peers, and never a plain field."""
-        made = environ(b"SCRIPT_NAME: /shop", line=b"GET /shop/a HTTP/1.1", peer=peer)
+        made = environ(
+            b"SCRIPT_NAME: /shop", line=b"GET /shop/a HTTP/1.1", peer=peer,
+            settings=replace(DEFAULTS, script_name_header="SCRIPT_NAME"),
+        )  # fmt: skip
 
         assert (made["SCRIPT_NAME"], made["PATH_INFO"]) == (("/shop", "/a") if believed else ("", "/shop/a"))
         assert "HTTP_SCRIPT_NAME" not in made
+
+    @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "X-Script-Name"])
+    @pytest.mark.parametrize("header", ["", "X-Mounted"])
+    def test_nobody_tells_the_script_name_by_another_field(self, name: str, header: str) -> None:
+        """A client behind a trusted proxy that passes any field on cannot get past its rules for paths."""
+        settings = replace(DEFAULTS, script_name_header=header)
+        made = environ(f"{name}: /shop".encode(), line=b"GET /shop/a HTTP/1.1", peer=TRUSTED, settings=settings)
+
+        assert (made["SCRIPT_NAME"], made["PATH_INFO"]) == ("", "/shop/a")
 
 
 class TestAddresses:

@@ -11,6 +11,13 @@ from typing import Any
 
 from twisted.internet.process import Process
 
+from ..settings import SECRETS
+
+#: Variables that the master reads and an application shall not: tokens of the admin page.
+SECRET_VARIABLES = frozenset(
+    os.fsencode(name) for field in SECRETS for name in (f"TWISTCORN_{field.name.upper()}", *field.metadata["env"])
+)
+
 
 class Forked(Process):
     """A process that is forked, whatever else Twisted would do.
@@ -27,7 +34,7 @@ class Forked(Process):
         self, reactor: Any, argv: Sequence[str], protocol: Any, descriptors: Mapping[int, Any]
     ) -> None:
         words = [os.fsencode(word) for word in argv]
-        environment = dict(os.environb)
+        environment = {name: value for name, value in os.environb.items() if name not in SECRET_VARIABLES}
         super().__init__(reactor, words[0], words, environment, None, protocol, childFDs=descriptors)
 
     def _trySpawnInsteadOfFork(self, *arguments: object) -> bool:

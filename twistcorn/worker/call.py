@@ -114,6 +114,7 @@ class Call:
             # All of the body is said, whatever close() does now; but it is closed before the client hears of the end.
             closing, iterable = iterable, None
             self._close(closing)
+            forks.leave_if_forked()
             self._finish()
         except NoBodyIsDue:
             self.out.end()
@@ -203,6 +204,8 @@ class Call:
         if data.__class__ is not bytes and not isinstance(data, bytes):
             raise TypeError(f"Can only write bytes to a transport, not {data!r}")
         fields = self._fields
+        if not whole:
+            self._bodiless = self._is_bodiless()
         if fields.length is not None:
             if fields.length == len(data):
                 self._left = 0
@@ -212,7 +215,6 @@ class Call:
                 data = self._police(data)
                 whole = self._left == 0
         self._begun = True
-        self._bodiless = self._is_bodiless()
         self.out.begin(self._status, fields, data, whole)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
@@ -249,7 +251,6 @@ class Call:
         return data
 
     def _finish(self) -> None:
-        forks.leave_if_forked()
         if not self._begun:
             self._first(b"", True)
         if self._left and not self._is_bodiless():
@@ -276,7 +277,7 @@ class Call:
             did="took too long" if late else "raised",
         )  # fmt: skip
         try:
-            if self._begun and (self._bodiless or self._left == 0):
+            if self._begun and (self._left == 0 or self._is_bodiless()):
                 # Its end raised, and no byte of it is missing.
                 self.out.end()
             elif self._begun:

@@ -80,6 +80,8 @@ class EnvironMaker:
     def __init__(self, settings: Settings, address: Address, worker: int, threads: int, workers: int) -> None:
         self._unix = address.port == 0
         self._script_name = settings.script_name
+        #: The field by which trusted proxies tell SCRIPT_NAME; empty: none does.
+        self._mount = settings.script_name_header.lower().encode()
         self._trust = Trust(settings.forwarded_allow_ips)
         self._underscores = settings.header_map
         self._names: dict[bytes, str] = {}
@@ -178,7 +180,7 @@ class EnvironMaker:
                 key = self._variable(name)
             text = value.decode("latin-1")
             if not key:
-                if name == b"script_name":
+                if name == self._mount:
                     script_name = text
             elif key in environ:
                 environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + text
@@ -188,9 +190,9 @@ class EnvironMaker:
 
     def _variable(self, name: bytes) -> str:
         """The environ variable of a field, remembered."""
-        if b"_" in name and self._underscores == "refuse" and name != b"script_name":
+        if b"_" in name and self._underscores == "refuse" and name != self._mount:
             raise HTTPError(400, "underscore in a header name")
-        key = variable(name, self._underscores == "dangerous")
+        key = "" if name == self._mount else variable(name, self._underscores == "dangerous")
         if len(self._names) < _NAMES_LIMIT:
             self._names[name] = key
         return key
