@@ -188,7 +188,7 @@ class TestSlow:
             client.ask("/wait", headers="X-Request-ID: shop-1\r\n")
             visitor = gate.visitor("request")
             server.wait_for(r"^\S+ warn  \[worker 1\] slow: GET /wait \[shop-1\] has run for 0\.[2-9] s, and is here:$")
-            server.wait_for(r'^  File ".*app\.py", line \d+, in wait$')
+            server.wait_for(r'^ +File ".*app\.py", line \d+, in wait$')
             visitor.release()
             assert client.response().status == 200
             client.get("/version")

@@ -34,6 +34,18 @@ def failure() -> Failure:
 
 
 class TestText:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("a\x1b[31mb", "a\\x1b[31mb"), ("a\rb", "a\\x0db"), ("a\x00b", "a\\x00b"), ("a\x7fb", "a\\x7fb"),
+            ("a\x9bb", "a\\x9bb"), ("a\u2028b", "a\\u2028b"), ("a\u202eb", "a\\u202eb"), ("a\tb", "a\tb"),
+            ("ü", "ü"), ("x\n2026-11-21T11:00:00.123Z error forged", "x\n  2026-11-21T11:00:00.123Z error forged"),
+        ],
+    )  # fmt: skip
+    def test_no_text_passes_for_another_entry(self, text: str, shown: str) -> None:
+        """What moves a cursor or ends a line is escaped, and further lines are indented."""
+        assert as_text(event("{it}", it=text)) == f"2026-11-21T11:00:00.123Z info  {shown}\n"
+
     def test_line(self) -> None:
         """Time in UTC to the millisecond, level, text."""
         assert as_text(event(a=1, b="x")) == "2026-11-21T11:00:00.123Z info  1 and x\n"

@@ -188,11 +188,48 @@ class TestTable:
         assert Routes().find(asked) is asked.route
 
     def test_paths_are_made_up(self) -> None:
-        """The table is bounded; what finds no room shares one route, and what is known stays."""
+        """A route that is used stays known, whatever strangers ask for, and so does one that comes later."""
         routes = Routes()
         first = routes.find(line("/first"))
-        for number in range(MOST_ROUTES + 10):
-            routes.find(line(f"/{number}"))
+        for number in range(3 * MOST_ROUTES):
+            first.is_due()
+            routes.find(line(f"/made-up-{number}")).is_due()
+            if number == 2 * MOST_ROUTES:
+                later = routes.find(line("/later"))
+                later.is_due(), later.is_due()
 
-        assert routes.find(line("/new")) is routes.find(line("/newer")) is routes.others
         assert routes.find(line("/first")) is first
+        assert routes.find(line("/later")) is later
+        assert len(routes._known) == MOST_ROUTES
+
+    def test_all_routes_are_used(self) -> None:
+        """Then the oldest makes room, and nobody shares what is known of another."""
+        routes = Routes()
+        found = [routes.find(line(f"/made-up-{number}")) for number in range(MOST_ROUTES)]
+        for route in found:
+            route.is_due(), route.is_due()
+
+        assert routes.find(line("/new")) is not routes.find(line("/newer"))
+        assert routes.find(line(f"/made-up-{MOST_ROUTES - 1}")) is found[-1]
+        assert len(routes._known) == MOST_ROUTES
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("/item/1", "/item/22"), ("/1/edit", "/2/edit"), ("/7", "/88"),
+            ("/o/0b9c4f9e-26b5-4f0a-9a39-6a1cf3d6a001", "/o/1b9c4f9e-26b5-4f0a-9a39-6a1cf3d6a002"),
+            ("/o/5f2b9c1d", "/o/5f2b9c1e"), ("/o/" + "a" * 40, "/o/" + "b" * 33),
+        ],
+    )  # fmt: skip
+    def test_identifiers_name_no_route(self, one: str, other: str) -> None:
+        """The same work on another thing is the same route."""
+        routes = Routes()
+        assert routes.find(line(one)) is routes.find(line(other))
+
+    @pytest.mark.parametrize(
+        ("one", "other"), [("/v1", "/v2"), ("/feedface", "/facade"), ("/a-b", "/a-c"), ("/", "//")]
+    )
+    def test_names_are_no_identifiers(self, one: str, other: str) -> None:
+        """Words and versions tell routes apart."""
+        routes = Routes()
+        assert routes.find(line(one)) is not routes.find(line(other))

@@ -41,6 +41,19 @@ def level_of(event: dict[str, Any]) -> str:
     return str(getattr(level, "name", LogLevel.info.name))
 
 
+#: What would move a terminal's cursor, change its colours, turn text around or begin a line: C0 but for tab and line
+#: feed, DEL, C1, the separators of lines and paragraphs, and the controls of direction (Unicode, UAX 9).
+_CONTROLS = {
+    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"},
+    **{code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}
+
+
+def harmless(text: str) -> str:
+    """Text from wherever, as one entry of a log: control characters are escaped, further lines are indented."""
+    return text.translate(_CONTROLS).replace("\n", "\n  ")
+
+
 def as_text(event: dict[str, Any], worker: int = 0) -> str:
     """An event for people; empty when it says nothing.
 
@@ -50,7 +63,7 @@ def as_text(event: dict[str, Any], worker: int = 0) -> str:
     if not text:
         return ""
     who = f"[worker {worker}] " if worker else ""
-    return f"{stamp(event.get('log_time') or 0)} {level_of(event):<5} {who}{text}\n"
+    return f"{stamp(event.get('log_time') or 0)} {level_of(event):<5} {who}{harmless(text)}\n"
 
 
 def as_json(event: dict[str, Any], worker: int = 0) -> str:

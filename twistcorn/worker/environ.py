@@ -193,8 +193,10 @@ class EnvironMaker:
         if b"_" in name and self._underscores == "refuse" and name != self._mount:
             raise HTTPError(400, "underscore in a header name")
         key = "" if name == self._mount else variable(name, self._underscores == "dangerous")
-        if len(self._names) < _NAMES_LIMIT:
-            self._names[name] = key
+        if len(self._names) >= _NAMES_LIMIT:
+            # Clients choose them: what one has made up shall not keep out what others send.
+            self._names.clear()
+        self._names[name] = key
         return key
 
     def _under(self, script_name: str, path: str) -> str:

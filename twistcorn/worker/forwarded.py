@@ -48,8 +48,9 @@ class Trust:
         known = self._known.get(peer)
         if known is None:
             known = self._find(peer)
-            if len(self._known) < 256:
-                self._known[peer] = known
+            if len(self._known) >= 256:
+                self._known.clear()
+            self._known[peer] = known
         return known
 
     def _find(self, peer: str) -> bool:

@@ -1,10 +1,13 @@
 """Which requests are answered on the thread that leads the reactor, and which in a thread of their own: by route.
 
 Law: pure; time comes in as monotonic nanoseconds. A route is the method and the first path segments: what calls have in
-common when they do the same work. The table is bounded, because clients make paths up.
+common when they do the same work. Clients make paths up: the table is bounded, a route that nobody comes back to makes
+room for the next, and what looks like an identifier is no name.
 """
 
 from __future__ import annotations
+
+import re
 
 from .http import RequestLine
 
@@ -24,10 +27,13 @@ TOO_LONG = 2_000_000
 #: A pause begins anew at the first one, when the route did well for so many times its length.
 PROBATION = 8
 
-#: Routes that are told apart; further ones share what is known of `others`.
+#: Routes that are told apart.
 MOST_ROUTES = 512
 #: Path segments that count: `/api/users/17` and `/api/users/18` are the same work.
 _SEGMENTS = 2
+#: Segments that name one thing of many: numbers, UUIDs and other hexadecimal ones with a digit, and very long ones.
+_IDENTIFIER = re.compile(rb"[0-9]+|(?=[^/]*[0-9])[0-9a-fA-F-]{8,}|.{33,}", re.DOTALL)
+_ANY = b"*"
 
 
 class Route:
@@ -43,6 +49,7 @@ class Route:
         "_hopeless",
         "_pause",
         "_samples",
+        "_seen",
         "_since",
         "_tripped",
         "_trying",
@@ -57,6 +64,7 @@ class Route:
         self.again_at = 0
         self._calls = 0
         self._samples = 0
+        self._seen = 0
         self._pause = 0
         self._since = 0
         self._trying = False
@@ -72,6 +80,12 @@ class Route:
         """Whether the call that comes is to be timed; asked once for each call."""
         self._calls += 1
         return self._trying or self._calls <= EVERY or self._calls % EVERY == 0
+
+    def was_used(self) -> bool:
+        """Whether it had more than one call since this was asked last: one alone may be anybody's invention."""
+        used = self._calls - self._seen > 1
+        self._seen = self._calls
+        return used
 
     def wants_trial(self, now: int) -> bool:
         """Whether it is time to see if a pooled route has changed; true for one call after each pause.
@@ -125,7 +139,10 @@ class Route:
 
 
 class Routes:
-    """The routes of a worker."""
+    """The routes of a worker.
+
+    :ivar others: for requests whose route is not asked for.
+    """
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, bytes], Route] = {}
@@ -133,12 +150,21 @@ class Routes:
 
     def find(self, line: RequestLine) -> Route:
         """The route of a request; kept in its line."""
-        start = b"/".join(line.path.split(b"/", _SEGMENTS + 1)[: _SEGMENTS + 1])
-        name = (line.method, start)
+        segments = line.path.split(b"/", _SEGMENTS + 1)[: _SEGMENTS + 1]
+        name = (line.method, b"/".join([_ANY if _IDENTIFIER.fullmatch(segment) else segment for segment in segments]))
         route = self._known.get(name)
         if route is None:
             if len(self._known) >= MOST_ROUTES:
-                return self.others
+                self._make_room()
             route = self._known[name] = Route()
         line.route = route
         return route
+
+    def _make_room(self) -> None:
+        """Forget the oldest route that nobody has used lately; where all are used, the oldest."""
+        for name in list(self._known):
+            route = self._known.pop(name)
+            if not route.was_used():
+                return
+            self._known[name] = route
+        del self._known[next(iter(self._known))]
