@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .errors import TwistcornError
+from .interpreter import require_lock
 from .origins import CODE, Sourced
 from .settings import Settings, from_values
 from .wire.control import OFF
@@ -66,6 +67,7 @@ class WSGIPoolService(Service):
         origins: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
+        require_lock()
         self.settings: Settings = self._settle(from_values(app=app, **settings))
         given = ("app", *settings) if app else settings
         self._origins = dict.fromkeys(given, CODE) if origins is None else origins

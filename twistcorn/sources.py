@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SettingsError
+from .interpreter import require_lock
 from .origins import COMMAND_LINE, ENVIRONMENT, FILE, Sourced
 from .settings import FIELDS, OPTIONS, Settings, flag, parse_value, unfolded
 
@@ -26,8 +27,9 @@ def read_sourced(given: Mapping[str, Iterable[str]]) -> Sourced:
     """The settings as they are now, and where each comes from.
 
     :param given: what the command line gave, texts by field name.
-    :raises SettingsError: when a value is not allowed, or the file cannot be read.
+    :raises SettingsError: when a value is not allowed, the file cannot be read, or this Python cannot be used.
     """
+    require_lock()
     return trace(given, os.environ, lambda path: Path(path).read_text(encoding="utf-8"))
 
 
