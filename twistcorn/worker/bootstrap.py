@@ -65,13 +65,20 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         """Load the application, then tell how it went."""
         if version == __version__:
             # The answer goes out first; loading may take a minute.
-            self._reactor.callLater(0, self._load, **order)
+            self._reactor.callLater(0, self._begin, **order)
         else:
             # Installed anew under a running server: what the master says may mean something else here.
             self._tell_failure(
                 f"twistcorn {version} runs, but its workers find {__version__} installed: restart the server"
             )
         return {}
+
+    def _begin(self, **order: Any) -> None:
+        try:
+            self._load(**order)
+        except Exception:
+            # The reactor would log it and go on, and the master wait until --boot-timeout.
+            failing.fail("it cannot begin to serve", Failure())
 
     def _load(
         self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int

@@ -227,7 +227,10 @@ class Poller(Rounds):
 
     def _watch_again(self, connection: Connection) -> None:
         if connection.partial is not None and connection.phase is Phase.READING:
-            self._set_right(connection)
+            try:
+                self._set_right(connection)
+            except Exception:
+                self.abandon(connection)
 
     def _end(self, connection: Connection) -> None:
         """The client has ended it. What is unread is taken first: closing on it would reset an answer on its way."""
