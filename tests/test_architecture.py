@@ -262,7 +262,16 @@ class TestImports:
             for found in module.imports()
             if module.room in BESIDE_THE_APPLICATION and found.target in REPLACEABLE
         ]
-        broken("worker, wire and logs import these from twistcorn.pristine:", offences)
+        offences += [
+            f"{module.at(node.lineno)} calls {node.func.id}"
+            for module in HOUSE
+            for node in ast.walk(module.tree())
+            if module.room in BESIDE_THE_APPLICATION
+            and isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("open", "print")
+        ]
+        broken("worker, wire and logs take these from twistcorn.pristine:", offences)
 
     def test_package(self) -> None:
         """Importing the package loads nothing of it: a worker must not get the master with its first import."""

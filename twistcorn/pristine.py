@@ -26,6 +26,9 @@ else:
     import threading as _threading
     import time as _time
 
+#: The built-in `open`, by a name that nobody else has.
+open_file = open
+
 
 def _copy(module: ModuleType) -> ModuleType:
     """A module with the same contents, which nobody else has."""

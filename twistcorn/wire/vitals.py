@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import NamedTuple
 
-from ..pristine import os, time
+from ..pristine import open_file, os, time
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Fields of /proc/self/stat behind the name of the program: number of threads, pages in memory.
@@ -29,7 +29,7 @@ class Vitals(NamedTuple):
 def look() -> Vitals:
     """At the own process; zeros where the kernel does not tell."""
     rss = threads = 0
-    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/stat", "rb") as file:
+    with contextlib.suppress(OSError, ValueError, IndexError), open_file("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
         rss, threads = int(fields[_RSS]) * _PAGE, int(fields[_THREADS])
     return Vitals(rss, time.process_time_ns(), threads)
@@ -39,7 +39,7 @@ def pss() -> int:
     """Bytes of memory, where what several processes share counts in parts. The kernel looks at each page: up to some
     milliseconds for a large process.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/smaps_rollup", "rb") as file:
+    with contextlib.suppress(OSError, ValueError, IndexError), open_file("/proc/self/smaps_rollup", "rb") as file:
         for line in file:
             if line.startswith(b"Pss:"):
                 return int(line.split()[1]) << 10

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from ..pristine import os
+from ..pristine import open_file, os
 
 SETTINGS_KEY = "DJANGO_SETTINGS_MODULE"
 APP_NAMES = ("application", "app")
@@ -218,7 +218,7 @@ def _listing(directory: str) -> list[str]:
 
 def _parse(path: str) -> ast.Module | None:
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
+        with open_file(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the import will say them, once
             return ast.parse(file.read())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):

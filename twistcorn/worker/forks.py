@@ -108,7 +108,7 @@ def _tell(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return (error.code or 0) & 0xFF
-        print(error.code, file=sys.stderr)
+        sys.stderr.write(f"{error.code}\n")
         return 1
     # The first frame is ours.
     own = error.__traceback__.tb_next if error.__traceback__ is not None else None
