@@ -24,7 +24,7 @@ modes = pytest.mark.parametrize("mode", MODES, ids=" ".join)
 
 #: `/do` forks as its test says; every answer names its request and its process, and knows who loaded the application.
 FRAME = """
-import ctypes, multiprocessing, os, pty, signal, subprocess, sys, threading, time
+import multiprocessing, os, pty, signal, subprocess, sys, threading, time
 LOADED_IN = os.getpid()
 
 def do(environ, start_response):
@@ -83,8 +83,6 @@ def deep(n):
     return deep(n - 1) if n else os.fork()
 deep(50)
 """,
-    # With PyDLL it keeps the interpreter lock; without, most of these children wait for it for ever.
-    "by C code, without a hook": "ctypes.PyDLL(None).fork()",
     "a process never joined": "multiprocessing.get_context('fork').Process(target=time.sleep, args=(0.01,)).start()",
     "a process that raises": """
 process = multiprocessing.get_context('fork').Process(target=int, args=("no number",))
@@ -168,21 +166,20 @@ def test_what_the_child_prints(serve: Serve) -> None:
 
 @modes
 def test_child_goes_on_in_a_generator(serve: Serve, folder: Path, mode: tuple[str, str]) -> None:
-    """A fork between two pieces: the client gets the parent's pieces, each once, whoever forked."""
+    """A fork between two pieces: the client gets the parent's pieces, each once."""
     body = """
 start_response("200 OK", [])
 def pieces():
     for number in range(5):
         yield b"%d" % number
         if number in (1, 3):
-            os.fork() if environ["QUERY_STRING"] == "python" else ctypes.PyDLL(None).fork()
+            os.fork()
 return pieces()
 """
     server = serve(made(body), *mode).ready()
     (worker,) = server.worker_pids
     for _ in range(10):
-        assert server.get("/do?python") == "01234"
-        assert server.get("/do?c") == "01234"
+        assert server.get("/do") == "01234"
     wait_until(lambda: not descendants(worker), "the children have ended")
     assert server.worker_pids == [worker]
 

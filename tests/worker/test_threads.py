@@ -53,7 +53,7 @@ def resize(crew: Crew, threads: int) -> None:
 
 def busy(crew: Crew, count: int) -> list[Held]:
     """So many requests that end when they are let; as many of them as can run do."""
-    held = [Held(f"/{number}") for number in range(count)]
+    held = [Held(f"/at-{number}") for number in range(count)]
     for each in held:
         crew.take(each)
         # Each wakes a thread of its own.
@@ -147,7 +147,7 @@ class TestFewer:
     def test_up_and_down_while_requests_come(self, crew: Callable[..., Crew], mode: str) -> None:
         """Every request is answered once, one thread leads, and in the end there are as many as were set last."""
         some, rand = crew(2, mode), random.Random(42)
-        jobs = [Job(path=f"/{number % 7}") for number in range(3000)]
+        jobs = [Job(path=f"/at-{number % 7}") for number in range(3000)]
         for number, job in enumerate(jobs):
             some.take(job)
             if number % 50 == 0:
@@ -277,7 +277,7 @@ class TestWhoRunsTheApplication:
         """As many threads as there may be, and not one more, however often the reactor changes hands."""
         some, rand = crew(3, mode), random.Random(7)
         rests = [rand.choice((0.0, 0.0, 0.0, 0.001, 0.004)) for _ in range(600)]
-        jobs = [Job(lambda seat, rest=rest: time.sleep(rest), f"/{n % 11}") for n, rest in enumerate(rests)]  # type: ignore[misc]
+        jobs = [Job(lambda seat, rest=rest: time.sleep(rest), f"/at-{n % 11}") for n, rest in enumerate(rests)]  # type: ignore[misc]
         for at in range(0, len(jobs), 6):
             some.take(*jobs[at : at + 6])
             jobs[at].wait()
@@ -302,7 +302,7 @@ class TestStandIns:
             finally:
                 crew.turns.come_back(seat)
 
-        jobs = [Job(wait_for_client, f"/{number}") for number in range(count)]
+        jobs = [Job(wait_for_client, f"/at-{number}") for number in range(count)]
         for job in jobs:
             crew.take(job)
             crew.loop.tell(lambda seat: crew.turns._tick())

@@ -81,7 +81,7 @@ class TestInline:
     def test_every_thread_is_busy(self, crew: Make) -> None:
         """Somebody still leads; what comes waits its turn, and no more calls run than there are threads."""
         two = crew(2)
-        held = [Held(f"/{number}") for number in range(5)]
+        held = [Held(f"/at-{number}") for number in range(5)]
         two.take(*held)
         led = threading.Event()
         held[0].until_runs()
@@ -100,7 +100,7 @@ class TestInline:
     def test_request_went_elsewhere(self, crew: Make, threads: int) -> None:
         """It is not in this worker any more, though no thread has come for it; one that runs stays."""
         one = crew(threads)
-        held = [Held(f"/{number}") for number in range(threads + 2)]
+        held = [Held(f"/at-{number}") for number in range(threads + 2)]
         one.take(*held)
         for each in held[:threads]:
             each.until_runs()
@@ -321,7 +321,7 @@ class TestStress:
         made = crew(threads, mode)
         chance = random.Random(threads)
         waits = [chance.choice((0, 0, 0, 0.0005, 0.004)) for _ in range(400)]
-        jobs = [Job(partial(rest, wait), f"/{number % 40}") for number, wait in enumerate(waits)]
+        jobs = [Job(partial(rest, wait), f"/at-{number % 40}") for number, wait in enumerate(waits)]
         made.take(*jobs)
         for job in jobs:
             job.wait()
