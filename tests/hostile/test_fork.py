@@ -5,8 +5,10 @@ Law: what a child does is the source of its test; each test checks that answers 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -407,3 +409,27 @@ def test_behind_a_proxy(serve: Serve, behind_nginx: object, child: str) -> None:
     for user in users:
         user.join()
     assert wrong == []
+
+
+@modes
+def test_a_child_of_c_code_answers_nobody(serve: Serve, mode: tuple[str, str]) -> None:
+    """No hook runs there, and it may wait for a lock for ever; the client gets the parent's pieces alone."""
+    body = """
+import ctypes
+start_response("200 OK", [])
+def pieces():
+    for number in range(5):
+        yield b"%d" % number
+        if number in (1, 3):
+            ctypes.PyDLL(None).fork()
+return pieces()
+"""
+    server = serve(made(body), *mode).ready()
+    (worker,) = server.worker_pids
+    for _ in range(10):
+        assert server.get("/do") == "01234"
+    assert server.worker_pids == [worker]
+    for child in descendants(worker):
+        # Nothing promises that such a child ends: docs/application.md.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
