@@ -105,7 +105,10 @@ class Call:
             if iterable.__class__ in _KNOWN and len(iterable) == 1 and not self._begun:
                 chunk, iterable = iterable[0], None
                 self._first(chunk, True)
-                self._finish()
+                if self._left:
+                    self._finish()
+                else:
+                    self.out.end()
                 return
             if type(iterable) is FileWrapper and not self._begun and self._send_file(iterable):
                 return
@@ -117,15 +120,17 @@ class Call:
             forks.leave_if_forked()
             self._finish()
         except NoBodyIsDue:
+            forks.leave_if_forked()
             self.out.end()
         except ClientGone:
-            pass
+            forks.leave_if_forked()
         except BaseException:
             # Whatever the app raises, SystemExit too, ends this request and nothing else.
             self._failed()
         finally:
             if iterable is not None:
                 self._close(iterable)
+                forks.leave_if_forked()
 
     def _iterate(self, iterable: Iterable[bytes]) -> None:
         """Send all pieces; or the first, of a body that is not sent; or as many as Content-Length has room for."""

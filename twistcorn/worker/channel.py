@@ -169,15 +169,13 @@ class Service:
                 try:
                     self._resource.run(reply, environ)
                 finally:
-                    if not forks.mark[0]:
-                        # A child of the application's: it has nobody to answer.
-                        forks.leave()
                     seat.exposed = None
                     if seat.aim:
                         seat.shield()
             except RequestTimeout:
                 # It came between the application's last line and ours.
                 seat.shield()
+                forks.leave_if_forked()
                 if reply.code and not reply.whole and connection.made is None:
                     # Half of an answer must not look like a whole one.
                     connection.keep = False

@@ -60,7 +60,14 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
     if request is None:
         connection.partial = Partial()
         return _wait_for_head(connection, connection.partial, settings, ended, data)
-    return _found_head(connection, request, settings, ended, data, 0)
+    if request.block.length:
+        return _found_head(connection, request, settings, ended, data, 0)
+    # As there, in short: it is what nearly always happens.
+    connection.request = request
+    size = request.size
+    connection.request_end = connection.consumed + size
+    connection.missed = len(data) > size or size == PEEK
+    return _REQUEST
 
 
 def _found_head(

@@ -159,7 +159,10 @@ class Reply:
 
     def end(self) -> None:
         """The last chunk, where there are chunks."""
-        self._seat.shield()
+        seat = self._seat
+        seat.exposed = None
+        if seat.aim:
+            seat.shield()
         if self._whole:
             return
         self.answered()
