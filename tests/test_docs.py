@@ -6,16 +6,20 @@ Law: pages that are made from the code are compared with it; links lead to files
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from docs.redo_log import DEATHS, MESSAGES, Death
 from twistcorn.console.parser import COMMANDS
 from twistcorn.master import orders
+from twistcorn.pool.redo import Case, Facts, Log, verdict
 from twistcorn.reference import reference
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
 def test_the_settings_page_is_the_table_of_options() -> None:
@@ -51,3 +55,43 @@ def test_the_page_of_the_control_socket_has_every_command() -> None:
     assert told.keys() == orders.COMMANDS.keys()
     for name, arguments in orders.COMMANDS.items():
         assert re.findall(r"`(\w+)`", told[name]) == [argument.name for argument in arguments]
+
+
+def test_the_picture_of_the_redo_log_is_what_its_script_draws() -> None:
+    """docs/redo_log.svg is the output of docs/redo_log.py."""
+    script = ROOT / "docs" / "redo_log.py"
+    drawn = subprocess.run([sys.executable, script], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert script.with_suffix(".svg").read_text() == drawn, "draw it anew: python docs/redo_log.py > docs/redo_log.svg"
+
+
+#: Bytes of the request and of its answer in the picture, and how many of these the kernel has been given.
+REQUEST, ANSWER = 100, 1000
+GIVEN = {"nothing": 0, "part": 10, "all": ANSWER}
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=lambda death: f"{death.state}, {death.sent} sent")
+def test_the_picture_of_the_redo_log_says_what_the_master_does(death: Death) -> None:
+    """Each death in it has the verdict of the code, for a GET and for a POST."""
+    responding = death.state == "RESPONDING"
+    given = GIVEN[death.sent]
+    for method, expected in (("GET", death.safe), ("POST", death.other)):
+        log = Log(
+            death.state, framed=responding, method=method,
+            consume_to=REQUEST if responding else 0, written_end=ANSWER if responding else 0,
+        )  # fmt: skip
+        facts = Facts(alive=True, ended=False, unread=REQUEST, written=given, consumed=0)
+        assert verdict(log, facts, Case()).name == expected
+
+
+def test_the_picture_of_the_redo_log_leaves_no_step_out() -> None:
+    """From the lend to the next request there is a verdict for every moment, and one only."""
+    ends = [death.until for death in DEATHS]
+    assert [death.after for death in DEATHS] == [2, *ends[:-1]]
+    assert ends[-1] == len(MESSAGES)
+
+
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    """A word is found where it is looked for, and has one entry."""
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    words = re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE)[2:]
+    assert words == sorted(set(words), key=str.lower)
