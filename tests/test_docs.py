@@ -17,6 +17,7 @@ from twistcorn.console.parser import COMMANDS
 from twistcorn.master import orders
 from twistcorn.pool.redo import Case, Facts, Log, verdict
 from twistcorn.reference import reference
+from twistcorn.settings import OPTIONS, flag
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -95,3 +96,17 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
     page = (ROOT / "docs" / "glossary.md").read_text()
     words = re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE)[2:]
     assert words == sorted(set(words), key=str.lower)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/security.md"])
+def test_a_file_that_a_page_names_is_there(name: str) -> None:
+    """Each path in code type, of the repository or of its tests, leads to a file."""
+    for path in re.findall(r"`([\w/]+\.(?:py|md))`", (ROOT / name).read_text()):
+        assert (ROOT / path).exists() or (ROOT / "tests" / path).exists(), f"{name}: {path}"
+
+
+@pytest.mark.parametrize("name", ["glossary.md", "security.md"])
+def test_an_option_that_a_page_names_is_one(name: str) -> None:
+    """These pages speak of the server's own options alone."""
+    for option in re.findall(r"`--([a-z-]+)", (ROOT / "docs" / name).read_text()):
+        assert option in map(flag, OPTIONS), f"{name}: --{option}"
