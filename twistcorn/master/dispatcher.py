@@ -78,6 +78,11 @@ class Dispatcher:
         self.recovery.settings = settings
         self._waiting.configure(settings)
 
+    def put_off(self, seconds: float) -> None:
+        """Nobody could look at what waits here for so long: it has as much more time."""
+        self.parking.retime(seconds)
+        self._waiting.put_off(seconds)
+
     @property
     def waiting(self) -> int:
         """Connections that no worker has, though they want one."""

@@ -7,6 +7,7 @@ the master down, except that a first boot in which no worker got ready is told a
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
@@ -303,7 +304,7 @@ class Supervisor:
             self._warn_of_crash_loop()
         self._look_for_offenders(death)
         self.chronicle.add_end(
-            Ended(self._clock.seconds(), worker.ident, worker.pid, worker.generation, death.word(worker), text)
+            Ended(time.time(), worker.ident, worker.pid, worker.generation, death.word(worker), text)
         )
         self._ended(worker, worker.boot_error or text)
 

@@ -16,6 +16,9 @@ from ..pristine import time
 from . import failing, forks
 from .seats import Seat
 
+#: Seconds between two turns of the loop that are a gap: hearts beat each second, and a call that lasts loses the loop.
+GAP = 3.0
+
 #: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
 Poll = Callable[[float | None, Seat], None]
 
@@ -27,6 +30,9 @@ class WorkerReactor(EPollReactor):
     seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
+        #: Told before any timer of the seconds in which the loop did not turn.
+        self.on_gap: list[Callable[[float], object]] = []
+        self._turned = time.monotonic()
         self._poll: Poll
         self._crew: Callable[[], None] | None = None
         self._inside: Seat | None = None
@@ -92,11 +98,20 @@ class WorkerReactor(EPollReactor):
         timeout: float | None = self.timeout()
         return timeout if self.running else 0
 
+    def _mind_the_gap(self) -> None:
+        """Look whether the process was stopped: nobody is late for that, and timers must not come before this."""
+        now = time.monotonic()
+        gap, self._turned = now - self._turned, now
+        if gap > GAP:
+            for tell in self.on_gap:
+                tell(gap)
+
     def _run(self, goes_on: Callable[[], bool], step: Callable[[], None]) -> None:
         while self.running and goes_on():
             try:
                 while self.running and goes_on():
                     threadable.registerAsIOThread()
+                    self._mind_the_gap()
                     self.runUntilCurrent()
                     forks.leave_if_forked()
                     step()
