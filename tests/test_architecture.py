@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "logs": {"logs", "pristine", "recurring", "shelter", "atoms"},
     "worker": {"worker", "wire", "logs", "pristine", "recurring", "shelter", "atoms", "settings", "errors"},
     "master": {"master", "pool", "wire", "logs", "recurring", "settings", "origins", "syntax", "errors"},
-    "service": {"interpreter", "timers", "master", "wire", "origins", "settings", "errors"},
+    "service": {"interpreter", "logs", "timers", "master", "wire", "origins", "settings", "errors"},
     "client": {"wire", "errors"},
     "console": {"console", "client", "errors"},
     "standalone": {"pidfile", "service", "master", "wire", "logs", "origins", "settings", "errors"},

@@ -22,11 +22,11 @@ from twisted.internet.defer import (
     succeed,
 )
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .errors import TwistcornError
 from .interpreter import require_lock
+from .logs.logger import Logger
 from .origins import CODE, Sourced
 from .settings import Settings, from_values
 from .timers import steady

@@ -185,13 +185,13 @@ def test_everything_stands_still(clocked: Clocked, folder: Path, front: str) -> 
     assert all(client.ended() for client in clients)
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_application_stops_the_clock(serve: Serve, form: str) -> None:
+def test_application_stops_the_clock(serve: Serve) -> None:
     """A test tool that replaces every clock by name: lines, the Date field and time-outs go by the real one."""
     began = time.time()
     server = serve(
-        FROZEN, "--workers", "1", "--log-format", form, "--request-timeout", "1", "--keep-alive", "2",
+        FROZEN, "--workers", "1", "--request-timeout", "1", "--keep-alive", "2",
         "--access-log", "-", "--access-log-format", "json", "--app-output", "prefix",
+        tracebacks=True,
     ).ready()  # fmt: skip
     with server.connect() as client:
         answer = client.get("/")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 
 from ..errors import BootError
+from ..logs.logger import Logger
 from ..origins import Sourced
 from ..pool.abilities import judge
 from ..pool.cores import auto_workers

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from ..logs.logger import Logger
 from ..pool.dispatch import MAX_UNACKNOWLEDGED, choose
 from ..pool.queue import choose_free
 from ..pool.worker import Worker

@@ -12,8 +12,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from ..logs.logger import Logger
 from ..pool.merging import Told, merge, parse, total
 from ..pool.worker import State, Worker
 from ..wire import commands

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from ..errors import TwistcornError
+from ..logs.logger import Logger
 from ..settings import Settings
 from .chronicle import Chronicle, Reloaded
 from .fleet import Fleet

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from .. import __version__
 from ..errors import BootError
+from ..logs.logger import Logger
 from ..origins import Sourced
 from ..pool.restarts import Intensity
 from ..pool.worker import Event, Outdated, State, Worker
