@@ -321,7 +321,9 @@ class Supervisor:
                     self._order_quarantine(worker, kept_out)
 
     def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
-        names = [{"name": name, "time": int(left * 1000)} for name, left in list(kept_out.items())[:MOST_KEPT_OUT]]
+        # Those that have killed last: whoever makes up many others must not have these left out.
+        latest = sorted(kept_out.items(), key=lambda each: -each[1])[:MOST_KEPT_OUT]
+        names = [{"name": name, "time": int(left * 1000)} for name, left in latest]
         worker.process.order(commands.Quarantine, names=names)
 
     def _ended(self, worker: Worker, reason: str) -> None:
