@@ -59,7 +59,9 @@ STANDING = {
 }
 sleep = time.sleep
 for module in list(sys.modules.values()):
-    for name, value in list(vars(module).items()):
+    # Twisted's reactor is among them, whose attributes are those of its class.
+    for name in dir(module):
+        value = getattr(module, name, None)
         if id(value) in CLOCKS:
             setattr(module, name, STANDING[CLOCKS[id(value)]])
 assert time.time() == 86400.0
@@ -70,8 +72,9 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/sleep":
         for _ in range(600):
             sleep(0.1)
+    frozen = time.monotonic() == 5.0
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"hello"]
+    return [b"frozen" if frozen else b"running"]
 """
 #: The service in somebody else's application.
 TAC = """
@@ -195,6 +198,7 @@ def test_application_stops_the_clock(serve: Serve) -> None:
     ).ready()  # fmt: skip
     with server.connect() as client:
         answer = client.get("/")
+        assert answer.body == b"frozen"
         assert abs(parsedate_to_datetime(answer.headers["date"]).timestamp() - began) < 60
         assert client.ended()
     with server.connect() as client:
@@ -202,6 +206,7 @@ def test_application_stops_the_clock(serve: Serve) -> None:
     server.wait_for("the application says this")
     server.wait_for("the application prints this")
     server.wait_for("over --request-timeout")
+    assert not server.seen("no life")
     stamps = [found[0] for found in server.seen(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")]
     assert len(stamps) > 5
     assert [stamp for stamp in stamps if not stamp.startswith(time.strftime("%Y-", time.gmtime()))] == []

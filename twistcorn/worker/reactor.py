@@ -26,9 +26,6 @@ Poll = Callable[[float | None, Seat], None]
 class WorkerReactor(EPollReactor):
     """A reactor that is led by the main thread until it gets a crew."""
 
-    #: Twisted's is the wall clock: set back by an hour it would stop time-outs and heartbeats for an hour.
-    seconds = staticmethod(time.monotonic)
-
     def __init__(self) -> None:
         #: Told before any timer of the seconds in which the loop did not turn.
         self.on_gap: list[Callable[[float], object]] = []
@@ -37,6 +34,13 @@ class WorkerReactor(EPollReactor):
         self._crew: Callable[[], None] | None = None
         self._inside: Seat | None = None
         super().__init__()
+
+    def seconds(self) -> float:
+        """Monotonic seconds. Twisted's are the wall clock's: set back by an hour, time-outs would stop for an hour.
+
+        A method, because the function itself would be replaced by name (freezegun does, in this reactor as well).
+        """
+        return time.monotonic()
 
     def enlist(self, poll: Poll, crew: Callable[[], None]) -> None:
         """From the next turn of the loop on it is run by others.
