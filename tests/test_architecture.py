@@ -30,6 +30,9 @@ MAY_IMPORT = {
     "atoms": set[str](),
     "pristine": set[str](),
     "recurring": set[str](),
+    "clock": set[str](),
+    "reactor": {"clock"},
+    "timers": {"clock"},
     "pidfile": set[str](),
     "interpreter": {"errors"},
     "shelter": {"pristine"},
@@ -44,13 +47,16 @@ MAY_IMPORT = {
     "logs": {"logs", "pristine", "recurring", "shelter", "atoms"},
     "worker": {"worker", "wire", "logs", "pristine", "recurring", "shelter", "atoms", "settings", "errors"},
     "master": {"master", "pool", "wire", "logs", "recurring", "settings", "origins", "syntax", "errors"},
-    "service": {"interpreter", "master", "wire", "origins", "settings", "errors"},
+    "service": {"interpreter", "logs", "timers", "master", "wire", "origins", "settings", "errors"},
     "client": {"wire", "errors"},
     "console": {"console", "client", "errors"},
     "standalone": {"pidfile", "service", "master", "wire", "logs", "origins", "settings", "errors"},
     "tap": {"sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
     "__main__": {"cli"},
-    "cli": {"console", "logs", "sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
+    "cli": {
+        "console", "logs", "reactor", "sources", "origins", "standalone", "service", "master", "wire", "settings",
+        "errors",
+    },
 }
 
 #: What the rooms at the bottom may import from outside, besides the standard library.

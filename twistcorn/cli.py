@@ -112,6 +112,9 @@ def run(
     :param reread: the settings as they are at a reload.
     :param origins: where the settings come from.
     """
+    from .reactor import install
+
+    install()
     from twisted.internet import reactor
 
     from .logs.server import ServerLog

@@ -22,13 +22,14 @@ from twisted.internet.defer import (
     succeed,
 )
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .errors import TwistcornError
 from .interpreter import require_lock
+from .logs.logger import Logger
 from .origins import CODE, Sourced
 from .settings import Settings, from_values
+from .timers import steady
 from .wire.control import OFF
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class WSGIPoolService(Service):
     """A WSGI application served by a pool of worker processes.
 
     :param app: as `--app`: `module:name`, or empty to look for it.
-    :param reactor: the reactor that the application runs.
+    :param reactor: the reactor that the application runs; the service has timers of its own in it, on a clock that is
+        not set back.
     :param on_fatal: called with the error when the service can never serve: an address that is taken, an
         application that cannot be loaded. Without it the error is logged.
     :param reread: the settings as they are at a reload; raises `errors.SettingsError` when they are not valid, and then
@@ -71,7 +73,7 @@ class WSGIPoolService(Service):
         self.settings: Settings = self._settle(from_values(app=app, **settings))
         given = ("app", *settings) if app else settings
         self._origins = dict.fromkeys(given, CODE) if origins is None else origins
-        self._reactor = reactor
+        self._reactor = steady(reactor)
         self._on_fatal = on_fatal
         self._reread = None if reread is None else lambda: self._settled(Sourced.of(reread()))
         self._bound: Deferred[Any] | None = None

@@ -17,6 +17,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import globalLogPublisher
 
 from .errors import TwistcornError
+from .logs.events import escaped
 from .logs.server import set_level
 from .master import control, signals
 from .master.clerk import Clerk
@@ -157,7 +158,7 @@ class StandaloneService(WSGIPoolService):
         """The service can never serve: say why and end the process."""
         self.exit_code = error.exit_code
         # In one piece: the log's thread writes to the same stream.
-        sys.stderr.write(f"twistcorn: {error}\n")
+        sys.stderr.write(f"twistcorn: {escaped(str(error))}\n")
         sys.stderr.flush()
         if self._running:
             self._ending = self._quick = True

@@ -22,7 +22,7 @@ def test_a_screen() -> None:
         worker(1, doing("GET /slow", 2.5)), worker(2, doing("GET /a", 0.1), requests=200), worker(3, requests=400),
         deaths=(ended(at=700.0), ended("ordered", "worker 4 is gone"), ended(text="worker 5 died\nits stack")),
     )  # fmt: skip
-    before = snapshot(worker(1), worker(2), worker(3), time=998.0)
+    before = snapshot(worker(1), worker(2), worker(3), uptime=198.0)
     rows = render(seen, before, 110, 24, View(selected=2))
 
     assert texts(rows) == [

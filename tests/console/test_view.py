@@ -108,15 +108,15 @@ class TestRank:
     )
     def test_orders(self, order: str, idents: list[int]) -> None:
         """By number, or the largest first."""
-        before = snapshot(worker(1, requests=0), worker(2, requests=0), worker(3), time=998.0)
+        before = snapshot(worker(1, requests=0), worker(2, requests=0), worker(3), uptime=198.0)
         assert [each.worker["worker"] for each in rank(SEEN, before, order)] == idents
 
     def test_rates(self) -> None:
         """Requests in a second; a worker that is new has answered all of them since."""
-        before = snapshot(worker(1, requests=50), worker(3, requests=500), time=998.0)
+        before = snapshot(worker(1, requests=50), worker(3, requests=500), uptime=198.0)
         assert [each.rate for each in rank(SEEN, before, "worker")] == [25.0, 150.0, 0.0]
 
-    @pytest.mark.parametrize("before", [None, SEEN, snapshot(time=2000.0)])
+    @pytest.mark.parametrize("before", [None, SEEN, snapshot(uptime=300.0)])
     def test_no_time_has_passed(self, before: dict[str, object] | None) -> None:
         """There is no rate."""
         assert {each.rate for each in rank(SEEN, before, "worker")} == {0.0}

@@ -81,7 +81,7 @@ class Reception:
         self.recent = Recent(lambda call, *arguments: call(*arguments))
         insight = Insight(
             stage.supervisor, stage.dispatcher, stage.table, stage.board, lambda: ["http://127.0.0.1:8000"],
-            stage.clock.seconds,
+            stage.clock.seconds, wall=stage.clock.seconds,
         )  # fmt: skip
         self.operations: Changeable | None = Changeable(stage.supervisor, insight)
         self.clerk = Clerk(stage.clock, lambda: self.operations, self.recent, self.stops.append)

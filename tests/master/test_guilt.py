@@ -9,6 +9,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import process, tcp, texts
+from twistcorn.master.supervisor import MOST_KEPT_OUT
 from twistcorn.pool.quarantine import SENTENCE
 from twistcorn.pool.worker import Outdated, State, Worker
 from twistcorn.wire import commands
@@ -181,6 +182,18 @@ class TestQuarantine:
 
         assert process(stage.newest).ordered == [commands.Boot, commands.Quarantine]
         assert kept_out(stage.newest) == [{"name": "GET /segfault", "time": int((SENTENCE - 100) * 1000)}]
+
+    def test_many_killers(self, stage: Stage) -> None:
+        """More than an order has room for: those that killed last are told."""
+        stage.boot_all()
+        now, quarantine = stage.clock.seconds(), stage.supervisor.forensics.quarantine
+        for number in range(MOST_KEPT_OUT + 50):
+            quarantine, _ = quarantine.add(now + number / 100, [f"GET /{number}"], 1)
+        stage.supervisor.forensics.quarantine = quarantine
+        stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
+
+        names = {each["name"] for each in kept_out(stage.newest)}
+        assert names == {f"GET /{number}" for number in range(50, MOST_KEPT_OUT + 50)}
 
     def test_it_is_over(self, stage: Stage) -> None:
         """Workers that boot later are told of nobody."""

@@ -28,7 +28,7 @@ def insight(stage: Stage) -> Insight:
     """What there is to see of a stage that serves."""
     seen = Insight(
         stage.supervisor, stage.dispatcher, stage.table, stage.board, lambda: ["http://127.0.0.1:8000"],
-        stage.clock.seconds, lambda: NOW,
+        stage.clock.seconds, lambda: NOW, stage.clock.seconds,
     )  # fmt: skip
     stage.serve()
     return seen

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
 from twistcorn.pool.exposition import openmetrics
-from twistcorn.pool.merging import Told, Values, merge, parse, total
+from twistcorn.pool.merging import Told, Values, merge, parse, total, trim
 
 
 def told(worker: int, *families: tuple[str, str, dict[str, Values]]) -> list[Told]:
@@ -103,3 +103,23 @@ class TestParse:
         """It is an error of one kind."""
         with pytest.raises(ValueError, match="no families"):
             parse(data, 1)
+
+
+class TestTrim:
+    def test_little_is_kept(self) -> None:
+        """While there is room nothing is forgotten."""
+        gone = total([hits(1, a=1, b=2)])
+        trim(gone, 2, [])
+        assert values(gone) == {'hits_total{path="a"}': 1, 'hits_total{path="b"}': 2}
+
+    def test_oldest_make_room(self) -> None:
+        """Those that nobody tells any more, so that no sum that is told goes down."""
+        gone = total([hits(1, a=1, b=2, c=3), hits(2, d=4)])
+        trim(gone, 2, [hits(3, a=1)])
+        assert values(gone) == {'hits_total{path="a"}': 1, 'hits_total{path="d"}': 4}
+
+    def test_all_are_told(self) -> None:
+        """What living workers tell stays, however much that is."""
+        gone = total([hits(1, a=1, b=2, c=3)])
+        trim(gone, 1, [hits(2, a=1, b=1), hits(3, c=1)])
+        assert len(values(gone)) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -263,3 +264,40 @@ def _soon(loop: Any) -> Callable[..., object]:
         loop.callFromThread(function, *args)
 
     return call
+
+
+class TestTime:
+    def test_wall_clock_is_set(self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Timers come after their time, though the wall clock was set back by an hour."""
+        fired: list[float] = []
+
+        def fire(one: Run) -> None:
+            fired.append(time.monotonic())
+            one.loop.stop()
+
+        def crew(one: Run) -> None:
+            monkeypatch.setattr(time, "time", lambda real=time.time: real() - 3600)
+            one.loop.callLater(0.05, fire, one)
+            alone(one)
+
+        began = time.monotonic()
+        run(crew)()
+        assert 0.04 < fired[0] - began < PATIENCE
+
+    def test_loop_did_not_turn(self, run: Callable[..., Run]) -> None:
+        """A gap is told before any timer, a short wait is none."""
+        said: list[Any] = []
+
+        def crew(one: Run) -> None:
+            one.reactor.on_gap.append(lambda gap: said.append(("gap", round(gap))))
+            one.loop.callLater(0.01, stand_still, one)
+            alone(one)
+
+        def stand_still(one: Run) -> None:
+            assert said == []
+            one.reactor._turned -= 60
+            one.loop.callLater(0, said.append, "timer")
+            one.loop.callLater(0, one.loop.stop)
+
+        run(crew)()
+        assert said == [("gap", 60), "timer"]

@@ -229,6 +229,7 @@ class TestMemory:
         assert check_fields(long) is not check_fields(long)
         for known in (responses._known_lists, responses._known_fields, responses._known_statuses):
             assert len(known) <= responses._KNOWN_LIMIT
+        assert check_status("200 later") in responses._known_statuses, "what comes later is remembered, too"
 
     @pytest.mark.parametrize("given", [[], [("Content-Length", "5")], [("Connection", "close")]])
     def test_head_of_known_fields(self, given: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,31 +171,62 @@ class TestTrials:
         assert route.pooled
 
 
+def known(routes: Routes, path: str, method: str = "GET") -> Route:
+    """The route of a request that was answered."""
+    asked = line(path, method)
+    route = routes.find(asked)
+    if not route.known:
+        routes.learn(asked, route, 200)
+    return route
+
+
 class TestTable:
     def test_same_work(self) -> None:
         """Method and first segments make a route."""
         routes = Routes()
-        found = routes.find(line("/api/users/17"))
+        found = known(routes, "/api/users/17")
 
         assert routes.find(line("/api/users/18?a=b")) is found
-        assert routes.find(line("/api/orders/17")) is not found
-        assert routes.find(line("/api/users/17", "POST")) is not found
+        assert known(routes, "/api/orders/17") is not found
+        assert known(routes, "/api/users/17", "POST") is not found
 
     def test_line_keeps_its_route(self) -> None:
         """It is looked up once for each line."""
-        asked = line("/a")
+        routes, asked = Routes(), line("/a")
         assert asked.route is None
-        assert Routes().find(asked) is asked.route
+        route = routes.find(asked)
+        assert route is asked.route
+        assert not route.known
+        routes.learn(asked, route, 200)
+        assert routes.find(line("/a")) is asked.route is route
+        assert route.known
+
+    @pytest.mark.parametrize("code", [0, 404, 405, 410, 501])
+    def test_nothing_is_there(self, code: int) -> None:
+        """A path that names nothing gets no entry, and the next time it is asked for nothing is known of it."""
+        routes, asked = Routes(), line("/made-up")
+        routes.learn(asked, routes.find(asked), code)
+        assert routes._known == {}
+        assert routes.find(line("/made-up")) is not asked.route
+
+    def test_two_at_once(self) -> None:
+        """Two first requests of a route make one of it."""
+        routes, one, other = Routes(), line("/a/b/1"), line("/a/b/2")
+        first, second = routes.find(one), routes.find(other)
+        routes.learn(one, first, 200)
+        routes.learn(other, second, 200)
+        assert one.route is other.route is first
+        assert len(routes._known) == 1
 
     def test_paths_are_made_up(self) -> None:
         """A route that is used stays known, whatever strangers ask for, and so does one that comes later."""
         routes = Routes()
-        first = routes.find(line("/first"))
+        first = known(routes, "/first")
         for number in range(3 * MOST_ROUTES):
             first.is_due()
-            routes.find(line(f"/made-up-{number}")).is_due()
+            known(routes, f"/made-up-{number}").is_due()
             if number == 2 * MOST_ROUTES:
-                later = routes.find(line("/later"))
+                later = known(routes, "/later")
                 later.is_due(), later.is_due()
 
         assert routes.find(line("/first")) is first
@@ -205,11 +236,11 @@ class TestTable:
     def test_all_routes_are_used(self) -> None:
         """Then the oldest makes room, and nobody shares what is known of another."""
         routes = Routes()
-        found = [routes.find(line(f"/made-up-{number}")) for number in range(MOST_ROUTES)]
+        found = [known(routes, f"/made-up-{number}") for number in range(MOST_ROUTES)]
         for route in found:
             route.is_due(), route.is_due()
 
-        assert routes.find(line("/new")) is not routes.find(line("/newer"))
+        assert known(routes, "/new") is not known(routes, "/newer")
         assert routes.find(line(f"/made-up-{MOST_ROUTES - 1}")) is found[-1]
         assert len(routes._known) == MOST_ROUTES
 
@@ -224,7 +255,7 @@ class TestTable:
     def test_identifiers_name_no_route(self, one: str, other: str) -> None:
         """The same work on another thing is the same route."""
         routes = Routes()
-        assert routes.find(line(one)) is routes.find(line(other))
+        assert known(routes, one) is routes.find(line(other))
 
     @pytest.mark.parametrize(
         ("one", "other"), [("/v1", "/v2"), ("/feedface", "/facade"), ("/a-b", "/a-c"), ("/", "//")]
@@ -232,4 +263,4 @@ class TestTable:
     def test_names_are_no_identifiers(self, one: str, other: str) -> None:
         """Words and versions tell routes apart."""
         routes = Routes()
-        assert routes.find(line(one)) is not routes.find(line(other))
+        assert known(routes, one) is not known(routes, other)

@@ -70,7 +70,7 @@ def rank(snapshot: JSON, previous: JSON | None, order: str) -> list[Ranked]:
 
 def _rates(snapshot: JSON, previous: JSON | None) -> dict[int, float]:
     before = {each["worker"]: each["requests"] for each in previous["workers"]} if previous else {}
-    elapsed = snapshot["status"]["time"] - previous["status"]["time"] if previous else 0.0
+    elapsed = snapshot["status"]["uptime"] - previous["status"]["uptime"] if previous else 0.0
     rates = {}
     for each in snapshot["workers"]:
         # A worker that was not there before has answered all of its requests since.

@@ -49,9 +49,14 @@ _CONTROLS = {
 }
 
 
+def escaped(text: str) -> str:
+    """Text from wherever, without anything that does more than be shown, but for tabs and the ends of its lines."""
+    return text.translate(_CONTROLS)
+
+
 def harmless(text: str) -> str:
     """Text from wherever, as one entry of a log: control characters are escaped, further lines are indented."""
-    return text.translate(_CONTROLS).replace("\n", "\n  ")
+    return escaped(text).replace("\n", "\n  ")
 
 
 def as_text(event: dict[str, Any], worker: int = 0) -> str:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from twisted import logger
 
-from ..pristine import os
+from ..pristine import os, time
 from ..shelter import hide, show
 from .events import as_json, as_text, level_of, own
 from .sink import LAST, Sink
@@ -44,6 +44,8 @@ class ServerLog:
             # The application may log on its own thread, whose time may be over just then.
             hidden = hide()
             try:
+                # Twisted's stamp comes from a name that the application can replace (freezegun does).
+                event = {**event, "log_time": time.time()}
                 line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
                 if line:
                     self._sink.write(line.encode("utf-8", "backslashreplace"))

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import SettingsError
+from ..logs.logger import Logger
 from ..pool.samples import EVERY, KEPT, Counted, Shares
 from ..settings import Settings
 from ..wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 
 from ..errors import BootError
+from ..logs.logger import Logger
 from ..origins import Sourced
 from ..pool.abilities import judge
 from ..pool.cores import auto_workers
@@ -78,6 +78,7 @@ class Assembly:
         self.metrics: Metrics | None = None
         self._statsd: StatsD | None = None
         self._access = AnswerLog(reactor, self.scoreboard, self._log_answers)
+        self._gaps: list[Callable[[float], object]] = []
 
     @property
     def places(self) -> list[Listener | Admin]:
@@ -137,8 +138,10 @@ class Assembly:
             # A server that stops has closed them already.
             lambda: [each.shown for each in self.listeners if each.fileno() >= 0], self._reactor.seconds,
         )  # fmt: skip
+        self._gaps = getattr(self._reactor, "on_gap", [])
+        self._gaps.append(self._missed)
         self.operations = Operations(self.supervisor, insight)
-        measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard, self._reactor.seconds)
+        measures = Measures(self.supervisor, self.dispatcher, self.table, self.scoreboard)
         self.metrics = Metrics(measures, self.supervisor.exports, self.supervisor.tally)
         self._access.configure(self.settings)
         self.supervisor.on_configured.append(self._access.configure)
@@ -158,6 +161,11 @@ class Assembly:
         if self.supervisor is not None:
             self.supervisor.reopen_logs()
 
+    def _missed(self, gap: float) -> None:
+        """The process did not run for a while: neither clients nor workers are late for that."""
+        self.log.warn("the master did not run for {gap:.1f} s: its time-outs are put off by as much", gap=gap)
+        self.dispatcher.put_off(gap)
+
     def _burden(self) -> tuple[int, int]:
         """Workers that serve; connections and requests that no worker has."""
         return len(self.dispatcher.workers), self.dispatcher.waiting
@@ -170,6 +178,8 @@ class Assembly:
         return stopped.addCallback(lambda _: self._end())
 
     def _end(self) -> Deferred[None]:
+        if self._missed in self._gaps:
+            self._gaps.remove(self._missed)
         if self._statsd is not None:
             self._statsd.stop()
         self.dispatcher.close_all()

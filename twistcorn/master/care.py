@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from ..logs.logger import Logger
 from ..pool.balance import SETTLING, surplus
 from ..pool.freeze import SUSPICION
 from ..pool.recycling import Limits, due

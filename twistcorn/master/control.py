@@ -17,10 +17,10 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import OperationError
+from ..logs.logger import Logger
 from ..wire.control import MAX_PATH, default_paths, peer_of
 from .clerk import Clerk
 from .session import Session

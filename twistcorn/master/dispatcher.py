@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from ..logs.logger import Logger
 from ..pool.dispatch import MAX_UNACKNOWLEDGED, choose
 from ..pool.queue import choose_free
 from ..pool.worker import Worker
@@ -77,6 +77,11 @@ class Dispatcher:
         self.parking.retime(settings.keep_alive - self.recovery.settings.keep_alive)
         self.recovery.settings = settings
         self._waiting.configure(settings)
+
+    def put_off(self, seconds: float) -> None:
+        """Nobody could look at what waits here for so long: it has as much more time."""
+        self.parking.retime(seconds)
+        self._waiting.put_off(seconds)
 
     @property
     def waiting(self) -> int:

@@ -12,9 +12,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
-from ..pool.merging import Told, merge, parse, total
+from ..logs.logger import Logger
+from ..pool.merging import Told, merge, parse, total, trim
 from ..pool.worker import State, Worker
 from ..wire import commands
 from ..wire.scoreboard import W_EXPORTS, Scoreboard
@@ -23,6 +23,8 @@ from ..wire.scoreboard import W_EXPORTS, Scoreboard
 PATIENCE = 0.5
 #: Most bytes that a worker may tell; it tells less by itself (`worker.exports`).
 MOST = 1 << 20
+#: Samples with labels of their own that are kept of workers that are gone: a label may hold what clients have made up.
+MOST_GONE = 20_000
 
 
 class Exports:
@@ -103,3 +105,4 @@ class Exports:
         known = self._known.pop(worker.ident, None)
         if known is not None:
             self._gone = total([self._gone, known])
+            trim(self._gone, MOST_GONE, self._known.values())

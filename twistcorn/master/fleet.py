@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from ..logs.logger import Logger
 from ..pool import rollout
 from ..pool.restarts import BackOff
 from ..pool.worker import TIMERS, Event, Outdated, State, Worker

@@ -14,8 +14,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twisted.logger import Logger
-
+from ..logs.logger import Logger
 from ..pool.blame import current_thread
 from ..pool.freeze import (
     FIRST_LOOK,

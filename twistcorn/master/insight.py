@@ -38,6 +38,7 @@ class Insight:
     :param listeners: where it listens, as the log says it.
     :param seconds: the supervisor's clock, in which workers are born.
     :param now: monotonic nanoseconds, as the workers write them.
+    :param wall: seconds since the epoch, for people.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Insight:
         table: ConnectionTable,
         scoreboard: Scoreboard,
         listeners: Callable[[], list[str]],
-        seconds: Callable[[], float] = time.time,
+        seconds: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = time.monotonic_ns,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._supervisor = supervisor
         self._dispatcher = dispatcher
@@ -57,6 +59,7 @@ class Insight:
         self._listeners = listeners
         self._seconds = seconds
         self._now = now
+        self._wall = wall
         self._began = seconds()
 
     @property
@@ -78,7 +81,7 @@ class Insight:
             "version": __version__,
             "pid": os.getpid(),
             "state": supervisor.state,
-            "time": self._seconds(),
+            "time": self._wall(),
             "uptime": self._seconds() - self._began,
             "app": self.settings.app,
             "listeners": self._listeners(),

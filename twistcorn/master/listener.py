@@ -16,9 +16,9 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..logs.logger import Logger
 from .binding import address, bind, release, shown
 from .connections import Connection, ConnectionTable
 

@@ -12,12 +12,12 @@ from importlib.resources import files
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from ..errors import HTTPError, OperationError
+from ..logs.logger import Logger
 from .feed import Feed
 from .guard import MARK, Guard, Role, Shown
 from .operations import Operations

@@ -5,13 +5,14 @@ Law: one reload at a time; whoever asks during one hears of the next. How a relo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from ..errors import TwistcornError
+from ..logs.logger import Logger
 from ..settings import Settings
 from .chronicle import Chronicle, Reloaded
 from .fleet import Fleet
@@ -77,8 +78,8 @@ class Reloads:
 
     def ended(self, problem: str) -> None:
         """The present one is over: whoever asked for it hears how it went, and the next one begins."""
-        now = self._clock.seconds()
-        self._chronicle.add_reload(Reloaded(now, now - self._began, self._fleet.generation, problem))
+        took = self._clock.seconds() - self._began
+        self._chronicle.add_reload(Reloaded(time.time(), took, self._fleet.generation, problem))
         told, self._present = self._present, []
         for over in told:
             over.callback(problem)

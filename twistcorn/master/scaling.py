@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from ..logs.logger import Logger
 from ..pool import memory
 from ..pool.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
 from ..pool.worker import Worker

@@ -13,11 +13,11 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import OperationError, TwistcornError
+from ..logs.logger import Logger
 from ..wire.control import MAX_REQUEST, encode
 from .clerk import Clerk
 from .orders import FOLLOWING, Request, read

@@ -13,9 +13,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..logs.logger import Logger
 from ..pool.statsd import datagrams, gauges, requests
 from ..recurring import Recurring
 from .totals import Tally

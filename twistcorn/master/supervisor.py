@@ -7,14 +7,15 @@ the master down, except that a first boot in which no worker got ready is told a
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from .. import __version__
 from ..errors import BootError
+from ..logs.logger import Logger
 from ..origins import Sourced
 from ..pool.restarts import Intensity
 from ..pool.worker import Event, Outdated, State, Worker
@@ -303,7 +304,7 @@ class Supervisor:
             self._warn_of_crash_loop()
         self._look_for_offenders(death)
         self.chronicle.add_end(
-            Ended(self._clock.seconds(), worker.ident, worker.pid, worker.generation, death.word(worker), text)
+            Ended(time.time(), worker.ident, worker.pid, worker.generation, death.word(worker), text)
         )
         self._ended(worker, worker.boot_error or text)
 
@@ -320,7 +321,9 @@ class Supervisor:
                     self._order_quarantine(worker, kept_out)
 
     def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
-        names = [{"name": name, "time": int(left * 1000)} for name, left in list(kept_out.items())[:MOST_KEPT_OUT]]
+        # Those that have killed last: whoever makes up many others must not have these left out.
+        latest = sorted(kept_out.items(), key=lambda each: -each[1])[:MOST_KEPT_OUT]
+        names = [{"name": name, "time": int(left * 1000)} for name, left in latest]
         worker.process.order(commands.Quarantine, names=names)
 
     def _ended(self, worker: Worker, reason: str) -> None:

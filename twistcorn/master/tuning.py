@@ -11,9 +11,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import Logger
-
 from ..errors import OperationError
+from ..logs.logger import Logger
 from ..origins import DEFAULT, SET, Sourced
 from ..pool.worker import SERVING, TIMERS, State, Worker
 from ..settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded

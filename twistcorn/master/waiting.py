@@ -13,7 +13,7 @@ from typing import Any
 
 from ..pool.queue import Queue
 from ..settings import Settings
-from ..wire.scoreboard import H_QUEUED, S_QUEUED, Scoreboard
+from ..wire.scoreboard import H_QUEUED, S_DEADLINE, S_QUEUED, Scoreboard
 from . import kernel
 from .answers import Answers
 from .connections import Connection
@@ -58,6 +58,18 @@ class Waiting:
         """From now on these settings count."""
         self._settings = settings
         self.requests.size, self.requests.timeout = settings.queue_size, settings.queue_timeout
+
+    def put_off(self, seconds: float) -> None:
+        """What waits began to wait so much later, and its time-outs are over later."""
+        words, later = self._scoreboard.words, int(seconds * 1e9)
+        for connection in self.connections:
+            connection.since += seconds
+        for connection in (*self.connections, *self.requests):
+            for word in (S_QUEUED, S_DEADLINE):
+                place = self._scoreboard.slot_base(connection.slot) + word
+                # 0 is none.
+                words[place] += later if words[place] else 0
+        self.requests.put_off(seconds)
 
     def __len__(self) -> int:
         return len(self.connections) + len(self.requests)

@@ -106,3 +106,15 @@ def total(reports: Iterable[list[Told]], kinds: Iterable[str] = SUMMED) -> list[
 def merge(gone: list[Told], living: Iterable[list[Told]]) -> list[Told]:
     """The families of all workers, and of those that are gone."""
     return total([gone, *living], _KINDS)
+
+
+def trim(gone: list[Told], most: int, living: Iterable[list[Told]]) -> None:
+    """Forget groups that nobody living tells, the oldest first, where there are more than `most`."""
+    over = sum(len(family.groups) for family in gone) - most
+    if over <= 0:
+        return
+    told = {(family.name, group) for families in living for family in families for group in family.groups}
+    for family in gone:
+        for group in [group for group in family.groups if (family.name, group) not in told][:over]:
+            del family.groups[group]
+            over -= 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from .dispatch import MAX_UNACKNOWLEDGED
@@ -50,6 +50,14 @@ class Queue(Generic[T]):
         while self._entries and self._entries[0][0] < now - self.timeout:
             found.append(self.pop())
         return found
+
+    def __iter__(self) -> Iterator[T]:
+        """In no order."""
+        return (item for _, _, item in self._entries)
+
+    def put_off(self, seconds: float) -> None:
+        """All of them have waited for so much less."""
+        self._entries = [(since + seconds, number, item) for since, number, item in self._entries]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -29,6 +29,7 @@ from .deadlines import Deadlines
 from .descriptors import Descriptors
 from .echo import Echo
 from .environ import Address
+from .gaps import Gaps
 from .lends import LendChannel
 from .poller import Poller
 from .quarantine import Quarantine
@@ -166,6 +167,9 @@ class Lifecycle:
             on_late=self._tell_overdue,
         )  # fmt: skip
         deadlines.start()
+        gaps = Gaps(self._reactor, poller.held, [deadlines.put_off])
+        gaps.start()
+        self._reactor.on_gap.append(gaps.missed)
         self._begin_logs(service, poller, turns, worker)
         self._vitals.start()
         Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP, now=False)

@@ -16,6 +16,9 @@ from ..pristine import time
 from . import failing, forks
 from .seats import Seat
 
+#: Seconds between two turns of the loop that are a gap: hearts beat each second, and a call that lasts loses the loop.
+GAP = 3.0
+
 #: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
 Poll = Callable[[float | None, Seat], None]
 
@@ -23,14 +26,21 @@ Poll = Callable[[float | None, Seat], None]
 class WorkerReactor(EPollReactor):
     """A reactor that is led by the main thread until it gets a crew."""
 
-    #: Twisted's is the wall clock: set back by an hour it would stop time-outs and heartbeats for an hour.
-    seconds = staticmethod(time.monotonic)
-
     def __init__(self) -> None:
+        #: Told before any timer of the seconds in which the loop did not turn.
+        self.on_gap: list[Callable[[float], object]] = []
+        self._turned = time.monotonic()
         self._poll: Poll
         self._crew: Callable[[], None] | None = None
         self._inside: Seat | None = None
         super().__init__()
+
+    def seconds(self) -> float:
+        """Monotonic seconds. Twisted's are the wall clock's: set back by an hour, time-outs would stop for an hour.
+
+        A method, because the function itself would be replaced by name (freezegun does, in this reactor as well).
+        """
+        return time.monotonic()
 
     def enlist(self, poll: Poll, crew: Callable[[], None]) -> None:
         """From the next turn of the loop on it is run by others.
@@ -92,11 +102,20 @@ class WorkerReactor(EPollReactor):
         timeout: float | None = self.timeout()
         return timeout if self.running else 0
 
+    def _mind_the_gap(self) -> None:
+        """Look whether the process was stopped: nobody is late for that, and timers must not come before this."""
+        now = time.monotonic()
+        gap, self._turned = now - self._turned, now
+        if gap > GAP:
+            for tell in self.on_gap:
+                tell(gap)
+
     def _run(self, goes_on: Callable[[], bool], step: Callable[[], None]) -> None:
         while self.running and goes_on():
             try:
                 while self.running and goes_on():
                     threadable.registerAsIOThread()
+                    self._mind_the_gap()
                     self.runUntilCurrent()
                     forks.leave_if_forked()
                     step()

@@ -78,7 +78,10 @@ def check_status(status: object) -> str:
         raise TypeError(f"status must be str, not {status!r} ({type(status).__name__})")
     if _STATUS.fullmatch(status) is None:
         raise ValueError(f"status must be three digits, a space and a reason, not {status!r}")
-    if len(_known_statuses) < _KNOWN_LIMIT and len(status) < _KNOWN_LENGTH:
+    if len(status) < _KNOWN_LENGTH:
+        if len(_known_statuses) >= _KNOWN_LIMIT:
+            # An application may write what its clients say into its reasons.
+            _known_statuses.clear()
         _known_statuses.add(status)
     return status
 

@@ -71,6 +71,10 @@ class Rounds(abc.ABC):
         retime(self._connections.values(), self._settings, settings)
         self._settings = settings
 
+    def held(self) -> list[Connection]:
+        """The connections of this worker."""
+        return list(self._connections.values())
+
     @abc.abstractmethod
     def _handle(self, connection: Connection, mask: int) -> None: ...
 

@@ -34,6 +34,8 @@ _SEGMENTS = 2
 #: Segments that name one thing of many: numbers, UUIDs and other hexadecimal ones with a digit, and very long ones.
 _IDENTIFIER = re.compile(rb"[0-9]+|(?=[^/]*[0-9])[0-9a-fA-F-]{8,}|.{33,}", re.DOTALL)
 _ANY = b"*"
+#: Statuses of requests that name nothing (RFC 9110 sections 15.5.5, 15.5.6, 15.5.11, 15.6.2); 0: nobody was answered.
+_NOWHERE = frozenset({0, 404, 405, 410, 501})
 
 
 class Route:
@@ -42,6 +44,7 @@ class Route:
     :ivar mean: nanoseconds that a call waits, a moving mean.
     :ivar pooled: whether its calls go to threads of their own.
     :ivar again_at: when a pooled route is tried again.
+    :ivar known: whether it is in the table.
     """
 
     __slots__ = (
@@ -54,13 +57,14 @@ class Route:
         "_tripped",
         "_trying",
         "again_at",
+        "known",
         "mean",
         "pooled",
     )
 
     def __init__(self) -> None:
         self.mean = 0.0
-        self.pooled = False
+        self.pooled = self.known = False
         self.again_at = 0
         self._calls = 0
         self._samples = 0
@@ -147,18 +151,28 @@ class Routes:
     def __init__(self) -> None:
         self._known: dict[tuple[str, bytes], Route] = {}
         self.others = Route()
+        self.others.known = True
 
     def find(self, line: RequestLine) -> Route:
-        """The route of a request; kept in its line."""
-        segments = line.path.split(b"/", _SEGMENTS + 1)[: _SEGMENTS + 1]
-        name = (line.method, b"/".join([_ANY if _IDENTIFIER.fullmatch(segment) else segment for segment in segments]))
-        route = self._known.get(name)
-        if route is None:
-            if len(self._known) >= MOST_ROUTES:
-                self._make_room()
-            route = self._known[name] = Route()
-        line.route = route
+        """The route of a request; kept in its line. One that is not known has to be learned."""
+        route = line.route = self._known.get(_name(line)) or Route()
         return route
+
+    def learn(self, line: RequestLine, route: Route, code: int) -> None:
+        """A request whose route is not known was answered with this status. Any thread, one at a time.
+
+        An answer that there is nothing teaches nothing: whoever makes up paths gets no entry for each.
+        """
+        if code in _NOWHERE:
+            return
+        name = _name(line)
+        if name in self._known:
+            line.route = self._known[name]
+            return
+        if len(self._known) >= MOST_ROUTES:
+            self._make_room()
+        self._known[name] = route
+        route.known = True
 
     def _make_room(self) -> None:
         """Forget the oldest route that nobody has used lately; where all are used, the oldest."""
@@ -168,3 +182,8 @@ class Routes:
                 return
             self._known[name] = route
         del self._known[next(iter(self._known))]
+
+
+def _name(line: RequestLine) -> tuple[str, bytes]:
+    segments = line.path.split(b"/", _SEGMENTS + 1)[: _SEGMENTS + 1]
+    return line.method, b"/".join([_ANY if _IDENTIFIER.fullmatch(segment) else segment for segment in segments])

@@ -33,7 +33,8 @@ class Seat:
     :ivar inline: whether it runs a turn while it leads.
     :ivar baton: holds one item while it runs an inline turn and the lead could be taken from it; each seat has its own,
         or one that has lost the lead would take its successor's.
-    :ivar began: when its turn began, in monotonic nanoseconds; `row`: where its request is counted (`wire.statuses`).
+    :ivar began: when its turn began, in monotonic nanoseconds; `row`: where its request is counted (`wire.statuses`);
+        `code`: the status of its answer.
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
     :ivar stood: whether it stood aside in the present turn; `aside`: whether it does now, and has given up its place.
     :ivar coming: whether it was woken, or started, and has not looked for a turn yet.
@@ -45,8 +46,8 @@ class Seat:
     """
 
     __slots__ = (
-        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "coming", "due", "exposed", "gate", "ident",
-        "inline", "leads", "row", "scratch", "serves", "sheltered", "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "code", "coming", "due", "exposed", "gate",
+        "ident", "inline", "leads", "row", "scratch", "serves", "sheltered", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -59,7 +60,7 @@ class Seat:
         self.leads = leads
         self.inline = False
         self.answered = False
-        self.began = self.row = 0
+        self.began = self.row = self.code = 0
         self.baton: deque[int] = deque()
         self.stood = self.aside = self.coming = False
         self.exposed: Connection | None = None

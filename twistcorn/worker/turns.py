@@ -14,6 +14,7 @@ from ..pristine import time
 from ..wire.scoreboard import Scoreboard
 from .connection import Connection
 from .counts import Counts
+from .http import RequestLine
 from .leading import Leading
 from .roles import Loop, Server
 from .routes import Route
@@ -79,8 +80,9 @@ class Turns(Leading):
         timed = route.is_due() and not self._active
         now = time.monotonic_ns()
         processor = time.thread_time_ns() if timed else 0
-        seat.inline, seat.answered, seat.stood, seat.began = True, False, False, now
-        row = seat.row = connection.request.line.row  # type: ignore[union-attr]
+        seat.inline, seat.answered, seat.stood, seat.began, seat.code = True, False, False, now, 0
+        line = connection.request.line  # type: ignore[union-attr]
+        row = seat.row = line.row
         self.counts.set_busy(self._running + 1)
         self._last = (seat, now, route)
         seat.baton.append(now)
@@ -99,11 +101,14 @@ class Turns(Leading):
             seat.inline = False
             if made:
                 # The request is over, though nothing of its answer is sent.
+                seat.code = connection.code
                 if seat.leads:
                     self.counts.count_led(row, connection.code, now, self._running)
                 else:
                     self.answered(seat, connection.code)
                 self._server.finish(connection, seat, now)
+        if not route.known:
+            self._learn(line, route, seat)
         if timed and not self._active:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)
@@ -173,6 +178,7 @@ class Turns(Leading):
 
     def answered(self, seat: Seat, code: int) -> None:
         """The request is over, but for its last bytes: its client may ask again before they have all left."""
+        seat.code = code
         if seat.inline:
             try:
                 baton = seat.baton.pop()
@@ -237,6 +243,10 @@ class Turns(Leading):
         self._run_pooled(connection, seat) if connection else seat.gate.acquire()
         return True
 
+    def _learn(self, line: RequestLine, route: Route, seat: Seat) -> None:
+        with self._lock:
+            self._routes.learn(line, route, seat.code)
+
     def withdraw(self, connection: Connection) -> None:
         """A request that waits is another worker's now: it is in this one no longer, though every thread is busy."""
         with self._lock:
@@ -265,12 +275,14 @@ class Turns(Leading):
         timed, led = route.is_due() and self._active == 1, self.counts.led
         now, processor = time.monotonic_ns(), time.thread_time_ns() if timed else 0
         seat.inline, seat.answered, seat.stood = False, False, False
-        seat.began, seat.row = now, request.line.row
+        seat.began, seat.row, seat.code = now, request.line.row, 0
         try:
             self._server.serve(connection, seat, now)
         except BaseException:
             # Nothing is raised; should something be, the thread must go on.
             self.log.failure("internal error in a turn")
+        if not route.known:
+            self._learn(request.line, route, seat)
         if timed and self._active == 1 and not seat.stood and led == self.counts.led:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)

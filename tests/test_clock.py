@@ -1,0 +1,71 @@
+"""A clock that stands still while nobody can look at it."""
+
+from __future__ import annotations
+
+import math
+
+from twistcorn.clock import TOLERANCE, SteadyClock
+
+
+class Steps:
+    """Monotonic time in the test's hands."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def clock() -> tuple[SteadyClock, Steps]:
+    steps = Steps()
+    return SteadyClock(steps), steps
+
+
+def test_goes_on_with_monotonic_time() -> None:
+    """Nobody is expected to look: every time is shown."""
+    steady, steps = clock()
+    steps.now += 1000
+    assert steady.seconds() == 1100.0
+    assert steady.take_gap() == 0.0
+
+
+def test_late_look_is_no_gap() -> None:
+    """A look that is late by less than the tolerance counts in full."""
+    steady, steps = clock()
+    steady.look_by(101.0)
+    steps.now = 101.0 + TOLERANCE
+    assert steady.seconds() == steps.now
+    assert steady.take_gap() == 0.0
+
+
+def test_gap_is_left_out() -> None:
+    """Time in which nobody could look does not pass, and is told once."""
+    steady, steps = clock()
+    steady.look_by(101.0)
+    steps.now = 161.0
+    assert steady.seconds() == 101.0
+    steps.now = 162.0
+    assert steady.seconds() == 102.0
+    assert steady.take_gap() == 60.0
+    assert steady.take_gap() == 0.0
+
+
+def test_gaps_add_up() -> None:
+    """Two gaps before anybody asks are told together."""
+    steady, steps = clock()
+    for _ in range(2):
+        steady.look_by(steady.seconds() + 1.0)
+        steps.now += 11.0
+        steady.seconds()
+    assert steady.take_gap() == 20.0
+    assert steady.seconds() == 102.0
+
+
+def test_nobody_can_say() -> None:
+    """A wait without an end is no gap."""
+    steady, steps = clock()
+    steady.look_by(101.0)
+    steady.look_by(math.inf)
+    steps.now = 1e6
+    assert steady.seconds() == 1e6

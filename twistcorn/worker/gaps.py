@@ -1,0 +1,77 @@
+"""Time in which the worker's loop did not turn: who has how much more of it.
+
+Law: on the leader's thread, before any timer. A stopped process had no time to read what its clients sent, so they are
+not late. Nor are its requests, unless the process has computed meanwhile: then one of them held the interpreter lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.logger import Logger
+
+from ..pristine import time
+from ..recurring import Recurring
+from .connection import Connection, Phase
+
+#: Seconds between two looks at the processor time.
+LOOK = 1.0
+#: The part of a gap in which a process that was stopped may have computed; what came before it since the last look is
+#: among that.
+MOST = 0.5
+
+
+class Gaps:
+    """Puts time-outs off.
+
+    :param connections: of this worker.
+    :param others: told of the seconds by which everything else is to be put off.
+    :param spent: processor time of this process, in seconds.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        connections: Callable[[], Iterable[Connection]],
+        others: Iterable[Callable[[float], object]],
+        spent: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._connections = connections
+        self._others = list(others)
+        self._spent = spent
+        self._known = spent()
+        self._looking = Recurring(clock, "the look at processor time", self._look)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._looking.start(LOOK, now=False)
+
+    def _look(self) -> None:
+        self._known = self._spent()
+
+    def missed(self, gap: float) -> None:
+        """The loop did not turn for so many seconds."""
+        computed = self._spent() - self._known > MOST * gap
+        for connection in self._connections():
+            _put_off(connection, gap, not computed)
+        for put_off in self._others:
+            put_off(gap)
+        if not computed:
+            self.log.warn("the worker did not run for {gap:.1f} s: time-outs are put off by as much", gap=gap)
+
+
+def _put_off(connection: Connection, seconds: float, request: bool) -> None:
+    phase = connection.phase
+    if phase is Phase.TURN:
+        if request:
+            connection.restart_clock(connection.counted_from + int(seconds * 1e9))
+    elif phase is Phase.READING and not connection.header_since:
+        connection.log_idle(connection.deadline + seconds)
+    else:
+        connection.deadline += seconds
+        connection.end_by += seconds
+    if connection.waiting:
+        connection.queued_since += seconds
