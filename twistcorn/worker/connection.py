@@ -195,6 +195,11 @@ class Connection:
         return self._words[self.base + S_SINCE]
 
     @property
+    def thread(self) -> int:
+        """The thread that has the present request, as its slot names it."""
+        return self._words[self.base + S_THREAD]
+
+    @property
     def counted_from(self) -> int:
         """From when on the present request's time counts, in monotonic nanoseconds."""
         return max(self._words[self.base + S_SINCE], self._words[self.base + S_RESTART])

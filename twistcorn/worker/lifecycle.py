@@ -148,13 +148,13 @@ class Lifecycle:
         )
         waiting = Waiting(
             self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining,
-            withdraw=turns.withdraw,
+            withdraw=turns.withdraw, abandon=poller.abandon,
         )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
         forks.on_child(poller.forget)
         forks.on_child(turns.forget)
-        poller.on_send = turns.counts.flush
+        poller.on_send, poller.census = turns.counts.flush, turns.census
         self._introduce(generation)
         poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
