@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..logs.entries import Entry
-from ..pristine import socket
+from ..pristine import socket, threading
 from ..wire.scoreboard import (
     CONSUMED,
     ENDS,
@@ -31,6 +31,7 @@ from ..wire.scoreboard import (
     State,
     pack_state,
 )
+from . import failing
 from .call import ClientGone
 from .http import Request, RequestLine
 from .partial import Partial
@@ -266,6 +267,7 @@ class Connection:
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            self._doubt(error)
             self.keep = False
             raise ClientGone from error
         self.written += sent
@@ -293,7 +295,8 @@ class Connection:
             sent = sock.send(made)
         except BlockingIOError:
             sent = 0
-        except OSError:
+        except OSError as error:
+            self._doubt(error)
             self.keep = False
             if self.entry is not None:
                 self.entry.sent, self.entry.whole = 0, False
@@ -320,10 +323,18 @@ class Connection:
         except BlockingIOError:
             return 0
         except OSError as error:
+            self._doubt(error)
             self.keep = False
             raise ClientGone from error
         self.written += sent
         return sent
+
+    def _doubt(self, problem: OSError) -> None:
+        """Nothing could be sent: where the application has closed the descriptor, ours may be gone, too."""
+        if failing.is_lost(problem):
+            # It is this request that is to be told of, whatever has become of its answer.
+            self._words[self.base + S_THREAD] = threading.get_ident()
+            failing.doubt()
 
     def await_client(self, wait: Wait) -> None:
         """Wait until the client takes more.
