@@ -134,6 +134,8 @@ class Service:
             self.log.failure("internal error behind a turn")
         if connection.made is not None:
             return True
+        if not reply.whole and reply.head is not None and reply.head.framing is responses.Framing.CLOSE:
+            connection.cut = True
         try:
             reply.answered()
         except BaseException:

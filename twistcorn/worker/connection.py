@@ -73,6 +73,7 @@ class Connection:
     :ivar made: a whole answer that is not sent yet; `code` is its status.
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
+    :ivar cut: whether the present answer is not whole, and only a reset can show that.
     :ivar fresh: whether no request has run since it was lent.
     :ivar queued_since: when the present request began to wait for a thread, monotonic seconds; 0.0: it did not.
     :ivar waiting: whether it is among those that wait for a thread here; `hopped`: it has waited elsewhere before.
@@ -83,10 +84,10 @@ class Connection:
     """
 
     __slots__ = (
-        "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
-        "end_by", "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "partial", "peer",
-        "phase", "queued_since", "request", "request_end", "rest", "seen_consumed", "seen_written", "sequence", "slot",
-        "sock", "waiting", "watched", "word", "written",
+        "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "cut",
+        "deadline", "end_by", "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed",
+        "partial", "peer", "phase", "queued_since", "request", "request_end", "rest", "seen_consumed",
+        "seen_written", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -120,7 +121,7 @@ class Connection:
         self.body: Any = None
         self.partial: Partial | None = Partial(carried) if carried else None
         self.end_by = 0.0
-        self.keep = False
+        self.keep = self.cut = False
         self.queued_since = 0.0
         self.waiting = False
         self.hopped = False

@@ -6,6 +6,8 @@ Law: a number that is no longer ours is somebody else's: it is neither shut down
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import struct
 
 from twisted.logger import Logger
 
@@ -14,6 +16,7 @@ from . import failing
 from .connection import Connection, Phase
 
 _log = Logger()
+_connect = ctypes.CDLL(None).connect
 
 
 def check_known(known: Connection, descriptor: int) -> None:
@@ -56,6 +59,15 @@ def part(epoll: select.epoll, sock: socket.socket, shut: bool) -> None:
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
     sock.close()
+
+
+def reset(sock: socket.socket) -> None:
+    """Send a reset now, though the master has a copy: connect(2) to AF_UNSPEC. SO_LINGER would wait for the last copy.
+
+    A UNIX socket has no resets, and stays as it is.
+    """
+    address = struct.pack("=H14x", socket.AF_UNSPEC)
+    _connect(sock.fileno(), address, len(address))
 
 
 def _tell(descriptor: int) -> None:
