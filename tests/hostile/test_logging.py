@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -153,3 +154,93 @@ def has_logged(path: Path, number: int) -> bool:
     lines = [line for line in path.read_text(errors="replace").splitlines() if "steady" in line]
     who = lines[-1].partition("steady ")[2].partition(" ")[0]
     return any(f"steady {who} {number}." in line for line in lines)
+
+
+LATE = """
+import time
+
+def late():
+    yield b"first"
+    while True:
+        time.sleep(0.01)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/piece":
+        return late()
+    while True:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.slow
+def test_time_out_is_the_same_everywhere(serve: Serve) -> None:
+    """504 for the client is 504 in the access log, and the server's log names the request by the same id."""
+    server = serve(LATE, "--request-timeout", "0.3", "--access-log", "-", "--access-log-format",
+                   "%(m)s %(U)s %(s)s %(id)s", tracebacks=True).ready()  # fmt: skip
+    with server.connect() as client:
+        client.ask("/none", headers="X-Request-Id: mine\r\n")
+        assert client.response().status == 504
+    server.wait_for(r"^GET /none 504 (.+)$")
+    (ident,) = {found[1] for found in server.seen(r"^GET /none 504 (.+)$")}
+    server.wait_for(rf"GET /none \[{ident}\]: the application took too long")
+    server.wait_for(rf"GET /none \[{ident}\]: .* over --request-timeout 0.3 s")
+    assert not server.seen("/none.* 50[023]")
+
+
+@pytest.mark.slow
+def test_time_out_behind_the_first_piece(serve: Serve) -> None:
+    """The client has its 200, which cannot be taken back; the log says what became of it."""
+    server = serve(LATE, "--request-timeout", "0.3", "--access-log", "-", "--access-log-format",
+                   "%(m)s %(U)s %(s)s %(X)s", tracebacks=True).ready()  # fmt: skip
+    with server.connect() as client:
+        client.ask("/piece")
+        assert client.read_to(b"first").startswith(b"HTTP/1.1 200 ")
+        assert b"\r\n0\r\n" not in client.rest()
+    server.wait_for(r"GET /piece \[.+\]: the application took too long")
+    server.wait_for(r"^GET /piece 200 X$")
+
+
+SPOILS = """
+class Text(str):
+    def __str__(self):
+        raise KeyError("no text")
+
+class Worse:
+    def __str__(self):
+        raise SystemExit("no text")
+
+VALUES = {"text": "x", "none": None, "list": [1], "subclass": Text("y"), "raises": Worse(), "lines": 'a"\\n\\x1b[31mb'}
+
+def app(environ, start_response):
+    how = environ["PATH_INFO"].strip("/")
+    if how == "clear":
+        environ.clear()
+    elif how in VALUES:
+        for name in list(environ):
+            environ[name] = VALUES[how]
+    start_response("200 OK", [])
+    return [b"served"]
+"""
+HOWS = ["good", "clear", "text", "none", "list", "subclass", "raises", "lines"]
+
+
+FORMS = ["extended", "json", "%(h)s %(U)s %(s)s %(queue)s %(attempt)s %(id)s %({wsgi.version}e)s"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_environ_that_the_application_has_spoiled(serve: Serve, form: str) -> None:
+    """Each request has its line, whole and one: what is the server's own comes from the server."""
+    server = serve(SPOILS, "--access-log", "-", "--access-log-format", form).ready()
+    with server.connect() as client:
+        for how in HOWS:
+            assert client.get(f"/{how}").body == b"served"
+    server.wait_for(f"/{HOWS[-1]}\\b")
+    for how in HOWS:
+        (line,) = [line for line in server.lines if re.search(rf"/{how}\b", line)]
+        assert "\x1b" not in line
+        if form == "json":
+            entry = json.loads(line)
+            assert (entry["status"], entry["queue_time"], entry["attempt"]) == (200, 0.0, 1)
+            assert entry["request_id"]
+    assert not server.seen("internal error")

@@ -180,9 +180,9 @@ class Service:
         else:
             reply.ident, reply.environ = environ["twistcorn.request_id"], environ
             if connection.fresh and (deaths := connection.take_attempt()):
-                environ["twistcorn.attempt"] = 1 + deaths
+                environ["twistcorn.attempt"] = reply.attempt = 1 + deaths
             if connection.queued_since:
-                environ["twistcorn.queue_time"] = waited = now / 1e9 - connection.queued_since
+                environ["twistcorn.queue_time"] = reply.queued = waited = now / 1e9 - connection.queued_since
                 self.waited(max(0, int(waited * 1e9)))
                 connection.queued_since, connection.hopped = 0.0, False
             environ["twistcorn.extend_deadline"] = connection.extend_deadline
