@@ -205,9 +205,10 @@ class TestLines:
     def test_line_cannot_be_made(self, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is told; the log goes on."""
         log, client = logged()
-        real, failed = log.log._lines.line, []
+        real: Any = log.log._lines.line
+        failed: list[Any] = []
 
-        def line(entry: Any) -> str:
+        def line(entry: Any) -> Any:
             if not failed:
                 failed.append(entry)
                 raise KeyError("internal")
