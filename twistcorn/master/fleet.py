@@ -123,7 +123,6 @@ class Fleet:
             self._commit(*self._next)
         self.machine.handle(worker, Event.BOOTED)
         for leaving in [each for each in self.workers.values() if each.state is State.DRAINING]:
-            # Whatever it waits for: there is somebody now who answers for it.
             self.machine.handle(leaving, Event.RETIRE)
 
     def _commit(self, generation: int, settings: Settings) -> None:
