@@ -18,3 +18,22 @@ gc.{name} = broken
     server = serve(broken, tracebacks=True)
     server.wait_for("it cannot begin to serve", timeout=10)
     assert server.exit_code() == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("import signal\nsignal.signal(2, signal.default_int_handler)\nsignal.raise_signal(2)", "KeyboardInterrupt"),
+        (
+            "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+            "try:\n    while True: os.open('/dev/null', os.O_RDONLY)\nexcept OSError: pass\n" + HEALTHY,
+            "Too many open files",
+        ),
+    ],
+)  # fmt: skip
+def test_whatever_ends_the_beginning_is_told_at_once(serve: Serve, source: str, said: str) -> None:
+    """Also what no handler of errors sees, and what only the server runs into."""
+    server = serve(source, tracebacks=True)
+    assert server.exit_code(10) == 3
+    assert server.seen(f"it cannot begin to serve: .*{said}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.integration.harness import GONE, READY, Server
 
 #: Closes what the query names, or puts /dev/null in its place.
 SOURCE = """
-import os, select, socket
+import os, select, socket, time
 
 def loop():
     from twisted.internet import reactor
@@ -44,6 +45,15 @@ def app(environ, start_response):
         os.close(null)
     elif verb == "range":
         os.closerange(3, 256)
+    elif verb == "late" and environ["twistcorn.attempt"] == 1:
+        time.sleep(20)
+    elif verb == "words":
+        mine = os.open("mine", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(mine, 7)
+        os.close(mine)
+    elif verb == "crash":
+        import faulthandler
+        faulthandler._sigsegv()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]
 """
@@ -91,6 +101,51 @@ def test_all_descriptors_twice(serve: Serve, workers: int) -> None:
         hit(server, "/range")
         server.wait_for(READY, count=workers + count)
     check_replaced(server, 2, workers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("turns", ["inline", "pool"])
+def test_who_closes_all_descriptors_is_told(serve: Serve, method: str, turns: str) -> None:
+    """The master has the connection as well: 502, and the request is not run again, though it is a GET."""
+    server = serve(SOURCE, "--turns", turns, tracebacks=True).ready()
+    with server.connect() as client:
+        client.ask("/range", method, b"" if method == "POST" else None)
+        assert client.response().status == 502
+    server.wait_for(r"exit code 70; running: .* /range for .*blamed")
+    check_replaced(server, 1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 502)])
+def test_request_that_runs_when_an_earlier_one_is_found_out(serve: Serve, method: str, status: int) -> None:
+    """The only one, but not to blame: it runs again where its method allows that."""
+    server = serve(SOURCE, tracebacks=True).ready()
+    with server.connect() as client, server.connect() as innocent:
+        client.get("/")
+        innocent.get("/")
+        assert client.get("/close/orders").status == 200
+        innocent.ask("/late", method, b"" if method == "POST" else None)
+        assert innocent.response().status == status
+    server.wait_for(rf"exit code 71; running: {method} /late for [0-9.]+ s$")
+    check_replaced(server, 1, 1)
+
+
+@pytest.mark.slow
+def test_file_of_the_application_gets_no_last_words(serve: Serve, folder: Path) -> None:
+    """Its number was that of our last words: these go to the log, within a heartbeat."""
+    server = serve(SOURCE, tracebacks=True).ready()
+    hit(server, "/words")
+    server.wait_for(r"file descriptor 7 \(last words\)")
+    hit(server, "/crash")
+    server.wait_for(GONE)
+    server.wait_for("Fatal Python error: Segmentation fault")
+    server.wait_for(READY, count=2)
+    hit(server, "/words")
+    hit(server, "/close/channel")
+    server.wait_for(GONE, count=2)
+    server.wait_for(READY, count=3)
+    assert (folder / "mine").read_bytes() == b""
 
 
 @pytest.mark.slow

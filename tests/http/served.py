@@ -31,10 +31,11 @@ from twistcorn.worker.call import Application
 from twistcorn.worker.channel import Service
 from twistcorn.worker.connection import Connection
 from twistcorn.worker.environ import Address
-from twistcorn.worker.poller import SWEEP, Poller
+from twistcorn.worker.poller import Poller
 from twistcorn.worker.roles import Server
 from twistcorn.worker.routes import Route
 from twistcorn.worker.seats import Seat
+from twistcorn.worker.sweeping import SWEEP
 from twistcorn.worker.turns import Turns
 from twistcorn.worker.waiting import Waiting
 
@@ -197,7 +198,7 @@ class Served:
         )
         self.waiting = Waiting(
             self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining,
-            withdraw=self.turns.withdraw,
+            withdraw=self.turns.withdraw, abandon=self.poller.abandon,
         )  # fmt: skip
         service.attach(self.poller, self.waiting, self.turns.answered, self._credit, self.turns.counts.count_queued)
         self.poller.on_send = self.turns.counts.flush
@@ -279,7 +280,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = START
         time = types.SimpleNamespace(monotonic=lambda: self.now)
-        for module in ("poller", "arrivals", "rounds", "intake"):
+        for module in ("poller", "sweeping", "arrivals", "rounds", "intake"):
             monkeypatch.setattr(f"twistcorn.worker.{module}.time", time)
 
     def pass_by(self, served: Served, seconds: float) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.command import said
 from tests.integration.conftest import Start
 from tests.integration.gate import Gate
 from tests.integration.harness import GONE, READY, wait_until
@@ -134,9 +135,10 @@ def test_worker_told_to_terminate_drains_and_is_replaced(start: Start, gate: Gat
         os.kill(visitor.pid, signal.SIGTERM)
         server.wait_for(rf"worker \d+ \(pid {visitor.pid}\) was sent SIGTERM: it drains", since=since)
         server.wait_for(READY, since=since)
+        # The master has said what follows from that before it answers anything.
+        said(server, "status")
         assert idle.get("/version").status == 200
-        # It waits a moment whether the signal was for everybody, and answers meanwhile.
-        wait_until(lambda: int(idle.get("/pid").body) != visitor.pid, "the idle connection is another worker's")
+        assert int(idle.get("/pid").body) != visitor.pid
         assert visitor.pid not in {int(server.get("/pid")) for _ in range(8)}
         visitor.release()
         answer = busy.response()

@@ -9,9 +9,10 @@ import time
 import pytest
 
 from tests.integration.client import Client, Ended
+from tests.integration.command import said
 from tests.integration.conftest import Start
 from tests.integration.gate import Gate
-from tests.integration.harness import GONE, READY, Server, wait_until
+from tests.integration.harness import GONE, READY, Server
 from tests.integration.load import Load
 
 STUCK = r"(GET|POST) /\w+ \[.+\]: stuck, more than 3 s after it began"
@@ -36,8 +37,9 @@ def test_computation_is_interrupted_and_answered_504(start: Start) -> None:
         assert status == 504
         assert 0.5 <= seconds < 2
         server.wait_for(READY, count=2)
-        successor = str(server.worker_pids[-1]).encode()
-        wait_until(lambda: client.get("/pid").body == successor, "the connection goes on with the new worker")
+        # The master has said what follows from that before it answers anything.
+        said(server, "status")
+        assert client.get("/pid").body == str(server.worker_pids[-1]).encode(), "the connection goes on"
     server.wait_for(r"GET /spin \[.+\]: 1 s, over --request-timeout 0.5 s; replacing worker 1")
     server.wait_for(r"GET /spin \[.*\]: the application took too long")
     server.wait_for(r"twistcorn\.errors\.RequestTimeout")

@@ -60,7 +60,7 @@ class TestFile:
         path, old = tmp_path / "log", tmp_path / "old"
         log = Sink(str(path))
         # Its thread looks only when all three have happened.
-        with log._news:
+        with log._lock:
             log.write(b"before\n")
             path.rename(old)
             log.reopen()

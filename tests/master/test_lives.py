@@ -171,6 +171,15 @@ class TestLeaving:
         assert worker not in stage.dispatcher.workers
         assert process(worker).ordered == [commands.Boot]
 
+    def test_its_replacement_is_ready(self, stage: Stage) -> None:
+        """Whatever it waits for itself, it is told to hand everything back in the same moment."""
+        worker = stage.serve()[0]
+        stage.spawner.leaves(worker)
+        stage.boot_all()
+
+        assert process(worker).ordered == [commands.Boot, commands.Drain]
+        assert stage.states[worker.ident] == "draining"
+
     def test_it_is_gone(self, stage: Stage) -> None:
         """Its exit changes no number."""
         worker = stage.serve()[0]

@@ -19,6 +19,9 @@ CAUSES = [
     ("it crashed before the master's SIGKILL came", (None, SEGV, True, True, False), FAULT),
     ("the app ended the process", (0, None, False, False, False), EXIT),
     ("the app ended the process with a code", (3, None, False, False, False), EXIT),
+    ("it found itself broken by a request that runs", (70, None, False, False, False), EXIT),
+    ("it found itself broken by one that may be over", (71, None, False, False, False), Cause.BROKEN),
+    ("it found itself broken while it drained", (71, None, True, False, False), Cause.BROKEN),
     ("it was told to leave and ended with an error", (1, None, True, False, False), EXIT),
     ("it was told to leave and left", (0, None, True, False, False), ORDERED),
     ("it was told to leave and somebody killed it", (None, KILL, True, False, False), ORDERED),
@@ -66,7 +69,7 @@ def test_signals_that_are_faults() -> None:
 @pytest.mark.parametrize("each", Cause)
 def test_causes_for_which_a_request_may_be_blamed(each: Cause) -> None:
     """A signal from outside and an order of the master blame nobody."""
-    assert each.is_fault == (each not in (OUTSIDE, ORDERED))
+    assert each.is_fault == (each not in (OUTSIDE, ORDERED, Cause.BROKEN))
 
 
 def test_nothing_is_known() -> None:

@@ -13,7 +13,7 @@ LIFE = """
              starting      ready                 draining             finishing     stopping    waiting           gone
 booted       ready+ADMIT   .                     .                    .             .           .                 .
 boot failed  .             .                     .                    .             .           .                 .
-retire       stopping+KILL draining+DRAIN        .                    .             .           gone+FORGET       .
+retire       stopping+KILL draining+DRAIN        .+DRAIN              .             .           gone+FORGET       .
 leaving      .             draining+FORGET+SPAWN .                    .             .           .                 .
 stop         stopping+KILL finishing+STOP        finishing+STOP+AGAIN .             .           gone+FORGET       .
 quit         stopping+KILL stopping+QUIT         stopping+QUIT        stopping+QUIT .+KILL      gone+FORGET       .

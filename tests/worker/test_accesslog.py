@@ -189,19 +189,36 @@ class TestLines:
         assert log.lines() == ['ann \\"x\\" 7 a -']
 
     def test_application_breaks_its_environ(self, logged: Any) -> None:
-        """Its own request has no line; the log goes on."""
+        """What is the server's own is not taken from there: each request has its line."""
 
         def app(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
             if environ["PATH_INFO"] == "/bad":
-                environ["twistcorn.attempt"] = '"}\n'
+                environ["twistcorn.attempt"] = environ["twistcorn.queue_time"] = '"}\n'
             start("200 OK", [])
             return [b""]
 
         log, client = logged(app)
         log.served.send(client, GET.replace(b"/ ", b"/bad "))
         log.served.send(client, GET)
+        assert log.lines() == ["GET /bad 200 0 + 1", "GET / 200 0 + 1"]
+
+    def test_line_cannot_be_made(self, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is told; the log goes on."""
+        log, client = logged()
+        real: Any = log.log._lines.line
+        failed: list[Any] = []
+
+        def line(entry: Any) -> Any:
+            if not failed:
+                failed.append(entry)
+                raise KeyError("internal")
+            return real(entry)
+
+        monkeypatch.setattr(log.log._lines, "line", line)
+        log.served.send(client, GET)
+        log.served.send(client, GET)
         with capturedLogs() as told:
-            assert log.lines() == ["GET / 200 0 + 1"]
+            assert len(log.lines()) == 1
         assert len(told) == 1
 
 

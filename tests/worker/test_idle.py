@@ -14,7 +14,7 @@ from tests.worker.apps import app
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.idle import AT_ONCE
-from twistcorn.worker.poller import SWEEP
+from twistcorn.worker.sweeping import SWEEP
 
 Serve = Callable[..., Served]
 

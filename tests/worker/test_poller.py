@@ -20,7 +20,7 @@ from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUEST
 from twistcorn.worker.connection import Connection
 from twistcorn.worker.environ import Address
 from twistcorn.worker.lingering import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
-from twistcorn.worker.poller import LAST_REQUEST_TIME
+from twistcorn.worker.sweeping import LAST_REQUEST_TIME
 
 pytestmark = pytest.mark.usefixtures("mode")
 

@@ -1,20 +1,23 @@
 """The log of a process of ours: one observer of Twisted's log, whose level and form can change while it runs.
 
-Law: the only place that begins logging. Whoever logs never waits: lines go through a `sink`.
+Law: the only place that begins logging. Whoever logs never waits: lines go through a `sink`. What repeats itself is
+counted in place of being written (`repeats`).
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Hashable
 from typing import Any
 
 from zope.interface import implementer
 
 from twisted import logger
 
-from ..pristine import os, time
+from ..pristine import os, threading, time
 from ..shelter import hide, show
 from .events import as_json, as_text, level_of, own
+from .repeats import Repeats, gist, kind_of, tell
 from .sink import LAST, Sink
 
 #: From the least to the most important.
@@ -32,7 +35,8 @@ class ServerLog:
     """
 
     def __init__(self, path: str = "") -> None:
-        self._sink = Sink(path, 2, self._say)
+        self.begin_anew()
+        self._sink = Sink(path, 2, self._say, idle=self._tell_repeats)
         self._least = _ORDER["info"]
         self._worker = 0
         self.as_json = False
@@ -46,11 +50,38 @@ class ServerLog:
             try:
                 # Twisted's stamp comes from a name that the application can replace (freezegun does).
                 event = {**event, "log_time": time.time()}
-                line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
-                if line:
-                    self._sink.write(line.encode("utf-8", "backslashreplace"))
+                kind = kind_of(event)
+                if kind is not None:
+                    self._tell_repeats()
+                if kind is None or self._admits(kind, event):
+                    self._write(event)
             finally:
                 show(hidden)
+
+    def begin_anew(self) -> None:
+        """Nothing was repeated: at first, and in a child that was forked."""
+        # By C code, in one step: see `sink`.
+        self._lock = threading.RLock()
+        self._repeats = Repeats()
+
+    def _write(self, event: dict[str, Any]) -> None:
+        line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
+        if line:
+            self._sink.write(line.encode("utf-8", "backslashreplace"))
+
+    def _admits(self, kind: Hashable, event: dict[str, Any]) -> bool:
+        with self._lock:
+            return self._repeats.admit(kind, time.monotonic(), lambda: gist(event))
+
+    def _tell_repeats(self, all_of_them: bool = False) -> float | None:
+        """Write what stands for events that were not; returns after how many seconds there may be more of that."""
+        with self._lock:
+            now = time.monotonic()
+            found = self._repeats.over(now, all_of_them)
+            wait = self._repeats.wait(now)
+        for held in found:
+            self._write(tell(held, time.time()))
+        return wait
 
     def set_level(self, name: str) -> None:
         """The least level that is logged from now on."""
@@ -71,6 +102,7 @@ class ServerLog:
 
     def flush(self, timeout: float = LAST) -> None:
         """Before the end of the process: wait so many seconds at most for what is not yet written."""
+        self._tell_repeats(all_of_them=True)
         self._sink.flush(timeout)
 
     def _say(self, text: str, lost: int) -> bytes:
@@ -112,6 +144,15 @@ def say_last(text: str) -> None:
     """One line at once, on this thread: the process ends, and its other threads are not to be trusted any more."""
     if _current is not None:
         _current.say_last(text)
+
+
+def _after_fork() -> None:
+    if _current is not None:
+        _current.begin_anew()
+
+
+#: In a child that the application forks the lock might be held for ever.
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _is_terminal(descriptor: int) -> bool:

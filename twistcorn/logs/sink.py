@@ -2,7 +2,9 @@
 
 Law: `write` never waits. What is waiting is bounded; beyond that the newest lines are dropped and counted, and the
 number is told as soon as the rest flows again. On a pipe, which several processes share, no piece is larger than what
-the kernel keeps whole.
+the kernel keeps whole. Threads of the application's write here, and an exception may come to one at any line (a
+time-out of its own, a signal's handler): the lock is taken and given back by C code in one step, waits are C code's,
+and the counts are put right whenever nothing waits.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import stat
 import weakref
 from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 
 from ..pristine import os, select, threading
 
@@ -37,25 +40,33 @@ class Sink:
     :param descriptor: or one that is open, and belongs to somebody else.
     :param say: makes a line of the sink's own, so that it looks like the others: of its text, and how many lines were
         dropped, if that is what it tells; ends with a newline.
+    :param idle: called on the sink's thread when nothing is left to write; may write more. Returns after how many
+        seconds it is to be called again, None: when something was written.
     :raises OSError: the file cannot be opened.
     """
 
     def __init__(
         self, path: str = "", descriptor: int = -1, say: Callable[[str, int], bytes] = plain,
-        most_lines: int = MOST_LINES,
+        most_lines: int = MOST_LINES, idle: Callable[[], float | None] = lambda: None,
     ) -> None:  # fmt: skip
         self._path = path
         self._descriptor = _open(path) if path else descriptor
         self._say = say
         self._most_lines = most_lines
+        self._idle = idle
         self._together = not _is_file(self._descriptor)
         self.begin_anew()
         _sinks.add(self)
 
     def begin_anew(self) -> None:
         """Nothing waits, and no thread writes: at first, and in a child that was forked."""
-        # The condition's lock is one that a signal handler on the same thread may take again.
-        self._news = threading.Condition()
+        # One that a signal handler on the same thread may take again.
+        self._lock = threading.RLock()
+        #: Wakes the thread, which says when it sleeps; ends its pause; each is told when all is written.
+        self._news: SimpleQueue[None] = SimpleQueue()
+        self._asleep = False
+        self._end: SimpleQueue[None] = SimpleQueue()
+        self._flushing: list[SimpleQueue[None]] = []
         self._waiting: list[tuple[bytes, int]] = []
         self._lines = self._bytes = 0
         self._lost = 0
@@ -66,7 +77,7 @@ class Sink:
 
     def write(self, data: bytes, lines: int = 1) -> None:
         """Have whole lines written; so many are in the data."""
-        with self._news:
+        with self._lock:
             if self._lines + lines > self._most_lines or self._bytes + len(data) > MOST_BYTES:
                 self._lost += lines
                 return
@@ -85,7 +96,10 @@ class Sink:
                 self._write_here()
                 return
             self._thread = thread
-        self._news.notify_all()
+        elif self._asleep:
+            # In this order: woken once too often is better than never.
+            self._news.put(None)
+            self._asleep = False
 
     def _write_here(self) -> None:
         """The last resort: write what waits on this thread, as far as that does not block."""
@@ -112,7 +126,7 @@ class Sink:
         except OSError as problem:
             self.write(self._say(f"cannot reopen {self._path}: {problem.strerror}", 0))
             return
-        with self._news:
+        with self._lock:
             unused, self._fresh = self._fresh, fresh
             self._older = len(self._waiting)
             self._begin()
@@ -121,16 +135,27 @@ class Sink:
 
     def flush(self, timeout: float = LAST) -> bool:
         """Wait until all is written; returns whether it was, within so many seconds."""
-        with self._news:
-            return self._news.wait_for(lambda: not self._lines and not self._lost, timeout)
+        done: SimpleQueue[None] = SimpleQueue()
+        with self._lock:
+            if not self._lines and not self._lost:
+                return True
+            self._flushing.append(done)
+            self._begin()
+        try:
+            done.get(timeout=timeout)
+        except Empty:
+            return False
+        return True
 
     def close(self, timeout: float = LAST) -> None:
         """Write what waits, for so long, then end."""
         self.flush(timeout)
-        with self._news:
+        with self._lock:
             self._closing = True
             self._begin()
             thread = self._thread
+        # Whatever it waits for.
+        self._end.put(None)
         if thread is not None:
             thread.join(timeout)
 
@@ -141,13 +166,26 @@ class Sink:
             self._write_on()
         finally:
             # Should it end otherwise than in order, the next line has another one begin.
-            with self._news:
+            with self._lock:
                 self._thread = None
+
+    def _rest(self) -> None:
+        """Wait until there is something to do."""
+        while True:
+            pause = self._idle()
+            with self._lock:
+                if self._waiting or self._lost or self._closing or self._fresh >= 0:
+                    return
+                self._asleep = True
+            try:
+                self._news.get(timeout=pause)
+            except Empty:
+                continue
 
     def _write_on(self) -> None:
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._waiting or self._lost or self._closing or self._fresh >= 0)
+            self._rest()
+            with self._lock:
                 batch, self._waiting = self._waiting, []
                 lost, self._lost = self._lost, 0
                 fresh, self._fresh = self._fresh, -1
@@ -166,18 +204,32 @@ class Sink:
             if lost and self._put(self._say(f"{lost} lines were dropped: nobody took them", lost), 1):
                 # Still no room, so it is not told yet.
                 refused += lost
-            with self._news:
-                self._lines -= lines + bool(lost)
-                self._bytes -= size
-                self._lost += refused
-                self._news.notify_all()
-            if refused:
-                # A full disk: not sooner than somebody can do something about it, unless the process ends.
-                with self._news:
-                    if self._news.wait_for(lambda: self._closing, AGAIN):
-                        break
+            self._note_written(lines + bool(lost), size, refused)
+            # A full disk: not sooner than somebody can do something about it, unless the process ends.
+            if refused and self._ends_within(AGAIN):
+                break
         if self._path:
             os.close(self._descriptor)
+
+    def _note_written(self, lines: int, size: int, refused: int) -> None:
+        with self._lock:
+            self._lines -= lines
+            self._bytes -= size
+            self._lost += refused
+            if not self._waiting:
+                # Whoever was interrupted in `write` may have counted a line that never came.
+                self._lines = self._bytes = 0
+                if not self._lost:
+                    flushing, self._flushing = self._flushing, []
+                    for each in flushing:
+                        each.put(None)
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            self._end.get(timeout=seconds)
+        except Empty:
+            return self._closing
+        return True
 
     def _put_all(self, batch: list[tuple[bytes, int]]) -> int:
         return self._put(b"".join(data for data, _ in batch), sum(lines for _, lines in batch)) if batch else 0

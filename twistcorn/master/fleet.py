@@ -122,6 +122,8 @@ class Fleet:
         if self._next is not None and worker.generation == self._next[0] != self._generation:
             self._commit(*self._next)
         self.machine.handle(worker, Event.BOOTED)
+        for leaving in [each for each in self.workers.values() if each.state is State.DRAINING]:
+            self.machine.handle(leaving, Event.RETIRE)
 
     def _commit(self, generation: int, settings: Settings) -> None:
         """The new code boots: the settings that it was started with are those of the server now."""

@@ -2,7 +2,8 @@
 
 Law: blame is for deaths by a fault of the worker's own; a signal that came from outside blames nobody. One request is
 blamed only when it must have been that one: it ran on the thread that died, or it was the only one that ran.
-A freeze is a fault: the request on the thread that holds the interpreter lock is to blame.
+A freeze is a fault: the request on the thread that holds the interpreter lock is to blame. A worker that finds itself
+broken, by a request that may be over, blames nobody: who happens to run then is innocent as far as anybody knows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import enum
 import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
+
+from ..errors import EXIT_DEAF_SINCE
 
 #: Signals that a process brings upon itself: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS (signal(7)).
 FAULTS = frozenset((4, 5, 6, 7, 8, 11, 31))
@@ -26,6 +29,7 @@ class Cause(enum.Enum):
     FAULT = "a fault of its own"
     EXIT = "the application ended the process"
     MEMORY = "the kernel was out of memory for it"
+    BROKEN = "it found itself broken, by what may be over"
     FROZEN = "a call that held the interpreter lock"
     OUTSIDE = "a signal from outside"
     ORDERED = "an order of the master"
@@ -55,7 +59,9 @@ def cause(
         return Cause.FROZEN
     if killed or (told and (code == 0 or signal == SIGKILL)):
         return Cause.ORDERED
-    return Cause.EXIT if signal is None else Cause.OUTSIDE
+    if signal is not None:
+        return Cause.OUTSIDE
+    return Cause.BROKEN if code == EXIT_DEAF_SINCE else Cause.EXIT
 
 
 class Blame(NamedTuple):

@@ -99,7 +99,8 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
     (_S.READY, _E.EXITED): (_S.GONE, (_F.FORGET, _F.RESPAWN)),
     (_S.DRAINING, _E.BOOTED): (_S.DRAINING, ()),
     (_S.DRAINING, _E.BOOT_FAILED): (_S.DRAINING, ()),
-    (_S.DRAINING, _E.RETIRE): (_S.DRAINING, ()),
+    # It leaves by itself, and waits whether the server stops before it hands anything back.
+    (_S.DRAINING, _E.RETIRE): (_S.DRAINING, (_F.ORDER_DRAIN,)),
     (_S.DRAINING, _E.LEAVING): (_S.DRAINING, ()),
     # What it and others have given back has nowhere else to go.
     (_S.DRAINING, _E.STOP): (_S.FINISHING, (_F.ORDER_STOP, _F.READMIT)),

@@ -33,7 +33,8 @@ class AccessLog(EntryLog):
         """A request was answered, as far as its thread is concerned."""
         request, environ = reply.request, reply.environ
         head = reply.head
-        address = connection.peer[0] if environ is None else environ.get("REMOTE_ADDR", "")
+        # Its own middleware may know the client better. What is ours is not taken from there.
+        address = connection.peer[0] if environ is None else environ.get("REMOTE_ADDR", connection.peer[0])
         if address.__class__ is not str:
             address = _as_text(address)
         entry = connection.entry = Entry()
@@ -43,8 +44,7 @@ class AccessLog(EntryLog):
         entry.keep = connection.keep
         if environ is not None:
             if self._lines.wants_past:
-                entry.queued = environ.get("twistcorn.queue_time", 0.0)
-                entry.attempt = environ.get("twistcorn.attempt", 1)
+                entry.queued, entry.attempt = reply.queued, reply.attempt
             if self._lines.wanted:
                 entry.values = {name: _as_text(environ.get(name, "")) for name in self._lines.wanted}
         if head is not None and self._lines.wants_head:
@@ -90,5 +90,6 @@ def _as_text(value: object) -> str:
     """A variable of the environ: the application may have put anything there, also what is no text and cannot be."""
     try:
         return str(value)
-    except Exception:
+    except BaseException:
+        # Whatever the application raises there, SystemExit too, takes no line from the log.
         return ""

@@ -76,9 +76,9 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     def _begin(self, **order: Any) -> None:
         try:
             self._load(**order)
-        except Exception:
-            # The reactor would log it and go on, and the master wait until --boot-timeout.
-            failing.fail("it cannot begin to serve", Failure())
+        except BaseException as problem:
+            # The reactor would log it, whatever it is, and go on, and the master wait until --boot-timeout.
+            failing.fail(f"it cannot begin to serve: {type(problem).__name__}: {problem}", Failure())
 
     def _load(
         self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int

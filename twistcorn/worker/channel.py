@@ -124,23 +124,45 @@ class Service:
             # An error of ours; the connection has no answer, or half of one.
             self.log.failure("internal error in a turn")
             connection.keep = False
-        if not isinstance(request.body, bytes):
-            cast(IO[bytes], request.body).close()
-        if self.access is not None:
-            self.access.note(connection, reply, now)
+        try:
+            if not isinstance(request.body, bytes):
+                cast(IO[bytes], request.body).close()
+            if self.access is not None:
+                self.access.note(connection, reply, now)
+        except BaseException:
+            # The answer is made; neither its client nor this thread has any part in that.
+            self.log.failure("internal error behind a turn")
         if connection.made is not None:
             return True
-        reply.answered()
+        if not reply.whole and reply.head is not None and reply.head.framing is responses.Framing.CLOSE:
+            connection.cut = True
+        try:
+            reply.answered()
+        except BaseException:
+            self.log.failure("internal error behind a turn")
+            connection.keep = False
+        # From here on it is the poller's: nothing of it is touched any more.
         self._poller.ended(connection)
-        self.tell_free()
+        self._tell_free_late()
         return False
+
+    def _tell_free_late(self) -> None:
+        try:
+            self.tell_free()
+        except BaseException:
+            # The leader tells again before it waits.
+            self.log.failure("internal error behind a turn")
 
     def finish(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send an answer that was made: together with others, or, where the thread has lost the lead, now."""
         if seat.leads:
             self._poller.defer(connection, now)
         else:
-            connection.send_made(seat.scratch)
+            try:
+                connection.send_made(seat.scratch)
+            except BaseException:
+                self.log.failure("internal error in a connection, which is closed")
+                connection.keep, connection.rest = False, None
             self._poller.ended(connection)
 
     def _answer_request(
@@ -158,9 +180,9 @@ class Service:
         else:
             reply.ident, reply.environ = environ["twistcorn.request_id"], environ
             if connection.fresh and (deaths := connection.take_attempt()):
-                environ["twistcorn.attempt"] = 1 + deaths
+                environ["twistcorn.attempt"] = reply.attempt = 1 + deaths
             if connection.queued_since:
-                environ["twistcorn.queue_time"] = waited = now / 1e9 - connection.queued_since
+                environ["twistcorn.queue_time"] = reply.queued = waited = now / 1e9 - connection.queued_since
                 self.waited(max(0, int(waited * 1e9)))
                 connection.queued_since, connection.hopped = 0.0, False
             environ["twistcorn.extend_deadline"] = connection.extend_deadline

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..logs.entries import Entry
-from ..pristine import socket
+from ..pristine import socket, threading
 from ..wire.scoreboard import (
     CONSUMED,
     ENDS,
@@ -31,6 +31,7 @@ from ..wire.scoreboard import (
     State,
     pack_state,
 )
+from . import failing
 from .call import ClientGone
 from .http import Request, RequestLine
 from .partial import Partial
@@ -72,6 +73,7 @@ class Connection:
     :ivar made: a whole answer that is not sent yet; `code` is its status.
     :ivar rest: what the client has not taken of an answer that is made.
     :ivar keep: whether the connection goes on after the present answer.
+    :ivar cut: whether the present answer is not whole, and only a reset can show that.
     :ivar fresh: whether no request has run since it was lent.
     :ivar queued_since: when the present request began to wait for a thread, monotonic seconds; 0.0: it did not.
     :ivar waiting: whether it is among those that wait for a thread here; `hopped`: it has waited elsewhere before.
@@ -82,10 +84,10 @@ class Connection:
     """
 
     __slots__ = (
-        "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "deadline",
-        "end_by", "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed", "partial", "peer",
-        "phase", "queued_since", "request", "request_end", "rest", "seen_consumed", "seen_written", "sequence", "slot",
-        "sock", "waiting", "watched", "word", "written",
+        "_board", "_flags", "_line", "_logged_deadline", "_words", "base", "body", "code", "consumed", "cut",
+        "deadline", "end_by", "entry", "fresh", "header_since", "hopped", "keep", "listener", "made", "missed",
+        "partial", "peer", "phase", "queued_since", "request", "request_end", "rest", "seen_consumed",
+        "seen_written", "sequence", "slot", "sock", "waiting", "watched", "word", "written",
     )  # fmt: skip
 
     def __init__(
@@ -119,7 +121,7 @@ class Connection:
         self.body: Any = None
         self.partial: Partial | None = Partial(carried) if carried else None
         self.end_by = 0.0
-        self.keep = False
+        self.keep = self.cut = False
         self.queued_since = 0.0
         self.waiting = False
         self.hopped = False
@@ -195,6 +197,11 @@ class Connection:
         return self._words[self.base + S_SINCE]
 
     @property
+    def thread(self) -> int:
+        """The thread that has the present request, as its slot names it."""
+        return self._words[self.base + S_THREAD]
+
+    @property
     def counted_from(self) -> int:
         """From when on the present request's time counts, in monotonic nanoseconds."""
         return max(self._words[self.base + S_SINCE], self._words[self.base + S_RESTART])
@@ -261,6 +268,7 @@ class Connection:
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            self._doubt(error)
             self.keep = False
             raise ClientGone from error
         self.written += sent
@@ -288,7 +296,8 @@ class Connection:
             sent = sock.send(made)
         except BlockingIOError:
             sent = 0
-        except OSError:
+        except OSError as error:
+            self._doubt(error)
             self.keep = False
             if self.entry is not None:
                 self.entry.sent, self.entry.whole = 0, False
@@ -315,10 +324,18 @@ class Connection:
         except BlockingIOError:
             return 0
         except OSError as error:
+            self._doubt(error)
             self.keep = False
             raise ClientGone from error
         self.written += sent
         return sent
+
+    def _doubt(self, problem: OSError) -> None:
+        """Nothing could be sent: where the application has closed the descriptor, ours may be gone, too."""
+        if failing.is_lost(problem):
+            # It is this request that is to be told of, whatever has become of its answer.
+            self._words[self.base + S_THREAD] = threading.get_ident()
+            failing.doubt()
 
     def await_client(self, wait: Wait) -> None:
         """Wait until the client takes more.

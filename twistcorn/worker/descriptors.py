@@ -15,6 +15,7 @@ from ..pristine import os
 
 #: What a worker inherits: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
 ORDERS, REPORTS, CHANNEL, SCOREBOARD, LAST_WORDS = range(3, 8)
+STDERR = 2
 INHERITED = (ORDERS, REPORTS, CHANNEL, SCOREBOARD, LAST_WORDS)
 
 

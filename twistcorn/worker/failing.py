@@ -6,6 +6,7 @@ ends as in a crash, and the master goes by the redo log. One line says what brok
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -26,19 +27,44 @@ _log = Logger()
 _ending = threading.Lock()
 #: Where the last words go, as it was before the application could touch it.
 _box: Identity | None = None
+#: What a descriptor fails with that the application has closed, or put something else in the place of.
+_LOST = (errno.EBADF, errno.ENOTSOCK)
 #: Whether what broke must have been done by a request that runs now.
 _sure: Callable[[], bool] | None = None
+#: Looks at the server's descriptors; ends the worker when some are gone.
+_look: Callable[[], object] | None = None
 
 
-def prepare(sure: Callable[[], bool] | None = None) -> None:
+def prepare(sure: Callable[[], bool] | None = None, look: Callable[[], object] | None = None) -> None:
     """Remember where last words go; before the application is loaded.
 
     :param sure: tells whether no request has ended since all was last known to be well: whatever broke, one that runs
         now has done it.
+    :param look: looks at the server's descriptors, and ends the worker when some are gone.
     """
-    global _box, _sure
-    _box = Identity.of(LAST_WORDS)
-    _sure = sure
+    global _box, _sure, _look
+    if _box is None:
+        # Once: the application may have put another one there since.
+        _box = Identity.of(LAST_WORDS)
+    _sure, _look = sure, look
+
+
+def is_lost(problem: OSError) -> bool:
+    """Whether a descriptor failed because it is no longer what it was: others may be gone as well."""
+    return problem.errno in _LOST
+
+
+def doubt() -> None:
+    """A client's descriptor is lost. Where ours are as well, end the worker, before anything is noted of that client:
+    the master has its connection, too, and answers it.
+    """
+    if _look is not None:
+        _look()
+
+
+def has_last_words() -> bool:
+    """Whether the descriptor for last words still leads to their file."""
+    return _box is None or _box.is_there(LAST_WORDS)
 
 
 def fail(what: str, failure: Failure | None = None, sure: bool | None = None) -> NoReturn:
@@ -67,7 +93,7 @@ def fail(what: str, failure: Failure | None = None, sure: bool | None = None) ->
 
 
 def _say_last(what: str) -> None:
-    if _box is not None and _box.is_there(LAST_WORDS):
+    if _box is not None and has_last_words():
         try:
             os.write(LAST_WORDS, what.encode("utf-8", "backslashreplace"))
         except OSError:

@@ -232,9 +232,9 @@ def _take_piece(connection: Connection, body: LengthBody | ChunkedBody) -> int |
 
 def drop_body(connection: Connection) -> None:
     """The request comes to nothing: let go of what was kept of it."""
-    if connection.body is not None:
-        connection.body.store.close()
-        connection.body = None
+    body, connection.body = connection.body, None
+    if body is not None:
+        body.store.close()
 
 
 def has_bytes(connection: Connection) -> bool:

@@ -6,6 +6,7 @@ master's AMP is the order to finish and go. It leaves when it has no connection 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,12 +22,13 @@ from ..pristine import os
 from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
+from ..wire.testimony import TESTIFY
 from . import application, failing, forks, ground
 from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
 from .deadlines import Deadlines
-from .descriptors import Descriptors
+from .descriptors import LAST_WORDS, STDERR, Descriptors
 from .echo import Echo
 from .environ import Address
 from .gaps import Gaps
@@ -88,6 +90,7 @@ class Lifecycle:
         self._soundness: Soundness | None = None
         self.on_configured: list[Callable[[Settings], object]] = []
         self._access: AccessLog | None = None
+        self._words_lost = False
         self._slow: SlowRequests | None = None
 
     def load(self) -> application.Loaded:
@@ -115,6 +118,9 @@ class Lifecycle:
     def _look_at_ground(self) -> None:
         """At each heartbeat: whether the application has changed since what the server stands on."""
         self._put_right()
+        if not (self._words_lost or failing.has_last_words()):
+            self._words_lost = True
+            self._lose_last_words()
         if whose := ground.green_threads():
             # The next thread that is wanted would never run: what is under way is safer with another worker.
             say_last(
@@ -122,6 +128,16 @@ class Lifecycle:
                 " ends, and others take its connections. Take that out, or its successor goes the same way."
             )
             os._exit(1)
+
+    def _lose_last_words(self) -> None:
+        """The file is the application's now: what C code says of a crash goes to standard error."""
+        faulthandler.enable(STDERR)
+        faulthandler.register(TESTIFY, STDERR)
+        self.log.warn(
+            "the application closed or replaced the server's file descriptor {number} (last words); what is known of a"
+            " crash goes to standard error from now on",
+            number=LAST_WORDS,
+        )
 
     def _put_right(self) -> None:
         for what in ground.put_right():
@@ -149,13 +165,13 @@ class Lifecycle:
         )
         waiting = Waiting(
             self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining,
-            withdraw=turns.withdraw,
+            withdraw=turns.withdraw, abandon=poller.abandon,
         )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
         forks.on_child(poller.forget)
         forks.on_child(turns.forget)
-        poller.on_send = turns.counts.flush
+        poller.on_send, poller.census = turns.counts.flush, turns.census
         self._introduce(generation)
         poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
@@ -194,7 +210,7 @@ class Lifecycle:
             descriptors, echo, poller.prove, self._reactor.own_numbers(),
             lambda: words[region + W_REQUESTS] + words[region + W_LED_REQUESTS],
         )  # fmt: skip
-        failing.prepare(lambda: self._soundness is None or self._soundness.sure)
+        failing.prepare(lambda: self._soundness is None or self._soundness.sure, self._soundness.look_at_descriptors)
 
     def _prove(self) -> None:
         if self._soundness is not None:

@@ -1,7 +1,8 @@
 """The end of a connection: what its client still sends is dropped, within bounds, so that it reads the answer.
 
 Law: runs on the leader's thread; closing is `poller`'s. Closing on unread bytes resets a connection, and takes an
-answer away that is on its way: a proxy that is still sending a body tells its client 502 then, and not what we said.
+answer away that is on its way: a proxy that is still sending a body tells its client 502 then, and not what we said. An
+answer that was cut, and does not say where it ends, is reset on purpose: by an orderly end it would look whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 from ..pristine import socket, time
 from ..settings import Settings
 from .connection import Connection, Phase
+from .parting import reset
 
 #: How long, and for how many bytes, a closing connection waits for its client: a round trip or two, what is on its way.
 LINGER_TIME = 2.0
@@ -27,9 +29,14 @@ AT_ONCE = 1 << 20
 def begin(connection: Connection, settings: Settings, now: float, refused: bool) -> None:
     """Say that nothing more is sent, and wait for the client to end its side.
 
+    After a reset there is nothing to wait for, which shows at the first look.
+
     :param refused: the request was answered before it was whole: its body is dropped as far as it would have been read.
     """
     connection.request = None
+    if connection.cut:
+        # First: who finds it closing ends it in order.
+        reset(connection.sock)
     connection.log_closing()
     with contextlib.suppress(OSError):
         connection.sock.shutdown(socket.SHUT_WR)

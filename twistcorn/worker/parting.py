@@ -6,23 +6,40 @@ Law: a number that is no longer ours is somebody else's: it is neither shut down
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import struct
 
 from twisted.logger import Logger
 
 from ..pristine import os, select, socket
 from . import failing
+from .connection import Connection, Phase
 
 _log = Logger()
+_connect = ctypes.CDLL(None).connect
 
 
-def refuse_if_known(descriptor: int, known: bool) -> None:
-    """End the worker where the kernel gives a number away that a connection here has.
+def check_known(known: Connection, descriptor: int) -> None:
+    """The kernel has given a number away that a connection here has: that one is gone, and nothing of it is ours.
 
-    A thread may be about to answer one client on it, and the next one would read that.
+    Where a thread has its turn the worker ends: it may be about to answer one client on it, and the next one would read
+    that.
     """
-    if known:
+    if known.phase is Phase.TURN:
         os.close(descriptor)
         failing.fail(f"the application closed file descriptor {descriptor}, which was a client's")
+    known.sock.detach()
+    _tell(descriptor)
+
+
+def take_descriptor(descriptor: int, family: int) -> socket.socket:
+    """A socket of a descriptor that was received; it is closed where that cannot be."""
+    try:
+        # Without SOCK_NONBLOCK it would get the default time-out, which the application may have set.
+        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0, fileno=descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def part(epoll: select.epoll, sock: socket.socket, shut: bool) -> None:
@@ -35,13 +52,26 @@ def part(epoll: select.epoll, sock: socket.socket, shut: bool) -> None:
         epoll.unregister(descriptor)
     except OSError:
         sock.detach()
-        _log.error(
-            "the application closed file descriptor {number}, which was a client's: that connection ends",
-            number=descriptor,
-        )
+        _tell(descriptor)
         return
     if shut:
         # Also a process forked by the app may have a copy: without this the client would never see the end.
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
     sock.close()
+
+
+def reset(sock: socket.socket) -> None:
+    """Send a reset now, though the master has a copy: connect(2) to AF_UNSPEC. SO_LINGER would wait for the last copy.
+
+    A UNIX socket has no resets, and stays as it is.
+    """
+    address = struct.pack("=H14x", socket.AF_UNSPEC)
+    _connect(sock.fileno(), address, len(address))
+
+
+def _tell(descriptor: int) -> None:
+    _log.error(
+        "the application closed file descriptor {number}, which was a client's: that connection ends",
+        number=descriptor,
+    )

@@ -13,26 +13,24 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..errors import HTTPError
-from ..pristine import select, socket, time
-from ..recurring import Recurring
+from ..pristine import select, time
 from ..settings import Settings
 from ..wire.channel import Kind, Lend
 from ..wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
-from . import failing, lingering, responses
+from . import lingering, responses
 from .arrivals import arrived
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
 from .heads import Heads
-from .idle import leaving
-from .intake import Found, advance, drop_body, has_bytes, method_of, relieve
+from .intake import Found, advance, drop_body, method_of
 from .partial import LOOKS
-from .parting import part, refuse_if_known
+from .parting import check_known, part, take_descriptor
 from .refusals import Refusals
 from .resting import Resting
-from .rounds import WATCHED, Rounds
+from .rounds import WATCHED
 from .seats import Seat
-from .traffic import Traffic
+from .sweeping import Sweeping
 
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
 _RESTING = select.EPOLLET
@@ -41,13 +39,8 @@ _ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 # What an enumeration's members cost to look up is seen in each request.
 _READING, _TURN, _REQUEST = Phase.READING, Phase.TURN, Found.REQUEST
 
-#: Idle time of an open connection when the server stops: clients that are about to ask once more are answered.
-LAST_REQUEST_TIME = 1.0
-#: Between two looks at the deadlines.
-SWEEP = 0.5
 
-
-class Poller(Rounds):
+class Poller(Sweeping):
     """All connections of this worker.
 
     :param listeners: their addresses, by index.
@@ -69,35 +62,34 @@ class Poller(Rounds):
         report: Callable[..., None],
         on_empty: Callable[[], None],
     ) -> None:
-        super().__init__(settings, take)
-        self._board = board
-        self._region = region
+        super().__init__(reactor, board, region, settings, take)
         self._listeners = listeners
         self._report = report
         self._on_empty = on_empty
         self.heads = Heads(settings)
         self._refusals = Refusals(board, region)
-        self._traffic = Traffic(board.words, region)
         self._resting = Resting(reactor, self._watch_again)
-        self._reactor = reactor
-        self._sweeping = Recurring(reactor, "the look at deadlines", self._sweep, failing.fail)
-        self.stopping = False
         #: Connections whose request cannot be ended: nobody waits for them.
         self.given_up: set[Connection] = set()
 
     def start(self) -> None:
         """Take requests, and look at deadlines."""
         self._board.words[self._region + W_THREADS] = self._settings.threads
-        self._sweeping.start(SWEEP, now=False)
+        self._start_sweeping()
 
     # Coming and going
 
     def adopt(self, descriptor: int, lend: Lend) -> None:
-        """Take over a connection that the master lends; the descriptor is ours from here on."""
-        refuse_if_known(descriptor, descriptor in self._connections)
-        address = self._listeners[lend.listener]
-        # Without SOCK_NONBLOCK it would get the default time-out, which the application may have set.
-        sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0, fileno=descriptor)
+        """Take over a connection that the master lends; the descriptor is ours from here on.
+
+        What is raised leaves nothing of it here, neither a descriptor nor a record.
+        """
+        known = self._connections.get(descriptor)
+        if known is not None:
+            # The number was free: the application has closed the other one.
+            check_known(known, descriptor)
+            self._leave(known, descriptor, Kind.CLOSED)
+        sock = take_descriptor(descriptor, self._listeners[lend.listener].family)
         try:
             name = sock.getpeername()
         except OSError:
@@ -109,22 +101,34 @@ class Poller(Rounds):
             sock.close()
             self._report(Kind.RELEASED, lend.slot, lend.sequence)
             return
-        connection = arrived(self._board, sock, name, lend, self._settings.header_timeout)
-        self._epoll.register(descriptor, WATCHED)
-        self._connections[descriptor] = connection
+        try:
+            connection = arrived(self._board, sock, name, lend, self._settings.header_timeout)
+            self._epoll.register(descriptor, WATCHED)
+            self._connections[descriptor] = connection
+        except BaseException:
+            # To close it takes it out of the epoll only where nobody else has a copy (epoll(7)).
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(descriptor)
+            sock.close()
+            raise
         self._traffic.hold(len(self._connections))
 
     def _remove(self, connection: Connection, kind: Kind) -> None:
         descriptor = connection.sock.fileno()
-        connection.phase = Phase.CLOSED
-        self.given_up.discard(connection)
         drop_body(connection)
         part(self._epoll, connection.sock, kind is Kind.CLOSED)
-        self._note_end(connection)
+        self._leave(connection, descriptor, kind)
+
+    def _leave(self, connection: Connection, descriptor: int, kind: Kind) -> None:
+        """Nothing of it is here any more but its record."""
+        connection.phase = Phase.CLOSED
+        self.given_up.discard(connection)
         # A fork that comes now finds it in the table, and the child closes its copy.
         del self._connections[descriptor]
         carried = (connection.partial.taken,) if connection.partial and kind is Kind.CARRIED else ()
         self._report(kind, connection.slot, connection.sequence, *carried)
+        # Whatever goes wrong from here on, the master knows where it is.
+        self._note_end(connection)
         self._traffic.look((connection,))
         self._traffic.hold(len(self._connections))
         self._tell_empty()
@@ -317,32 +321,3 @@ class Poller(Rounds):
             connection.written += connection.sock.send(responses.refusal(error.status, method_of(connection)))
         lingering.begin(connection, self._settings, now, refused=True)
         self._epoll.modify(connection.sock, WATCHED)
-
-    def _sweep(self) -> None:
-        now = time.monotonic()
-        self._traffic.look(self._connections.values())
-        if not self.stopping:
-            for connection in leaving(self._connections.values(), self._settings, now):
-                self.give_back(connection, Kind.PARKED)
-        for connection in list(self._connections.values()):
-            if self.stopping and connection.phase is Phase.READING and not connection.header_since:
-                connection.deadline = min(connection.deadline, now + LAST_REQUEST_TIME)
-            if connection.deadline < now and connection.phase is not Phase.TURN:
-                try:
-                    self._expire(connection, now)
-                except Exception:
-                    self.abandon(connection)
-            elif connection.phase is Phase.READING and not relieve(connection, now):
-                self._end(connection)
-
-    def _expire(self, connection: Connection, now: float) -> None:
-        reading = (Phase.READING, Phase.BODY)
-        if connection.phase in reading and has_bytes(connection):
-            # Its event may have been lost.
-            self._read(connection, False)
-            if connection.phase not in reading or connection.deadline >= now:
-                return
-        if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
-            self._refuse(connection, HTTPError(408, "the request took too long"))
-        elif connection.phase is not Phase.READING or not has_bytes(connection):
-            self._close(connection)

@@ -47,6 +47,7 @@ class Reply:
     :param ident: the request's id.
     :ivar request: what is answered.
     :ivar environ: what the application was given, for the access log; None without one.
+    :ivar queued: seconds that the request has waited for its thread; `attempt`: 2 where a worker died with it.
     :ivar code: the status code, 0 before there is one.
     :ivar head: of the response, once there is one; `head_size`: its bytes with the request's id.
     :ivar framing_size: bytes of chunks' own lines; `waited`: nanoseconds that the thread waited for the client.
@@ -54,6 +55,7 @@ class Reply:
     """
 
     ident = ""
+    queued, attempt = 0.0, 1
     environ: dict[str, Any] | None = None
     head: responses.Head | None = None
     code = head_size = framing_size = waited = 0

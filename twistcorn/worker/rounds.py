@@ -203,11 +203,15 @@ class Rounds(abc.ABC):
             # Not this connection's fault: as long as nothing is noted, another worker can go on with it.
             failing.fail("the application closed or replaced an epoll of the server's", Failure())
         self.log.failure("internal error in a connection, which is closed")
-        if seat is not None and not seat.leads:
-            connection.keep, connection.made, connection.rest = False, None, None
-            self.ended(connection)
-        elif self._connections.get(connection.sock.fileno()) is connection:
-            self._close(connection)
+        try:
+            if seat is not None and not seat.leads:
+                connection.keep, connection.made, connection.rest = False, None, None
+                self.ended(connection)
+            elif self._connections.get(connection.sock.fileno()) is connection:
+                self._close(connection)
+        except Exception:
+            # It would stay for ever, and so might others that were to be looked at after it.
+            failing.fail("a connection could not be ended", Failure())
 
     def prove(self) -> None:
         """That the connections' epoll is the one that watches the reactor's.

@@ -49,6 +49,14 @@ class Soundness:
         """Whether no request has ended since all was known to be well: a request that runs now has broken it."""
         return self._answered() == self._then
 
+    def look_at_descriptors(self) -> None:
+        """On any thread, when a client cannot be answered because its descriptor is gone.
+
+        Its request counts as ended already; it runs, as far as what it has broken is concerned.
+        """
+        if wrong := self._descriptors.look():
+            failing.fail(wrong, sure=self._answered() - self._then <= 1)
+
     def look(self) -> None:
         """Look once; comes back only when all is well."""
         wrong = self._descriptors.look()

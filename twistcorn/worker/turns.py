@@ -107,6 +107,7 @@ class Turns(Leading):
                 else:
                     self.answered(seat, connection.code)
                 self._server.finish(connection, seat, now)
+            seat.began = 0
         if not route.known:
             self._learn(line, route, seat)
         if timed and not self._active:
@@ -127,10 +128,13 @@ class Turns(Leading):
             if not self._active or route.waits:
                 self._have_taken(seat)
                 return
+        # A second thread could not compute at the same time: it would fight for the interpreter lock.
+        self._tick_later()
+
+    def _tick_later(self) -> None:
         if not self._ticking:
-            # A second thread could not compute at the same time: it would fight for the interpreter lock.
-            self._ticking = True
             self._loop.callLater(TICK, self._tick)
+            self._ticking = True
 
     def _have_taken(self, leader: Seat) -> None:
         """Something waits, and fewer run than may: if no other thread is to be had, the leader runs it itself.
@@ -145,12 +149,16 @@ class Turns(Leading):
 
     def _tick(self) -> None:
         """What still waits for a thread waits for one that is not coming back soon."""
-        with self._lock:
-            self._ticking = bool(self._queue)
-            if self._queue and self._active < self.threads and not self._staff():
-                self._overdue = True
-        if self._ticking:
-            self._loop.callLater(TICK, self._tick)
+        self._ticking = False
+        try:
+            with self._lock:
+                if self._queue and self._active < self.threads and not self._staff():
+                    self._overdue = True
+        except Exception:
+            self.log.failure("internal error while requests wait for threads: they wait on")
+        finally:
+            if self._queue:
+                self._tick_later()
 
     def settle(self, seat: Seat) -> bool:
         """Before the leader waits: what it wrote without the lock may have crossed with another thread.
@@ -191,8 +199,16 @@ class Turns(Leading):
                 seat.baton.append(baton)
                 return
         with self._lock:
+            seat.answered = True
             self._running -= 1
             self.counts.count(seat.row, code, seat.began, self._running)
+
+    def _write_off(self, seat: Seat) -> None:
+        """A turn ended as none should: it is no longer among those that run."""
+        with self._lock:
+            seat.answered = True
+            self._running -= 1
+            self.counts.set_busy(self._running)
 
     def stand_aside(self, seat: Seat) -> None:
         """The thread waits for a slow client: it runs no application code until it comes back."""
@@ -258,6 +274,12 @@ class Turns(Leading):
             self._running -= 1
             self.counts.set_busy(self._running)
 
+    def census(self) -> tuple[set[Connection], set[tuple[int, int]]]:
+        """The requests that wait for a thread; the threads that have a turn, and since when."""
+        with self._lock:
+            waiting = {*self._queue, *(() if self._given is None else (self._given[0],))}
+        return waiting, {(seat.ident, seat.began) for seat in list(self.seats) if seat.began}
+
     def _forget(self) -> None:
         """A request that waited is taken, by the leader or by another worker."""
         with self._lock:
@@ -279,10 +301,13 @@ class Turns(Leading):
         try:
             self._server.serve(connection, seat, now)
         except BaseException:
-            # Nothing is raised; should something be, the thread must go on.
+            # Nothing is raised; should something be, the connection is in nobody's hands, and `Sweeping` finds it.
             self.log.failure("internal error in a turn")
         if not route.known:
             self._learn(request.line, route, seat)
+        if not seat.answered:
+            self._write_off(seat)
+        seat.began = 0
         if timed and self._active == 1 and not seat.stood and led == self.counts.led:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO, Any, cast
 
+from twisted.logger import Logger
+
 from ..pristine import time
 from ..settings import Settings
 from ..wire.channel import Kind
@@ -44,7 +46,10 @@ class Waiting:
     :param give_back: hands a connection to the master, with a report of this kind.
     :param now: monotonic seconds.
     :param withdraw: told of each that no thread shall come for any more.
+    :param abandon: ends a connection with which something went wrong, while the exception is handled; None: it goes on.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class Waiting:
         draining: Callable[[], bool],
         now: Callable[[], float] = time.monotonic,
         withdraw: Callable[[Connection], None] = lambda connection: None,
+        abandon: Callable[[Connection], None] | None = None,
     ) -> None:
         self._clock = clock
         self._board = board
@@ -64,6 +70,7 @@ class Waiting:
         self._hand_over = give_back
         self._draining = draining
         self._withdraw = withdraw
+        self._abandon = abandon
         self._now = now
         self._entries: dict[Connection, None] = {}
         self._ticking = False
@@ -84,10 +91,13 @@ class Waiting:
             return False
         connection.waiting = True
         self._entries[connection] = None
-        if not self._ticking:
-            self._ticking = True
-            self._clock.callLater(MOMENT, self._tick)
+        self._tick_later()
         return True
+
+    def _tick_later(self) -> None:
+        if not self._ticking:
+            self._clock.callLater(MOMENT, self._tick)
+            self._ticking = True
 
     def has_free_thread(self) -> bool:
         """Whether a thread of this worker has nothing to do."""
@@ -122,10 +132,14 @@ class Waiting:
         return numbers
 
     def _tick(self) -> None:
-        self._release()
-        self._ticking = bool(self._entries)
-        if self._ticking:
-            self._clock.callLater(MOMENT, self._tick)
+        self._ticking = False
+        try:
+            self._release()
+        except Exception:
+            self.log.failure("internal error while requests wait: they wait on")
+        finally:
+            if self._entries:
+                self._tick_later()
 
     def _release(self) -> None:
         """Let those go that shall not wait here, oldest first."""
@@ -152,8 +166,14 @@ class Waiting:
         """Release one, unless a thread was faster."""
         if self._entries.pop(connection, self) is not None:
             return False
-        self._withdraw(connection)
-        self._give_back(connection, kind)
+        try:
+            self._withdraw(connection)
+            self._give_back(connection, kind)
+        except Exception:
+            # It is no longer among those that wait: this one ends, and the others are looked at.
+            if self._abandon is None:
+                raise
+            self._abandon(connection)
         return True
 
     def _give_back(self, connection: Connection, kind: Kind) -> None:

@@ -1,0 +1,162 @@
+"""A log that repeats itself: which events are the same, and how many of them are written.
+
+Law: pure, time is a parameter. Whatever is held back is counted, and the count is told: by the next look once its
+window is over, or at the end of the process. What differs is never held back for what repeats itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from twisted.logger import formatEvent
+from twisted.python.failure import Failure
+
+from .events import level_of
+
+#: Lines of one kind that are written within so many seconds: enough to see every request of a site with some trouble;
+#: a loop that logs as fast as it can fills no disk with that.
+MOST, WINDOW = 50, 10.0
+#: Kinds that are known at once. Strangers cannot make up kinds, but an application can raise in many places.
+MOST_KINDS = 512
+#: Characters of a text that is its own kind, or stands for what was held back.
+LONGEST = 500
+
+#: Whose events count. What an application logs by itself is its own, as what it prints.
+_OURS = frozenset(("twistcorn", "twisted", "ampoule", "log_legacy"))
+#: A format that says nothing of its own.
+_FIELD = re.compile(r"\{\w+\}")
+
+
+class Held(NamedTuple):
+    """Events of one kind that were not written.
+
+    :ivar event: the first of them, without what it was about: level, namespace and text.
+    :ivar times: how many; `seconds`: in how long, with those that were written.
+    """
+
+    event: dict[str, Any]
+    times: int
+    seconds: float
+
+
+class _Run:
+    """The present window of one kind."""
+
+    __slots__ = ("held", "like", "since", "told")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.told = self.held = 0
+        self.like: dict[str, Any] = {}
+
+
+class Repeats:
+    """Counts events by kind. All times are monotonic seconds."""
+
+    def __init__(self, most: int = MOST, window: float = WINDOW, most_kinds: int = MOST_KINDS) -> None:
+        self._most, self._window, self._most_kinds = most, window, most_kinds
+        #: In the order in which the windows began, and so end.
+        self._runs: dict[Hashable, _Run] = {}
+        self._early: list[Held] = []
+
+    def admit(self, kind: Hashable, now: float, gist: Callable[[], dict[str, Any]]) -> bool:
+        """An event comes; returns whether it is written.
+
+        :param gist: what is kept of it, if it is the first one that is not.
+        """
+        run = self._runs.get(kind)
+        if run is None or now - run.since >= self._window:
+            self._end(kind, now)
+            if len(self._runs) >= self._most_kinds:
+                self._end(next(iter(self._runs)), now)
+            run = self._runs[kind] = _Run(now)
+        if run.told < self._most:
+            run.told += 1
+            return True
+        if not run.held:
+            run.like = gist()
+        run.held += 1
+        return False
+
+    def _end(self, kind: Hashable, now: float) -> None:
+        run = self._runs.pop(kind, None)
+        if run is not None and run.held:
+            self._early.append(Held(run.like, run.held, min(now - run.since, self._window)))
+
+    def over(self, now: float, all_of_them: bool = False) -> list[Held]:
+        """What was held back in windows that are over, or in all of them; each is told once."""
+        while self._runs:
+            kind, run = next(iter(self._runs.items()))
+            if not all_of_them and now - run.since < self._window:
+                break
+            self._end(kind, now)
+        found, self._early = self._early, []
+        return found
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until there may be something to tell; None: nothing is counted."""
+        if self._early:
+            return 0.0
+        first = next(iter(self._runs.values()), None)
+        return None if first is None else max(0.0, first.since + self._window - now)
+
+
+def kind_of(event: dict[str, Any]) -> Hashable | None:
+    """What makes an event the same as another one; None where all are written.
+
+    Of errors it is what is said, whatever it is about (each request has another id), and where it was raised, by which
+    way; of what is no error it is the whole text.
+    """
+    level, namespace = level_of(event), str(event.get("log_namespace") or "")
+    whose = namespace.partition(".")[0]
+    if level == "debug" or whose not in _OURS or (level == "info" and whose == "log_legacy"):
+        return None
+    text = str(event.get("log_format") or "")
+    failure = _failure(event)
+    if "isError" in event and failure is not None:
+        # `twisted.python.log.err` has the exception in its text.
+        text = str(event.get("why"))
+    elif level == "info" or _FIELD.fullmatch(text):
+        text = (formatEvent(event) or "")[:LONGEST]
+    return namespace, level, text, None if failure is None else _place(failure)
+
+
+def _failure(event: dict[str, Any]) -> Failure | None:
+    failure = event.get("log_failure") or event.get("failure")
+    return failure if isinstance(failure, Failure) else None
+
+
+def _place(failure: Failure) -> Hashable:
+    """The kind of an exception, and the lines from where it was caught to where it was raised."""
+    lines = []
+    traceback = failure.getTracebackObject()
+    while traceback is not None:
+        lines.append((getattr(traceback.tb_frame.f_code, "co_filename", ""), traceback.tb_lineno))
+        traceback = traceback.tb_next
+    # A number in place of a stack of a thousand calls.
+    return failure.type, hash(tuple(lines))
+
+
+def gist(event: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of an event: no exception, and nothing that an exception keeps alive."""
+    text = (formatEvent(event) or "").partition("\n")[0]
+    failure = _failure(event)
+    if failure is not None:
+        kind = getattr(failure.type, "__name__", str(failure.type))
+        text = f"{text}: {kind}: {failure.getErrorMessage()}" if text else f"{kind}: {failure.getErrorMessage()}"
+    return {
+        "log_level": event.get("log_level"), "log_namespace": event.get("log_namespace"), "text": text[:LONGEST],
+    }  # fmt: skip
+
+
+def tell(held: Held, now: float) -> dict[str, Any]:
+    """The event that stands for those that were not written.
+
+    :param now: seconds since the epoch.
+    """
+    return {
+        **held.event, "log_time": now, "log_format": "repeated {repeated} times in {seconds:.1f} s: {text}",
+        "repeated": held.times, "seconds": round(held.seconds, 1),
+    }  # fmt: skip
