@@ -6,6 +6,7 @@ Law: the only place that begins logging. Whoever logs never waits: lines go thro
 from __future__ import annotations
 
 import contextlib
+import fcntl
 from typing import Any
 
 from zope.interface import implementer
@@ -27,12 +28,18 @@ class ServerLog:
     """Writes events to a sink.
 
     :param path: the file; empty: standard error.
+    :param apart: whether the log keeps a descriptor of its own for that: an application may close or redirect 2.
     :raises OSError: it cannot be opened.
     :ivar as_json: whether lines are JSON.
+    :ivar descriptor: where it goes, if not to a file.
     """
 
-    def __init__(self, path: str = "") -> None:
-        self._sink = Sink(path, 2, self._say)
+    def __init__(self, path: str = "", apart: bool = False) -> None:
+        self.descriptor = 2
+        if apart:
+            with contextlib.suppress(OSError):
+                self.descriptor = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
+        self._sink = Sink(path, self.descriptor, self._say, standby=2 if self.descriptor != 2 else -1)
         self._least = _ORDER["info"]
         self._worker = 0
         self.as_json = False
@@ -77,7 +84,7 @@ class ServerLog:
     def say_last(self, text: str) -> None:
         """See the function of this name."""
         with contextlib.suppress(OSError):
-            os.write(2, self._say(text, 0))
+            os.write(self.descriptor, self._say(text, 0))
 
     def begin(self) -> None:
         """From now on, all that is logged in this process."""

@@ -6,7 +6,6 @@ nothing runs.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -14,7 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..pristine import time
+from ..pristine import sys, time
 from ..recurring import Recurring
 from ..settings import Settings
 from .call import Call

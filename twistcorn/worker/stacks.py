@@ -5,11 +5,10 @@ Law: reads what the interpreter shows of its threads, and changes nothing.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Iterator
 
-from ..pristine import threading
+from ..pristine import sys, threading
 
 
 def format_stacks() -> str:
