@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 from typing import Any
 
+from twisted.logger import formatEvent
 from zope.interface import implementer
 
 from twisted import logger
@@ -51,11 +52,21 @@ class ServerLog:
             # The application may log on its own thread, whose time may be over just then.
             hidden = hide()
             try:
-                line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
+                line = self._made(event)
                 if line:
                     self._sink.write(line.encode("utf-8", "backslashreplace"))
             finally:
                 show(hidden)
+
+    def _made(self, event: dict[str, Any]) -> str:
+        make = as_json if self.as_json else as_text
+        try:
+            return make(event, self._worker)
+        except BaseException as error:
+            # What an exception is shown by may be the application's own: its text, the source of its modules.
+            short = {name: value for name, value in event.items() if name != "log_failure"}
+            text = f"{formatEvent(short)} (what was raised cannot be shown: {type(error).__name__})"
+            return make({**short, "log_format": "{text}", "text": text}, self._worker)
 
     def set_level(self, name: str) -> None:
         """The least level that is logged from now on."""

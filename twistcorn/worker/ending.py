@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import faulthandler
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -87,8 +87,7 @@ class Ending:
         never = threading.Event()
         never.wait(moment * THREADS_SHARE)
         if not self._threads_ended:
-            main = threading.main_thread()
-            names = [t.name for t in threading.enumerate() if not t.daemon and t is not main]
+            names = list(_unended())
             self.log.warn(
                 "the end of this process waits for what does not end: {what}; its atexit functions run now",
                 what=f"threads {', '.join(names)}, which are not daemons" if names else "its SIGTERM handler",
@@ -106,6 +105,18 @@ class Ending:
         os._exit(0)
 
 
+def _unended() -> Iterator[str]:
+    """Threads that the interpreter waits for."""
+    main = threading.main_thread()
+    for thread in threading.enumerate():
+        try:
+            if not thread.daemon and thread is not main:
+                yield str(thread.name)
+        except BaseException:
+            # A subclass of the application's.
+            yield type(thread).__name__
+
+
 def _let_go() -> None:
     """What the application has left behind, and the interpreter would trip over on its last steps."""
     # Its handlers are gone before its timers are, and the signal would be the end.
@@ -115,5 +126,5 @@ def _let_go() -> None:
     for name in ("stdout", "stderr"):
         try:
             getattr(sys, name).flush()
-        except Exception:
+        except BaseException:
             setattr(sys, name, None)

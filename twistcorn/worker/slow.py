@@ -108,5 +108,10 @@ def of_application(frame: FrameType | None) -> tuple[Any, str]:
         frame = frame.f_back
     if frame is None:
         return None, ""
-    summary = traceback.StackSummary.extract((each, each.f_lineno) for each in reversed(inner))
-    return frame.f_locals["self"].out, "".join(summary.format()).rstrip("\n")
+    out = frame.f_locals["self"].out
+    try:
+        summary = traceback.StackSummary.extract((each, each.f_lineno) for each in reversed(inner))
+        return out, "".join(summary.format()).rstrip("\n")
+    except BaseException as error:
+        # The source comes from a loader of the application's.
+        return out, f"  it cannot be shown: {type(error).__name__}"
