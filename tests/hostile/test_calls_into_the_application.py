@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from tests.hostile.conftest import Serve
+from tests.hostile.conftest import HEALTHY, Serve
 
 #: An application whose every object is broken, and which raises what is asked for.
 SOURCE = """
@@ -121,3 +123,14 @@ def test_threads_and_observers(serve: Serve) -> None:
         server.wait_for("slow: GET /slow")
         server.wait_for("GET /slow .*stuck")
         server.wait_for("Odd, which cannot be shown")
+
+
+@pytest.mark.slow
+def test_an_end_that_takes_its_time(serve: Serve) -> None:
+    """What `atexit` does within its moment is no heart that stands still: nobody is suspected, nothing is killed."""
+    source = f"import atexit, time\natexit.register(time.sleep, 2.5)\n{HEALTHY}"
+    server = serve(source, "--heartbeat-timeout", "1s").ready()
+    (pid,) = server.worker_pids
+    server.send(signal.SIGHUP)
+    server.wait_for(rf"\(pid {pid}\) is gone")
+    assert not server.seen("no life|interpreter lock|heart")

@@ -145,3 +145,30 @@ def test_green_threads_in_a_view_end_the_worker_loudly(serve: Serve) -> None:
     server.wait_for("gevent's threads in the place of Python's while it was served: this worker ends")
     server.ready(workers=2)
     assert server.get("/") == "served"
+
+
+#: How an application ends its own process.
+DEATHS = {
+    "exit": "import os; os._exit(3)",
+    "kill": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "abort": "import os; os.abort()",
+    "late exit": "import faulthandler; faulthandler.dump_traceback_later(0.01, exit=True); _threading.Event().wait(9)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DEATHS)
+def test_the_application_ends_its_process(serve: Serve, folder: Path, name: str) -> None:
+    """It is told, and another worker serves; at import, the boot fails at once."""
+    server = serve(framed(DEATHS[name]), tracebacks=True).ready()
+    for number, place in enumerate(("view", "thread"), 1):
+        (pid,) = server.worker_pids
+        # A GET runs once more, and ends the next one as well.
+        server.connect().ask(f"/{place}", "POST", b"")
+        server.wait_for(rf"worker {number} \(pid {pid}\) (died|ended)")
+        server.ready(workers=number + 1)
+        assert server.get("/") == str(server.worker_pids[-1])
+    (folder / "app.py").write_text(framed(DEATHS[name], at_import=True))
+    server.send(signal.SIGHUP)
+    server.wait_for("reload is off", timeout=5)
+    assert server.get("/") == str(server.worker_pids[-1])

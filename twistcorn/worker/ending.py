@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from ..logs.server import flush
 from ..pristine import os, signal, threading
-from . import forks, handlers
+from . import forks, ground, handlers
 from .stacks import format_places
 
 #: Seconds that the application has at an orderly end, and at one that is to be quick: the master kills after 2 s.
@@ -61,6 +61,10 @@ class Ending:
 
     def run(self, quick: bool) -> None:
         """Let the application end; what is left is the interpreter's, and what does not end is ended."""
+        if ground.green_threads():
+            # Nothing waits for those as it should; the log has said what that means.
+            flush()
+            os._exit(0)
         moment = QUICK_MOMENT if quick else MOMENT
         # Where no thread can be started the master's own time for the end is the only bound.
         with contextlib.suppress(RuntimeError):
