@@ -101,14 +101,32 @@ _threads = [Odd(target=time.sleep, args=(600,), daemon=daemon) for daemon in (Tr
 for _thread in _threads:
     with threading._active_limbo_lock: threading._active[id(_thread)] = _thread
 class Observer:
-    def __call__(self, event): raise ValueError("not mine")
+    def __init__(self, kind): self.kind = kind
+    def __call__(self, event): raise self.kind("not mine")
 def app(environ, start_response):
-    if environ["PATH_INFO"] == "/observe": globalLogPublisher.addObserver(Observer())
+    if environ["PATH_INFO"] == "/observe": globalLogPublisher.addObserver(Observer(ValueError))
+    if environ["PATH_INFO"] == "/exit":
+        for kind in (SystemExit, KeyboardInterrupt): globalLogPublisher.addObserver(Observer(kind))
     if environ["PATH_INFO"] == "/raise": raise LookupError("on purpose")
     if environ["PATH_INFO"] == "/slow": time.sleep(1.5)
     start_response("200 OK", [])
     return [b"served"]
 """
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_observers_of_the_log(serve: Serve, threads: str) -> None:
+    """Whatever they raise, whoever logs goes on: here code of ours, on the thread that leads."""
+    server = serve(AROUND, "--threads", threads, tracebacks=True).ready()
+    (pid,) = server.worker_pids
+    with server.connect() as kept:
+        for path in ("/observe", "/exit"):
+            assert kept.get(path).body == b"served"
+            for _ in range(3):
+                mark = server.mark()
+                assert kept.get("/raise").status == 500
+                server.wait_for("GET /raise .*the application raised", since=mark)
+    assert server.worker_pids == [pid]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from tests.integration.harness import Server
 #: An application that makes a change when it is asked to, and can tell what it still does.
 FRAME = '''
 import os as _os, threading as _threading
+from time import sleep as _sleep
 _pid, _Thread = str(_os.getpid()).encode(), _threading.Thread
 _start, _join = _Thread.start, _Thread.join
 
@@ -29,6 +30,7 @@ def app(environ, start_response):
     if path == "/thread":
         thread = _Thread(target=change); _start(thread); _join(thread)
     if path == "/raise": raise ValueError("on purpose")
+    if path == "/slow": _sleep(1.3)
     start_response("200 OK", [])
     if path == "/body": return [str(len(environ["wsgi.input"].read())).encode()]
     if path == "/pieces": return iter([b"x" * 70000] * 30)
@@ -36,6 +38,9 @@ def app(environ, start_response):
 '''
 #: Bytes of bodies: one that comes with its head, one that does not, one that goes to a file.
 SIZES = 10, 300_000, 2_000_000
+
+#: Hearts beat twice a second, and what lasts is told at once.
+WATCHED = "--heartbeat-timeout", "2s", "--slow", "200ms", "--access-log", "access"
 
 
 def framed(change: str, at_import: bool = False) -> str:
@@ -60,6 +65,14 @@ def still_serves(server: Server, pid: int) -> None:
     server.wait_for(r"GET /raise .*the application raised", since=mark)
 
 
+def still_watched(server: Server, pid: int) -> None:
+    """Hearts beat on, and a slow request is told with its stack."""
+    mark = server.mark()
+    assert server.get("/slow") == str(pid)
+    server.wait_for("slow: GET /slow", since=mark)
+    server.wait_for("in app$", since=mark)
+
+
 def next_worker(server: Server) -> int:
     """Reload: the worker that was changed leaves in order, and another one serves."""
     (old,) = server.worker_pids
@@ -74,18 +87,23 @@ def next_worker(server: Server) -> int:
 def check_change(serve: Serve, folder: Path, name: str, *threads: str) -> None:
     """In a view, in a thread where there are several, at import; each in a worker of its own, which leaves in order."""
     change = CHANGES[name]
-    server = serve(framed(change), *threads, tracebacks=True).ready()
+    server = serve(framed(change), *WATCHED, *threads, tracebacks=True).ready()
     (pid,) = server.worker_pids
     for place in ("view",) if threads[-1] == "1" else ("view", "thread"):
         assert server.get(f"/{place}") == str(pid), place
         still_serves(server, pid)
+        if place == "view":
+            still_watched(server, pid)
         if place == "view" and threads[-1] != "1":
             pid = next_worker(server)
     (folder / "app.py").write_text(framed(change, at_import=True))
-    still_serves(server, next_worker(server))
+    pid = next_worker(server)
+    still_serves(server, pid)
+    still_watched(server, pid)
     server.send(signal.SIGTERM)
     assert server.exit_code() == 0
-    assert not server.seen("died|was killed|ended by|showed no life")
+    assert not server.seen("died|was killed|ended by|showed no life|internal error")
+    assert "POST /body" in (folder / "access").read_text()
 
 
 def test_the_server_serves_after_a_default_time_out(serve: Serve, folder: Path) -> None:

@@ -37,6 +37,7 @@ class ServerLog:
 
     def __init__(self, path: str = "", apart: bool = False) -> None:
         self.descriptor = 2
+        self._apart = apart
         if apart:
             with contextlib.suppress(OSError):
                 self.descriptor = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -102,6 +103,36 @@ class ServerLog:
         global _current
         _current = self
         logger.globalLogBeginner.beginLoggingTo([self], redirectStandardIO=False)
+        if self._apart:
+            add = logger.globalLogPublisher.addObserver
+            publisher: Any = logger.globalLogPublisher
+            publisher.addObserver = lambda observer: add(_Foreign(observer))
+
+
+@implementer(logger.ILogObserver)
+class _Foreign:
+    """An observer of the application's: whoever logs, code of ours as well, is not hit by what it raises.
+
+    Twisted sees to exceptions, and tells them; this makes exceptions of what are none (SystemExit).
+    """
+
+    def __init__(self, observer: logger.ILogObserver) -> None:
+        self._observer = observer
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        try:
+            self._observer(event)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"an observer of the log raised {type(error).__name__}") from error
+
+    def __eq__(self, other: object) -> bool:
+        # Who removes it knows it by its own name.
+        return other is self or self._observer == other
+
+    def __hash__(self) -> int:
+        return hash(self._observer)
 
 
 _current: ServerLog | None = None
