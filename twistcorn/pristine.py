@@ -3,11 +3,13 @@
 Law: copies of whole modules, taken when this one is first imported, which in a worker is before the application is.
 What an application puts in the place of a function or a class of these modules (a proxy's library a socket class,
 a test tool a clock) is its own affair: nothing of the server in a worker goes through a name that it can replace.
-What lives in the interpreter and not in a name (a default time-out, a signal's handler) is not held off here.
+Twisted, and what else of others' code the server runs on, gets the same copies (`give`). What lives in the interpreter
+and not in a name (a default time-out, a signal's handler) is not held off here.
 """
 
 from __future__ import annotations
 
+import sys as _sys
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,18 @@ if TYPE_CHECKING:
     import select as select
     import signal as signal
     import socket as socket
+    import sys as sys
+    import tempfile as tempfile
     import threading as threading
     import time as time
+
+    _copies: tuple[tuple[ModuleType, ModuleType], ...]
 else:
     import os as _os
     import select as _select
     import signal as _signal
     import socket as _socket
+    import tempfile as _tempfile
     import threading as _threading
     import time as _time
 
@@ -37,20 +44,65 @@ def _copy(module: ModuleType) -> ModuleType:
     return copy
 
 
+def _at_home(function: FunctionType, module: ModuleType) -> FunctionType:
+    """The same function, which goes through this module's names."""
+    new = FunctionType(
+        function.__code__, module.__dict__, function.__name__, function.__defaults__, function.__closure__
+    )
+    new.__kwdefaults__ = function.__kwdefaults__
+    return new
+
+
 def _bind(module: ModuleType, name: str) -> None:
     """Give a copied module a class of its own, whose methods go through the copy's names, not the original's."""
     original = getattr(module, name)
-    body = {
-        key: FunctionType(value.__code__, module.__dict__, value.__name__, value.__defaults__, value.__closure__)
-        if isinstance(value, FunctionType) else value
-        for key, value in vars(original).items() if key not in ("__dict__", "__weakref__")
-    }  # fmt: skip
+    body = {key: value for key, value in vars(original).items() if key not in ("__dict__", "__weakref__")}
+    for key, value in body.items():
+        if isinstance(value, FunctionType):
+            body[key] = _at_home(value, module)
+        elif isinstance(value, property) and isinstance(value.fget, FunctionType):
+            body[key] = property(_at_home(value.fget, module))
     setattr(module, name, type(name, original.__bases__, body))
+
+
+def _own_thread(module: ModuleType) -> type:
+    """A class of threads whose methods nobody replaces; its threads are the original's, too, for whoever asks.
+
+    How they begin goes through the original's names: what monitoring has put in the place of a trace function or of
+    the start of a thread counts for those that run the application.
+    """
+    original: type = module.Thread
+    methods: dict[str, object] = {}
+    for key, value in vars(original).items():
+        if isinstance(value, FunctionType):
+            methods[key] = value if key in ("start", "_bootstrap_inner") else _at_home(value, module)
+        elif isinstance(value, property):
+            methods[key] = value
+    return type(original.__name__, (original,), methods)
+
+
+def give(*packages: str) -> None:
+    """Have the modules of these packages, as far as they are imported, go through the copies as well."""
+    ours = {id(original): copy for original, copy in _copies}
+    for name, module in list(_sys.modules.items()):
+        if name.partition(".")[0] in packages and isinstance(module, ModuleType):
+            for key, value in list(vars(module).items()):
+                if id(value) in ours:
+                    setattr(module, key, ours[id(value)])
 
 
 if not TYPE_CHECKING:
     os, select, signal, socket = _copy(_os), _copy(_select), _copy(_signal), _copy(_socket)
-    threading, time = _copy(_threading), _copy(_time)
-    # They make locks by a name of their module. A `Thread` stays the original's: `threading.enumerate` shows ours, too.
+    threading, time, sys, tempfile = _copy(_threading), _copy(_time), _copy(_sys), _copy(_tempfile)
+    # They make locks by a name of their module.
     _bind(threading, "Condition")
     _bind(threading, "Event")
+    threading.Thread = _own_thread(threading)
+    for _name, _value in list(vars(tempfile).items()):
+        if isinstance(_value, FunctionType) and _value.__module__ == "tempfile":
+            setattr(tempfile, _name, _at_home(_value, tempfile))
+    _bind(tempfile, "_RandomNameSequence")
+    tempfile._os = os
+    _copies = (
+        (_os, os), (_select, select), (_signal, signal), (_socket, socket), (_threading, threading), (_time, time)
+    )  # fmt: skip

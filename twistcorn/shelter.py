@@ -17,10 +17,12 @@ class Exposed(Protocol):
 
     :ivar exposed: what it runs; None while it cannot be hit.
     :ivar sheltered: what it would be hit for now.
+    :ivar owed: what is raised there as soon as it can be hit again.
     """
 
     exposed: Any
     sheltered: Any
+    owed: BaseException | None
 
     def shield(self) -> None:
         """From now on it cannot be hit, and nothing is on its way any more."""

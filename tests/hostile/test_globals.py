@@ -3,96 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import textwrap
+from pathlib import Path
 
 import pytest
 
+from tests.hostile.changes import CHANGES
 from tests.hostile.conftest import HEALTHY, Serve
 from tests.integration.client import Ended
 from tests.integration.harness import Server
 
-#: What applications do to the interpreter and the process; the server serves after each.
-CHANGES = {
-    "default time-out": "import socket; socket.setdefaulttimeout(0.3)",
-    "socket class": """
-        import socket
-        class Proxied(socket.socket):
-            def __init__(self, family=-1, type=-1, proto=-1, fileno=None):
-                if type not in (-1, socket.SOCK_STREAM): raise OSError("not supported by the proxy")
-                super().__init__(family, type, proto, fileno)
-        socket.socket = Proxied
-    """,
-    "warnings as errors": "import warnings; warnings.simplefilter('error')",
-    "recursion limit": "import sys; sys.setrecursionlimit(80)",
-    "switch interval": "import sys; sys.setswitchinterval(30)",
-    "hooks": "import sys, threading; sys.excepthook = threading.excepthook = sys.unraisablehook = lambda *_: 1 / 0",
-    "stdout closed": "import sys; sys.stdout.close(); sys.stderr.close()",
-    "stdout detached": "import sys; sys.stdout.detach(); sys.stderr.detach()",
-    "stdout replaced": "import sys; sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None",
-    "logging": "import logging; logging.disable(logging.CRITICAL); logging.captureWarnings(True)",
-    "locale": "import locale; locale.setlocale(locale.LC_ALL, 'C')",
-    "umask": "import os; os.umask(0o777)",
-    "chdir": "import os; os.chdir('/')",
-    "environ": "import os; os.environ.clear()",
-    "settrace": "import sys, threading; f = lambda *_: None; sys.settrace(f); threading.settrace(f)",
-    "setprofile": "import sys, threading; f = lambda *_: None; sys.setprofile(f); threading.setprofile(f)",
-    "gc": "import gc; gc.disable(); gc.set_threshold(0); gc.freeze()",
-    "wakeup descriptor": """
-        import signal
-        try: signal.set_wakeup_fd(-1)
-        except ValueError: pass
-    """,
-    "alarm that raises": """
-        import signal
-        def late(*_): raise TimeoutError("the application's own alarm")
-        try: signal.signal(signal.SIGALRM, late)
-        except ValueError: signal.alarm
-        else: signal.setitimer(signal.ITIMER_REAL, 0.2)
-    """,
-    "faulthandler": "import faulthandler; faulthandler.disable()",
-    "limits": """
-        import resource
-        for name in ("CORE", "STACK", "FSIZE"):
-            limit = getattr(resource, f"RLIMIT_{name}")
-            resource.setrlimit(limit, (1 << 20, resource.getrlimit(limit)[1]))
-    """,
-    "stdin closed": "import os, sys; sys.stdin.close()",
-    "a hundred threads": """
-        import threading
-        for _ in range(100): threading.Thread(target=threading.Event().wait, daemon=True).start()
-    """,
-    "import hook": """
-        import sys
-        class Hook:
-            def find_spec(self, *_): raise RuntimeError("no more imports")
-        sys.meta_path.insert(0, Hook())
-    """,
-    "path": "import sys; sys.path.clear(); sys.path_importer_cache.clear()",
-    "modules": """
-        import sys
-        for name in ("json", "traceback", "linecache", "tempfile", "socket", "time", "threading", "logging", "select"):
-            sys.modules.pop(name, None)
-    """,
-    "clock": """
-        import sys, time
-        names = ("time", "monotonic", "monotonic_ns", "perf_counter")
-        real = {id(getattr(time, name)): (lambda *_: 0) for name in names}
-        for module in list(sys.modules.values()):
-            for name, value in list(getattr(module, "__dict__", {}).items()):
-                if id(value) in real and module.__name__ != "threading": setattr(module, name, real[id(value)])
-    """,
-    "event loop": "import asyncio; asyncio.set_event_loop(asyncio.new_event_loop())",
-    "exit": "import sys, atexit; sys.exit = None; atexit.register(lambda: None)",
-    "builtins": """
-        import builtins
-        def no_files(*_, **__): raise RuntimeError("the application's own open()")
-        builtins.open = builtins.print = no_files
-    """,
-}  # fmt: skip
-
-#: An application whose source ends with a change, and which makes another one when it is asked to.
+#: An application that makes a change when it is asked to, and can tell what it still does.
 FRAME = '''
 import os as _os, threading as _threading
+from time import sleep as _sleep
 _pid, _Thread = str(_os.getpid()).encode(), _threading.Thread
+_start, _join = _Thread.start, _Thread.join
+
+def _is_mine(frame):
+    # Whether the application's code runs there, which would get what it deserves.
+    while frame is not None and frame.f_code.co_filename != __file__: frame = frame.f_back
+    return frame is not None
 
 def change():
 {change}
@@ -101,64 +33,95 @@ def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/view": change()
     if path == "/thread":
-        thread = _Thread(target=change); thread.start(); thread.join()
+        thread = _Thread(target=change); _start(thread); _join(thread)
     if path == "/raise": raise ValueError("on purpose")
+    if path == "/slow": _sleep(1.3)
     start_response("200 OK", [])
     if path == "/body": return [str(len(environ["wsgi.input"].read())).encode()]
     if path == "/pieces": return iter([b"x" * 70000] * 30)
     return [_pid]
 '''
-SLOW_PLACES = [(name, place) for name in CHANGES for place in ("import", "view", "thread")]
+#: Bytes of bodies: one that comes with its head, one that does not, one that goes to a file.
+SIZES = 10, 300_000, 2_000_000
+
+#: Hearts beat each second, and what lasts is told at once.
+WATCHED = "--heartbeat-timeout", "4s", "--slow", "200ms", "--access-log", "access"
 
 
-def framed(*changes: str) -> str:
-    """The application with these changes."""
-    bodies = [line for change in changes for line in _plain(change)]
-    return FRAME.format(change="\n".join(f"    {line}" for line in bodies))
+def framed(change: str, at_import: bool = False) -> str:
+    """The application with this change."""
+    return FRAME.format(change=textwrap.indent(change, "    ")) + ("\nchange()\n" if at_import else "")
 
 
-def _plain(change: str) -> list[str]:
-    lines = change.strip("\n").split("\n")
-    margin = len(lines[0]) - len(lines[0].lstrip())
-    return [line[margin:] for line in lines if line.strip()]
-
-
-def still_serves(server: Server, pid: str) -> None:
+def still_serves(server: Server, pid: int) -> None:
     """Every kind of request is answered by the worker that was changed, on new connections and on one that lasts."""
     lasting = server.connect()
     for _ in range(3):
-        assert server.get("/") == pid
-        assert lasting.get("/").body.decode() == pid
-    for size in (10, 300_000):
+        assert server.get("/") == str(pid)
+        assert lasting.get("/").body == str(pid).encode()
+    for size in SIZES:
         lasting.ask("/body", "POST", b"x" * size)
         assert lasting.response().body == str(size).encode()
+    lasting.send(b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+    assert lasting.response().body == b"3"
     assert len(lasting.get("/pieces").body) == 30 * 70000
     mark = server.mark()
     assert server.connect().get("/raise").status == 500
     server.wait_for(r"GET /raise .*the application raised", since=mark)
 
 
-def change_and_ask(serve: Serve, place: str, *changes: str) -> None:
-    source = framed(*changes) + ("\nchange()\n" if place == "import" else "")
-    server = serve(source, "--threads", "2", tracebacks=True).ready()
-    pid = str(server.worker_pids[0])
-    if place != "import":
-        assert server.get(f"/{place}") == pid
+def still_watched(server: Server, pid: int) -> None:
+    """Hearts beat on, and a slow request is told with its stack."""
+    mark = server.mark()
+    assert server.get("/slow") == str(pid)
+    server.wait_for("slow: GET /slow", since=mark)
+    server.wait_for("in app$|it cannot be shown", since=mark)
+
+
+def next_worker(server: Server) -> int:
+    """Reload: the worker that was changed leaves in order, and another one serves."""
+    (old,) = server.worker_pids
+    mark = server.mark()
+    server.send(signal.SIGHUP)
+    server.wait_for("reload done", since=mark)
+    server.wait_for(rf"\(pid {old}\) is gone", since=mark)
+    (new,) = server.worker_pids
+    return new
+
+
+def check_change(serve: Serve, folder: Path, name: str, *threads: str) -> None:
+    """In a view, in a thread where there are several, at import; each in a worker of its own, which leaves in order."""
+    change = CHANGES[name]
+    server = serve(framed(change), *WATCHED, *threads, tracebacks=True).ready()
+    (pid,) = server.worker_pids
+    for place in ("view",) if threads[-1] == "1" else ("view", "thread"):
+        assert server.get(f"/{place}") == str(pid), place
+        still_serves(server, pid)
+        if place == "view":
+            still_watched(server, pid)
+        if place == "view" and threads[-1] != "1":
+            pid = next_worker(server)
+    (folder / "app.py").write_text(framed(change, at_import=True))
+    pid = next_worker(server)
     still_serves(server, pid)
-    assert len(server.worker_pids) == 1
+    still_watched(server, pid)
+    server.send(signal.SIGTERM)
+    assert server.exit_code() == 0
+    assert not server.seen("died|was killed|ended by|showed no life|internal error")
+    assert "POST /body" in (folder / "access").read_text()
 
 
-@pytest.mark.parametrize("place", ["import", "view", "thread"])
-def test_the_server_serves_after_a_default_time_out(serve: Serve, place: str) -> None:
+def test_the_server_serves_after_a_default_time_out(serve: Serve, folder: Path) -> None:
     """`socket.setdefaulttimeout` made every worker deaf after its first connections."""
-    change_and_ask(serve, place, CHANGES["default time-out"])
+    check_change(serve, folder, "default time-out", "--threads", "2")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "place"), SLOW_PLACES)
-def test_the_server_serves_after(serve: Serve, name: str, place: str) -> None:
-    """One change alone."""
-    change_and_ask(serve, place, CHANGES[name])
+@pytest.mark.parametrize("threads", ["2", "1"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_server_serves_after(serve: Serve, folder: Path, name: str, threads: str) -> None:
+    """One change alone, wherever it is made."""
+    check_change(serve, folder, name, "--threads", threads)
 
 
 #: What gevent's and eventlet's patching does to Python's threads.
@@ -205,3 +168,30 @@ def test_green_threads_in_a_view_end_the_worker_loudly(serve: Serve) -> None:
     server.wait_for("gevent's threads in the place of Python's while it was served: this worker ends")
     server.ready(workers=2)
     assert server.get("/") == "served"
+
+
+#: How an application ends its own process.
+DEATHS = {
+    "exit": "import os; os._exit(3)",
+    "kill": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "abort": "import os; os.abort()",
+    "late exit": "import faulthandler; faulthandler.dump_traceback_later(0.01, exit=True); _threading.Event().wait(9)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DEATHS)
+def test_the_application_ends_its_process(serve: Serve, folder: Path, name: str) -> None:
+    """It is told, and another worker serves; at import, the boot fails at once."""
+    server = serve(framed(DEATHS[name]), tracebacks=True).ready()
+    for number, place in enumerate(("view", "thread"), 1):
+        (pid,) = server.worker_pids
+        # A GET runs once more, and ends the next one as well.
+        server.connect().ask(f"/{place}", "POST", b"")
+        server.wait_for(rf"worker {number} \(pid {pid}\) (died|ended)")
+        server.ready(workers=number + 1)
+        assert server.get("/") == str(server.worker_pids[-1])
+    (folder / "app.py").write_text(framed(DEATHS[name], at_import=True))
+    server.send(signal.SIGHUP)
+    server.wait_for("reload is off", timeout=5)
+    assert server.get("/") == str(server.worker_pids[-1])

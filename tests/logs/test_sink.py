@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from twistcorn import pristine
 from twistcorn.logs import sink
 from twistcorn.logs.sink import Sink
 
@@ -236,7 +237,7 @@ class TestNoThread:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", refuse)
+            patched.setattr(pristine.threading.Thread, "start", refuse)
             log.write(b"one\n")
             log.write(b"two\n")
             assert path.read_text() == "one\ntwo\n"
@@ -252,7 +253,7 @@ class TestNoThread:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", refuse)
+            patched.setattr(pristine.threading.Thread, "start", refuse)
             for _ in range(100):
                 log.write(b"x" * 999 + b"\n")
         log.write(b"end\n")

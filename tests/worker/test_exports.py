@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,11 +129,11 @@ def test_quantiles_are_left_out(exporting: Exporting) -> None:
 
 
 def test_a_value_is_no_number(exporting: Exporting) -> None:
-    """The log says so, and nothing is told."""
+    """The log says so, and it is not told."""
     exporting.registry = Collector(Found("a", samples=[Found("a", value="many")]))
     with capturedLogs() as logged:
-        exporting.whole().trap(ValueError)
-    assert "cannot be collected: ValueError" in texts(logged)[0]
+        assert exporting.whole() == b"[]"
+    assert "tells nothing (Collector): ValueError" in texts(logged)[0]
 
 
 def test_pieces(exporting: Exporting) -> None:
@@ -165,17 +166,65 @@ def test_too_much(exporting: Exporting) -> None:
 
 
 def test_a_collector_fails(exporting: Exporting) -> None:
-    """The log says why, and nothing is told."""
+    """The log says why, once, and the others are told; whatever it raises."""
+
+    class Unspeakable(SystemExit):
+        def __repr__(self) -> str:
+            raise KeyboardInterrupt
 
     class Broken:
-        def collect(self) -> Any:
-            raise LookupError("no database")
+        def describe(self) -> Any:
+            return []
 
-    exporting.registry = Broken()
+        def collect(self) -> Any:
+            raise problem
+
+    exporting.registry.register(Broken())
+    prometheus_client.Counter("hits", "Hits.", registry=exporting.registry)
+    for problem in (LookupError("no database"), SystemExit(3), KeyboardInterrupt(), Unspeakable()):
+        with capturedLogs() as logged:
+            told = [exporting.whole() for _ in range(2)]
+        assert [[each[0] for each in json.loads(data)] for data in told] == [["hits"]] * 2
+        (text,) = texts(logged)
+        assert text.startswith("a collector of the application's raised, and tells nothing (Broken): ")
+        assert "LookupError('no database')" in text or not isinstance(problem, LookupError)
+
+
+def test_a_collector_hangs(exporting: Exporting) -> None:
+    """Whoever asks meanwhile gets what was told last, and no second thread hangs with it."""
+    gate = threading.Event()
+
+    class Hanging:
+        def describe(self) -> Any:
+            return []
+
+        def collect(self) -> Any:
+            gate.wait(10)
+            return []
+
+    prometheus_client.Counter("hits", "Hits.", registry=exporting.registry)
+    before = exporting.whole()
+    exporting.registry.register(Hanging())
+    told: list[bytes] = []
+    exporting.exports.whole().addCallback(told.append)
     with capturedLogs() as logged:
-        failure = exporting.whole()
-    failure.trap(LookupError)
-    assert texts(logged) == ["the application's metrics cannot be collected: LookupError('no database')"]
+        exporting.exports.whole().addCallback(told.append)
+    assert told == [before]
+    assert "takes longer than a scrape" in texts(logged)[0]
+    gate.set()
+    exporting.reactor.run_one()
+    assert len(told) == 2
+
+
+def test_the_registry_cannot_be_had(exporting: Exporting) -> None:
+    """It may be behind a module of the application's own, and raise."""
+
+    def registry() -> Any:
+        raise SystemExit
+
+    told: list[bytes] = []
+    Exports(exporting.reactor, registry).whole().addCallback(told.append)
+    assert told == [b""]
 
 
 def test_nothing_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

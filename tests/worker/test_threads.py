@@ -13,6 +13,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.worker.crew import Crew, Held, Job
+from twistcorn import pristine
 from twistcorn.wire.scoreboard import W_BUSY
 from twistcorn.worker.seats import Seat
 from twistcorn.worker.turns import Turns
@@ -88,7 +89,7 @@ class TestMore:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as patched, capturedLogs() as logged:
-            patched.setattr(threading.Thread, "start", refuse)
+            patched.setattr(pristine.threading.Thread, "start", refuse)
             resize(some, 5)
         assert [event["why"] for event in logged] == ["can't start new thread"]
         job = Job()
@@ -195,7 +196,7 @@ class TestNoThread:
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", refuse)
+            patched.setattr(pristine.threading.Thread, "start", refuse)
             yield
 
     @pytest.mark.parametrize("threads", [1, 2])
@@ -259,7 +260,7 @@ class TestNoThread:
                 raise RuntimeError("can't start new thread")
             start(thread)
 
-        monkeypatch.setattr(threading.Thread, "start", sometimes)
+        monkeypatch.setattr(pristine.threading.Thread, "start", sometimes)
         some = crew(3, "adaptive", full=False)
         some.until(lambda: some.turns._deputy is None and some.turns._alive == 1)
         job = Job()

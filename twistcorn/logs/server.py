@@ -7,9 +7,10 @@ counted in place of being written (`repeats`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable
+import fcntl
 from typing import Any
 
+from twisted.logger import formatEvent
 from zope.interface import implementer
 
 from twisted import logger
@@ -30,13 +31,22 @@ class ServerLog:
     """Writes events to a sink.
 
     :param path: the file; empty: standard error.
+    :param apart: whether the log keeps a descriptor of its own for that: an application may close or redirect 2.
     :raises OSError: it cannot be opened.
     :ivar as_json: whether lines are JSON.
+    :ivar descriptor: where it goes, if not to a file.
     """
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", apart: bool = False) -> None:
         self.begin_anew()
-        self._sink = Sink(path, 2, self._say, idle=self._tell_repeats)
+        self.descriptor = 2
+        self._apart = apart
+        if apart:
+            with contextlib.suppress(OSError):
+                self.descriptor = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
+        self._sink = Sink(
+            path, self.descriptor, self._say, idle=self._tell_repeats, standby=2 if self.descriptor != 2 else -1
+        )
         self._least = _ORDER["info"]
         self._worker = 0
         self.as_json = False
@@ -50,10 +60,7 @@ class ServerLog:
             try:
                 # Twisted's stamp comes from a name that the application can replace (freezegun does).
                 event = {**event, "log_time": time.time()}
-                kind = kind_of(event)
-                if kind is not None:
-                    self._tell_repeats()
-                if kind is None or self._admits(kind, event):
+                if self._admits(event):
                     self._write(event)
             finally:
                 show(hidden)
@@ -65,13 +72,21 @@ class ServerLog:
         self._repeats = Repeats()
 
     def _write(self, event: dict[str, Any]) -> None:
-        line = as_json(event, self._worker) if self.as_json else as_text(event, self._worker)
+        line = self._made(event)
         if line:
             self._sink.write(line.encode("utf-8", "backslashreplace"))
 
-    def _admits(self, kind: Hashable, event: dict[str, Any]) -> bool:
-        with self._lock:
-            return self._repeats.admit(kind, time.monotonic(), lambda: gist(event))
+    def _admits(self, event: dict[str, Any]) -> bool:
+        try:
+            kind = kind_of(event)
+            if kind is None:
+                return True
+            self._tell_repeats()
+            with self._lock:
+                return self._repeats.admit(kind, time.monotonic(), lambda: gist(event))
+        except BaseException:
+            # The text of an exception, and its class, are the application's own: what raises here is told as it is.
+            return True
 
     def _tell_repeats(self, all_of_them: bool = False) -> float | None:
         """Write what stands for events that were not; returns after how many seconds there may be more of that."""
@@ -82,6 +97,16 @@ class ServerLog:
         for held in found:
             self._write(tell(held, time.time()))
         return wait
+
+    def _made(self, event: dict[str, Any]) -> str:
+        make = as_json if self.as_json else as_text
+        try:
+            return make(event, self._worker)
+        except BaseException as error:
+            # What an exception is shown by may be the application's own: its text, the source of its modules.
+            short = {name: value for name, value in event.items() if name != "log_failure"}
+            text = f"{formatEvent(short)} (what was raised cannot be shown: {type(error).__name__})"
+            return make({**short, "log_format": "{text}", "text": text}, self._worker)
 
     def set_level(self, name: str) -> None:
         """The least level that is logged from now on."""
@@ -111,13 +136,43 @@ class ServerLog:
     def say_last(self, text: str) -> None:
         """See the function of this name."""
         with contextlib.suppress(OSError):
-            os.write(2, self._say(text, 0))
+            os.write(self.descriptor, self._say(text, 0))
 
     def begin(self) -> None:
         """From now on, all that is logged in this process."""
         global _current
         _current = self
         logger.globalLogBeginner.beginLoggingTo([self], redirectStandardIO=False)
+        if self._apart:
+            add = logger.globalLogPublisher.addObserver
+            publisher: Any = logger.globalLogPublisher
+            publisher.addObserver = lambda observer: add(_Foreign(observer))
+
+
+@implementer(logger.ILogObserver)
+class _Foreign:
+    """An observer of the application's: whoever logs, code of ours as well, is not hit by what it raises.
+
+    Twisted sees to exceptions, and tells them; this makes exceptions of what are none (SystemExit).
+    """
+
+    def __init__(self, observer: logger.ILogObserver) -> None:
+        self._observer = observer
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        try:
+            self._observer(event)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"an observer of the log raised {type(error).__name__}") from error
+
+    def __eq__(self, other: object) -> bool:
+        # Who removes it knows it by its own name.
+        return other is self or self._observer == other
+
+    def __hash__(self) -> int:
+        return hash(self._observer)
 
 
 _current: ServerLog | None = None

@@ -38,6 +38,7 @@ class Sink:
 
     :param path: a file to append to; `reopen` opens it anew.
     :param descriptor: or one that is open, and belongs to somebody else.
+    :param standby: where lines go when that is no longer what it was, and in a child that is forked; -1: nowhere.
     :param say: makes a line of the sink's own, so that it looks like the others: of its text, and how many lines were
         dropped, if that is what it tells; ends with a newline.
     :param idle: called on the sink's thread when nothing is left to write; may write more. Returns after how many
@@ -47,10 +48,12 @@ class Sink:
 
     def __init__(
         self, path: str = "", descriptor: int = -1, say: Callable[[str, int], bytes] = plain,
-        most_lines: int = MOST_LINES, idle: Callable[[], float | None] = lambda: None,
+        most_lines: int = MOST_LINES, idle: Callable[[], float | None] = lambda: None, standby: int = -1,
     ) -> None:  # fmt: skip
         self._path = path
         self._descriptor = _open(path) if path else descriptor
+        self._standby = standby
+        self._identity = _identity(self._descriptor)
         self._say = say
         self._most_lines = most_lines
         self._idle = idle
@@ -236,6 +239,9 @@ class Sink:
 
     def _put(self, data: bytes, lines: int) -> int:
         """Write; returns how many lines could not be."""
+        if self._standby >= 0 and _identity(self._descriptor) != self._identity:
+            # The application has closed it, and it may be anybody's by now.
+            self._descriptor, self._standby = self._standby, -1
         for piece in _pieces(data) if self._together else (data,):
             left = memoryview(piece)
             while left:
@@ -257,6 +263,9 @@ class Sink:
 def _after_fork() -> None:
     for each in list(_sinks):
         each.begin_anew()
+        if each._standby >= 0:
+            # What a child closes to be a daemon is its standard descriptors.
+            each._descriptor, each._standby = each._standby, -1
 
 
 #: All of them: in a child that the application forks their threads are not there, but a lock might be held.
@@ -281,6 +290,14 @@ def _open(path: str) -> int:
         if stat.S_ISFIFO(os.stat(path).st_mode):
             mode = os.O_RDWR
     return os.open(path, mode | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_file(descriptor: int) -> bool:

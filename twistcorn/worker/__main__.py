@@ -10,7 +10,7 @@ import io
 import sys
 from typing import Any
 
-from ..pristine import os, signal
+from ..pristine import give, os, signal
 from ..wire.testimony import TESTIFY
 from .descriptors import INHERITED, LAST_WORDS
 
@@ -19,6 +19,8 @@ from .descriptors import INHERITED, LAST_WORDS
 _UNHEARD = signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT
 #: These must be ignored: a write to a terminal from the background would be tried for ever with a handler.
 _IGNORED = signal.SIGTTIN, signal.SIGTTOU
+#: Packages that the server runs on.
+BENEATH = "twisted", "ampoule", "zope", "constantly", "httptools"
 
 
 def main() -> None:
@@ -44,6 +46,7 @@ def main() -> None:
 
     from twisted.internet import reactor, stdio
 
+    from . import handlers
     from .bootstrap import WorkerChild
     from .ending import Ending
 
@@ -57,6 +60,9 @@ def main() -> None:
 
     # The reactor puts its own handler in place when it starts.
     loop.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
+    # All that serves is imported.
+    give(*BENEATH)
+    handlers.begin()
     loop.run()
     ending.run(child.quick)
 
@@ -82,7 +88,7 @@ def _begin_logging() -> None:
     """The worker's own log goes to standard error; the app's logging and streams are its own."""
     from ..logs.server import ServerLog
 
-    ServerLog().begin()
+    ServerLog(apart=True).begin()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 from typing import IO
 
 from ..errors import HTTPError
+from ..pristine import tempfile
 
 #: A body up to here stays in memory; a larger one goes to an unlinked file.
 IN_MEMORY = 1 << 20

@@ -6,7 +6,6 @@ Law: knows the app's side only. Where a response goes is an `Out`: the worker's 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import RequestTimeout
-from ..pristine import time
+from ..pristine import sys, time
 from ..shelter import hide, leave, show
 from . import forks, responses
 from .files import FileWrapper

@@ -7,7 +7,6 @@ the master is told. Nobody else's request is touched.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from ..errors import RequestTimeout
-from ..pristine import time
+from ..pristine import sys, time
 from ..recurring import Recurring
 from ..settings import Settings
 from . import failing

@@ -7,6 +7,7 @@ and the like share one inode; they are known by what they do, see `echo` and `Ro
 
 from __future__ import annotations
 
+import fcntl
 import stat
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -59,6 +60,22 @@ class Descriptors:
             f"the application closed or replaced the server's file descriptor{several} {', '.join(lost)};"
             " see docs/application.md, Descriptors"
         )
+
+
+def lift(number: int) -> int:
+    """Give a descriptor that has come as a standard one another number; those that are free get the null device.
+
+    :raises OSError: EMFILE.
+    """
+    lifted = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, number)
+    for standard in range(3):
+        if Identity.of(standard) is None:
+            os.dup2(null, standard)
+    if null > 2:
+        os.close(null)
+    return lifted
 
 
 def is_socket(number: int) -> bool:

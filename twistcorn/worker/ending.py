@@ -9,7 +9,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -17,7 +18,7 @@ from twisted.logger import Logger
 
 from ..logs.server import flush
 from ..pristine import os, signal, threading
-from . import forks
+from . import forks, ground, handlers
 from .stacks import format_places
 
 #: Seconds that the application has at an orderly end, and at one that is to be quick: the master kills after 2 s.
@@ -40,6 +41,8 @@ class Ending:
         self._terminate = terminate
         self._theirs: Any = None
         self._threads_ended = False
+        # The first one that is registered runs last.
+        atexit.register(_let_go)
 
     def claim(self) -> None:
         """TERM is ours, whatever the application has set when it was imported: that runs at the end. Main thread."""
@@ -47,13 +50,25 @@ class Ending:
         if handler is not self._terminate:
             self._theirs = handler if callable(handler) else None
             signal.signal(signal.SIGTERM, self._terminate)
+        handlers.serve(self.replace)
+
+    def replace(self, handler: Any) -> Any:
+        """The application sets another one while it is served; returns the one before."""
+        # It may not on another thread, as the interpreter says.
+        signal.signal(signal.SIGTERM, self._terminate)
+        before, self._theirs = self._theirs, handler if callable(handler) else None
+        return before or signal.SIG_DFL
 
     def run(self, quick: bool) -> None:
         """Let the application end; what is left is the interpreter's, and what does not end is ended."""
+        if ground.green_threads():
+            # Nothing waits for those as it should; the log has said what that means.
+            flush()
+            os._exit(0)
         moment = QUICK_MOMENT if quick else MOMENT
         # Where no thread can be started the master's own time for the end is the only bound.
         with contextlib.suppress(RuntimeError):
-            faulthandler.dump_traceback_later(moment + AFTER, exit=True)
+            faulthandler.dump_traceback_later(moment + AFTER, exit=True, file=2)
             threading.Thread(target=self._watch, args=(moment,), name="end", daemon=True).start()
         if self._theirs is not None:
             try:
@@ -76,8 +91,7 @@ class Ending:
         never = threading.Event()
         never.wait(moment * THREADS_SHARE)
         if not self._threads_ended:
-            main = threading.main_thread()
-            names = [t.name for t in threading.enumerate() if not t.daemon and t is not main]
+            names = list(_unended())
             self.log.warn(
                 "the end of this process waits for what does not end: {what}; its atexit functions run now",
                 what=f"threads {', '.join(names)}, which are not daemons" if names else "its SIGTERM handler",
@@ -93,3 +107,28 @@ class Ending:
         atexit._run_exitfuncs()
         flush()
         os._exit(0)
+
+
+def _unended() -> Iterator[str]:
+    """Threads that the interpreter waits for."""
+    main = threading.main_thread()
+    for thread in threading.enumerate():
+        try:
+            if not thread.daemon and thread is not main:
+                yield str(thread.name)
+        except BaseException:
+            # A subclass of the application's.
+            yield type(thread).__name__
+
+
+def _let_go() -> None:
+    """What the application has left behind, and the interpreter would trip over on its last steps."""
+    # Its handlers are gone before its timers are, and the signal would be the end.
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    # A stream that is closed or detached would be a failure of the process.
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:
+            setattr(sys, name, None)

@@ -1,7 +1,8 @@
 """What the application counts of its own, with prometheus_client, for the master to merge.
 
 Law: imports nothing for it: what the process has not imported it does not use. The registry is asked in a thread of its
-own, because a collector may be anybody's code and take its time. What is too much is left out, with a warning.
+own, one at a time, because a collector may be anybody's code, take its time, raise anything, or never come back: the
+others are told all the same. What is too much is left out, with a warning.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ..pristine import threading
 from ..wire.commands import MAX_TEXT
@@ -45,6 +45,7 @@ class Exports:
         self._registry = registry or _registry
         self._data = b""
         self._warned = ""
+        self._collecting = False
 
     def piece(self, offset: int) -> Deferred[dict[str, object]]:
         """A piece of what is counted, as the answer to `commands.Export`; with the offset 0 it is counted anew."""
@@ -53,34 +54,45 @@ class Exports:
 
     def whole(self) -> Deferred[bytes]:
         """All families, as `pool.merging` reads them; empty where the application has none."""
-        registry = self._registry()
+        try:
+            registry = self._registry()
+        except BaseException as error:
+            self._warn(f"the application's metrics cannot be collected: {_shown(error)}")
+            return succeed(self._data)
         if registry is None:
             return succeed(b"")
+        if self._collecting:
+            # A thread more for each scrape would fill the process.
+            self._warn("a collector of the application's takes longer than a scrape: its metrics are as they were")
+            return succeed(self._data)
         counted: Deferred[bytes] = Deferred()
 
         def collect() -> None:
+            data = self._data
             try:
-                data: bytes | Failure = self._collect(registry)
-            except Exception as error:
-                self._warn(f"the application's metrics cannot be collected: {error!r}")
-                data = Failure()
-            self._reactor.callFromThread(self._counted, counted, data)
+                data = self._collect(registry)
+            except BaseException as error:
+                self._warn(f"the application's metrics cannot be collected: {_shown(error)}")
+            finally:
+                self._reactor.callFromThread(self._counted, counted, data)
 
+        self._collecting = True
         try:
             threading.Thread(target=collect, name="exports", daemon=True).start()
         except (RuntimeError, MemoryError) as problem:
+            self._collecting = False
             self._warn(f"the application's metrics cannot be collected, and are as they were: {problem}")
             return succeed(self._data)
         return counted
 
-    def _counted(self, counted: Deferred[bytes], data: bytes | Failure) -> None:
-        if isinstance(data, bytes):
-            self._data = data
+    def _counted(self, counted: Deferred[bytes], data: bytes) -> None:
+        self._data = data
+        self._collecting = False
         counted.callback(data)
 
     def _collect(self, registry: Any) -> bytes:
         texts, size, over = [], 2, 0
-        for text in _families(registry.collect()):
+        for text in self._told(registry):
             if size + len(text) + 2 > MOST:
                 over += 1
             else:
@@ -90,11 +102,31 @@ class Exports:
             self._warn(f"{over} metrics of the application are not told: all together have more than {MOST} bytes")
         return f"[{', '.join(texts)}]".encode()
 
+    def _told(self, registry: Any) -> Iterator[str]:
+        """Families in JSON: all that can be had, whichever collector raises."""
+        # What prometheus_client's own registry has; without that the first one that raises is the last.
+        for collector in list(getattr(registry, "_collector_to_names", None) or [registry]):
+            try:
+                for metric in collector.collect():
+                    yield from _families([metric])
+            except BaseException as error:
+                self._warn(
+                    f"a collector of the application's raised, and tells nothing ({type(collector).__name__}):"
+                    f" {_shown(error)}"
+                )
+
     def _warn(self, text: str) -> None:
         """Say something, unless it was the last that was said."""
         if text != self._warned:
             self._warned = text
             self.log.warn("{text}", text=text)
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except BaseException:
+        return f"{type(error).__name__}, which cannot be shown"
 
 
 def _registry() -> Any:

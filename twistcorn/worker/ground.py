@@ -7,14 +7,18 @@ what cannot be lived with is told in one sentence. Nothing here decides what fol
 from __future__ import annotations
 
 import _thread
-import sys
 from types import ModuleType
+
+from ..pristine import signal, sys
+from ..wire.testimony import TESTIFY
 
 #: Frames that the server's own code, with Twisted's logging below it, must be able to use.
 LEAST_FRAMES = 200
 #: Seconds that one thread may keep the interpreter while others want it; Python's own choice is 0.005. With more, the
 #: thread that leads the reactor waits that long for each call that computes.
 LONGEST_INTERVAL = 0.1
+#: Signals without which the worker cannot be told to end, nor asked where its threads are.
+NEEDED = {int(signal.SIGTERM), TESTIFY}
 
 
 def _identities() -> list[tuple[ModuleType, object]]:
@@ -49,4 +53,8 @@ def put_right() -> list[str]:
     if sys.getswitchinterval() > LONGEST_INTERVAL:
         told.append(f"a switch interval of {sys.getswitchinterval():g} s (now {LONGEST_INTERVAL:g} s)")
         sys.setswitchinterval(LONGEST_INTERVAL)
+    # Of this thread; those that are started later have the same.
+    if blocked := NEEDED.intersection(signal.pthread_sigmask(signal.SIG_BLOCK, ())):
+        told.append("signals to be blocked that the server needs (now they are not)")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     return told

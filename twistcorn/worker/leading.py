@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 
 from ..pristine import os, threading, time
+from . import handlers
 from .connection import Connection
 from .roles import Loop
 from .routes import Route, Routes
@@ -128,8 +129,16 @@ class Leading(Threads):
             self._alive += 1
             self._work(seat)
         else:
-            seat.gate.acquire()
+            self._sit_out(seat)
         self._main_left.set()
+
+    def _sit_out(self, seat: Seat) -> None:
+        """The main thread waits for the end. Handlers of signals run here, and one of the application's may raise."""
+        while not self._over:
+            try:
+                seat.gate.acquire()
+            except BaseException as error:
+                handlers.tell(error)
 
     def _work(self, seat: Seat) -> None:
         stays, led = True, False

@@ -22,6 +22,7 @@ from ..pristine import socket
 from ..wire import channel
 from ..wire.channel import Kind, Lend, Report
 from . import failing, forks
+from .descriptors import lift
 
 #: What sending fails with when the master is gone; when the kernel has no memory for it at present.
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
@@ -87,7 +88,8 @@ class LendChannel(FileDescriptor):
         for descriptor, lend in zip(descriptors, lends, strict=False):
             self._reports.append(Report(Kind.TAKEN, lend.slot, lend.sequence))
             try:
-                self._adopt(descriptor, lend)
+                # The application has closed one of the standard descriptors, and would print to this client.
+                self._adopt(lift(descriptor) if descriptor < 3 else descriptor, lend)
             except Exception:
                 self.log.failure("internal error in a connection that has just come, which is closed")
                 self._reports.append(Report(Kind.CLOSED, lend.slot, lend.sequence))

@@ -188,6 +188,7 @@ class Lifecycle:
         self._reactor.on_gap.append(gaps.missed)
         self._begin_logs(service, poller, turns, worker)
         self._vitals.start()
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._vitals.end)
         Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP, now=False)
         self.on_configured += [
             poller.heads.configure, poller.configure, waiting.configure, service.configure, deadlines.configure,

@@ -8,6 +8,7 @@ code or a child process, passes as it is.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import sys
 from collections.abc import Callable
@@ -86,9 +87,11 @@ class LineStream(io.TextIOWrapper):
         try:
             with self._lock:
                 parts, self._parts = self._parts, {}
-                for part in parts.values():
-                    super().write(self._dress(part))
-                self.flush()
+                # The application may have closed it, or taken its buffer away.
+                with contextlib.suppress(ValueError):
+                    for part in parts.values():
+                        super().write(self._dress(part))
+                    self.flush()
         finally:
             show(hidden)
 

@@ -42,12 +42,13 @@ class Seat:
         by a RequestTimeout; None while it runs our own code.
     :ivar sheltered: the same, while it runs code of ours in between (`shelter`).
     :ivar due: the request, and since when it runs, that it ends when it comes out of there.
+    :ivar owed: what a signal handler of the application's raised in there.
     :ivar aim: where `deadlines` is with hitting it.
     """
 
     __slots__ = (
         "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "code", "coming", "due", "exposed", "gate",
-        "ident", "inline", "leads", "row", "scratch", "serves", "sheltered", "stood", "thread",
+        "ident", "inline", "leads", "owed", "row", "scratch", "serves", "sheltered", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -66,6 +67,7 @@ class Seat:
         self.exposed: Connection | None = None
         self.sheltered: Connection | None = None
         self.due: tuple[Connection, int] | None = None
+        self.owed: BaseException | None = None
         self.aim = AT_EASE
         self._turns = turns
         turns.seats.add(self)
@@ -104,9 +106,13 @@ class Seat:
         """The application goes on behind code of ours.
 
         :raises RequestTimeout: its time was over meanwhile.
+        :raises BaseException: what is owed.
         """
         runs, self.sheltered = self.sheltered, None
         self.exposed = runs
+        if self.owed is not None:
+            owed, self.owed = self.owed, None
+            raise owed
         if self.due is not None:
             due, self.due = self.due, None
             if runs is not None and due == (runs, runs.since):

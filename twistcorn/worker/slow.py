@@ -6,7 +6,6 @@ nothing runs.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -14,7 +13,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..pristine import time
+from ..pristine import sys, time
 from ..recurring import Recurring
 from ..settings import Settings
 from .call import Call
@@ -109,5 +108,10 @@ def of_application(frame: FrameType | None) -> tuple[Any, str]:
         frame = frame.f_back
     if frame is None:
         return None, ""
-    summary = traceback.StackSummary.extract((each, each.f_lineno) for each in reversed(inner))
-    return frame.f_locals["self"].out, "".join(summary.format()).rstrip("\n")
+    out = frame.f_locals["self"].out
+    try:
+        summary = traceback.StackSummary.extract((each, each.f_lineno) for each in reversed(inner))
+        return out, "".join(summary.format()).rstrip("\n")
+    except BaseException as error:
+        # The source comes from a loader of the application's.
+        return out, f"  it cannot be shown: {type(error).__name__}"

@@ -5,11 +5,10 @@ Law: reads what the interpreter shows of its threads, and changes nothing.
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Iterator
 
-from ..pristine import threading
+from ..pristine import sys, threading
 
 
 def format_stacks() -> str:
@@ -33,6 +32,10 @@ def _stacks() -> Iterator[tuple[str, str]]:
     """Each thread by name and native id, and its stack."""
     frames = sys._current_frames()
     for thread in threading.enumerate():
-        frame = frames.get(thread.ident or 0)
-        if frame is not None:
-            yield f"{thread.name} ({thread.native_id})", "".join(traceback.format_stack(frame))
+        try:
+            # A subclass of the application's has its own idea of these, and a loader of the source of a module.
+            frame = frames.get(thread.ident or 0)
+            if frame is not None:
+                yield f"{thread.name} ({thread.native_id})", "".join(traceback.format_stack(frame))
+        except BaseException as error:
+            yield f"{type(thread).__name__}, which cannot be shown", f"  {type(error).__name__}\n"

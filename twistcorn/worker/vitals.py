@@ -73,6 +73,11 @@ class Vitals:
         self._rare = self._began - RARELY
         self._heart.start(self.interval)
 
+    def end(self) -> None:
+        """The loop is over, in order: what the application does at its end is no heart that stands still."""
+        self._heart.stop()
+        self._words[self._region + W_HEARTBEAT] = 0
+
     def configure(self, settings: Settings) -> None:
         """Beat at the pace that the master expects from now on."""
         self.interval = _pace(settings.heartbeat_timeout)
