@@ -19,7 +19,7 @@ from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire import channel
 from ..wire.channel import Kind
-from ..wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_THREADS, Scoreboard
+from ..wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_SPOOLED, W_THREADS, Scoreboard
 from .answers import Answers
 from .connections import Connection, ConnectionTable
 from .parking import Parking
@@ -267,7 +267,8 @@ class Dispatcher:
         self._unneeded.pop(worker, None)
         again, words = self.recovery.recover(worker)
         self._count(worker, -worker.connections, -worker.unacknowledged)
-        self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_THREADS] = 0
+        base = self._scoreboard.worker_base(worker.region)
+        self._scoreboard.words[base + W_THREADS] = self._scoreboard.words[base + W_SPOOLED] = 0
         if words:
             self.log.info(
                 "worker {ident} (pid {pid}) is dead; its connections: {verdicts}", ident=worker.ident, pid=worker.pid,

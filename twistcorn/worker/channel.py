@@ -6,7 +6,7 @@ Law: glue between the poller, the turns and the WSGI resource; runs the applicat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import Any
 
 from twisted.logger import Logger
 
@@ -125,7 +125,7 @@ class Service:
             self.log.failure("internal error in a turn")
             connection.keep = False
         if not isinstance(request.body, bytes):
-            cast(IO[bytes], request.body).close()
+            request.body.drop()
         if self.access is not None:
             self.access.note(connection, reply, now)
         if connection.made is not None:
@@ -182,8 +182,7 @@ class Service:
                     # Half of an answer must not look like a whole one.
                     connection.keep = False
             if not reply.code:
-                # Or where the answer was about to begin.
-                self._answer(reply, HTTPError(504, "the application took too long"))
+                self._answer_instead(request, reply)
 
     def _refuse_for(self, seconds: int, reply: Reply) -> None:
         """503: it killed workers (RFC 9110 section 15.6.4)."""
@@ -193,6 +192,14 @@ class Service:
             reply.end()
         except ClientGone:
             return
+
+    def _answer_instead(self, request: Request, reply: Reply) -> None:
+        """The application has left without an answer."""
+        if not request.expects:
+            # Its time was over where the answer was about to begin.
+            self._answer(reply, HTTPError(504, "the application took too long"))
+        elif request.body.refusal is not None:
+            self._answer(reply, request.body.refusal)
 
     def _answer(self, reply: Reply, error: HTTPError) -> None:
         try:

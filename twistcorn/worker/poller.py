@@ -32,6 +32,7 @@ from .refusals import Refusals
 from .resting import Resting
 from .rounds import WATCHED, Rounds
 from .seats import Seat
+from .spool import Spool
 from .traffic import Traffic
 
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
@@ -55,7 +56,7 @@ class Poller(Rounds):
         when that is over.
     :param report: tells the master about a lend: kind, slot, sequence, with CARRIED also what was taken of a head.
     :param on_empty: called when a draining or stopping worker has no connection left.
-    :ivar heads: reads the heads of requests.
+    :ivar heads: reads the heads of requests; `spool`: where their bodies are kept.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Poller(Rounds):
         self._report = report
         self._on_empty = on_empty
         self.heads = Heads(settings)
+        self.spool = Spool(board, region, settings)
         self._refusals = Refusals(board, region)
         self._traffic = Traffic(board.words, region)
         self._resting = Resting(reactor, self._watch_again)
@@ -203,7 +205,7 @@ class Poller(Rounds):
 
     def _read(self, connection: Connection, ended: bool) -> None:
         try:
-            found = advance(connection, self.heads, self._settings, ended)
+            found = advance(connection, self.heads, self._settings, ended, self.spool)
         except HTTPError as error:
             self._refuse(connection, error)
             return
