@@ -66,7 +66,7 @@ class Dispatcher:
         #: Connections that workers have, or that are on their way to one.
         self._lent = 0
         self.workers: list[Worker] = []
-        self.answers = Answers(clock, self._close)
+        self.answers = Answers(clock, self._close, settings)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
         self._waiting = Waiting(clock, scoreboard, self.answers, settings, self.pump)
         self.parking = Parking(clock, scoreboard, self.arrived, self._close)
@@ -76,6 +76,7 @@ class Dispatcher:
         self._threads = settings.threads
         self.parking.retime(settings.keep_alive - self.recovery.settings.keep_alive)
         self.recovery.settings = settings
+        self.answers.configure(settings)
         self._waiting.configure(settings)
 
     @property
