@@ -131,14 +131,14 @@ class AskedBody(io.BufferedIOBase):
 
     def _receive(self, seat: Seat | None) -> None:
         connection, body = self._connection, LengthBody(self._request.block.length, self._store)
-        while not body.done:
+        while not body.done and not self._over:
             try:
                 data = connection.sock.recv(min(body.left, _PIECE))
             except BlockingIOError:
                 if not self._wait(seat, select.POLLIN):
                     raise HTTPError(408, "the request took too long") from None
                 continue
-            if not data or self._over:
+            if not data:
                 raise ClientGone
             connection.request_end += len(data)
             connection.consumed += len(data)
