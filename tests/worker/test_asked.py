@@ -15,6 +15,7 @@ from tests.http.cases import DEFAULTS, NEXT, head, post
 from tests.http.served import Client, Served
 from tests.worker.apps import Start
 from tests.worker.recorders import Recorded
+from twistcorn.errors import RequestTimeout
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import W_SPOOLED, State
@@ -349,6 +350,36 @@ class TestDoesNotCome:
 
         assert (answer.status, answer["Retry-After"]) == (status, ["5"] if status == 503 else [])
         served.poller.spool.let_go(0, 1500)
+
+
+    @pytest.mark.parametrize("reads", [True, False])
+    def test_time_of_the_application_is_over(self, make: Make, reads: bool) -> None:
+        """504, whether it had the body or not."""
+
+        def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+            if reads:
+                environ["wsgi.input"].read()
+            raise RequestTimeout
+
+        served, client = make(app)
+        with capturedLogs():
+            served.send(client, ASKS)
+        assert statuses(client) == [100] * reads + [504]
+
+    def test_room_is_gone_meanwhile(self, make: Make) -> None:
+        """503, with a word on when to come back."""
+        served, client = make(reader(lambda stream: stream.read()), settings=replace(READ, spool_size=2000))
+
+        def answer() -> None:
+            served.poller.spool.take(1995, 1995)
+            client.sock.sendall(BODY)
+
+        served.turns.aside = answer
+        served.send(client, ASKS)
+
+        assert statuses(client) == [100, 503]
+        assert client.answers()[-1]["Retry-After"] == ["5"]
+        assert served.count(W_SPOOLED) == 1995
 
 
 class TestEarly:

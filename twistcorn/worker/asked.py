@@ -33,7 +33,8 @@ _LOOK = 100
 class AskedBody(io.BufferedIOBase):
     """`wsgi.input` of such a request (PEP 3333, "Input and Error Streams"), and its `Request.body`.
 
-    :ivar refusal: why the body did not come; None: it was not asked for, it came, or the client went away.
+    :ivar refusal: why the body did not come, as its client is told; None: it was not asked for, or it came.
+    :ivar gone: the client went away instead.
     """
 
     def __init__(self, connection: Connection, request: Request, settings: Settings, spool: Spool) -> None:
@@ -48,6 +49,7 @@ class AskedBody(io.BufferedIOBase):
         #: Nobody may ask any more: why.
         self._over = ""
         self.refusal: HTTPError | None = None
+        self.gone = False
 
     # For the server
 
@@ -109,6 +111,8 @@ class AskedBody(io.BufferedIOBase):
         except HTTPError as error:
             self.refusal, self._over = error, error.reason
         except (ClientGone, OSError):
+            # Where the answer has begun meanwhile, that is what it stopped for.
+            self.gone = not self._over
             self._over = self._over or "the client is gone"
         self._come()
         if self._over:
@@ -127,7 +131,7 @@ class AskedBody(io.BufferedIOBase):
         except BlockingIOError:
             begun = False
         if not begun:
-            connection.send(b"", CONTINUE, lambda sock: self._wait(seat, select.POLLOUT), False)
+            connection.send(b"", CONTINUE, lambda sock: self._wait(seat, select.POLLOUT) and not self._over, False)
 
     def _receive(self, seat: Seat | None) -> None:
         connection, body = self._connection, LengthBody(self._request.block.length, self._store)

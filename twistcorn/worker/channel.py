@@ -195,15 +195,16 @@ class Service:
 
     def _answer_instead(self, request: Request, reply: Reply) -> None:
         """The application has left without an answer."""
-        if not request.expects:
-            # Its time was over where the answer was about to begin.
-            self._answer(reply, HTTPError(504, "the application took too long"))
-        elif request.body.refusal is not None:
-            self._answer(reply, request.body.refusal)
+        body = request.body if request.expects else None
+        if body is None or not body.gone:
+            # Its time was over where the answer was about to begin, unless the body did not come.
+            error = body.refusal if body is not None else None
+            self._answer(reply, error or HTTPError(504, "the application took too long"))
 
     def _answer(self, reply: Reply, error: HTTPError) -> None:
         try:
-            reply.begin(*responses.plain(error.status, error.reason, close=True), True)
+            retry_after = responses.RETRY_AFTER if error.status == 503 else 0
+            reply.begin(*responses.plain(error.status, error.reason, True, retry_after), True)
             reply.end()
         except ClientGone:
             return

@@ -165,8 +165,8 @@ class Spool:
                 return
             self._told = now
         self.log.error(
-            "request bodies cannot be written to {directory}: {why}. They stay in memory as far as {most} MiB in each"
-            " worker go, and the others get 507. See to that directory, or name another one in TMPDIR.",
+            "request bodies cannot be written to {directory}: {why}. Up to {most} MiB of them stay in memory in each"
+            " worker, the others get 507. Make room there, or have TMPDIR name another directory.",
             directory=self._directory, why=problem.strerror or str(problem), most=MEMORY >> 20,
         )  # fmt: skip
 
