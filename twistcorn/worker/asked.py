@@ -40,7 +40,6 @@ class AskedBody(io.BufferedIOBase):
     def __init__(self, connection: Connection, request: Request, settings: Settings, spool: Spool) -> None:
         self._connection = connection
         self._request = request
-        self._settings = settings
         self._spool = spool
         self._store = Store(settings.limit_request_body, spool)
         self._lock = threading.Lock()
@@ -151,7 +150,7 @@ class AskedBody(io.BufferedIOBase):
 
     def _wait(self, seat: Seat | None, event: int) -> bool:
         """Wait for the client, while another thread has this one's place; returns whether it did something."""
-        timeout = self._settings.body_timeout
+        timeout = self._spool.settings.body_timeout
         if seat is not None:
             return seat.await_client(self._connection.sock, timeout, event)
         poll = select.poll()

@@ -46,6 +46,7 @@ class Spool:
 
     :param region: the first word of this worker on the scoreboard.
     :param directory: where the files are.
+    :ivar settings: those that count now.
     :ivar asked: bodies that the application may have its client asked for, and that are not whole.
     """
 
@@ -64,6 +65,7 @@ class Spool:
 
     def configure(self, settings: Settings) -> None:
         """From now on this much is allowed."""
+        self.settings = settings
         self._limit = settings.spool_size
         # With them all threads may wait for clients, and as many others take their places; without stand-ins, half.
         several = min(settings.threads, max(settings.stand_ins, settings.threads // 2))
