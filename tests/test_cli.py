@@ -45,7 +45,7 @@ def text_for(option: str) -> str:
     texts = {
         "workers": "3", "app": "x:y", "listen": "tcp:1", "admin": "tcp:1", "header_map": "refuse", "script_name": "/x",
         "forwarded_allow_ips": "10.0.0.1", "turns": "pool", "reload_strategy": "single", "config": os.devnull,
-        "replay": "off", "app_output": "plain", "log_level": "warn", "log_format": "json",
+        "replay": "off", "expect": "early", "app_output": "plain", "log_level": "warn", "log_format": "json",
     }  # fmt: skip
     return texts.get(option, "77")
 

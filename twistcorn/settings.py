@@ -172,6 +172,14 @@ class Settings:
     limit_request_body: int = _option(
         1 << 30, size, "largest request body; larger: 413; 0: no limit", metavar="SIZE"
     )
+    spool_size: int = _option(
+        4 << 30, size, "what all request bodies together may take, in memory and in files in TMPDIR; more: 503; 0: no"
+        " limit", metavar="SIZE",
+    )
+    expect: str = _option(
+        "read", one_of("read", "early"), "when a client that expects 100 Continue is told to send its body: when the"
+        " application reads it, or before it is called", metavar="read|early",
+    )
     forwarded_allow_ips: tuple[str, ...] = _option(
         ("127.0.0.1", "::1"), networks, "addresses and networks of proxies whose forwarding headers are believed,"
         " or *; peers on a UNIX socket always are", env=("FORWARDED_ALLOW_IPS",), metavar="ADDRESSES", change=RELOAD,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from twistcorn.settings import Settings
 
-DEFAULTS = Settings()
+#: What waits for its body on the thread of the test would wait for ever.
+DEFAULTS = Settings(expect="early")
 CRLF = b"\r\n"
 
 #: A request that is right; behind a case it shows what the connection is worth.

@@ -16,7 +16,6 @@ import struct
 import termios
 import time
 from collections.abc import Iterable, Iterator
-from typing import IO, cast
 
 from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
@@ -26,6 +25,7 @@ from twistcorn.worker.connection import Connection, Phase
 from twistcorn.worker.heads import Heads
 from twistcorn.worker.http import Request
 from twistcorn.worker.intake import Found, advance, drop_body
+from twistcorn.worker.spool import Spool
 
 from .cases import Seen
 
@@ -113,6 +113,7 @@ class Feed:
         self.ended = False
         self._settings = settings
         self._heads = heads_of(settings)
+        self._spool = Spool(board, 0, settings)
         self._sent = 0
 
     @property
@@ -138,7 +139,7 @@ class Feed:
             if self.over:
                 break
             try:
-                found = advance(self.connection, self._heads, self._settings, ended)
+                found = advance(self.connection, self._heads, self._settings, ended, self._spool)
             except HTTPError as error:
                 self.refused = error.status
                 break
@@ -174,8 +175,8 @@ class Feed:
 def _seen(request: Request) -> Seen:
     body = request.body
     if not isinstance(body, bytes):
-        with cast(IO[bytes], body) as file:
-            body = file.read()
+        kept, body = body, body.file.read()
+        kept.drop()
     return Seen(
         request.line.method,
         request.line.path,

@@ -315,6 +315,39 @@ def _limit_request_body(program: Tuned) -> None:
     answered(server, 413, lambda client: client.ask("/echo", "POST", b"x" * 2000))
 
 
+def _spool_size(program: Tuned) -> None:
+    """A body that is on its way has no room any more, nor has the next; then there is room again."""
+    server = program.serve()
+    ask: Callable[[Client], object] = lambda client: client.ask("/echo", "POST", b"x" * 100_000)  # noqa: E731
+    answered(server, 200, ask)
+    with server.connect() as client:
+        client.ask("/echo", "POST", headers="Content-Length: 100000\r\n")
+        client.send(b"x" * 50_000)
+        program.set("spool_size", "60000")
+        program.heard(server)
+        client.send(b"x" * 50_000)
+        assert client.response().status == 413
+    answered(server, 413, ask)
+    program.set("spool_size", "0")
+    answered(server, 200, ask)
+
+
+def _expect(program: Tuned) -> None:
+    """Bodies come before the application is called; then when it reads them again."""
+    server = program.serve()
+
+    def told(path: str) -> int:
+        with server.connect() as client:
+            client.ask(path, "POST", headers="Content-Length: 5\r\nExpect: 100-continue\r\n")
+            return client.response().status
+
+    assert told("/pid") == 200
+    program.set("expect", "early")
+    wait_until(lambda: told("/pid") == 100, "the client is told to send what nobody reads")
+    program.set("expect", "read")
+    wait_until(lambda: told("/pid") == 200, "it is not")
+
+
 def _workers(program: Tuned) -> None:
     """Workers come and go; the application is told whether there are several."""
     server = program.serve()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from tests.http.cases import DEFAULTS
 from tests.http.served import answers
 from tests.master.stage import Desk, tcp
-from twistcorn.master.answers import LINGER_BYTES, LINGER_TIME
+from twistcorn.master import answers as module
+from twistcorn.master.answers import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
 from twistcorn.master.connections import Connection
 
 Make = Callable[[], tuple[socket.socket, socket.socket]]
@@ -23,6 +26,16 @@ def read(client: socket.socket) -> bytes:
     while piece := client.recv(1000):
         data += piece
     return data
+
+
+def send(desk: Desk, number: int, most: int) -> int:
+    """A client sends for as long as it is let; returns how many bytes that was."""
+    sent = 0
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        while sent < most:
+            sent += desk.client(number).send(bytes(1 << 16))
+            desk.clock.turn()
+    return sent
 
 
 def asked(desk: Desk, request: bytes = b"GET / HTTP/1.1\r\n\r\n", make: Make = tcp) -> Connection:
@@ -102,16 +115,65 @@ class TestEnd:
         assert len(desk.table) == 0
 
     def test_client_sends_without_end(self, desk: Desk) -> None:
-        """So many bytes are taken, and no more."""
+        """So many bytes are taken, and no more: of an upload as many as a body may have."""
+        desk.dispatcher.configure(replace(DEFAULTS, limit_request_body=80 << 20))
         desk.dispatcher.answers.answer(asked(desk), 502)
-        sent = 0
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-            while sent < 10 * LINGER_BYTES:
-                sent += desk.client(0).send(bytes(1 << 16))
-                desk.clock.turn()
 
-        assert LINGER_BYTES <= sent < 3 * LINGER_BYTES
+        assert 80 << 20 <= send(desk, 0, 100 << 20) < 90 << 20
         assert len(desk.table) == 0
+
+    def test_small_bodies_are_allowed(self, desk: Desk) -> None:
+        """Who sends much more is answered all the same."""
+        desk.dispatcher.configure(replace(DEFAULTS, limit_request_body=100))
+        desk.dispatcher.answers.answer(asked(desk), 503)
+
+        assert REFUSED_BYTES <= send(desk, 0, 2 * REFUSED_BYTES) < REFUSED_BYTES + (10 << 20)
+
+    def test_connection_is_ended_without_an_answer(self, desk: Desk) -> None:
+        """What was on its way is taken."""
+        desk.dispatcher.answers.end(asked(desk))
+
+        assert LINGER_BYTES <= send(desk, 0, 10 * LINGER_BYTES) < 3 * LINGER_BYTES
+        assert len(desk.table) == 0
+
+    def test_slow_upload(self, desk: Desk) -> None:
+        """It is waited for as long as something comes, up to the time for a body."""
+        desk.dispatcher.configure(replace(DEFAULTS, body_timeout=30.0))
+        desk.dispatcher.answers.answer(asked(desk, make=socket.socketpair), 502)
+        for _ in range(29):
+            desk.client(0).sendall(b"more")
+            desk.clock.turn()
+            desk.clock.advance(1)
+        assert len(desk.table) == 1
+        for _ in range(3):
+            desk.clock.turn()
+            desk.clock.advance(1)
+        assert len(desk.table) == 0
+        assert desk.clock.getDelayedCalls() == []
+
+    def test_upload_that_stops(self, desk: Desk) -> None:
+        """It is not waited for."""
+        desk.dispatcher.answers.answer(asked(desk, make=socket.socketpair), 502)
+        desk.client(0).sendall(b"more")
+        desk.clock.turn()
+        desk.clock.advance(LINGER_TIME)
+        assert len(desk.table) == 1
+        desk.clock.advance(LINGER_TIME)
+        assert len(desk.table) == 0
+
+    def test_many_uploads(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So many are waited for at one time; the others have what was on its way. Who is done makes room."""
+        monkeypatch.setattr(module, "LONGER", 1)
+        first, second, third = desk.file(3)
+        for each in (first, second):
+            desk.dispatcher.answers.answer(each, 502)
+        assert send(desk, 0, 3 * LINGER_BYTES) == 3 * LINGER_BYTES
+        assert send(desk, 1, 10 * LINGER_BYTES) < 3 * LINGER_BYTES
+        assert list(desk.table) == [first, third]
+        desk.client(0).close()
+        desk.clock.turn()
+        desk.dispatcher.answers.answer(third, 502)
+        assert send(desk, 2, 3 * LINGER_BYTES) == 3 * LINGER_BYTES
 
     def test_server_ends(self, desk: Desk) -> None:
         """Nobody is waited for."""

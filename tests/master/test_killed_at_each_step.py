@@ -42,6 +42,7 @@ class Turn:
     :ivar keep: whether the connection goes on behind the answer.
     :ivar framed: whether the client can tell a whole answer from a part.
     :ivar behind: what is pipelined behind it.
+    :ivar asked: its body, which the client keeps back until it is told to send it.
     """
 
     application: Application
@@ -50,6 +51,7 @@ class Turn:
     keep: bool = True
     framed: bool = True
     behind: bytes = b""
+    asked: bytes = b""
 
 
 HELLO = app([b"hello"])
@@ -109,6 +111,7 @@ class Scene:
         desk.spawner.takes(dying)
         self.client = Client(desk.client(0))
         self._second = Served(self._application, Settings(), self._address, desk.board)
+        self._second.turns.aside = self._send_body
         self.killed = self._fork(process(dying).lends[0].sequence, steps)
         self.runs_before = self._count_runs()
         self.client.sock.setblocking(False)
@@ -131,6 +134,11 @@ class Scene:
         os.write(self._counter, f"{environ['PATH_INFO']}:{environ['twistcorn.attempt']} ".encode())
         return self._turn.application(environ, start_response)
 
+    def _send_body(self) -> None:
+        """The thread that reads the body waits for it; any other for a client that does not read its answer."""
+        if self._turn.asked:
+            self.client.sock.sendall(self._turn.asked)
+
     def _count_runs(self) -> list[str]:
         try:
             return os.read(self._runs, 1000).decode().split()
@@ -145,6 +153,7 @@ class Scene:
                 shared = self._desk.board
                 board = RecordingBoard(shared.fd, shared.workers, shared.slots, Journal(steps))
                 worker = Recorded(self._application, Settings(), self._address, board)
+                worker.turns.aside = self._send_body
                 worker.lend(self._connection.sock.dup(), 0, sequence)
                 for part in self._turn.parts:
                     worker.send(self.client, part)
@@ -268,3 +277,41 @@ def test_each_step_of_a_head_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("twistcorn.worker.partial.Partial.must_be_taken", lambda self, sock, late: True)
     request = head()
     test_each_step(Turn(HELLO, (request[:7], request[7:20], request[20:] + NEXT), behind=NEXT))
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def reader(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [])
+    return [body]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_each_step_of_a_body_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Once the slot says that a byte is taken nobody runs it again; before that a GET is, and its body asked for."""
+    monkeypatch.setattr("tests.http.served.MODE", "pool")
+    asks = post(b"Expect: 100-continue", b"Content-Length: 5", line=f"{method} / HTTP/1.1".encode())
+    turn = Turn(reader, (asks,), repeatable=method == "GET", asked=b"hello")
+    outcomes = set()
+    for steps in range(1, FOR_EVER):
+        scene = Scene(turn, steps)
+        try:
+            check_runs(turn, scene)
+            told = scene.client.received.count(CONTINUE)
+            (answer,) = answers(scene.client.received.replace(CONTINUE, b""), [method])
+            outcomes.add((told, answer.status, bool(scene.taken)))
+            assert "/:2" not in scene.runs or not scene.taken
+            assert scene.end == ("open" if answer.status == 200 else "closed")
+            if answer.status == 200:
+                assert (told, answer.body) == (1, b"hello")
+                before = len(scene.client.received)
+                scene.ask_again()
+                assert len(scene.client.received) > before
+        finally:
+            scene.close()
+        if not scene.killed:
+            break
+    # By the second worker; by the first; by the master, with the client told to go on, or before.
+    assert outcomes == {(1, 200, False), (1, 200, True), (1, 502, True), (0, 502, True), (0, 502, False)}

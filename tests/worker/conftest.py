@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from tests.http.cases import DEFAULTS
 from tests.http.served import Client, Clock, Served
 from tests.worker.apps import app
 from twistcorn.settings import Settings
+from twistcorn.wire.scoreboard import H_REGIONS, Scoreboard
+from twistcorn.worker.spool import Spool, Store
 
 #: Stated, so that the tests hold whatever the defaults become.
 TIMES = replace(DEFAULTS, header_timeout=10.0, body_timeout=30.0, write_timeout=60.0, keep_alive=75.0, park_after=0.0)
@@ -29,6 +32,31 @@ def serve() -> Iterator[Callable[..., tuple[Served, Client]]]:
     yield make
     for served in made:
         served.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """Where bodies are kept, in a folder of the test's."""
+    board = Scoreboard.create(2, 1)
+    board.words[H_REGIONS] = 2
+    spool = Spool(board, board.worker_base(0), DEFAULTS, str(tmp_path))
+    yield spool
+    spool.forget()
+    board.close()
+
+
+@pytest.fixture
+def store(spool: Spool) -> Iterator[Callable[[int], Store]]:
+    """Makes stores; drops them at the end."""
+    made: list[Store] = []
+
+    def make(limit: int) -> Store:
+        made.append(Store(limit, spool))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.drop()
 
 
 @pytest.fixture

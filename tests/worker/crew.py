@@ -88,6 +88,7 @@ class Job:
     ) -> None:
         self._act = act
         self.request = self
+        self.expects = False
         self.line = RequestLine(method, path.encode(), path.encode(), b"", (1, 1))
         self.made: bytes | None = None
         self.code = code

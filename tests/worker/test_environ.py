@@ -6,6 +6,7 @@ import io
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def environ(
     """The environ of a request with these fields."""
     request = parse_head(head(*fields, line=line, host=host), settings)
     if body is not None:
-        request.body = body
+        request.body = body if isinstance(body, bytes) else SimpleNamespace(file=body)
     return EnvironMaker(settings, address, 3, threads, workers).make(request, peer)
 
 
@@ -139,7 +140,7 @@ class TestBody:
     def test_chunked_body_that_is_here(self, length: int) -> None:
         """Its length is known by then, and told: of this request, and not of the next one with the same fields."""
         request = parse_head(head(b"Transfer-Encoding: chunked"), DEFAULTS)
-        request.body, request.length = io.BytesIO(b"a" * length), length
+        request.body, request.length = SimpleNamespace(file=io.BytesIO(b"a" * length)), length
         maker = EnvironMaker(DEFAULTS, TCP, 3, 8, 1)
 
         assert fields_of(maker.make(request, STRANGER)) == {"HTTP_HOST": "a", "CONTENT_LENGTH": str(length)}

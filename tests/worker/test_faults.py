@@ -17,7 +17,7 @@ from tests.worker.crew import Crew, Held, Job
 from tests.worker.test_waiting import THREADS, Worker
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.worker import failing, poller, sweeping
-from twistcorn.worker.bodies import Store
+from twistcorn.worker.spool import Spool, Store
 from twistcorn.worker.connection import Connection, Phase
 from twistcorn.worker.seats import Seat
 from twistcorn.worker.sweeping import LOST_LOOKS, SWEEP
@@ -219,7 +219,7 @@ class TestSweep:
         served, client = serve()
         served.send(client, post(b"Content-Length: 99", body=b"x"))
         (connection,) = served.connections()
-        connection.body.store.close = once(connection.body.store.close)
+        connection.body.store.drop = once(connection.body.store.drop)
         with told():
             clock.pass_by(served, 31.0)
         assert served.connections() == []

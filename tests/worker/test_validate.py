@@ -6,6 +6,7 @@ import io
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.validate import validator
 
@@ -96,7 +97,7 @@ ROUTES: dict[str, tuple[Callable[[Environ, Start], Iterable[bytes]], int, bytes]
 def run(application: Any, data: bytes, body: object = b"") -> RecordingOut:
     """One request, through the environ and the call; the validator's complaints are in the log."""
     request = parse_head(data, DEFAULTS)
-    request.body = body
+    request.body = body if isinstance(body, bytes) else SimpleNamespace(file=body)
     maker = EnvironMaker(DEFAULTS, Address(socket.AF_INET, "192.0.2.1", 8000), 0, 8, 2)
     environ = maker.make(request, ("198.51.100.7", "50000"))
     out = RecordingOut(request.line.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from ..settings import Settings
 from . import kernel
 from .accesslog import NO_STATUS, PEEK, AnswerLog
 from .connections import Connection
@@ -24,6 +26,11 @@ from .connections import Connection
 #: globe, bytes for what was on its way when the answer came early. As in the workers.
 LINGER_TIME = 2.0
 LINGER_BYTES = 4 << 20
+#: Bytes of a request that is answered here that are dropped at least, so that its client, a proxy perhaps, reads the
+#: answer and does not see its upload fail. As in the workers.
+REFUSED_BYTES = 64 << 20
+#: Connections at one time that may be waited for so long: the master has others to look after.
+LONGER = 64
 #: Bytes taken from one connection before others get their turn.
 _PIECE = 1 << 18
 #: When to come back: soon, because a worker boots within seconds and a queue moves faster.
@@ -45,14 +52,32 @@ def make(status: int, method: str = "GET") -> bytes:
 
 
 class _Ending(FileDescriptor):
-    """A connection of which the master has closed its side: takes and forgets what the client still sends."""
+    """A connection of which the master has closed its side: takes and forgets what the client still sends.
 
-    def __init__(self, reactor: Any, sock: socket.socket, over: Callable[[], None]) -> None:
+    :param may_go_on: whether there is room for one more that takes longer than what was on its way needs.
+    :param most: bytes that are taken then; `seconds`: for how long.
+    :ivar longer: whether it takes longer.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        sock: socket.socket,
+        over: Callable[[], None],
+        may_go_on: Callable[[], bool],
+        most: int,
+        seconds: float,
+    ) -> None:
         super().__init__(reactor)
+        self._clock = reactor
         self._sock = sock
         self._over = over
+        self._may_go_on = may_go_on
+        self._most = most
+        self._until = reactor.seconds() + seconds
         self._left = LINGER_BYTES
-        self._timer = reactor.callLater(LINGER_TIME, over)
+        self._came = self.longer = False
+        self._timer = reactor.callLater(LINGER_TIME, self._look)
         self.startReading()
 
     def fileno(self) -> int:
@@ -61,9 +86,24 @@ class _Ending(FileDescriptor):
     def doRead(self) -> None:
         size = kernel.discard(self._sock, min(_PIECE, self._left))
         self._left -= size
-        if size == 0 or self._left <= 0:
+        self._came = True
+        if size == 0 or (self._left <= 0 and not self._goes_on()):
             # The end of the stream, an error, or more than anybody needs to say.
             self._over()
+
+    def _look(self) -> None:
+        """One that sends nothing for so long is not waited for."""
+        if self._came and self._clock.seconds() < self._until and self._goes_on():
+            self._came = False
+            self._timer = self._clock.callLater(LINGER_TIME, self._look)
+        else:
+            self._over()
+
+    def _goes_on(self) -> bool:
+        if not self.longer and self._most > LINGER_BYTES and self._may_go_on():
+            self.longer = True
+            self._left += self._most - LINGER_BYTES
+        return self.longer and self._left > 0
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The reactor found the socket broken."""
@@ -84,12 +124,20 @@ class Answers:
     :ivar log: the access log, while it is on.
     """
 
-    def __init__(self, reactor: Any, close: Callable[[Connection], None]) -> None:
+    def __init__(self, reactor: Any, close: Callable[[Connection], None], settings: Settings) -> None:
         self._reactor = reactor
         self._close = close
+        self._longer = 0
+        self.configure(settings)
         self._ending: dict[Connection, _Ending] = {}
         self.sent: Counter[int] = Counter()
         self.log: AnswerLog | None = None
+
+    def configure(self, settings: Settings) -> None:
+        """From now on so much of a request that is answered here is dropped, and for so long."""
+        limit = settings.limit_request_body
+        self._most = max(REFUSED_BYTES, limit) if limit else sys.maxsize
+        self._seconds = max(LINGER_TIME, settings.body_timeout)
 
     @property
     def ending(self) -> int:
@@ -112,7 +160,7 @@ class Answers:
         with contextlib.suppress(OSError):
             connection.sock.send(text, socket.MSG_DONTWAIT)
             self.sent[status] += 1
-        self.end(connection)
+        self._end(connection, self._most, self._seconds)
 
     def note_cut(self, connection: Connection) -> None:
         """A worker died in the middle of an answer, which nobody can go on with: it ends here."""
@@ -121,17 +169,28 @@ class Answers:
 
     def end(self, connection: Connection) -> None:
         """End a connection that nobody else uses, in order: the client reads what was sent before."""
+        self._end(connection, LINGER_BYTES, LINGER_TIME)
+
+    def _end(self, connection: Connection, most: int, seconds: float) -> None:
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._close(connection)
             return
-        self._ending[connection] = _Ending(self._reactor, connection.sock, lambda: self._over(connection))
+        self._ending[connection] = _Ending(
+            self._reactor, connection.sock, lambda: self._over(connection), self._may_go_on, most, seconds
+        )
+
+    def _may_go_on(self) -> bool:
+        fits = self._longer < LONGER
+        self._longer += fits
+        return fits
 
     def _over(self, connection: Connection) -> None:
         # The reactor tells the end once more when a socket is closed while it reads.
         if ending := self._ending.pop(connection, None):
             ending.stop()
+            self._longer -= ending.longer
             self._close(connection)
 
     def stop(self) -> None:

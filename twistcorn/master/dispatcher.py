@@ -19,7 +19,7 @@ from ..pool.worker import Worker
 from ..settings import Settings
 from ..wire import channel
 from ..wire.channel import Kind
-from ..wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_THREADS, Scoreboard
+from ..wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_SPOOLED, W_THREADS, Scoreboard
 from .answers import Answers
 from .connections import Connection, ConnectionTable
 from .parking import Parking
@@ -66,7 +66,7 @@ class Dispatcher:
         #: Connections that workers have, or that are on their way to one.
         self._lent = 0
         self.workers: list[Worker] = []
-        self.answers = Answers(clock, self._close)
+        self.answers = Answers(clock, self._close, settings)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
         self._waiting = Waiting(clock, scoreboard, self.answers, settings, self.pump)
         self.parking = Parking(clock, scoreboard, self.arrived, self._close)
@@ -76,6 +76,7 @@ class Dispatcher:
         self._threads = settings.threads
         self.parking.retime(settings.keep_alive - self.recovery.settings.keep_alive)
         self.recovery.settings = settings
+        self.answers.configure(settings)
         self._waiting.configure(settings)
 
     def put_off(self, seconds: float) -> None:
@@ -272,7 +273,8 @@ class Dispatcher:
         self._unneeded.pop(worker, None)
         again, words = self.recovery.recover(worker)
         self._count(worker, -worker.connections, -worker.unacknowledged)
-        self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_THREADS] = 0
+        base = self._scoreboard.worker_base(worker.region)
+        self._scoreboard.words[base + W_THREADS] = self._scoreboard.words[base + W_SPOOLED] = 0
         if words:
             self.log.info(
                 "worker {ident} (pid {pid}) is dead; its connections: {verdicts}", ident=worker.ident, pid=worker.pid,

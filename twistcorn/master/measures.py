@@ -30,6 +30,7 @@ from ..wire.scoreboard import (
     W_PSS,
     W_REQUESTS,
     W_RSS,
+    W_SPOOLED,
     W_WORST_LAG,
     Scoreboard,
 )
@@ -50,6 +51,7 @@ _CAUSES = dict.fromkeys(["boot", "killed", *(each.name.lower() for each in Cause
 #: A metric of each worker: its name, what it means, the word of its region, and what that is divided by.
 _OF_WORKERS: tuple[tuple[str, str, int, float], ...] = (
     ("requests_in_app", "Requests in the worker, or waiting there for a thread.", W_BUSY, 1),
+    ("request_body_bytes", "Request bodies that are kept, in memory and in files.", W_SPOOLED, 1),
     ("resident_memory_bytes", "Memory in use.", W_RSS, 1),
     ("proportional_memory_bytes", "Memory in use, what is shared in parts; seen every ten seconds.", W_PSS, 1),
     ("threads", "Threads of the process, whoever made them.", W_OS_THREADS, 1),

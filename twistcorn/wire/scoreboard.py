@@ -31,8 +31,8 @@ H_STOPPING, H_QUEUED, H_REGIONS = range(3)
 # counts. Then what `worker.vitals` notes: bytes, nanoseconds of processor time, threads and descriptors of the process;
 # by how many nanoseconds the loop was late last, and at most within a minute.
 W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_CONNECTIONS, W_THREADS, W_INCOMING = range(7)
-# Whether the application counts something of its own, with prometheus_client.
-W_RSS, W_PSS, W_CPU, W_OS_THREADS, W_FDS, W_LAG, W_WORST_LAG, W_EXPORTS = range(7, 15)
+# Whether the application counts something of its own, with prometheus_client; bytes of request bodies that are kept.
+W_RSS, W_PSS, W_CPU, W_OS_THREADS, W_FDS, W_LAG, W_WORST_LAG, W_EXPORTS, W_SPOOLED = range(7, 16)
 #: From here on all words count, and only grow: `master.totals` adds them up, beyond the life of a worker.
 COUNTED_FROM = 16
 # Requests answered by turns in threads of their own, and by turns on the leader's: one writer each, here and below.

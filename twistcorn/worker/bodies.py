@@ -1,20 +1,15 @@
-"""Request bodies on their way in: how much of the bytes belongs to them, and where they are kept.
+"""Request bodies on their way in: how much of the bytes belongs to them. Where they are kept is `spool`'s.
 
-Law: pure but for the temporary file. Rejects, never repairs (RFC 9112 section 7.1). What follows a body is not
+Law: pure but for what the store does. Rejects, never repairs (RFC 9112 section 7.1). What follows a body is not
 touched: `feed` says how many bytes it took.
 """
 
 from __future__ import annotations
 
-import io
 import re
-from typing import IO
 
 from ..errors import HTTPError
-from ..pristine import tempfile
-
-#: A body up to here stays in memory; a larger one goes to an unlinked file.
-IN_MEMORY = 1 << 20
+from .spool import Store
 
 #: RFC 9112 section 7.1: hexadecimal digits, then extensions; 15 digits fit in 64 bits.
 _CHUNK_LINE = re.compile(
@@ -36,41 +31,6 @@ _SMALL_CHUNK = re.compile(
 #: So many at most: half a millisecond.
 _SMALL_CHUNKS = re.compile(b"(?:%b){2,4096}" % _SMALL_CHUNK.pattern)
 _TRAILER_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
-
-
-class Store:
-    """Keeps the bytes of one body.
-
-    :param limit: most bytes allowed, 0 for any number.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._file: IO[bytes] = io.BytesIO()
-        self.size = 0
-
-    def add(self, data: bytes) -> None:
-        """Keep some more.
-
-        :raises HTTPError: 413 past the limit.
-        """
-        self.size += len(data)
-        if self._limit and self.size > self._limit:
-            raise HTTPError(413, "request body too large")
-        if self.size > IN_MEMORY and isinstance(self._file, io.BytesIO):
-            spooled = tempfile.TemporaryFile()
-            spooled.write(self._file.getbuffer())
-            self._file = spooled
-        self._file.write(data)
-
-    def close(self) -> None:
-        """Drop the bytes."""
-        self._file.close()
-
-    def finish(self) -> IO[bytes]:
-        """The whole body, to be read from its start."""
-        self._file.seek(0)
-        return self._file
 
 
 class LengthBody:

@@ -6,7 +6,7 @@ Law: glue between the poller, the turns and the WSGI resource; runs the applicat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import Any
 
 from twisted.logger import Logger
 
@@ -126,7 +126,7 @@ class Service:
             connection.keep = False
         try:
             if not isinstance(request.body, bytes):
-                cast(IO[bytes], request.body).close()
+                request.body.drop()
             if self.access is not None:
                 self.access.note(connection, reply, now)
         except BaseException:
@@ -202,8 +202,7 @@ class Service:
                     # Half of an answer must not look like a whole one.
                     connection.keep = False
             if not reply.code:
-                # Or where the answer was about to begin.
-                self._answer(reply, HTTPError(504, "the application took too long"))
+                self._answer_instead(request, reply)
 
     def _refuse_for(self, seconds: int, reply: Reply) -> None:
         """503: it killed workers (RFC 9110 section 15.6.4)."""
@@ -214,9 +213,18 @@ class Service:
         except ClientGone:
             return
 
+    def _answer_instead(self, request: Request, reply: Reply) -> None:
+        """The application has left without an answer."""
+        body = request.body if request.expects else None
+        if body is None or not body.gone:
+            # Its time was over where the answer was about to begin, unless the body did not come.
+            error = body.refusal if body is not None else None
+            self._answer(reply, error or HTTPError(504, "the application took too long"))
+
     def _answer(self, reply: Reply, error: HTTPError) -> None:
         try:
-            reply.begin(*responses.plain(error.status, error.reason, close=True), True)
+            retry_after = responses.RETRY_AFTER if error.status == 503 else 0
+            reply.begin(*responses.plain(error.status, error.reason, True, retry_after), True)
             reply.end()
         except ClientGone:
             return

@@ -191,6 +191,11 @@ class Connection:
             self._line = line
         words[base] = self.word | _IN_APP | self._flags
 
+    def log_asked(self) -> None:
+        """The application reads what its client was not yet told to send: from here on nobody else can answer."""
+        self._flags = CONSUMED
+        self._words[self.base] = self.word | _IN_APP | CONSUMED
+
     @property
     def since(self) -> int:
         """When the present request got its turn; its name, too, among those of this connection."""

@@ -122,7 +122,7 @@ class EnvironMaker:
         if body.__class__ is bytes:
             environ["wsgi.input"] = _NO_BODY(body)
         else:
-            environ["wsgi.input"] = body
+            environ["wsgi.input"] = body.file
             if request.block.length < 0 <= request.length:
                 # Most frameworks read nothing, and none of them says so, where the length is not told.
                 environ["CONTENT_LENGTH"] = str(request.length)

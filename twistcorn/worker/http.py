@@ -91,10 +91,10 @@ class Request:
     """A request. One without a body is never changed, and shared by those that repeat it.
 
     :ivar size: bytes of its head.
-    :ivar expects: whether the client still waits for `100 Continue`.
+    :ivar expects: whether the client may still wait for `100 Continue`, and its body is not whole.
     :ivar length: of the body; -1 while it is chunked and not all of it is here.
     :ivar made: what an `environ.EnvironMaker` made of it, and which one.
-    :ivar body: the whole body, once it is here: bytes, or a file.
+    :ivar body: the whole body, once it is here: bytes, or a `spool.Store`; or an `asked.AskedBody`.
     """
 
     __slots__ = ("block", "body", "expects", "length", "line", "made", "size")
@@ -106,7 +106,7 @@ class Request:
         self.expects = block.expects
         self.length = block.length
         self.made: Any = None
-        self.body: object = b""
+        self.body: Any = b""
 
 
 class _Collector:

@@ -7,21 +7,23 @@ as it comes, and the slot says so.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 
 from ..errors import HTTPError
 from ..pristine import socket, time
 from ..settings import Settings
-from .bodies import ChunkedBody, LengthBody, Store
+from .asked import CONTINUE, AskedBody
+from .bodies import ChunkedBody, LengthBody
 from .call import ClientGone
 from .connection import Connection, Phase
 from .heads import Heads
 from .http import PEEK, Request
 from .partial import PATIENCE, Partial
+from .spool import Spool, Store
 
 #: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.
 _FIRST = 4096
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes of a body taken at once.
 _PIECE = 65536
 #: Bytes of a body taken from one connection, and seconds spent on it, before others get their turn.
@@ -40,7 +42,7 @@ class Found(enum.Enum):
 _REQUEST = Found.REQUEST
 
 
-def advance(connection: Connection, heads: Heads, settings: Settings, ended: bool) -> Found:
+def advance(connection: Connection, heads: Heads, settings: Settings, ended: bool, spool: Spool) -> Found:
     """Look at, or take, what there is.
 
     :param ended: the client has closed its side (EPOLLRDHUP): what is there now is all.
@@ -50,7 +52,7 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
     if connection.body is not None:
         return _take_body(connection, settings, ended)
     if connection.partial is not None:
-        return _go_on_with_head(connection, connection.partial, heads, settings, ended)
+        return _go_on_with_head(connection, connection.partial, heads, settings, ended, spool)
     data = connection.sock.recv(_FIRST, socket.MSG_PEEK)
     if len(data) == _FIRST:
         data = connection.sock.recv(PEEK, socket.MSG_PEEK)
@@ -61,7 +63,7 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
         connection.partial = Partial()
         return _wait_for_head(connection, connection.partial, settings, ended, data)
     if request.block.length:
-        return _found_head(connection, request, settings, ended, data, 0)
+        return _found_head(connection, request, settings, ended, data, 0, spool)
     # As there, in short: it is what nearly always happens.
     connection.request = request
     size = request.size
@@ -71,7 +73,7 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
 
 
 def _found_head(
-    connection: Connection, request: Request, settings: Settings, ended: bool, data: bytes, taken: int
+    connection: Connection, request: Request, settings: Settings, ended: bool, data: bytes, taken: int, spool: Spool
 ) -> Found:
     """A head is whole: at the start of the data, of which so many bytes were taken."""
     connection.request = request
@@ -86,11 +88,11 @@ def _found_head(
         raise HTTPError(413, "request body too large")
     # Where a request with a body ends, another one may stand.
     connection.missed = True
-    return _begin_body(connection, request, settings, ended, data[size:])
+    return _begin_body(connection, request, settings, ended, data[size:], spool)
 
 
 def _go_on_with_head(
-    connection: Connection, partial: Partial, heads: Heads, settings: Settings, ended: bool
+    connection: Connection, partial: Partial, heads: Heads, settings: Settings, ended: bool, spool: Spool
 ) -> Found:
     """More of a head: only what is new of it is looked at."""
     data = connection.sock.recv(PEEK - len(partial.taken), socket.MSG_PEEK)
@@ -102,7 +104,7 @@ def _go_on_with_head(
         return _wait_for_head(connection, partial, settings, ended, data)
     connection.partial = None
     connection.header_since = 0.0
-    return _found_head(connection, request, settings, ended, data, len(partial.taken))
+    return _found_head(connection, request, settings, ended, data, len(partial.taken), spool)
 
 
 def _wait_for_head(
@@ -150,41 +152,50 @@ def relieve(connection: Connection, now: float) -> bool:
 
 
 def _begin_body(
-    connection: Connection, request: Request, settings: Settings, ended: bool, rest: bytes
+    connection: Connection, request: Request, settings: Settings, ended: bool, rest: bytes, spool: Spool
 ) -> Found:
     """A body: if all of it has been seen, in the `rest` behind the head, nothing is taken."""
-    length = request.block.length
+    length, expects = request.block.length, request.expects and not rest
     if 0 < length <= len(rest):
-        request.body = rest[:length]
+        request.body, request.expects = rest[:length], False
         connection.request_end += length
         connection.missed = len(rest) > length or request.size + length == PEEK
         return Found.REQUEST
-    body = _new_body(length, settings)
+    spool.check(max(0, length))
+    if expects and length > 0 and spool.may_ask():
+        request.body = AskedBody(connection, request, settings, spool)
+        return Found.REQUEST
+    request.expects = False
+    body = _new_body(length, settings, spool)
     if length < 0:
         taken = body.feed(rest)
         if body.done:
-            request.body, request.length = body.store.finish(), body.store.size
+            _finish(request, body)
             connection.request_end += taken
             return Found.REQUEST
-        body.store.close()
-        body = _new_body(length, settings)
+        body.store.drop()
+        body = _new_body(length, settings, spool)
     connection.log_reading(consumed=True)
     connection.consume(bytearray(PEEK))
     connection.phase = Phase.BODY
     connection.body = body
     connection.deadline = time.monotonic() + settings.body_timeout
-    if request.expects:
-        if not rest:
-            connection.written += connection.sock.send(_CONTINUE)
-        request.expects = False
+    if expects:
+        # One that does not read what it was sent before does not wait for it either.
+        with contextlib.suppress(BlockingIOError):
+            connection.written += connection.sock.send(CONTINUE)
     return _take_body(connection, settings, ended)
 
 
-def _new_body(length: int, settings: Settings) -> LengthBody | ChunkedBody:
-    store = Store(settings.limit_request_body)
+def _new_body(length: int, settings: Settings, spool: Spool) -> LengthBody | ChunkedBody:
+    store = Store(settings.limit_request_body, spool)
     if length < 0:
         return ChunkedBody(store, settings.limit_request_trailers)
     return LengthBody(length, store)
+
+
+def _finish(request: Request, body: LengthBody | ChunkedBody) -> None:
+    request.body, request.length = body.store.finish(), body.store.size
 
 
 def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found:
@@ -202,7 +213,7 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
             return Found.END
         connection.deadline = (now := time.monotonic()) + settings.body_timeout
         if body.done:
-            request.body, request.length = body.store.finish(), body.store.size
+            _finish(request, body)
             connection.body = None
             return Found.REQUEST
         if now > end:
@@ -234,7 +245,10 @@ def drop_body(connection: Connection) -> None:
     """The request comes to nothing: let go of what was kept of it."""
     body, connection.body = connection.body, None
     if body is not None:
-        body.store.close()
+        body.store.drop()
+    request = connection.request
+    if request is not None and request.body.__class__ is not bytes:
+        request.body.drop()
 
 
 def has_bytes(connection: Connection) -> bool:

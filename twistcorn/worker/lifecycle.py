@@ -170,6 +170,7 @@ class Lifecycle:
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
         forks.on_child(poller.forget)
+        forks.on_child(poller.spool.forget)
         forks.on_child(turns.forget)
         poller.on_send, poller.census = turns.counts.flush, turns.census
         self._introduce(generation)
@@ -191,8 +192,9 @@ class Lifecycle:
         self._reactor.addSystemEventTrigger("after", "shutdown", self._vitals.end)
         Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP, now=False)
         self.on_configured += [
-            poller.heads.configure, poller.configure, waiting.configure, service.configure, deadlines.configure,
-            self._vitals.configure, self.configure_logs, lambda settings: self._set_threads(turns, settings.threads),
+            poller.heads.configure, poller.spool.configure, poller.configure, waiting.configure, service.configure,
+            deadlines.configure, self._vitals.configure, self.configure_logs,
+            lambda settings: self._set_threads(turns, settings.threads),
             lambda settings: turns.limit_stand_ins(settings.stand_ins),
         ]  # fmt: skip
 

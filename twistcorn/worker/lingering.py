@@ -33,6 +33,8 @@ def begin(connection: Connection, settings: Settings, now: float, refused: bool)
 
     :param refused: the request was answered before it was whole: its body is dropped as far as it would have been read.
     """
+    # So is one of which the application did not want the body.
+    refused = refused or (connection.request is not None and connection.request.expects)
     connection.request = None
     if connection.cut:
         # First: who finds it closing ends it in order.

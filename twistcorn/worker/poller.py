@@ -30,6 +30,7 @@ from .refusals import Refusals
 from .resting import Resting
 from .rounds import WATCHED
 from .seats import Seat
+from .spool import Spool
 from .sweeping import Sweeping
 
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
@@ -48,7 +49,7 @@ class Poller(Sweeping):
         when that is over.
     :param report: tells the master about a lend: kind, slot, sequence, with CARRIED also what was taken of a head.
     :param on_empty: called when a draining or stopping worker has no connection left.
-    :ivar heads: reads the heads of requests.
+    :ivar heads: reads the heads of requests; `spool`: where their bodies are kept.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Poller(Sweeping):
         self._report = report
         self._on_empty = on_empty
         self.heads = Heads(settings)
+        self.spool = Spool(board, region, settings)
         self._refusals = Refusals(board, region)
         self._resting = Resting(reactor, self._watch_again)
         #: Connections whose request cannot be ended: nobody waits for them.
@@ -207,7 +209,7 @@ class Poller(Sweeping):
 
     def _read(self, connection: Connection, ended: bool) -> None:
         try:
-            found = advance(connection, self.heads, self._settings, ended)
+            found = advance(connection, self.heads, self._settings, ended, self.spool)
         except HTTPError as error:
             self._refuse(connection, error)
             return

@@ -130,6 +130,10 @@ class Reply:
         request = self.request
         line = request.line
         keep = request.block.keep_alive and not self._surroundings.is_last()
+        if request.expects:
+            # Its body may come, or not: what follows could be either, or the next request.
+            keep = False
+            request.body.end()
         head = responses.make_head(status, fields, line.method, line.version, keep, whole)
         self._connection.keep = head.keep_alive
         self.code = int(status[:3])

@@ -294,7 +294,12 @@ REASONS = {
     400: "Bad Request", 408: "Request Timeout", 413: "Content Too Large", 414: "URI Too Long",
     417: "Expectation Failed", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
     501: "Not Implemented", 503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
+    507: "Insufficient Storage",
 }  # fmt: skip
+
+
+#: Seconds after which to come back where bodies of others take all the room: some of them are whole by then.
+RETRY_AFTER = 5
 
 
 def plain(code: int, text: str = "", close: bool = False, retry_after: int = 0) -> tuple[str, Fields, bytes]:
@@ -314,6 +319,6 @@ def plain(code: int, text: str = "", close: bool = False, retry_after: int = 0) 
 
 def refusal(code: int, method: str = "GET") -> bytes:
     """A whole response that refuses a request; the connection ends behind it."""
-    status, fields, body = plain(code)
+    status, fields, body = plain(code, retry_after=RETRY_AFTER if code == 503 else 0)
     head = make_head(status, fields, method, (1, 1), False, len(body)).data
     return head if method == "HEAD" else head + body

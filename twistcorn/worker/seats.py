@@ -137,13 +137,13 @@ class Seat:
             return int(os.pread(self._delays, 64, 0).split()[1])
         return 0
 
-    def await_client(self, sock: socket.socket, timeout: float) -> bool:
-        """Wait until the socket takes more; meanwhile another thread has this one's place.
+    def await_client(self, sock: socket.socket, timeout: float, event: int = select.POLLOUT) -> bool:
+        """Wait until the socket takes more, or has something; meanwhile another thread has this one's place.
 
         :return: false when that took longer than `timeout` seconds.
         """
         poll = select.poll()
-        poll.register(sock, select.POLLOUT)
+        poll.register(sock, event)
         try:
             self._turns.stand_aside(self)
             return bool(poll.poll(min(timeout * 1000, LONGEST_POLL)))

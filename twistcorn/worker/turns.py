@@ -58,7 +58,8 @@ class Turns(Leading):
             inline = not route.pooled or route.wants_trial(time.monotonic_ns())
         else:
             inline = self._mode == "inline"
-        if inline and self._active < self.threads:
+        # A client that is waited for must not hold up the others.
+        if inline and self._active < self.threads and not request.expects:
             if seat.serves and (self._watchdog.works or self.threads == 1):
                 self._run_inline(connection, seat, route)
                 return

@@ -9,7 +9,7 @@ all, the master answers it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import Any
 
 from twisted.logger import Logger
 
@@ -179,6 +179,6 @@ class Waiting:
     def _give_back(self, connection: Connection, kind: Kind) -> None:
         request = connection.request
         if request is not None and not isinstance(request.body, bytes):
-            cast(IO[bytes], request.body).close()
+            request.body.drop()
         connection.log_queued()
         self._hand_over(connection, kind)

@@ -1,0 +1,203 @@
+"""A body that its client keeps back until it is told to send it, which is when the application first reads it.
+
+Law: used on the thread of the turn, or on one that the application has it read on. Nothing of the request is taken, and
+nothing written to disk, before somebody reads; then all of the body is taken, within the bounds of any body, and the
+redo log says so first. Once the answer has begun it is too late to ask (RFC 9110 section 10.1.1).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import IO, Any, cast
+
+from ..errors import HTTPError
+from ..pristine import select, socket, threading, time
+from ..settings import Settings
+from ..shelter import exposed_threads
+from . import forks
+from .bodies import LengthBody
+from .call import ClientGone
+from .connection import SCRATCH, Connection
+from .http import Request
+from .seats import Seat
+from .spool import Spool, Store
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: Bytes taken at once.
+_PIECE = 65536
+#: Milliseconds after which a thread of the application's own looks whether the answer has begun meanwhile.
+_LOOK = 100
+
+
+class AskedBody(io.BufferedIOBase):
+    """`wsgi.input` of such a request (PEP 3333, "Input and Error Streams"), and its `Request.body`.
+
+    :ivar refusal: why the body did not come, as its client is told; None: it was not asked for, or it came.
+    :ivar gone: the client went away instead.
+    """
+
+    def __init__(self, connection: Connection, request: Request, settings: Settings, spool: Spool) -> None:
+        self._connection = connection
+        self._request = request
+        self._spool = spool
+        self._store = Store(settings.limit_request_body, spool)
+        self._lock = threading.Lock()
+        self._whole: IO[bytes] | None = None
+        self._waits = True
+        #: Nobody may ask any more: why.
+        self._over = ""
+        self.refusal: HTTPError | None = None
+        self.gone = False
+
+    # For the server
+
+    @property
+    def file(self) -> IO[bytes]:
+        """What the application reads."""
+        return cast(IO[bytes], self)
+
+    def end(self) -> None:
+        """The answer begins, and the body is not whole: nobody asks for it any more."""
+        self._over = self._over or "the answer has begun"
+        with self._lock:
+            # Another thread of the application's stops to read.
+            pass
+
+    def drop(self) -> None:
+        """The request is over."""
+        self._over = self._over or "the request is over"
+        with self._lock:
+            self._come()
+            self._store.drop()
+
+    def _come(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._spool.has_come()
+
+    # The client is asked
+
+    def _all(self) -> IO[bytes]:
+        """The whole body; has the client send it at the first call.
+
+        :raises ClientGone: it does not come, or there is no room for it.
+        """
+        if self._whole is not None:
+            return self._whole
+        if not forks.mark[0]:
+            raise ClientGone("this process was forked: only its parent can read the request's body")
+        found: Any = exposed_threads.get(threading.get_ident())
+        seat: Seat | None = found if found is not None and found.exposed is self._connection else None
+        if seat is not None:
+            # What follows is ours, and its time the client's: nothing comes to this thread meanwhile.
+            seat.shield()
+        try:
+            with self._lock:
+                if self._whole is None:
+                    self._whole = self._ask(seat)
+                return self._whole
+        finally:
+            if seat is not None:
+                self._connection.restart_clock(time.monotonic_ns())
+                seat.exposed = self._connection
+
+    def _ask(self, seat: Seat | None) -> IO[bytes]:
+        try:
+            if not self._over:
+                self._begin(seat)
+                self._receive(seat)
+        except HTTPError as error:
+            self.refusal, self._over = error, error.reason
+        except (ClientGone, OSError):
+            # Where the answer has begun meanwhile, that is what it stopped for.
+            self.gone = not self._over
+            self._over = self._over or "the client is gone"
+        self._come()
+        if self._over:
+            self._store.drop()
+            raise ClientGone(f"the request's body did not come: {self._over}")
+        self._request.expects = False
+        return self._store.finish().file
+
+    def _begin(self, seat: Seat | None) -> None:
+        """Take the head, and tell the client to go on unless it has done so already."""
+        connection = self._connection
+        connection.log_asked()
+        connection.consume(bytearray(SCRATCH) if seat is None else seat.scratch)
+        try:
+            begun = bool(connection.sock.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            begun = False
+        if not begun:
+            connection.send(b"", CONTINUE, lambda sock: self._wait(seat, select.POLLOUT) and not self._over, False)
+
+    def _receive(self, seat: Seat | None) -> None:
+        connection, body = self._connection, LengthBody(self._request.block.length, self._store)
+        while not body.done and not self._over:
+            try:
+                data = connection.sock.recv(min(body.left, _PIECE))
+            except BlockingIOError:
+                if not self._wait(seat, select.POLLIN):
+                    raise HTTPError(408, "the request took too long") from None
+                continue
+            if not data:
+                raise ClientGone
+            connection.request_end += len(data)
+            connection.consumed += len(data)
+            connection.restart_clock(time.monotonic_ns())
+            body.feed(data)
+
+    def _wait(self, seat: Seat | None, event: int) -> bool:
+        """Wait for the client, while another thread has this one's place; returns whether it did something."""
+        timeout = self._spool.settings.body_timeout
+        if seat is not None:
+            return seat.await_client(self._connection.sock, timeout, event)
+        poll = select.poll()
+        poll.register(self._connection.sock, event)
+        end = time.monotonic() + timeout
+        while not self._over and time.monotonic() < end:
+            if poll.poll(_LOOK):
+                return True
+        return bool(self._over)
+
+    # For the application
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._all().read(-1 if size is None else size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        return cast(Any, self._all()).readinto(buffer)  # type: ignore[no-any-return]
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._all().readline(-1 if size is None else size)
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        return self._all().readlines(-1 if hint is None else hint)
+
+    def __next__(self) -> bytes:
+        return next(self._all())
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._all().seek(offset, whence)
+
+    def tell(self) -> int:
+        return 0 if self._whole is None else self._whole.tell()
+
+    def fileno(self) -> int:
+        return self._all().fileno()
+
+    def write(self, data: Any, /) -> int:
+        raise io.UnsupportedOperation("write")
+
+    def writelines(self, lines: Iterable[Any], /) -> None:
+        raise io.UnsupportedOperation("write")
