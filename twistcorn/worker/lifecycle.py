@@ -54,6 +54,7 @@ class Lifecycle:
         knows.
     :param tell_overdue: tells the master that a request was interrupted: its name, and its seconds.
     :ivar on_configured: called with the settings when others count from then on.
+    :ivar on_stuck: ends the process when its main thread does not leave the application.
     """
 
     log = Logger()
@@ -88,6 +89,7 @@ class Lifecycle:
         self.on_configured: list[Callable[[Settings], object]] = []
         self._access: AccessLog | None = None
         self._slow: SlowRequests | None = None
+        self.on_stuck: Callable[[], object] = lambda: os._exit(0)
 
     def load(self) -> application.Loaded:
         """Load the application, in its own directory.
@@ -142,6 +144,7 @@ class Lifecycle:
         turns = Turns(
             self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins
         )  # fmt: skip
+        turns.on_stuck = self.on_stuck
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
