@@ -56,7 +56,9 @@ def nested():
         sleep()
 
 def by_c_code():
-    ctypes.PyDLL(None).fork()
+    # No hook of Python's runs there. It might return and end, or wait for a lock for ever: this one stays.
+    if not ctypes.PyDLL(None).fork():
+        sleep()
 
 def deaf():
     child(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
