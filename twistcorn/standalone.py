@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
@@ -19,13 +19,16 @@ from twisted.logger import globalLogPublisher
 from .errors import TwistcornError
 from .logs.events import escaped
 from .logs.server import set_level
-from .master import control, signals
+from .master import control, orphans, reaping, signals
 from .master.clerk import Clerk
 from .master.recent import Recent
 from .origins import Sourced
 from .pidfile import PidFile
 from .service import WSGIPoolService
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .master.supervisor import Supervisor
 
 
 class StandaloneService(WSGIPoolService):
@@ -53,6 +56,7 @@ class StandaloneService(WSGIPoolService):
         self._running = False
         self._pidfile = PidFile("")
         self._recent = Recent(reactor.callFromThread)
+        self._orphans = orphans.Orphans(reactor)
         self.exit_code = 0
         self.ended_by = 0
 
@@ -69,6 +73,8 @@ class StandaloneService(WSGIPoolService):
         globalLogPublisher.addObserver(self._recent)
         _raise_descriptor_limit()
         _name_systemd_sockets()
+        if not orphans.adopt_orphans():
+            self.log.warn("this kernel gives a server no orphans: what applications fork may outlive their workers")
         self._reactor.callWhenRunning(self._reactor_runs)
         super().startService()
         if self.exit_code:
@@ -85,7 +91,9 @@ class StandaloneService(WSGIPoolService):
     def stopService(self) -> Deferred[None]:
         """Stop as the signal that ended the reactor said."""
         self._ending = True
-        return self.stop(self._quick).addBoth(self._stopped)
+        stopped = self.stop(self._quick)
+        stopped.addCallback(lambda _: self._orphans.when_ended())
+        return stopped.addBoth(self._stopped)
 
     def _stopped(self, result: Any) -> Any:
         self.running = 0
@@ -109,12 +117,20 @@ class StandaloneService(WSGIPoolService):
 
     def _start_pool(self) -> None:
         super()._start_pool()
-        self._with_supervisor(
-            lambda supervisor: supervisor.on_configured.append(lambda settings: set_level(settings.log_level))
-        )
+        self._with_supervisor(self._attend)
+
+    def _attend(self, supervisor: Supervisor) -> None:
+        supervisor.on_configured.append(lambda settings: set_level(settings.log_level))
+        supervisor.on_born.append(self._orphans.know)
+        supervisor.on_dead.append(self._orphans.left)
+
+    def _child_ended(self) -> None:
+        reaping.reap()
+        self._orphans.look()
 
     def _reactor_runs(self) -> None:
         self._running = True
+        signals.hear_of_children(self._reactor, self._child_ended)
         signals.install(
             self._reactor,
             {

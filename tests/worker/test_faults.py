@@ -17,9 +17,9 @@ from tests.worker.crew import Crew, Held, Job
 from tests.worker.test_waiting import THREADS, Worker
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.worker import failing, poller, sweeping
-from twistcorn.worker.spool import Spool, Store
 from twistcorn.worker.connection import Connection, Phase
 from twistcorn.worker.seats import Seat
+from twistcorn.worker.spool import Store
 from twistcorn.worker.sweeping import LOST_LOOKS, SWEEP
 
 Serve = Callable[..., tuple[Served, Client]]
@@ -388,7 +388,7 @@ class TestTail:
             def finish(store: Store) -> Any:
                 made: Any = real(store)
                 if not isinstance(made, bytes):
-                    made.close = once(made.close)
+                    made.drop = once(made.drop)
                 return made
 
             monkeypatch.setattr(Store, "finish", finish)

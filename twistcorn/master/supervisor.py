@@ -74,12 +74,9 @@ class Supervisor:
         origins: Mapping[str, str] | None = None,
         resolve: Callable[[Settings], Settings] = lambda settings: settings,
     ) -> None:
-        self._clock = clock
-        self._dispatcher = dispatcher
-        self._scoreboard = scoreboard
+        self._clock, self._dispatcher, self._scoreboard = clock, dispatcher, scoreboard
         self._listeners = json.dumps(listeners).encode()
-        self._on_ready = on_ready
-        self._on_fatal = on_fatal
+        self._on_ready, self._on_fatal = on_ready, on_fatal
         sourced = Sourced(settings, origins or {})
         self._read = reread or (lambda: sourced)
         self.fleet = Fleet(clock, settings, spawner, dispatcher, scoreboard, self)
@@ -90,6 +87,9 @@ class Supervisor:
         self.scaling = Scaling(clock, self.fleet, dispatcher, scoreboard, self.tuning.set_threads)
         self.forensics = Forensics(clock, table, scoreboard)
         self.lag = Lag(clock)
+        #: Called with a worker that runs, and has nothing of the application yet; with one that is dead.
+        self.on_born: list[Callable[[Worker], object]] = []
+        self.on_dead: list[Callable[[Worker], object]] = []
         self._deaths = Intensity(PERIOD, DEATHS)
         self.chronicle = Chronicle()
         self.tally = Tally(scoreboard, lambda: (worker.region for worker in self.workers.values()))
@@ -195,12 +195,13 @@ class Supervisor:
 
     def boot(self, worker: Worker, settings: Settings) -> None:
         """A process was started: order it to boot."""
-        worker.process.order(
+        answer = worker.process.ask(
             commands.Boot,
             version=__version__, settings=to_json(settings), listeners=self._listeners,
             worker=worker.ident, region=worker.region, generation=worker.generation,
             workers=self._scoreboard.workers, slots=self._scoreboard.slots,
         )  # fmt: skip
+        answer.addCallbacks(lambda _: [tell(worker) for tell in self.on_born], lambda _: None)
         kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
         if kept_out:
             self._order_quarantine(worker, kept_out)
@@ -296,6 +297,8 @@ class Supervisor:
         self._dispatcher.died(worker)
         self.tally.bury(worker.region)
         self.exports.bury(worker)
+        for tell in self.on_dead:
+            tell(worker)
         self.fleet.regions.append(worker.region)
         level, text = describe(worker, death)
         if not self._is_fatal(worker):

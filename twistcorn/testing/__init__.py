@@ -112,9 +112,12 @@ class FakeProcess:
         self.orders.append(order)
 
     def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
-        """Send an order that has an answer: `MemorySpawner.tells`; a dead process has none."""
+        """Send an order that has an answer: `MemorySpawner.tells`; Boot has its own at once, a dead process none."""
         self.order(command, **arguments)
         answer: Deferred[Any] = Deferred()
+        if command is commands.Boot and not self.exited:
+            answer.callback({})
+            return answer
         self.asked.append((Order(command, arguments), answer))
         if self.exited:
             self.hang_up()

@@ -55,7 +55,7 @@ def main() -> None:
 
     loop: Any = reactor
     ending = Ending(terminate)
-    child = WorkerChild(loop, ending.claim)
+    child = WorkerChild(loop, ending.claim, ending.run_elsewhere)
     stdio.StandardIO(child, 3, 4)  # type: ignore[call-arg]
 
     # The reactor puts its own handler in place when it starts.

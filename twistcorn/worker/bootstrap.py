@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ampoule.child import AMPChild
@@ -40,13 +41,19 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     """The child's end of ampoule's AMP.
 
     :param on_loaded: called when the application is loaded.
+    :param on_stuck: ends the process when its main thread does not leave the application; takes whether it is to be
+        quick.
     :ivar quick: whether it was told to leave at once.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, on_loaded: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, reactor: Any, on_loaded: Callable[[], object] = lambda: None,
+        on_stuck: Callable[[bool], object] = lambda quick: os._exit(0),
+    ) -> None:
         AMPChild.__init__(self)
+        self._on_stuck = on_stuck
         self._on_loaded = on_loaded
         self.quick = False
         self._reactor = reactor
@@ -64,8 +71,9 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     def boot(self, version: str | None = None, **order: Any) -> dict[str, object]:
         """Load the application, then tell how it went."""
         if version == __version__:
-            # The answer goes out first; loading may take a minute.
-            self._reactor.callLater(0, self._begin, **order)
+            # The answer goes out first, in the round between: the master knows by it that no line of the application
+            # has run yet, and loading may take a minute.
+            self._reactor.callLater(0, self._reactor.callLater, 0, partial(self._begin, **order))
         else:
             # Installed anew under a running server: what the master says may mean something else here.
             self._tell_failure(
@@ -91,6 +99,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
             self._reactor, board, region, wanted, self.leave, self._say_farewell, self._ask_to_leave, self._tell_stuck,
             self._tell_overdue,
         )
+        life.on_stuck = lambda: self._on_stuck(self.quick)
         forks.begin(board.data)
         try:
             loaded = life.load()

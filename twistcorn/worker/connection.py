@@ -39,10 +39,8 @@ from .phases import Phase as Phase
 
 #: One send: the kernel takes what its buffer has room for.
 SEND_SIZE = 1 << 18
-
 #: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
 COPIED = 65536
-
 #: Bytes of the buffers that `consume` is given.
 SCRATCH = 65536
 #: Seconds by which the deadline of an idle connection may be wrong in its slot.

@@ -1,7 +1,8 @@
 """The end of a worker's process: the application's own TERM handler, its threads and its `atexit` functions, bounded.
 
-Law: begins when the reactor has stopped, on the main thread. What the application wants to do at its end it can, for a
-moment; `os._exit` is for what does not end within it, and the log says what that was.
+Law: begins when the reactor has stopped, on the main thread, or on another one where the main thread is in a call that
+does not end. What the application wants to do at its end it can, for a moment, and each thing once; then what it has
+forked ends. `os._exit` is for what does not end within the moment, and the log says what that was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from twisted.logger import Logger
 
 from ..logs.server import flush
 from ..pristine import os, signal, threading
-from . import forks, ground, handlers
+from . import forks, ground, handlers, offspring
 from .stacks import format_places
 
 #: Seconds that the application has at an orderly end, and at one that is to be quick: the master kills after 2 s.
@@ -32,6 +33,8 @@ AFTER = 0.4
 class Ending:
     """What is still to be done at the end.
 
+    To be made before the application is loaded: of the functions that are to run at the exit its own is the last.
+
     :param terminate: our own handler of SIGTERM.
     """
 
@@ -43,6 +46,8 @@ class Ending:
         self._threads_ended = False
         # The first one that is registered runs last.
         atexit.register(_let_go)
+        self._begun, self._exiting = threading.Lock(), threading.Lock()
+        atexit.register(offspring.end)
 
     def claim(self) -> None:
         """TERM is ours, whatever the application has set when it was imported: that runs at the end. Main thread."""
@@ -61,6 +66,24 @@ class Ending:
 
     def run(self, quick: bool) -> None:
         """Let the application end; what is left is the interpreter's, and what does not end is ended."""
+        if not self._begun.acquire(blocking=False):
+            # The call that kept this thread has ended after all, and another one is at it.
+            threading.Event().wait()
+        self._begin(quick)
+        # The last one that is registered runs first, when the threads have ended (threading._shutdown).
+        atexit.register(self._note_threads_ended)
+
+    def run_elsewhere(self, quick: bool) -> None:
+        """The same where the main thread is in a call that does not end, on the thread that calls; does not return."""
+        if not self._begun.acquire(blocking=False):
+            threading.Event().wait()
+        self.log.warn("the end of this process does not wait for the call that its main thread is in\n{places}",
+                      places=format_places())  # fmt: skip
+        self._begin(quick)
+        self._threads_ended = True
+        self._run_exit_functions()
+
+    def _begin(self, quick: bool) -> None:
         if ground.green_threads():
             # Nothing waits for those as it should; the log has said what that means.
             flush()
@@ -80,8 +103,6 @@ class Ending:
                 self.log.failure("the application's SIGTERM handler raised")
                 flush()
             forks.leave_if_forked()
-        # The last one that is registered runs first, when the threads have ended (threading._shutdown).
-        atexit.register(self._note_threads_ended)
 
     def _note_threads_ended(self) -> None:
         self._threads_ended = True
@@ -100,9 +121,12 @@ class Ending:
         never.wait(moment * (1 - THREADS_SHARE))
         self.log.warn("an atexit function does not end: the process is ended\n{places}", places=format_places())
         flush()
+        offspring.end(0.0)
         os._exit(0)
 
     def _run_exit_functions(self) -> None:
+        if not self._exiting.acquire(blocking=False):
+            threading.Event().wait()
         # What the interpreter would do, and multiprocessing does in its children.
         atexit._run_exitfuncs()
         flush()

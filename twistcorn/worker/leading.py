@@ -8,6 +8,7 @@ somebody can follow. What a turn is, and which thread runs it, is `turns.Turns`'
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 
 from ..pristine import os, threading, time
 from . import handlers
@@ -18,8 +19,9 @@ from .seats import Seat
 from .threads import Threads
 from .watchdog import Watchdog
 
-#: Seconds that the main thread, in a call of the application, has to leave when the reactor has stopped.
-LEAVE_TIME = 1.0
+#: Seconds that the main thread, in a call of the application, has to leave when the reactor has stopped; with the time
+#: for a quick end (`ending`) less than the 2 s after which the master kills.
+LEAVE_TIME = 0.25
 
 
 class Leading(Threads):
@@ -43,6 +45,8 @@ class Leading(Threads):
         #: What the next leader runs first: the deputy had it.
         self._given: tuple[Connection, Route] | None = None
         self._over = False
+        #: Ends the process when the main thread does not leave the application.
+        self.on_stuck: Callable[[], object] = lambda: os._exit(0)
         #: Requests in threads of their own, or waiting for one.
         self._running = 0
 
@@ -183,7 +187,7 @@ class Leading(Threads):
             self._main.gate.release()
             if not self._main_left.wait(LEAVE_TIME):
                 # It is stuck in a call, and nobody waits for that.
-                os._exit(0)
+                self.on_stuck()
 
     def _change_places(self, seat: Seat, led: bool) -> None:
         """With one thread for the application: its deputy led while a call lasted."""

@@ -57,6 +57,7 @@ class Lifecycle:
         knows.
     :param tell_overdue: tells the master that a request was interrupted: its name, and its seconds.
     :ivar on_configured: called with the settings when others count from then on.
+    :ivar on_stuck: ends the process when its main thread does not leave the application.
     """
 
     log = Logger()
@@ -92,6 +93,7 @@ class Lifecycle:
         self._access: AccessLog | None = None
         self._words_lost = False
         self._slow: SlowRequests | None = None
+        self.on_stuck: Callable[[], object] = lambda: os._exit(0)
 
     def load(self) -> application.Loaded:
         """Load the application, in its own directory.
@@ -159,6 +161,7 @@ class Lifecycle:
         turns = Turns(
             self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins
         )  # fmt: skip
+        turns.on_stuck = self.on_stuck
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
@@ -169,9 +172,8 @@ class Lifecycle:
         )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
-        forks.on_child(poller.forget)
-        forks.on_child(poller.spool.forget)
-        forks.on_child(turns.forget)
+        for forget in (poller.forget, poller.spool.forget, turns.forget):
+            forks.on_child(forget)
         poller.on_send, poller.census = turns.counts.flush, turns.census
         self._introduce(generation)
         poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
@@ -184,9 +186,7 @@ class Lifecycle:
             on_late=self._tell_overdue,
         )  # fmt: skip
         deadlines.start()
-        gaps = Gaps(self._reactor, poller.held, [deadlines.put_off])
-        gaps.start()
-        self._reactor.on_gap.append(gaps.missed)
+        self._mind_gaps(poller, deadlines)
         self._begin_logs(service, poller, turns, worker)
         self._vitals.start()
         self._reactor.addSystemEventTrigger("after", "shutdown", self._vitals.end)
@@ -233,6 +233,11 @@ class Lifecycle:
             self._board.words[self._region + W_THREADS] = threads
         if threads != turns.threads:
             turns.resize(threads)
+
+    def _mind_gaps(self, poller: Poller, deadlines: Deadlines) -> None:
+        gaps = Gaps(self._reactor, poller.held, [deadlines.put_off])
+        gaps.start()
+        self._reactor.on_gap.append(gaps.missed)
 
     def _begin_logs(self, service: Service, poller: Poller, turns: Turns, worker: int) -> None:
         def attach(log: AccessLog | None) -> None:
