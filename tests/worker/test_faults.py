@@ -375,7 +375,7 @@ class TestTail:
     @pytest.mark.parametrize("mode", ["inline", "pool"])
     @pytest.mark.parametrize("place", ["body", "access", "answered", "credit"])
     def test_fault(
-        self, serve: Serve, monkeypatch: pytest.MonkeyPatch, place: str, mode: str
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, place: str, mode: str
     ) -> None:
         """Whatever fails there: the connection is given on or ended, and no thread is counted as busy for ever."""
         monkeypatch.setattr("tests.http.served.MODE", mode)
@@ -388,6 +388,7 @@ class TestTail:
             def finish(store: Store) -> Any:
                 made: Any = real(store)
                 if not isinstance(made, bytes):
+                    request.addfinalizer(made.drop)
                     made.drop = once(made.drop)
                 return made
 

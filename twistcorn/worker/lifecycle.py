@@ -188,8 +188,7 @@ class Lifecycle:
         deadlines.start()
         self._mind_gaps(poller, deadlines)
         self._begin_logs(service, poller, turns, worker)
-        self._vitals.start()
-        self._reactor.addSystemEventTrigger("after", "shutdown", self._vitals.end)
+        self._begin_heartbeat()
         Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP, now=False)
         self.on_configured += [
             poller.heads.configure, poller.spool.configure, poller.configure, waiting.configure, service.configure,
@@ -233,6 +232,10 @@ class Lifecycle:
             self._board.words[self._region + W_THREADS] = threads
         if threads != turns.threads:
             turns.resize(threads)
+
+    def _begin_heartbeat(self) -> None:
+        self._vitals.start()
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._vitals.end)
 
     def _mind_gaps(self, poller: Poller, deadlines: Deadlines) -> None:
         gaps = Gaps(self._reactor, poller.held, [deadlines.put_off])
