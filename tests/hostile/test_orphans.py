@@ -169,9 +169,16 @@ def test_pool_ends_with_its_worker(serve: Serve, how: str) -> None:
     fork_and_end(serve_one(serve, how), "pool", how)
 
 
+#: Each child once, by the way that leaves the least time; and each way once.
+CASES = [
+    pytest.param(what, how, marks=[] if how == "kill" or what == "pool" else [pytest.mark.exhaustive])
+    for what in COPIES
+    for how in WAYS
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("what", COPIES)
+@pytest.mark.parametrize(("what", "how"), CASES)
 def test_what_is_forked_ends_with_its_worker(serve: Serve, what: str, how: str) -> None:
     """However it was forked, whatever it does with signals, and however the worker ends."""
     fork_and_end(serve_one(serve, how), what, how)
