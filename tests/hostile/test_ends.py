@@ -60,6 +60,33 @@ def test_handler_and_atexit_run(serve: Serve, folder: Path, how: str, threads: s
     assert notes(folder, pid) == ["handler", "atexit"]
 
 
+#: A call that nothing interrupts, and an atexit function that raises.
+STUCK = """
+def raises(): raise ValueError("at the end")
+atexit.register(raises)
+def app(environ, start_response):
+    start_response("200 OK", [])
+    yield b"begun"
+    while True:
+        try: time.sleep(1)
+        except BaseException: pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_stuck_call_keeps_neither_from_running(serve: Serve, folder: Path, threads: str) -> None:
+    """Also where that call has the main thread, and where another atexit function raises before."""
+    server = serve(NOTING + HANDLER + ATEXIT + STUCK, "--threads", threads, "--graceful-timeout", "1s", tracebacks=True).ready()
+    (pid,) = server.worker_pids
+    client = server.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.read_to(b"begun")
+    server.send(signal.SIGTERM)
+    server.process.wait(20)
+    assert notes(folder, pid) == ["handler", "atexit"]
+
+
 #: What does not end, and what the log says of it.
 ENDLESS = {
     "thread": ("threading.Thread(target=time.sleep, args=(600,), name='mine').start()\n", "threads mine, which are"),
