@@ -93,9 +93,19 @@ ENDLESS = {
 }
 
 
+#: Each of them, and each way.
+REPRESENTATIVE = (
+    ("thread", "stop"), ("atexit", "quick"), ("handler", "reload"), ("thread", "TERM"), ("atexit", "recycle"),
+)  # fmt: skip
+ENDS = [
+    pytest.param(what, how, marks=[] if (what, how) in REPRESENTATIVE else [pytest.mark.exhaustive])
+    for what in ENDLESS
+    for how in ("stop", "quick", "reload", "TERM", "recycle")
+]
+
+
 @pytest.mark.slow
-@ways
-@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize(("what", "how"), ENDS)
 def test_what_never_ends_is_ended(serve: Serve, folder: Path, what: str, how: str) -> None:
     """Within its moment, with a line that says what it was; the other atexit functions have run."""
     source, said = ENDLESS[what]

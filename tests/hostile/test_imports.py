@@ -77,8 +77,13 @@ def ask_everything(server: Server) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threads", ["1", "4"])
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("threads", "form"),
+    [
+        ("4", "text"), ("1", "json"),
+        pytest.param("1", "text", marks=pytest.mark.exhaustive), pytest.param("4", "json", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_nothing_is_imported_after_the_application(
     serve: Serve, folder: Path, threads: str, form: str
 ) -> None:

@@ -281,7 +281,9 @@ def test_embedded_in_another_program(start: Start, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["group", "tree"])
-@pytest.mark.parametrize("what", ["pool", "process", "nested"])
+@pytest.mark.parametrize(
+    "what", ["nested", *(pytest.param(what, marks=pytest.mark.exhaustive) for what in ("pool", "process"))]
+)
 def test_term_to_everybody(serve: Serve, what: str, whom: str) -> None:
     """As service managers do it: a worker, its pool and the master are told at once, and all are gone in no time."""
     server = serve(FORKING, "--graceful-timeout", "60").ready()
