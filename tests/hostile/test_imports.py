@@ -81,7 +81,8 @@ def ask_everything(server: Server) -> None:
     ("threads", "form"),
     [
         ("4", "text"), ("1", "json"),
-        pytest.param("1", "text", marks=pytest.mark.exhaustive), pytest.param("4", "json", marks=pytest.mark.exhaustive),
+        pytest.param("1", "text", marks=pytest.mark.exhaustive),
+        pytest.param("4", "json", marks=pytest.mark.exhaustive),
     ],
 )
 def test_nothing_is_imported_after_the_application(

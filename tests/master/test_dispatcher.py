@@ -274,10 +274,10 @@ class TestWhenEmpty:
 
     def test_connection_comes_back(self, desk: Desk) -> None:
         """One that the worker could not take waits for another turn."""
-        worker = desk.worker()
+        worker, other = desk.workers(2)
         desk.arrive(1)
         empty = desk.dispatcher.when_empty()
-        channel_of(worker).error = errno.EAGAIN
+        channel_of(other).error = errno.EAGAIN
         desk.spawner.releases(worker, *process(worker).lends)
         assert not empty.called
 

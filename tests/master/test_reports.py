@@ -6,7 +6,6 @@ import socket
 from typing import TYPE_CHECKING
 
 from tests.master.stage import Desk, process
-from twistcorn.master.dispatcher import RETRY_DELAY
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 if TYPE_CHECKING:
@@ -116,16 +115,32 @@ class TestReleased:
         assert second.unacknowledged == 0
 
     def test_worker_could_not_take_it(self, desk: Desk) -> None:
-        """A lend whose descriptor was cut off comes back, is not counted as on its way, and rests a little."""
+        """A lend whose descriptor was cut off goes to another worker, and the full one is told and lent no more."""
+        full: list[Worker] = []
+        desk.dispatcher.on_full = full.append
         first, second = desk.workers(2)
-        desk.arrive(1)
+        (connection,) = desk.arrive(1)
+        since = connection.since
         desk.busy(first, 5)
         desk.spawner.releases(first, *process(first).lends)
 
         assert (first.connections, first.unacknowledged) == (0, 0)
-        assert process(second).lends == []
-        desk.clock.advance(RETRY_DELAY)
+        assert full == [first]
         assert len(process(second).lends) == 1
+        desk.arrive(3)
+        assert process(first).lends == []
+        assert connection.since == since
+
+    def test_no_worker_can_take_it(self, desk: Desk) -> None:
+        """It waits on, first in the line, and from when it came."""
+        (only,) = desk.workers(1)
+        first, second = desk.arrive(2)
+        since = first.since
+        desk.spawner.releases(only, *process(only).lends)
+
+        assert list(desk.dispatcher._waiting.connections) == [first, second]
+        assert (first.holder, first.since) == (None, since)
+        assert since > 0
 
     def test_worker_drains(self, desk: Desk) -> None:
         """What it gives back goes to the others; it gets nothing."""

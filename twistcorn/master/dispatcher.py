@@ -66,6 +66,8 @@ class Dispatcher:
         #: Connections that workers have, or that are on their way to one.
         self._lent = 0
         self.workers: list[Worker] = []
+        #: Called with a worker that can take no connection, and gets nothing more.
+        self.on_full: Callable[[Worker], object] = lambda worker: None
         self.answers = Answers(clock, self._close, settings)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
         self._waiting = Waiting(clock, scoreboard, self.answers, settings, self.pump)
@@ -223,15 +225,22 @@ class Dispatcher:
 
     def reported(self, worker: Worker, data: bytes) -> None:
         """A message of reports came from a worker."""
-        closed = refused = 0
+        closed = 0
+        bounced: list[Connection] = []
         for kind, slot, sequence, carried in channel.unpack_reports(data):
             connection = self._table.find(slot, sequence)
             if kind == Kind.CREDIT or connection is None or connection.holder is not worker:
                 continue
             if not connection.taken:
-                refused += kind == Kind.RELEASED
-                connection.taken, connection.since = True, 0.0
+                connection.taken = True
                 self._count(worker, 0, -1)
+                if kind == Kind.RELEASED:
+                    # The worker is at its limit of open files. The connection has waited all the time, and waits on.
+                    self._count(worker, -1, 0)
+                    connection.holder = None
+                    bounced.append(connection)
+                    continue
+                connection.since = 0.0
             if kind == Kind.CLOSED:
                 self._count(worker, -1, 0)
                 self._table.close_reported(connection)
@@ -240,11 +249,11 @@ class Dispatcher:
                 self._released(worker, connection, kind, carried)
         if closed:
             self._on_room()
-        if refused:
-            # The worker is at its limit of open files: lent back at once, it would be refused again and again.
-            self._retry_later()
-        else:
-            self.pump()
+        if bounced:
+            self.dismiss(worker)
+            self._waiting.add_first(sorted(bounced, key=lambda connection: connection.sequence))
+            self.on_full(worker)
+        self.pump()
 
     def _released(self, worker: Worker, connection: Connection, kind: int, carried: bytes) -> None:
         self._count(worker, -1, 0)

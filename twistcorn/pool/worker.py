@@ -56,6 +56,7 @@ class Outdated(enum.Enum):
 
     FROZEN = "it shows no life"
     STUCK = "a request in it cannot be ended"
+    FULL = "it has no file descriptor left"
     INTERRUPTED = "a request in it was interrupted, and may have left a lock taken"
     ASKED = "the operator asked for it"
     SPENT = "it has served its time"
@@ -170,6 +171,7 @@ class Worker:
     :ivar killed: why the master killed it, empty when it did not.
     :ivar boot_error: what it said about an application that cannot be loaded.
     :ivar outdated: why it is to be replaced, None when it is not; it serves on until its replacement is ready.
+    :ivar full: whether it has sent a connection back for want of a file descriptor.
     :ivar stuck: requests that it cannot end: slot, and since when the request runs.
     :ivar interrupted: whether a request in it was; `progress`: what it has done since.
     :ivar pulse: what is known of its heartbeat.
@@ -192,6 +194,7 @@ class Worker:
     timer: Any = field(default=None, repr=False)
     was_ready: bool = False
     ready_at: float = 0.0
+    full: bool = False
     killed: str = ""
     boot_error: str = ""
     outdated: Outdated | None = None
