@@ -7,6 +7,7 @@ Law: looks at regular times, reads the scoreboard and the kernel's account of me
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +24,7 @@ from ..wire.scoreboard import W_BUSY, W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, S
 from .dispatcher import Dispatcher
 from .fleet import Fleet
 from .freezes import Freezes
+from .hearing import why_deaf
 
 #: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
 LOOK = 0.25
@@ -88,6 +90,10 @@ class Care:
             if self._looks % MEMORY_LOOKS == 0:
                 worker.rss = self._rss(worker.pid)
             self._feel_pulse(worker, now, settings)
+            if worker.state is State.READY and not worker.killed and (why := why_deaf(worker, worker.pulse.beat, now)):
+                # As any death of one that serves: its replacement follows, and the redo log.
+                worker.killed = why
+                worker.process.kill(signal.SIGKILL)
             if worker.interrupted:
                 self._ask_progress(worker, now, settings.threads)
             if worker in serving and worker.outdated is None and not self._fleet.paused:

@@ -28,6 +28,7 @@ from .waiting import Waiting
 
 #: Until a full channel, or too many descriptors in flight for this user (ETOOMANYREFS), is tried again.
 RETRY_DELAY = 0.01
+_KINDS = frozenset(map(int, Kind))
 _TRY_LATER = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 
 #: Connections for each worker that gets some.
@@ -210,7 +211,8 @@ class Dispatcher:
             if error.errno in _TRY_LATER:
                 self._retry_later()
             else:
-                # The worker is dying; its exit will be told.
+                # The worker is dying, and its exit will be told; or it lives on without its channel (`hearing`).
+                worker.channel_failed = worker.channel_failed or self._clock.seconds()
                 self.dismiss(worker)
             return False
         return True
@@ -224,15 +226,29 @@ class Dispatcher:
         self.pump()
 
     def reported(self, worker: Worker, data: bytes) -> None:
-        """A message of reports came from a worker."""
+        """A message of reports came from a worker; one that cannot be understood is its end, and nobody else's."""
+        try:
+            self._read(worker, data)
+        except Exception:
+            self.log.failure(
+                "a report of worker {ident} (pid {pid}) cannot be understood: it is ended", ident=worker.ident,
+                pid=worker.pid,
+            )  # fmt: skip
+            worker.channel_failed = worker.channel_failed or self._clock.seconds()
+            self.dismiss(worker)
+
+    def _read(self, worker: Worker, data: bytes) -> None:
         closed = 0
         bounced: list[Connection] = []
         for kind, slot, sequence, carried in channel.unpack_reports(data):
+            if kind not in _KINDS:
+                raise ValueError(f"no kind of report: {kind}")
             connection = self._table.find(slot, sequence)
             if kind == Kind.CREDIT or connection is None or connection.holder is not worker:
                 continue
             if not connection.taken:
                 connection.taken = True
+                worker.acknowledged += 1
                 self._count(worker, 0, -1)
                 if kind == Kind.RELEASED:
                     # The worker is at its limit of open files. The connection has waited all the time, and waits on.

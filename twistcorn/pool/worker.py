@@ -14,6 +14,7 @@ from typing import Any
 from .blame import NOBODY, Blame
 from .freeze import Freeze
 from .health import Pulse
+from .hearing import UNHEARD, Hearing
 from .progress import Progress
 
 
@@ -171,6 +172,8 @@ class Worker:
     :ivar killed: why the master killed it, empty when it did not.
     :ivar boot_error: what it said about an application that cannot be loaded.
     :ivar outdated: why it is to be replaced, None when it is not; it serves on until its replacement is ready.
+    :ivar acknowledged: lends that it has reported as taken; `hearing`: what is known of that.
+    :ivar channel_failed: since when its channel is broken, in seconds; 0: it is not.
     :ivar full: whether it has sent a connection back for want of a file descriptor.
     :ivar stuck: requests that it cannot end: slot, and since when the request runs.
     :ivar interrupted: whether a request in it was; `progress`: what it has done since.
@@ -194,6 +197,9 @@ class Worker:
     timer: Any = field(default=None, repr=False)
     was_ready: bool = False
     ready_at: float = 0.0
+    acknowledged: int = 0
+    hearing: Hearing = UNHEARD
+    channel_failed: float = 0.0
     full: bool = False
     killed: str = ""
     boot_error: str = ""

@@ -102,7 +102,6 @@ class Turns(Leading):
             seat.inline = False
             if made:
                 # The request is over, though nothing of its answer is sent.
-                seat.code = connection.code
                 if seat.leads:
                     self.counts.count_led(row, connection.code, now, self._running)
                 else:
@@ -110,6 +109,8 @@ class Turns(Leading):
                 self._server.finish(connection, seat, now)
             seat.began = 0
         if not route.known:
+            if made:
+                seat.code = connection.code
             self._learn(line, route, seat)
         if timed and not self._active:
             end = time.monotonic_ns()

@@ -1,0 +1,46 @@
+"""Whether a worker hears: its heart beats, and what it is lent must be acknowledged. Pure.
+
+A heart beats on the loop that reads the channel, so that a worker whose heart beats has had its chance to read. One
+whose heart stands still is another matter (`freeze`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+#: Seconds for which lends may stay unacknowledged, and heartbeats that must have come meanwhile.
+DEAF_SECONDS, BEATS = 2.0, 2
+
+
+class Hearing(NamedTuple):
+    """What is known of a worker's hearing.
+
+    :ivar since: since when nothing of what it was lent is acknowledged, in seconds; 0: nothing is on its way.
+    :ivar acknowledged: how much it had acknowledged then.
+    :ivar beat: the last heartbeat that was seen; `beats`: how many since.
+    """
+
+    since: float = 0.0
+    acknowledged: int = 0
+    beat: int = 0
+    beats: int = 0
+
+    def look(self, unacknowledged: int, acknowledged: int, beat: int, now: float) -> Hearing:
+        """Look again.
+
+        :param unacknowledged: lends on their way to it; `acknowledged`: how many it has acknowledged so far.
+        :param beat: what the worker wrote last.
+        """
+        if not unacknowledged:
+            return Hearing(0.0, acknowledged, beat, 0)
+        if not self.since or acknowledged != self.acknowledged:
+            return Hearing(now, acknowledged, beat, 0)
+        return Hearing(self.since, acknowledged, beat, self.beats + (beat != self.beat))
+
+    def is_deaf(self, now: float) -> bool:
+        """Whether it had time and heartbeats enough, and has acknowledged nothing."""
+        return self.since > 0 and now - self.since >= DEAF_SECONDS and self.beats >= BEATS
+
+
+#: Of a worker that nobody has looked at.
+UNHEARD = Hearing()
