@@ -7,6 +7,7 @@ connections holds: it was set by the worker and stands in the slot.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from ..logs.logger import Logger
 from ..wire.scoreboard import S_DEADLINE, Scoreboard
 from . import kernel
 from .connections import Connection
@@ -34,6 +36,8 @@ class Parking(FileDescriptor):
     :param close: ends a connection that nobody uses any more.
     :param now: the monotonic clock of the workers' deadlines, in seconds.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -80,25 +84,47 @@ class Parking(FileDescriptor):
             words[word] = max(1, words[word] + int(difference * 1e9))
 
     def doRead(self) -> None:
-        asking = []
-        for connection in self._ready(EVENTS):
+        try:
+            asking = [connection for connection in self._ready(EVENTS) if self._asks(connection)]
+            if asking:
+                self._ask(asking)
+        except Exception:
+            # Twisted would drop this reader, and nobody would hear the others.
+            self.log.failure("internal error in idle connections that have something to say")
+
+    def _asks(self, connection: Connection) -> bool:
+        """Whether there is something to read; otherwise the client has left, and its connection ends."""
+        try:
             if kernel.facts(connection.sock).unread:
-                asking.append(connection)
-            else:
-                # The client has left.
-                self._close(connection)
-        if asking:
-            self._ask(asking)
+                return True
+            self._close(connection)
+        except Exception:
+            self._abandon(connection)
+        return False
+
+    def _abandon(self, connection: Connection) -> None:
+        self.log.failure("internal error in an idle connection, which is closed")
+        with contextlib.suppress(Exception):
+            self._close(connection)
 
     def _ready(self, most: int) -> list[Connection]:
         """Those on which something happened; they are no longer parked."""
         assert self._epoll is not None
-        return [self._leave(descriptor) for descriptor, _ in self._epoll.poll(0, most)]
+        found = []
+        for descriptor, _ in self._epoll.poll(0, most):
+            if descriptor in self._parked:
+                found.append(self._leave(descriptor))
+            else:
+                # What nobody knows would be told again and again.
+                with contextlib.suppress(OSError):
+                    self._epoll.unregister(descriptor)
+        return found
 
     def _leave(self, descriptor: int) -> Connection:
         assert self._epoll is not None
+        connection = self._parked.pop(descriptor)
         self._epoll.unregister(descriptor)
-        return self._parked.pop(descriptor)
+        return connection
 
     def _sweep(self) -> None:
         self._timer = None
@@ -106,7 +132,10 @@ class Parking(FileDescriptor):
         for descriptor, connection in list(self._parked.items()):
             if words[self._scoreboard.slot_base(connection.slot) + S_DEADLINE] > now:
                 break
-            self._close(self._leave(descriptor))
+            try:
+                self._close(self._leave(descriptor))
+            except Exception:
+                self._abandon(connection)
         if self._parked:
             self._timer = self._clock.callLater(SWEEP, self._sweep)
 

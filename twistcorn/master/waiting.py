@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..logs.logger import Logger
 from ..pool.queue import Queue
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, S_DEADLINE, S_QUEUED, Scoreboard
@@ -33,6 +34,8 @@ class Waiting:
     :ivar connections: for any worker that takes part, the one to be lent next on the left.
     :ivar requests: for a worker with a free thread.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -126,12 +129,16 @@ class Waiting:
         kept: list[Connection] = []
         for _ in range(min(LOOKS, len(self.connections))):
             connection = self.connections.popleft()
-            asks = bool(connection.carried) or kernel.facts(connection.sock).unread > 0
-            asking += asks
-            if asks and (connection.since < oldest or asking > self._settings.queue_size):
-                self._answers.answer(connection, 503, since=connection.since)
-            else:
-                kept.append(connection)
+            try:
+                asks = bool(connection.carried) or kernel.facts(connection.sock).unread > 0
+                asking += asks
+                if asks and (connection.since < oldest or asking > self._settings.queue_size):
+                    self._answers.answer(connection, 503, since=connection.since)
+                    continue
+            except Exception:
+                # It waits on, for a worker; the others are looked at.
+                self.log.failure("internal error in a connection that waits for a worker")
+            kept.append(connection)
         self.connections.extendleft(reversed(kept))
         self._pump()
 
