@@ -84,6 +84,9 @@ class TestBadExpression:
         server.wait_for(r"was killed: .* more than 1 s, and the time of its request was over;", since=since)
         server.wait_for(r"running: GET /regex for \d.\d s \(blamed\)", since=since)
         server.wait_for("in quarantine, answered 503: GET /regex", since=since)
+        # The workers hear of it a moment after the log does.
+        for _ in range(8):
+            server.get("/")
         with server.connect() as client:
             assert client.get("/regex").status == 503
 

@@ -318,10 +318,10 @@ class Supervisor:
             self.log.error("{name} has killed {workers} within a minute", name=name, workers=workers)
         kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
         if kept_out and offenders:
-            self.log.error("in quarantine, answered 503: {names}", names=", ".join(sorted(kept_out)))
             for worker in self.workers.values():
                 if worker.process is not None:
                     self._order_quarantine(worker, kept_out)
+            self.log.error("in quarantine, answered 503: {names}", names=", ".join(sorted(kept_out)))
 
     def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
         # Those that have killed last: whoever makes up many others must not have these left out.

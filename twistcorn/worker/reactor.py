@@ -86,7 +86,8 @@ class WorkerReactor(EPollReactor):
         """Wake the loop; called from any thread."""
         try:
             super().wakeUp()
-        except OSError:
+        except (OSError, AttributeError):
+            # Twisted takes the ends of a broken waker away.
             failing.fail("its loop cannot be woken", Failure())
 
     def own_numbers(self) -> list[int]:
