@@ -10,10 +10,11 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
-from twistcorn.master.care import LOOK, MEMORY_LOOKS, Care, rss_of
+from twistcorn.master.care import LOOK, MEMORY_LOOKS, SETTLED, Care, rss_of
 from twistcorn.master.freezes import Freezes
 from twistcorn.pool.balance import SETTLING
-from twistcorn.pool.worker import Outdated, State
+from twistcorn.pool.hearing import DEAF_SECONDS, GRACE_SECONDS
+from twistcorn.pool.worker import Outdated, State, Worker
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:
@@ -270,3 +271,78 @@ class TestMemory:
     def test_there_is_no_process(self) -> None:
         """It has none."""
         assert rss_of(2**22 + 1) == 0
+
+
+class TestHearing:
+    """Hearts beat all the while."""
+
+    def test_connections_are_acknowledged(self, beating: Stage) -> None:
+        """Nothing happens, however long they are held."""
+        beating.arrive(3)
+        for worker in beating.ready:
+            beating.spawner.takes(worker)
+        beating.pass_by(60)
+        assert beating.states == {1: "ready", 2: "ready", 3: "ready"}
+        assert [process(worker).signals for worker in beating.ready] == [[], [], []]
+
+    def test_nothing_is_acknowledged(self, beating: Stage) -> None:
+        """It is killed once, the log says why, another one boots, and the connection is lent again."""
+        beating.arrive(1)
+        (deaf,) = [worker for worker in beating.ready if worker.unacknowledged]
+        beating.pass_by(DEAF_SECONDS)
+        assert process(deaf).signals == []
+        beating.pass_by(2 * LOOK)
+        assert process(deaf).signals == [signal.SIGKILL]
+        with capturedLogs() as logged:
+            beating.spawner.exits(deaf)
+        assert any("acknowledged no connection for 2." in text for text in texts(logged))
+        assert len(beating.starting) == 1
+        assert [worker.unacknowledged for worker in beating.ready if worker is not deaf].count(1) == 1
+
+    def test_channel_breaks(self, beating: Stage) -> None:
+        """A worker that is dying has a moment; one that lives on is killed."""
+        broken = beating.ready[0]
+        broken.channel_failed = beating.clock.seconds()
+        beating.pass_by(GRACE_SECONDS)
+        assert process(broken).signals == []
+        beating.pass_by(2 * LOOK)
+        assert process(broken).signals == [signal.SIGKILL]
+
+
+class TestFull:
+    def full(self, stage: Stage) -> Worker:
+        """A worker has sent a connection back for want of a descriptor."""
+        stage.arrive(1)
+        (full,) = [worker for worker in stage.ready if worker.unacknowledged]
+        stage.spawner.releases(full, *process(full).lends)
+        return full
+
+    def test_it_was_ready_for_long(self, beating: Stage) -> None:
+        """It is replaced, and stays until its replacement is ready; nothing is lent to it."""
+        beating.pass_by(SETTLED)
+        with capturedLogs() as logged:
+            full = self.full(beating)
+            beating.pass_by(LOOK)
+        assert beating.states == {1: "ready", 2: "ready", 3: "ready", 4: "starting"}
+        assert full not in beating.dispatcher.workers
+        assert len([text for text in texts(logged) if "has no file descriptor left" in text]) == 1
+        beating.boot_all()
+        assert full.state is State.DRAINING
+
+    def test_it_got_ready_just_now(self, stages: Any) -> None:
+        """It is not replaced at once: the next one may be as full."""
+        stage: Stage = stages(workers=3, heartbeat_timeout=2.0)
+        stage.serve()
+        self.full(stage)
+        stage.pass_by(SETTLED - LOOK)
+        assert stage.starting == []
+        stage.pass_by(2 * LOOK)
+        assert len(stage.starting) == 1
+
+    def test_its_heart_stood_still_meanwhile(self, beating: Stage) -> None:
+        """A heart that beats again does not bring it back."""
+        full = self.full(beating)
+        beating.pass_by(1.75, [full])
+        beating.pass_by(3 * LOOK)
+        assert full not in beating.dispatcher.workers
+        assert full.outdated is Outdated.FULL or full.state is not State.READY

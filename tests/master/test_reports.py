@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import TYPE_CHECKING
 
+import pytest
+from twisted.logger import capturedLogs
+
 from tests.master.stage import Desk, process
+from twistcorn.master.dispatcher import RETRY_DELAY
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 if TYPE_CHECKING:
@@ -116,8 +121,6 @@ class TestReleased:
 
     def test_worker_could_not_take_it(self, desk: Desk) -> None:
         """A lend whose descriptor was cut off goes to another worker, and the full one is told and lent no more."""
-        full: list[Worker] = []
-        desk.dispatcher.on_full = full.append
         first, second = desk.workers(2)
         (connection,) = desk.arrive(1)
         since = connection.since
@@ -125,7 +128,7 @@ class TestReleased:
         desk.spawner.releases(first, *process(first).lends)
 
         assert (first.connections, first.unacknowledged) == (0, 0)
-        assert full == [first]
+        assert (first.full, second.full) == (True, False)
         assert len(process(second).lends) == 1
         desk.arrive(3)
         assert process(first).lends == []
@@ -256,3 +259,40 @@ class TestEnd:
 def test_lend_is_a_place_and_a_number() -> None:
     """A report names a lend by its first two fields."""
     assert Lend._fields[:2] == Report._fields[1:3]
+
+
+@pytest.mark.parametrize("data", [b"x", b"\xff" * 16, struct.pack("=I", 7)], ids=["short", "no kind", "odd"])
+def test_report_cannot_be_understood(desk: Desk, data: bytes) -> None:
+    """It is the worker's end and nobody else's; nothing is raised into the reactor."""
+    worker, other = desk.workers(2)
+    desk.clock.advance(1)
+    with capturedLogs() as told:
+        desk.dispatcher.reported(worker, data)
+    assert worker.channel_failed > 0
+    assert len([event for event in told if "log_failure" in event]) == 1
+    desk.arrive(1)
+    assert (len(process(worker).lends), len(process(other).lends)) == (0, 1)
+
+
+def test_error_while_connections_are_lent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and is not the fault of the worker whose report came just then."""
+    worker = desk.worker()
+    (connection,) = desk.arrive(1)
+    monkeypatch.setattr(desk.dispatcher, "_choose_holders", lambda: 1 / 0)
+    desk.file(1)
+    with capturedLogs() as told:
+        desk.dispatcher._waiting.add([connection])
+        desk.spawner.takes(worker)
+    assert worker.channel_failed == 0
+    assert len([event for event in told if "log_failure" in event]) == 1
+
+
+def test_full_worker_of_a_server_that_stops(desk: Desk) -> None:
+    """Nobody takes its place: what it sent back is lent to it again, a moment later."""
+    worker = desk.worker()
+    desk.arrive(1)
+    desk.dispatcher.when_empty()
+    desk.spawner.releases(worker, *process(worker).lends)
+    assert worker in desk.dispatcher.workers
+    desk.clock.advance(RETRY_DELAY)
+    assert len(process(worker).lends) == 1

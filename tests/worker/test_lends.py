@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +77,21 @@ def taken(*slots: int) -> list[Report]:
 
 
 class TestLends:
+    def test_no_number_can_be_had(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that came as a standard descriptor goes back, as if the kernel had cut it off, and is closed here."""
+        lend = Lend(1, 10, 0)
+        closed: list[int] = []
+
+        def lift(number: int) -> int:
+            raise OSError(errno.EMFILE, "no more")
+
+        monkeypatch.setattr("twistcorn.worker.lends.lift", lift)
+        monkeypatch.setattr("twistcorn.worker.lends.os", SimpleNamespace(close=closed.append))
+        worker.lends._take([0], [lend])
+        worker.lends.flush()
+        assert worker.reports() == [Report(Kind.RELEASED, 1, 10)]
+        assert (closed, worker.adopted) == ([0], [])
+
     def test_connections_come(self, worker: Worker) -> None:
         """Each is handed on with its lend, and reported as taken."""
         lends = worker.lend(1, 2) + worker.lend(3)

@@ -28,7 +28,6 @@ from .accesslog import AnswerLog
 from .connections import ConnectionTable
 from .directories import StartDirectory
 from .dispatcher import Dispatcher
-from .full import Full
 from .insight import Insight
 from .listener import Listener
 from .measures import Measures
@@ -134,7 +133,6 @@ class Assembly:
             self.table, self.scoreboard, [listener.address for listener in self.listeners], on_ready, on_fatal, again,
             self._origins, self._resolve,
         )  # fmt: skip
-        self.dispatcher.on_full = Full(self._reactor, self.supervisor.fleet).noticed
         insight = Insight(
             self.supervisor, self.dispatcher, self.table, self.scoreboard,
             # A server that stops has closed them already.

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..logs.logger import Logger
 from ..pool.balance import SETTLING, surplus
 from ..pool.freeze import SUSPICION
+from ..pool.hearing import why_deaf
 from ..pool.recycling import Limits, due
 from ..pool.worker import SERVING, Event, Outdated, State, Worker
 from ..recurring import Recurring
@@ -24,8 +25,9 @@ from ..wire.scoreboard import W_BUSY, W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, S
 from .dispatcher import Dispatcher
 from .fleet import Fleet
 from .freezes import Freezes
-from .hearing import why_deaf
 
+#: Seconds for which a worker must have been ready before it is replaced because it has no descriptor left.
+SETTLED = 2.0
 #: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
 LOOK = 0.25
 #: Looks from one question for memory to the next; each costs some 20 us a worker.
@@ -90,10 +92,9 @@ class Care:
             if self._looks % MEMORY_LOOKS == 0:
                 worker.rss = self._rss(worker.pid)
             self._feel_pulse(worker, now, settings)
-            if worker.state is State.READY and not worker.killed and (why := why_deaf(worker, worker.pulse.beat, now)):
-                # As any death of one that serves: its replacement follows, and the redo log.
-                worker.killed = why
-                worker.process.kill(signal.SIGKILL)
+            if worker.state is State.READY and not worker.killed:
+                self._test_hearing(worker, now)
+                self._replace_full(worker, now)
             if worker.interrupted:
                 self._ask_progress(worker, now, settings.threads)
             if worker in serving and worker.outdated is None and not self._fleet.paused:
@@ -131,8 +132,26 @@ class Care:
                 self._fleet.outdate(worker, Outdated.FROZEN)
         elif worker.outdated is Outdated.FROZEN:
             self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
-            if self._fleet.pardon(worker):
+            if self._fleet.pardon(worker) and not worker.full:
                 self._dispatcher.admit(worker)
+
+    def _test_hearing(self, worker: Worker, now: float) -> None:
+        for attempt in range(2):
+            worker.hearing = worker.hearing.look(worker.unacknowledged, worker.acknowledged, worker.pulse.beat, now)
+            why = why_deaf(worker.hearing, worker.channel_failed, now)
+            if not why:
+                return
+            if attempt == 0:
+                # What it has said may still wait here.
+                worker.process.catch_up()
+        # As any death of one that serves: its replacement follows, and the redo log.
+        worker.killed = why
+        worker.process.kill(signal.SIGKILL)
+
+    def _replace_full(self, worker: Worker, now: float) -> None:
+        """It has no descriptor left. Not at once where it got so as soon as it was ready: the next may be as full."""
+        if worker.full and worker.outdated is None and now - worker.ready_at >= SETTLED:
+            self._fleet.outdate(worker, Outdated.FULL)
 
     def _ask_progress(self, worker: Worker, now: float, threads: int) -> None:
         """After an interruption: all of its threads may wait for a lock that nobody releases."""

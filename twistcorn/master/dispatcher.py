@@ -67,8 +67,6 @@ class Dispatcher:
         #: Connections that workers have, or that are on their way to one.
         self._lent = 0
         self.workers: list[Worker] = []
-        #: Called with a worker that can take no connection, and gets nothing more.
-        self.on_full: Callable[[Worker], object] = lambda worker: None
         self.answers = Answers(clock, self._close, settings)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
         self._waiting = Waiting(clock, scoreboard, self.answers, settings, self.pump)
@@ -211,9 +209,7 @@ class Dispatcher:
             if error.errno in _TRY_LATER:
                 self._retry_later()
             else:
-                # The worker is dying, and its exit will be told; or it lives on without its channel (`hearing`).
-                worker.channel_failed = worker.channel_failed or self._clock.seconds()
-                self.dismiss(worker)
+                self._lose_channel(worker)
             return False
         return True
 
@@ -228,17 +224,25 @@ class Dispatcher:
     def reported(self, worker: Worker, data: bytes) -> None:
         """A message of reports came from a worker; one that cannot be understood is its end, and nobody else's."""
         try:
-            self._read(worker, data)
+            closed = self._take_reports(worker, data)
         except Exception:
             self.log.failure(
                 "a report of worker {ident} (pid {pid}) cannot be understood: it is ended", ident=worker.ident,
                 pid=worker.pid,
             )  # fmt: skip
-            worker.channel_failed = worker.channel_failed or self._clock.seconds()
-            self.dismiss(worker)
+            self._lose_channel(worker)
+            closed = True
+        try:
+            if closed:
+                self._on_room()
+            self.pump()
+        except Exception:
+            # Not this worker's fault, and raised it would take its reader out of the reactor.
+            self.log.failure("internal error while connections are lent; the next event tries again")
 
-    def _read(self, worker: Worker, data: bytes) -> None:
-        closed = 0
+    def _take_reports(self, worker: Worker, data: bytes) -> bool:
+        """Do what they say; returns whether connections were closed."""
+        closed = False
         bounced: list[Connection] = []
         for kind, slot, sequence, carried in channel.unpack_reports(data):
             if kind not in _KINDS:
@@ -260,16 +264,33 @@ class Dispatcher:
             if kind == Kind.CLOSED:
                 self._count(worker, -1, 0)
                 self._table.close_reported(connection)
-                closed += 1
+                closed = True
             elif kind != Kind.TAKEN:
                 self._released(worker, connection, kind, carried)
-        if closed:
-            self._on_room()
         if bounced:
-            self.dismiss(worker)
             self._waiting.add_first(sorted(bounced, key=lambda connection: connection.sequence))
-            self.on_full(worker)
-        self.pump()
+            self._note_full(worker)
+        return closed
+
+    def _note_full(self, worker: Worker) -> None:
+        """A worker has sent connections back for want of a descriptor; `care` has it replaced."""
+        if self._ending:
+            # Nobody takes its place any more. Lent back at once, they would come back again and again.
+            self._retry_later()
+            return
+        self.dismiss(worker)
+        if not worker.full:
+            worker.full = True
+            self.log.error(
+                "worker {ident} (pid {pid}) has no file descriptor left: it gets no more connections and is replaced;"
+                " find what its application leaves open, or raise the limit (LimitNOFILE= of systemd, ulimit -n)",
+                ident=worker.ident, pid=worker.pid, worker=worker.ident,
+            )  # fmt: skip
+
+    def _lose_channel(self, worker: Worker) -> None:
+        """A worker is dying, and its exit will be told; or it lives on without its channel, which `care` ends."""
+        worker.channel_failed = worker.channel_failed or self._clock.seconds()
+        self.dismiss(worker)
 
     def _released(self, worker: Worker, connection: Connection, kind: int, carried: bytes) -> None:
         self._count(worker, -1, 0)

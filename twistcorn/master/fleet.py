@@ -176,8 +176,7 @@ class Fleet:
 
     def pardon(self, worker: Worker) -> bool:
         """A worker is not replaced after all, unless something else is wrong with it; false: its place is taken."""
-        interrupted = Outdated.INTERRUPTED if worker.interrupted else None
-        worker.outdated = Outdated.STUCK if worker.stuck else interrupted
+        worker.outdated = worker.lasting
         stays = worker in self.pool.processes
         if not stays:
             self.machine.handle(worker, Event.RETIRE)

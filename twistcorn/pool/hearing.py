@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 #: Seconds for which lends may stay unacknowledged, and heartbeats that must have come meanwhile.
 DEAF_SECONDS, BEATS = 2.0, 2
+#: Seconds from an error of its channel until a worker that lives on is ended: one that is dying is gone by then.
+GRACE_SECONDS = 1.0
 
 
 class Hearing(NamedTuple):
@@ -44,3 +46,15 @@ class Hearing(NamedTuple):
 
 #: Of a worker that nobody has looked at.
 UNHEARD = Hearing()
+
+
+def why_deaf(hearing: Hearing, channel_failed: float, now: float) -> str:
+    """Why a worker that serves is to be ended; empty when it hears.
+
+    :param channel_failed: since when its channel is broken, in seconds; 0: it is not.
+    """
+    if channel_failed and now - channel_failed > GRACE_SECONDS:
+        return "its channel is broken, though it lives"
+    if hearing.is_deaf(now):
+        return f"its heart beats, but it has acknowledged no connection for {now - hearing.since:.1f} s"
+    return ""

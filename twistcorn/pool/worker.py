@@ -212,3 +212,12 @@ class Worker:
     rss: int = 0
     chance: float = 0.0
     blame: Blame = NOBODY
+
+    @property
+    def lasting(self) -> Outdated | None:
+        """Why it is to be replaced even if its heart beats again; None: for nothing."""
+        if self.stuck:
+            return Outdated.STUCK
+        if self.interrupted:
+            return Outdated.INTERRUPTED
+        return Outdated.FULL if self.full else None

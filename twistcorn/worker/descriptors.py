@@ -68,7 +68,11 @@ def lift(number: int) -> int:
     :raises OSError: EMFILE.
     """
     lifted = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        os.close(lifted)
+        raise
     os.dup2(null, number)
     for standard in range(3):
         if Identity.of(standard) is None:

@@ -18,7 +18,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..pristine import socket
+from ..pristine import os, socket
 from ..wire import channel
 from ..wire.channel import Kind, Lend, Report
 from . import failing, forks
@@ -86,10 +86,18 @@ class LendChannel(FileDescriptor):
         for lend in lends[len(descriptors) :]:
             self._reports.append(Report(Kind.RELEASED, lend.slot, lend.sequence))
         for descriptor, lend in zip(descriptors, lends, strict=False):
+            if descriptor < 3:
+                # The application has closed one of the standard descriptors, and would print to this client.
+                try:
+                    descriptor = lift(descriptor)
+                except OSError:
+                    # At the limit of open files, like those that the kernel cut off.
+                    os.close(descriptor)
+                    self._reports.append(Report(Kind.RELEASED, lend.slot, lend.sequence))
+                    continue
             self._reports.append(Report(Kind.TAKEN, lend.slot, lend.sequence))
             try:
-                # The application has closed one of the standard descriptors, and would print to this client.
-                self._adopt(lift(descriptor) if descriptor < 3 else descriptor, lend)
+                self._adopt(descriptor, lend)
             except Exception:
                 self.log.failure("internal error in a connection that has just come, which is closed")
                 self._reports.append(Report(Kind.CLOSED, lend.slot, lend.sequence))
