@@ -25,6 +25,16 @@ def app(environ, start_response):
     return [str(os.getpid()).encode()]
 """
 
+#: Reads its body, and answers how long that was.
+COUNTS = """
+def app(environ, start_response):
+    size = 0
+    while data := environ["wsgi.input"].read(65536):
+        size += len(data)
+    start_response("200 OK", [])
+    return [str(size).encode()]
+"""
+
 
 class Serve(Protocol):
     """Starts the server with an application of this source; it ends with the test."""

@@ -12,17 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hostile.conftest import Serve
+from tests.hostile.conftest import COUNTS, Serve
 from tests.integration.client import Client
 
-COUNTS = """
-def app(environ, start_response):
-    size = 0
-    while data := environ["wsgi.input"].read(65536):
-        size += len(data)
-    start_response("200 OK", [])
-    return [str(size).encode()]
-"""
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

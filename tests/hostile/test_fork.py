@@ -166,19 +166,23 @@ def test_what_the_child_prints(serve: Serve) -> None:
     server.wait_for("said by the child")
 
 
-@modes
-def test_child_goes_on_in_a_generator(serve: Serve, folder: Path, mode: tuple[str, str]) -> None:
-    """A fork between two pieces: the client gets the parent's pieces, each once."""
-    body = """
+def between_pieces(fork: str) -> str:
+    """The body of an application that answers five pieces, and forks behind the second and the fourth."""
+    return f"""
 start_response("200 OK", [])
 def pieces():
     for number in range(5):
         yield b"%d" % number
         if number in (1, 3):
-            os.fork()
+            {fork}
 return pieces()
 """
-    server = serve(made(body), *mode).ready()
+
+
+@modes
+def test_child_goes_on_in_a_generator(serve: Serve, folder: Path, mode: tuple[str, str]) -> None:
+    """A fork between two pieces: the client gets the parent's pieces, each once."""
+    server = serve(made(between_pieces("os.fork()")), *mode).ready()
     (worker,) = server.worker_pids
     for _ in range(10):
         assert server.get("/do") == "01234"
@@ -414,22 +418,12 @@ def test_behind_a_proxy(serve: Serve, behind_nginx: object, child: str) -> None:
 @modes
 def test_a_child_of_c_code_answers_nobody(serve: Serve, mode: tuple[str, str]) -> None:
     """No hook runs there, and it may wait for a lock for ever; the client gets the parent's pieces alone."""
-    body = """
-import ctypes
-start_response("200 OK", [])
-def pieces():
-    for number in range(5):
-        yield b"%d" % number
-        if number in (1, 3):
-            ctypes.PyDLL(None).fork()
-return pieces()
-"""
-    server = serve(made(body), *mode).ready()
+    server = serve(made(between_pieces("__import__('ctypes').PyDLL(None).fork()")), *mode).ready()
     (worker,) = server.worker_pids
     for _ in range(10):
         assert server.get("/do") == "01234"
     assert server.worker_pids == [worker]
     for child in descendants(worker):
-        # Nothing promises that such a child ends: docs/application.md.
+        # Such a child may live as long as its worker: docs/application.md.
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)

@@ -11,19 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.conftest import Serve
+from tests.hostile.conftest import COUNTS, Serve
 from tests.integration.client import Client
 from tests.integration.conftest import Start
 from tests.integration.harness import Server, wait_until
 
-COUNTS = """
-def app(environ, start_response):
-    size = 0
-    while data := environ["wsgi.input"].read(65536):
-        size += len(data)
-    start_response("200 OK", [])
-    return [str(size).encode()]
-"""
 #: The worker's files take 2 MiB: what a full disk, or a quota, does in the middle of a write.
 SMALL_FILES = (
     """
