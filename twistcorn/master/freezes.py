@@ -120,6 +120,9 @@ class Freezes:
             self._ask(worker, freeze)
         elif freeze.asked and not freeze.heard:
             self._hear(worker, freeze)
+        elif freeze.asked and freeze.thread is None and now - freeze.searched >= SEARCH:
+            # On a busy machine one count may say too little; the holder shows sooner or later.
+            self._ask(worker, freeze)
         if now - freeze.searched >= SEARCH:
             waits = self._is_waited_for(worker, freeze, settings)
             # Who is found first may have waited all the while.
@@ -145,14 +148,19 @@ class Freezes:
         return why
 
     def _ask(self, worker: Worker, freeze: Freeze) -> None:
-        freeze.asked = True
+        again, freeze.asked = freeze.asked, True
         tasks = self._witness.tasks(worker)
         freeze.stopped = is_stopped(tasks)
         thread = computing(freeze.tasks, tasks)
         freeze.alone = thread is not None
-        if tasks and not freeze.stopped:
-            # Who waits for the lock cannot be told from who sleeps with it; the main thread writes down all of them.
-            self._witness.ask(worker, worker.pid if thread is None else thread)
+        freeze.tasks = tasks or freeze.tasks
+        if not tasks or freeze.stopped or (again and thread is None):
+            return
+        if again:
+            self._witness.forget(worker)
+            freeze.heard = ""
+        # Who waits for the lock cannot be told from who sleeps with it; the main thread writes down all of them.
+        self._witness.ask(worker, worker.pid if thread is None else thread)
 
     def _hear(self, worker: Worker, freeze: Freeze) -> None:
         if freeze.stopped:

@@ -64,7 +64,7 @@ def is_stopped(tasks: Mapping[int, Task]) -> bool:
 class Freeze:
     """What is known of a worker whose heart stands still.
 
-    :ivar tasks: its threads at the first look; `stopped`: see `is_stopped`.
+    :ivar tasks: its threads when they were counted last; `stopped`: see `is_stopped`.
     :ivar asked: whether its threads were asked where they are; `alone`: whether that was the one which computes.
     :ivar heard: what they have said.
     :ivar thread: which one holds the lock, as Python numbers threads (`get_ident`); None: that is not known.
