@@ -50,6 +50,18 @@ def upload(server: Server, size: int) -> tuple[int, bytes]:
         return answer.status, answer.body
 
 
+def is_refused(server: Server, size: int) -> bool:
+    """Whether there is no room for so much; a length alone takes none from what comes meanwhile."""
+    with server.connect() as client:
+        client.send(head(size))
+        client.sock.settimeout(0.05)
+        try:
+            answer = client.response()
+        except TimeoutError:
+            return False
+        return (answer.status, answer.headers["retry-after"], answer.headers["connection"]) == (503, "5", "close")
+
+
 def in_files(pid: int, folder: Path) -> int:
     """Bytes in the files that a process has in a folder, without names."""
     total = 0
@@ -139,18 +151,7 @@ def test_room_is_the_whole_servers(serve: Serve, workers: int) -> None:
     for client in held:
         client.send(head(2_500_000) + b"x" * 2_400_000)
 
-    def refused() -> bool:
-        """Its length alone is no claim, but finds no room beside what has come."""
-        with server.connect() as client:
-            client.send(head(9 * MB))
-            client.sock.settimeout(0.05)
-            try:
-                answer = client.response()
-            except TimeoutError:
-                return False
-            return (answer.status, answer.headers["retry-after"], answer.headers["connection"]) == (503, "5", "close")
-
-    wait_until(refused, "the others have come")
+    wait_until(lambda: is_refused(server, 9 * MB), "the others have come")
     assert upload(server, 8 * MB)[0] == 503
     assert upload(server, 11 * MB)[0] == 413
     assert upload(server, 30_000) == (200, b"30000")
@@ -166,7 +167,7 @@ def test_a_dead_worker_gives_its_room_back(serve: Serve) -> None:
     mark, (pid,) = server.mark(), server.worker_pids
     with server.connect() as client:
         client.send(head(9 * MB) + b"x" * 8 * MB)
-        wait_until(lambda: upload(server, 3 * MB)[0] == 503, "the body has come")
+        wait_until(lambda: is_refused(server, 3 * MB), "the body has come")
         os.kill(pid, signal.SIGKILL)
         # It goes on to send, and reads its answer behind that.
         client.send(b"x" * MB)
