@@ -21,6 +21,7 @@ from twistcorn.worker.connection import Connection, Phase
 from twistcorn.worker.seats import Seat
 from twistcorn.worker.spool import Store
 from twistcorn.worker.sweeping import LOST_LOOKS, SWEEP
+from twistcorn.worker.turns import Turns
 
 Serve = Callable[..., tuple[Served, Client]]
 
@@ -132,7 +133,7 @@ class TestTurns:
                 assert not route.waits
             crew.take(two)
             crew.until(lambda: bool(crew.loop.later))
-            monkeypatch.setattr(turns, "_staff", once(turns._staff))
+            monkeypatch.setattr(Turns, "_staff", once(Turns._staff))
             with told():
                 crew.loop.tick()
                 crew.until(lambda: bool(crew.loop.later))

@@ -30,6 +30,11 @@ class Leading(Threads):
     :param loop: what is led.
     """
 
+    __slots__ = (
+        "_acting", "_given", "_heir", "_last", "_loop", "_main", "_main_left", "_over", "_routes", "_running",
+        "_watchdog", "on_stuck",
+    )  # fmt: skip
+
     def __init__(self, loop: Loop, threads: int, stand_ins: int) -> None:
         super().__init__(threads, stand_ins)
         self._loop = loop

@@ -7,6 +7,7 @@ one: the descriptor of its epoll, which is watched among the connections, so tha
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python import threadable
@@ -26,6 +27,10 @@ Poll = Callable[[float | None, Seat], None]
 class WorkerReactor(EPollReactor):
     """A reactor that is led by the main thread until it gets a crew."""
 
+    #: Monotonic; Twisted's are the wall clock's: set back by an hour, time-outs would stop for an hour. Not the
+    #: function itself, which is replaced by name wherever it is found (freezegun does so, in this reactor as well).
+    seconds = staticmethod(partial(time.monotonic))
+
     def __init__(self) -> None:
         #: Told before any timer of the seconds in which the loop did not turn.
         self.on_gap: list[Callable[[float], object]] = []
@@ -34,13 +39,6 @@ class WorkerReactor(EPollReactor):
         self._crew: Callable[[], None] | None = None
         self._inside: Seat | None = None
         super().__init__()
-
-    def seconds(self) -> float:
-        """Monotonic seconds. Twisted's are the wall clock's: set back by an hour, time-outs would stop for an hour.
-
-        A method, because the function itself would be replaced by name (freezegun does, in this reactor as well).
-        """
-        return time.monotonic()
 
     def enlist(self, poll: Poll, crew: Callable[[], None]) -> None:
         """From the next turn of the loop on it is run by others.
@@ -103,20 +101,20 @@ class WorkerReactor(EPollReactor):
         timeout: float | None = self.timeout()
         return timeout if self.running else 0
 
-    def _mind_the_gap(self) -> None:
-        """Look whether the process was stopped: nobody is late for that, and timers must not come before this."""
-        now = time.monotonic()
-        gap, self._turned = now - self._turned, now
-        if gap > GAP:
-            for tell in self.on_gap:
-                tell(gap)
+    def _tell_gap(self, gap: float) -> None:
+        """The process was stopped: nobody is late for that, and timers must not come before this."""
+        for tell in self.on_gap:
+            tell(gap)
 
     def _run(self, goes_on: Callable[[], bool], step: Callable[[], None]) -> None:
         while self.running and goes_on():
             try:
                 while self.running and goes_on():
                     threadable.registerAsIOThread()
-                    self._mind_the_gap()
+                    now = time.monotonic()
+                    if now - self._turned > GAP:
+                        self._tell_gap(now - self._turned)
+                    self._turned = now
                     self.runUntilCurrent()
                     forks.leave_if_forked()
                     step()

@@ -39,6 +39,13 @@ class Threads(abc.ABC):
     :ivar seats: those of all threads.
     """
 
+    # With those of its heirs they would be more than an interpreter's shared keys hold: each look would cost more.
+    __slots__ = (
+        "_active", "_again_at", "_alive", "_aside", "_coming", "_crest", "_crest_until", "_crowd_told", "_crowded",
+        "_deputy", "_ended", "_ended_since", "_kept", "_lock", "_parked", "_queue", "_refusal", "_refusal_told",
+        "_stand_ins", "_stood_in", "_stood_in_told", "_vacant", "seats", "threads",
+    )  # fmt: skip
+
     log = Logger()
 
     def __init__(self, threads: int, stand_ins: int) -> None:

@@ -34,6 +34,8 @@ class Turns(Leading):
     :ivar counts: what it counts there.
     """
 
+    __slots__ = ("_mode", "_overdue", "_server", "_ticking", "counts")
+
     def __init__(
         self, loop: Loop, threads: int, mode: str, board: Scoreboard, region: int, server: Server, stand_ins: int = 0
     ) -> None:
@@ -81,7 +83,11 @@ class Turns(Leading):
         timed = route.is_due() and not self._active
         now = time.monotonic_ns()
         processor = time.thread_time_ns() if timed else 0
-        seat.inline, seat.answered, seat.stood, seat.began, seat.code = True, False, False, now, 0
+        # One by one: a tuple of five is made and taken apart again.
+        seat.inline = True
+        seat.answered = seat.stood = False
+        seat.began = now
+        seat.code = 0
         line = connection.request.line  # type: ignore[union-attr]
         row = seat.row = line.row
         self.counts.set_busy(self._running + 1)
@@ -109,9 +115,7 @@ class Turns(Leading):
                 self._server.finish(connection, seat, now)
             seat.began = 0
         if not route.known:
-            if made:
-                seat.code = connection.code
-            self._learn(line, route, seat)
+            self._learn(line, route, connection.code if made else seat.code)
         if timed and not self._active:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)
@@ -261,9 +265,9 @@ class Turns(Leading):
         self._run_pooled(connection, seat) if connection else seat.gate.acquire()
         return True
 
-    def _learn(self, line: RequestLine, route: Route, seat: Seat) -> None:
+    def _learn(self, line: RequestLine, route: Route, code: int) -> None:
         with self._lock:
-            self._routes.learn(line, route, seat.code)
+            self._routes.learn(line, route, code)
 
     def withdraw(self, connection: Connection) -> None:
         """A request that waits is another worker's now: it is in this one no longer, though every thread is busy."""
@@ -306,7 +310,7 @@ class Turns(Leading):
             # Nothing is raised; should something be, the connection is in nobody's hands, and `Sweeping` finds it.
             self.log.failure("internal error in a turn")
         if not route.known:
-            self._learn(request.line, route, seat)
+            self._learn(request.line, route, seat.code)
         if not seat.answered:
             self._write_off(seat)
         seat.began = 0
