@@ -58,6 +58,8 @@ def test_handler_and_atexit_run(serve: Serve, folder: Path, how: str, threads: s
     (pid,) = server.worker_pids
     end(server, how)
     assert notes(folder, pid) == ["handler", "atexit"]
+    # It exits, as such handlers do: nothing is wrong with that.
+    assert not server.seen("handler raised")
 
 
 #: A call that nothing interrupts.
@@ -130,14 +132,28 @@ def test_idle_executor(serve: Serve, folder: Path) -> None:
     assert not server.seen("does not end")
 
 
-def test_handler_that_raises(serve: Serve, folder: Path) -> None:
-    """It is told; the end goes on."""
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_handler_that_raises(serve: Serve, folder: Path, threads: str) -> None:
+    """It is told, with where that was; the end goes on."""
     source = NOTING + ATEXIT + "signal.signal(signal.SIGTERM, lambda *args: 1 / 0)\n" + HEALTHY
-    server = serve(source, tracebacks=True).ready()
+    server = serve(source, "--threads", threads, tracebacks=True).ready()
     (pid,) = server.worker_pids
     end(server, "stop")
-    server.wait_for("the application's SIGTERM handler raised")
+    server.wait_for("the application's SIGTERM handler raised$")
+    server.wait_for("ZeroDivisionError")
     assert notes(folder, pid) == ["atexit"]
+
+
+def test_last_line_of_the_log(serve: Serve) -> None:
+    """What is logged by the last function of the application at its exit is written as well."""
+    source = f"""{HEALTHY}
+import atexit
+from twisted.logger import Logger
+atexit.register(lambda: [Logger("shop").info("line {{number}}", number=number) for number in range(300)])
+"""
+    server = serve(source).ready()
+    end(server, "stop")
+    server.wait_for("line 299$")
 
 
 LOCKING = """

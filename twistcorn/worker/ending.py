@@ -84,6 +84,8 @@ class Ending:
         self._run_exit_functions()
 
     def _begin(self, quick: bool) -> None:
+        # From here on what a handler raises is not in the way of any code of ours.
+        handlers.end()
         if ground.green_threads():
             # Nothing waits for those as it should; the log has said what that means.
             flush()
@@ -156,3 +158,5 @@ def _let_go() -> None:
             getattr(sys, name).flush()
         except BaseException:
             setattr(sys, name, None)
+    # The log's thread ends without a word when the interpreter does.
+    flush()
