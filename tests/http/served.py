@@ -10,6 +10,7 @@ import contextlib
 import re
 import select
 import socket
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -201,7 +202,7 @@ class Served:
             withdraw=self.turns.withdraw, abandon=self.poller.abandon,
         )  # fmt: skip
         service.attach(self.poller, self.waiting, self.turns.answered, self._credit, self.turns.counts.count_queued)
-        self.poller.on_send = self.turns.counts.flush
+        self.poller.on_send = self.turns.before_send
         self.poller.start()
         self._open: list[socket.socket] = []
         self._lends = 0
@@ -279,9 +280,9 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = START
-        time = types.SimpleNamespace(monotonic=lambda: self.now)
+        clock = types.SimpleNamespace(monotonic=lambda: self.now, monotonic_ns=time.monotonic_ns)
         for module in ("poller", "sweeping", "arrivals", "rounds", "intake"):
-            monkeypatch.setattr(f"twistcorn.worker.{module}.time", time)
+            monkeypatch.setattr(f"twistcorn.worker.{module}.time", clock)
 
     def pass_by(self, served: Served, seconds: float) -> None:
         """Time passes, and the poller looks at its deadlines at the end of it."""

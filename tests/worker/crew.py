@@ -199,7 +199,7 @@ class Crew:
     def finish(self, job: Job, seat: Seat, now: int) -> None:
         job.led.append(seat.leads)
         if seat.leads:
-            self.turns.counts.flush()
+            self.turns.before_send()
         job.ended.set()
 
     def take(self, *jobs: Job) -> None:

@@ -22,7 +22,7 @@ class Counted:
 
     def answer(self, method: str = "GET", code: int = 200, took: int = 0) -> None:
         """The leader has answered, within so many nanoseconds."""
-        self.counts.count_led(ROWS[method], code, time.monotonic_ns() - took, 0)
+        self.counts.count_led(ROWS[method], code, time.monotonic_ns() - took)
 
     @property
     def totals(self) -> Totals:

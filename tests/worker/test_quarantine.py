@@ -34,8 +34,8 @@ def quarantine(hand: Hand) -> Quarantine:
 
 class TestNames:
     def test_nobody(self, quarantine: Quarantine) -> None:
-        """It is false, so that a request costs nothing."""
-        assert not quarantine
+        """There is no entry, so that a request costs nothing."""
+        assert not quarantine.until
         assert quarantine.left(A) == 0
 
     @pytest.mark.parametrize(("passed", "left"), [(0.0, 11), (0.5, 10), (9.5, 1), (9.999, 1), (10.0, 0), (99.0, 0)])
@@ -53,11 +53,11 @@ class TestNames:
         assert (quarantine.left(B), quarantine.left("GET /a/b")) == (0, 0)
 
     def test_it_is_over(self, quarantine: Quarantine, hand: Hand) -> None:
-        """It is false again; asked again, it says the same."""
+        """There is no entry again; asked again, it says the same."""
         quarantine.set({A: 10.0})
         hand.now += 10.0
 
-        assert (quarantine.left(A), quarantine.left(A), bool(quarantine)) == (0, 0, False)
+        assert (quarantine.left(A), quarantine.left(A), quarantine.until) == (0, 0, {})
 
     def test_two_threads_see_the_end_at_once(self, quarantine: Quarantine, hand: Hand) -> None:
         """Both serve their requests."""

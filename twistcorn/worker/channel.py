@@ -125,7 +125,7 @@ class Service:
             self.log.failure("internal error in a turn")
             connection.keep = False
         try:
-            if not isinstance(request.body, bytes):
+            if request.body.__class__ is not bytes:
                 request.body.drop()
             if self.access is not None:
                 self.access.note(connection, reply, now)
@@ -169,7 +169,7 @@ class Service:
         self, connection: Connection, request: Request, reply: Reply, seat: Seat, now: int
     ) -> None:
         connection.log_in_app(request.line, seat.ident, now)
-        if self._quarantine and (left := self._quarantine.left(request.line.name)):
+        if self._quarantine.until and (left := self._quarantine.left(request.line.name)):
             self._refuse_for(left, reply)
             return
         try:

@@ -35,14 +35,16 @@ class Counts:
     """The words of one worker.
 
     :param region: the first one of them.
+    :ivar busy: the requests that are shown as busy there. Two threads that write it may leave a wrong number, until
+        the leader settles (`Turns.settle`).
     """
 
-    __slots__ = ("_alike", "_before", "_busy", "_number", "_place", "_queue_lock", "_region", "_took", "_words")
+    __slots__ = ("_alike", "_before", "_number", "_place", "_queue_lock", "_region", "_took", "_words", "busy")
 
     def __init__(self, words: memoryview, region: int) -> None:
         self._words = words
         self._region = region
-        self._busy = region + W_BUSY
+        self.busy = 0
         # Requests of the leader's that are not on the scoreboard yet, all of one method, status and bucket: under load
         # that is so for most of those that are answered together, and a word costs more than the rest of it.
         self._alike = self._took = self._place = self._number = 0
@@ -58,15 +60,16 @@ class Counts:
 
     def set_busy(self, requests: int) -> None:
         """So many are in the application, or wait for a thread."""
-        self._words[self._region + W_BUSY] = requests
+        self._words[self._region + W_BUSY] = self.busy = requests
 
-    def count_led(self, row: int, code: int, began: int, busy: int) -> None:
-        """The leader has answered with this status (0: nobody was there to be answered); so many are left.
+    def count_led(self, row: int, code: int, began: int) -> int:
+        """The leader has answered with this status (0: nobody was there to be answered).
 
         :param row: that of the request's method (`wire.statuses`).
+        :return: what time it is now.
         """
-        took = time.monotonic_ns() - began
-        self._words[self._busy] = busy
+        now = time.monotonic_ns()
+        took = now - began
         place, number = row + _COLUMNS[code], (took // LATENCY_STEP).bit_length()
         if place != self._place or number != self._number:
             if self._alike:
@@ -75,6 +78,7 @@ class Counts:
             self._place, self._number = place, number
         self._alike += 1
         self._took += took
+        return now
 
     def flush(self) -> None:
         """The leader is about to send an answer: everything that it has counted comes to the scoreboard."""
@@ -101,7 +105,7 @@ class Counts:
         """Another thread has."""
         words, region = self._words, self._region
         took = time.monotonic_ns() - began
-        words[region + W_BUSY] = busy
+        words[region + W_BUSY] = self.busy = busy
         words[region + W_REQUESTS] += 1
         words[region + W_STATUS + row + _COLUMNS[code]] += 1
         words[region + W_LATENCY + min((took // LATENCY_STEP).bit_length(), _LAST)] += 1

@@ -174,7 +174,7 @@ class Lifecycle:
         self._poller, self._channel = poller, lends
         for forget in (poller.forget, poller.spool.forget, turns.forget):
             forks.on_child(forget)
-        poller.on_send, poller.census = turns.counts.flush, turns.census
+        poller.on_send, poller.census = turns.before_send, turns.census
         self._introduce(generation)
         poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()

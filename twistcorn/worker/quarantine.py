@@ -12,27 +12,26 @@ from ..wire.scoreboard import HEAD_ROOM
 
 
 class Quarantine:
-    """Who is kept out. False while that is nobody.
+    """Who is kept out.
+
+    :ivar until: for each method and path, when that is over, in the seconds of `now`.
 
     :param now: monotonic seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._until: dict[str, float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._until)
+        self.until: dict[str, float] = {}
 
     def set(self, times: Mapping[str, float]) -> None:
         """Keep these out for so many seconds, and nobody else."""
         now = self._now()
-        self._until = {name: now + time for name, time in times.items()}
+        self.until = {name: now + time for name, time in times.items()}
 
     def left(self, name: str) -> int:
         """Whole seconds for which this method and path is kept out, at least 1 while it is; 0 when it is not."""
         # The master knows names from the scoreboard, which has no room for long ones.
-        times, name = self._until, name[:HEAD_ROOM]
+        times, name = self.until, name[:HEAD_ROOM]
         until = times.get(name)
         if until is None:
             return 0

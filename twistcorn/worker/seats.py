@@ -34,7 +34,7 @@ class Seat:
     :ivar baton: holds one item while it runs an inline turn and the lead could be taken from it; each seat has its own,
         or one that has lost the lead would take its successor's.
     :ivar began: when its turn began, in monotonic nanoseconds; `row`: where its request is counted (`wire.statuses`);
-        `code`: the status of its answer.
+        `code`: the status of its answer; `ended`: when the last one ended that it ran while it led.
     :ivar answered: whether the request of that turn is over already, but for its last bytes.
     :ivar stood: whether it stood aside in the present turn; `aside`: whether it does now, and has given up its place.
     :ivar coming: whether it was woken, or started, and has not looked for a turn yet.
@@ -47,8 +47,8 @@ class Seat:
     """
 
     __slots__ = (
-        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "code", "coming", "due", "exposed", "gate",
-        "ident", "inline", "leads", "owed", "row", "scratch", "serves", "sheltered", "stood", "thread",
+        "_delays", "_turns", "aim", "answered", "aside", "baton", "began", "code", "coming", "due", "ended", "exposed",
+        "gate", "ident", "inline", "leads", "owed", "row", "scratch", "serves", "sheltered", "stood", "thread",
     )  # fmt: skip
 
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
@@ -61,7 +61,7 @@ class Seat:
         self.leads = leads
         self.inline = False
         self.answered = False
-        self.began = self.row = self.code = 0
+        self.began = self.ended = self.row = self.code = 0
         self.baton: deque[int] = deque()
         self.stood = self.aside = self.coming = False
         self.exposed: Connection | None = None

@@ -90,7 +90,8 @@ class Turns(Leading):
         seat.code = 0
         line = connection.request.line  # type: ignore[union-attr]
         row = seat.row = line.row
-        self.counts.set_busy(self._running + 1)
+        if self.counts.busy != self._running + 1:
+            self.counts.set_busy(self._running + 1)
         self._last = (seat, now, route)
         seat.baton.append(now)
         if self._watchdog.sleeping:
@@ -109,7 +110,7 @@ class Turns(Leading):
             if made:
                 # The request is over, though nothing of its answer is sent.
                 if seat.leads:
-                    self.counts.count_led(row, connection.code, now, self._running)
+                    seat.ended = self.counts.count_led(row, connection.code, now)
                 else:
                     self.answered(seat, connection.code)
                 self._server.finish(connection, seat, now)
@@ -188,6 +189,12 @@ class Turns(Leading):
     def _is_idle(self) -> bool:
         return not self._running
 
+    def before_send(self) -> None:
+        """The leader is about to send answers: whoever has them may ask again, and finds this worker less busy."""
+        self.counts.flush()
+        if self.counts.busy != self._running:
+            self.counts.set_busy(self._running)
+
     # During a turn
 
     def answered(self, seat: Seat, code: int) -> None:
@@ -200,8 +207,8 @@ class Turns(Leading):
                 pass
             else:
                 seat.answered = True
-                self.counts.count_led(seat.row, code, seat.began, self._running)
-                self.counts.flush()
+                seat.ended = self.counts.count_led(seat.row, code, seat.began)
+                self.before_send()
                 seat.baton.append(baton)
                 return
         with self._lock:
