@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.master.sockets import Place
+from tests.master.fake_sockets import Place
 from tests.master.stage import Desk, Stage, Told
 from twistcorn.pool.worker import Worker
 

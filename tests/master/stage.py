@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import formatEvent
 
-from tests.master.sockets import Sockets
+from tests.master.fake_sockets import Sockets
 from twistcorn.errors import BootError, TwistcornError
 from twistcorn.master.care import LOOK
 from twistcorn.master.connections import Connection, ConnectionTable

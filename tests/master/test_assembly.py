@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.master.sockets import Sockets
+from tests.master.fake_sockets import Sockets
 from twistcorn.master.assembly import (
     DEFAULT_CONNECTIONS,
     DESCRIPTORS_OF_A_WORKER,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.master.sockets import Place
+from tests.master.fake_sockets import Place
 from twistcorn.errors import EXIT_ADDRESS, AddressError
 from twistcorn.syntax import endpoint
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs
 
+from tests.master.fake_sockets import Sockets
 from tests.master.reception import Line, Reception
-from tests.master.sockets import Sockets
 from tests.master.stage import Stage, texts
 from twistcorn.errors import OperationError
 from twistcorn.master import control

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from twisted.logger import capturedLogs, formatEvent
 
-from tests.master.sockets import Place
+from tests.master.fake_sockets import Place
 from twistcorn.master.listener import BATCH, PAUSE
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from twisted.internet import error
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from tests.master.sockets import Sockets
+from tests.master.fake_sockets import Sockets
 from tests.master.stage import Told
 from twistcorn.master import process
 from twistcorn.master.process import (

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from twisted.protocols import amp
 
-from tests.master.sockets import Sockets
+from tests.master.fake_sockets import Sockets
 from tests.master.stage import Told
 from twistcorn.master import process
 from twistcorn.master.process import ChannelReader, MasterProtocol

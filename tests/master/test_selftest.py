@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from twisted.logger import capturedLogs
 
-from tests.master.sockets import Sockets
+from tests.master.fake_sockets import Sockets
 from tests.master.stage import process, tcp, texts
 from twistcorn.errors import BootError
 from twistcorn.master import kernel, selftest
