@@ -130,7 +130,7 @@ class Module:
 
     @property
     def room(self) -> str:
-        """`pool` for twistcorn.pool.sizing, `tap` for twistcorn.tap, empty for twistcorn itself."""
+        """`pool` for twistcorn.policy.sizing, `tap` for twistcorn.tap, empty for twistcorn itself."""
         return (*self.name.split("."), "")[1]
 
     def tree(self) -> ast.Module:
@@ -218,7 +218,7 @@ class TestImports:
     def test_pool(self) -> None:
         """Only the master, and the pool itself, import the pool."""
         others = {module.room for module in HOUSE} - {"master", "pool", "testing"}
-        broken("only twistcorn.master imports twistcorn.pool:", between(others, {"pool"}))
+        broken("only twistcorn.master imports twistcorn.policy:", between(others, {"pool"}))
 
     def test_front_door(self) -> None:
         """Nobody imports tap and cli but `python -m`: Twisted and the shell find them by name."""
@@ -259,7 +259,7 @@ class TestImports:
             for found in module.imports()
             if module.room == "pool" and found.is_of(*IMPURE) and not found.is_of("signal.Signals")
         ]
-        broken("twistcorn.pool is pure:", offences)
+        broken("twistcorn.policy is pure:", offences)
 
     def test_pristine(self) -> None:
         """What runs in a worker goes through no name of the standard library that the application can replace."""

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.protocols import amp
 
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.worker import State, Worker
 from twistcorn.testing import FakeProcess, ImpossibleError, MemorySpawner
 from twistcorn.wire import channel, commands
 from twistcorn.wire.channel import MAX_REPORTS, Kind, Lend, Report, unpack_reports

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 
 from tests.master.stage import Told, boot
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 from twistcorn.testing import ImpossibleError, MemorySpawner
 from twistcorn.wire import commands
 

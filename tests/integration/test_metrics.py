@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from tests.integration.embedding import Embedding, reactor
 from twistcorn.master.assembly import Assembly
 from twistcorn.master.metrics import Metrics
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.worker import State, Worker
 from twistcorn.service import WSGIPoolService
 
 #: An application that counts its own hits.

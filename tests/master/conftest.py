@@ -9,7 +9,7 @@ import pytest
 
 from tests.master.fake_sockets import Place
 from tests.master.stage import Desk, Stage, Told
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 
 
 @pytest.fixture

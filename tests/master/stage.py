@@ -20,8 +20,8 @@ from twistcorn.master.connections import Connection, ConnectionTable
 from twistcorn.master.dispatcher import Dispatcher
 from twistcorn.master.process import ExitStatus
 from twistcorn.master.supervisor import Supervisor
-from twistcorn.pool.blame import NOBODY, Blame
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.blame import NOBODY, Blame
+from twistcorn.policy.worker import State, Worker
 from twistcorn.settings import Settings
 from twistcorn.testing import FakeProcess, MemorySpawner
 from twistcorn.wire import commands

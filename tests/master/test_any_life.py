@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.master.stage import Stage
-from twistcorn.pool.worker import State
+from twistcorn.policy.worker import State
 
 TARGET = 3
 

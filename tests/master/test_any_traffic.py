@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.master.stage import Desk, process
 from twistcorn.master.answers import LINGER_TIME
 from twistcorn.master.dispatcher import RETRY_DELAY
-from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
+from twistcorn.policy.worker import State, Worker
 from twistcorn.testing import RecordingChannel
 from twistcorn.wire.scoreboard import State as SlotState
 

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.master.stage import process
 from twistcorn import __version__
 from twistcorn.errors import EXIT_BOOT
-from twistcorn.pool.worker import State
+from twistcorn.policy.worker import State
 from twistcorn.settings import from_json
 from twistcorn.wire import commands
 

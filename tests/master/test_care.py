@@ -12,9 +12,9 @@ from twisted.logger import capturedLogs
 from tests.master.stage import process, texts
 from twistcorn.master.care import LOOK, MEMORY_LOOKS, SETTLED, Care, rss_of
 from twistcorn.master.freezes import Freezes
-from twistcorn.pool.balance import SETTLING
-from twistcorn.pool.hearing import DEAF_SECONDS, GRACE_SECONDS
-from twistcorn.pool.worker import Outdated, State, Worker
+from twistcorn.policy.balance import SETTLING
+from twistcorn.policy.hearing import DEAF_SECONDS, GRACE_SECONDS
+from twistcorn.policy.worker import Outdated, State, Worker
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:

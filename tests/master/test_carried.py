@@ -8,7 +8,7 @@ import pytest
 
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master import kernel
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 from twistcorn.wire.channel import CARRIES, Kind, Report
 from twistcorn.wire.scoreboard import S_CONSUMED0, State, pack_state
 

@@ -11,7 +11,7 @@ from tests.master.reception import THREADS, Reception
 from tests.master.stage import Stage, process
 from twistcorn.errors import SettingsError
 from twistcorn.master.clerk import STACK_TIME, Clerk
-from twistcorn.pool.worker import Outdated
+from twistcorn.policy.worker import Outdated
 from twistcorn.wire import commands
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.master.stage import Desk
 from twistcorn.master.connections import Connection, ConnectionTable
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 from twistcorn.wire.scoreboard import CONSUMED, S_CONSUME_TO, State, pack_state
 
 if TYPE_CHECKING:

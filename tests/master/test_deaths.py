@@ -8,8 +8,8 @@ import pytest
 from twisted.logger import LogLevel
 
 from twistcorn.master.deaths import NAMED, Death, Running, describe
-from twistcorn.pool.blame import Cause
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.blame import Cause
+from twistcorn.policy.worker import State, Worker
 
 INFO, WARN, ERROR = LogLevel.info, LogLevel.warn, LogLevel.error
 

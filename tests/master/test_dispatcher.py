@@ -10,14 +10,14 @@ import pytest
 
 from tests.master.stage import Desk, process, slots, tcp
 from twistcorn.master.dispatcher import RETRY_DELAY
-from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED
-from twistcorn.pool.worker import State
+from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
+from twistcorn.policy.worker import State
 from twistcorn.testing import RecordingChannel
 from twistcorn.wire.channel import Kind, Report
 from twistcorn.wire.scoreboard import State as SlotState
 
 if TYPE_CHECKING:
-    from twistcorn.pool.worker import Worker
+    from twistcorn.policy.worker import Worker
 
 FULL = MAX_UNACKNOWLEDGED
 

@@ -11,8 +11,8 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import Stage, process, texts
 from twistcorn.master.exports import MOST, PATIENCE
-from twistcorn.pool.merging import Told
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.merging import Told
+from twistcorn.policy.worker import Worker
 from twistcorn.wire import commands
 from twistcorn.wire.scoreboard import W_EXPORTS
 

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
 from twistcorn.errors import SettingsError
-from twistcorn.pool.worker import Outdated, State, Worker
+from twistcorn.policy.worker import Outdated, State, Worker
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from tests.master.stage import process
 from twistcorn.master.deaths import Death
 from twistcorn.master.forensics import Forensics
 from twistcorn.master.process import ExitStatus
-from twistcorn.pool.blame import Blame, Cause
-from twistcorn.pool.freeze import Freeze
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.blame import Blame, Cause
+from twistcorn.policy.freeze import Freeze
+from twistcorn.policy.worker import State, Worker
 from twistcorn.wire.scoreboard import State as SlotState
 
 if TYPE_CHECKING:

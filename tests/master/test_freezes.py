@@ -10,8 +10,8 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import Desk, texts
 from twistcorn.master.freezes import SEARCH, Freezes
-from twistcorn.pool.freeze import SUSPICION, Task
-from twistcorn.pool.health import Pulse
+from twistcorn.policy.freeze import SUSPICION, Task
+from twistcorn.policy.health import Pulse
 from twistcorn.settings import Settings
 
 #: Seconds between two looks.

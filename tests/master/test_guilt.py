@@ -10,8 +10,8 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import process, tcp, texts
 from twistcorn.master.supervisor import MOST_KEPT_OUT
-from twistcorn.pool.quarantine import SENTENCE
-from twistcorn.pool.worker import Outdated, State, Worker
+from twistcorn.policy.quarantine import SENTENCE
+from twistcorn.policy.worker import Outdated, State, Worker
 from twistcorn.wire import commands
 from twistcorn.wire.scoreboard import State as SlotState
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from twistcorn.master.history import History
-from twistcorn.pool.samples import Counted, Gauges
+from twistcorn.policy.samples import Counted, Gauges
 
 
 def test_samples_tell_of_the_time_in_between() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.master.stage import tcp
 from twistcorn import __version__
 from twistcorn.master.insight import Insight
-from twistcorn.pool.worker import Outdated
+from twistcorn.policy.worker import Outdated
 from twistcorn.wire.scoreboard import S_CONSUMED0, S_HEAD_VERSION, S_WRITTEN_END
 from twistcorn.wire.scoreboard import State as SlotState
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.master.stage import tcp
 from twistcorn.master import kernel
-from twistcorn.pool.redo import Facts
+from twistcorn.policy.redo import Facts
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.master.stage import process
-from twistcorn.pool.worker import State
+from twistcorn.policy.worker import State
 from twistcorn.syntax import MAX_WORKERS
 from twistcorn.wire import commands
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_prom
 from tests.master.stage import Stage
 from twistcorn.master.measures import Measures
 from twistcorn.master.metrics import Metrics
-from twistcorn.pool.exposition import OPENMETRICS_TYPE, PROMETHEUS_TYPE
+from twistcorn.policy.exposition import OPENMETRICS_TYPE, PROMETHEUS_TYPE
 from twistcorn.wire.scoreboard import W_BUSY, W_CPU, W_LAG, W_PSS, W_RSS, W_STATUS
 from twistcorn.wire.scoreboard import State as SlotState
 

@@ -26,7 +26,7 @@ from twistcorn.master.process import (
     WorkerStarter,
     interpreter_flags,
 )
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:

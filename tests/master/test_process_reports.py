@@ -15,7 +15,7 @@ from tests.master.fake_sockets import Sockets
 from tests.master.stage import Told
 from twistcorn.master import process
 from twistcorn.master.process import ChannelReader, MasterProtocol
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 from twistcorn.wire import channel, commands
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 

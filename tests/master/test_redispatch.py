@@ -9,8 +9,8 @@ import pytest
 
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master import kernel
-from twistcorn.pool.blame import Blame
-from twistcorn.pool.redo import MAX_DEATHS
+from twistcorn.policy.blame import Blame
+from twistcorn.policy.redo import MAX_DEATHS
 from twistcorn.wire.scoreboard import CONSUMED, State
 
 if TYPE_CHECKING:

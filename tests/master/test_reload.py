@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
-from twistcorn.pool.worker import State
+from twistcorn.policy.worker import State
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:

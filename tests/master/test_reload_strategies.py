@@ -9,7 +9,7 @@ import pytest
 
 from tests.master.stage import process
 from twistcorn.errors import SettingsError
-from twistcorn.pool.worker import Outdated, State
+from twistcorn.policy.worker import Outdated, State
 from twistcorn.wire import commands
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 if TYPE_CHECKING:
     from twistcorn.master.connections import Connection
-    from twistcorn.pool.worker import Worker
+    from twistcorn.policy.worker import Worker
 
 
 def report(desk: Desk, worker: Worker, *reports: Report) -> None:

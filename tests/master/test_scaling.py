@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from tests.master.stage import texts
 from tests.master.test_tuning import told
 from twistcorn.master.scaling import free_memory, processor_time
-from twistcorn.pool.sizing import PATIENCE
+from twistcorn.policy.sizing import PATIENCE
 from twistcorn.settings import Settings, from_values
 from twistcorn.wire.scoreboard import W_BUSY, W_REQUESTS
 

@@ -12,8 +12,8 @@ from tests.master.stage import process, tcp, texts
 from twistcorn.errors import BootError
 from twistcorn.master import kernel, selftest
 from twistcorn.master.assembly import Assembly
-from twistcorn.pool.abilities import ESSENTIAL, Ability
-from twistcorn.pool.redo import Facts
+from twistcorn.policy.abilities import ESSENTIAL, Ability
+from twistcorn.policy.redo import Facts
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import FRAMED, S_WRITTEN0, State
 

@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from tests.master.stage import Stage, process, tcp
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.worker import State, Worker
 from twistcorn.testing import Order
 from twistcorn.wire import commands
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.master.stage import Stage
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 from twistcorn.wire.scoreboard import (
     W_ERRORS,
     W_LATENCY,

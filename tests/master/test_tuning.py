@@ -16,7 +16,7 @@ from tests.master.test_parking import park
 from twistcorn.errors import OperationError, SettingsError
 from twistcorn.master.operations import Operations
 from twistcorn.origins import Sourced
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.worker import State, Worker
 from twistcorn.settings import LIVE, OPTIONS, Settings, from_json
 from twistcorn.wire import commands
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master.waiting import SWEEP, TICK
-from twistcorn.pool.worker import State, Worker
+from twistcorn.policy.worker import State, Worker
 from twistcorn.wire.channel import HOPPED, Kind, Report, pack_reports
 from twistcorn.wire.scoreboard import H_QUEUED, S_QUEUED, W_INCOMING
 

@@ -14,7 +14,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from twistcorn.master.process import MasterProtocol
-from twistcorn.pool.worker import Worker
+from twistcorn.policy.worker import Worker
 from twistcorn.wire import commands
 from twistcorn.wire.commands import MAX_TEXT, cut
 from twistcorn.worker.bootstrap import WorkerChild

@@ -16,8 +16,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from twisted.logger import capturedLogs
 
 from tests.master.stage import texts
-from twistcorn.pool.exposition import openmetrics
-from twistcorn.pool.merging import parse
+from twistcorn.policy.exposition import openmetrics
+from twistcorn.policy.merging import parse
 from twistcorn.wire.commands import MAX_TEXT
 from twistcorn.worker.exports import MOST, Exports
 

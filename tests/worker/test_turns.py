@@ -13,7 +13,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.worker.crew import PATIENCE, Crew, Held, Job
-from twistcorn.pool.histogram import bucket
+from twistcorn.policy.histogram import bucket
 from twistcorn.wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS
 from twistcorn.worker.seats import Seat
 

@@ -21,7 +21,7 @@ _TITLE = 2
 #: Rows that each of them has at most while there are workers to show, and how high a screen must be for it.
 _MOST_RUNNING, _MOST_ENDED = 5, 3
 _HIGH_ENOUGH = 22
-#: The cause of an end that is no news (`pool.blame.Cause`, in lower case).
+#: The cause of an end that is no news (`policy.blame.Cause`, in lower case).
 ORDERLY = "ordered"
 #: Cells of the bar that shows how busy the threads are.
 _BAR = 20

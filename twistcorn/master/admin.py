@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from ..errors import SettingsError
 from ..logs.logger import Logger
-from ..pool.samples import EVERY, KEPT, Counted, Shares
+from ..policy.samples import EVERY, KEPT, Counted, Shares
 from ..settings import Settings
 from ..wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
 from .binding import address, bind, release, shown

@@ -18,8 +18,8 @@ from twisted.internet.threads import deferToThreadPool
 from ..errors import BootError
 from ..logs.logger import Logger
 from ..origins import Sourced
-from ..pool.abilities import judge
-from ..pool.cores import auto_workers
+from ..policy.abilities import judge
+from ..policy.cores import auto_workers
 from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard

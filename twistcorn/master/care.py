@@ -1,7 +1,7 @@
 """The care of workers that serve: does each live, has it served its time, has it its share of the connections.
 
-Law: looks at regular times, reads the scoreboard and the kernel's account of memory, and does what `pool.health`,
-`pool.recycling` and `pool.balance` say.
+Law: looks at regular times, reads the scoreboard and the kernel's account of memory, and does what `policy.health`,
+`policy.recycling` and `policy.balance` say.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from ..logs.logger import Logger
-from ..pool.balance import SETTLING, surplus
-from ..pool.freeze import SUSPICION
-from ..pool.hearing import why_deaf
-from ..pool.recycling import Limits, due
-from ..pool.worker import SERVING, Event, Outdated, State, Worker
+from ..policy.balance import SETTLING, surplus
+from ..policy.freeze import SUSPICION
+from ..policy.hearing import why_deaf
+from ..policy.recycling import Limits, due
+from ..policy.worker import SERVING, Event, Outdated, State, Worker
 from ..recurring import Recurring
 from ..settings import Settings
 from ..wire import commands

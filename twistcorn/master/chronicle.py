@@ -17,7 +17,7 @@ class Ended:
     """A worker that is no more.
 
     :ivar at: when, in seconds since the epoch.
-    :ivar cause: the name of its `pool.blame.Cause`.
+    :ivar cause: the name of its `policy.blame.Cause`.
     :ivar text: what the log says of it.
     """
 

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from ..pool.worker import Worker
+from ..policy.worker import Worker
 from ..wire.channel import CARRIES, Lend
 from ..wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, State, pack_state
 from . import kernel

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from twisted.logger import LogLevel
 
-from ..pool.blame import NOBODY, Blame, Cause
-from ..pool.worker import LEAVING, Worker
+from ..policy.blame import NOBODY, Blame, Cause
+from ..policy.worker import LEAVING, Worker
 
 #: As it stands in a stack.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

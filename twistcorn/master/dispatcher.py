@@ -1,6 +1,6 @@
 """The dispatcher: lends connections to workers and takes them back.
 
-Law: decides nothing about processes; asks `pool.dispatch` and `pool.queue` who gets a connection and `recovery` which
+Law: decides nothing about processes; asks `policy.dispatch` and `policy.queue` who gets a connection and `recovery` which
 ones go on when their worker died. What nobody can take waits in `waiting`, what is idle in `parking`.
 """
 
@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ..logs.logger import Logger
-from ..pool.dispatch import MAX_UNACKNOWLEDGED, choose
-from ..pool.queue import choose_free
-from ..pool.worker import Worker
+from ..policy.dispatch import MAX_UNACKNOWLEDGED, choose
+from ..policy.queue import choose_free
+from ..policy.worker import Worker
 from ..settings import Settings
 from ..wire import channel
 from ..wire.channel import Kind

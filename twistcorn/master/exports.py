@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succ
 from twisted.internet.interfaces import IReactorTime
 
 from ..logs.logger import Logger
-from ..pool.merging import Told, merge, parse, total, trim
-from ..pool.worker import State, Worker
+from ..policy.merging import Told, merge, parse, total, trim
+from ..policy.worker import State, Worker
 from ..wire import commands
 from ..wire.scoreboard import W_EXPORTS, Scoreboard
 

@@ -1,6 +1,6 @@
 """The fleet: how many workers there are, which ones are replaced, and by what code and settings.
 
-Law: spawn first, retire second; `pool.rollout` says how fast. A reload and the replacement of single workers are one
+Law: spawn first, retire second; `policy.rollout` says how fast. A reload and the replacement of single workers are one
 thing: some workers are outdated, and go when others have taken their place. New settings count from the moment in
 which the first worker that has them is ready; until then nothing was changed.
 """
@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from ..logs.logger import Logger
-from ..pool import rollout
-from ..pool.restarts import BackOff
-from ..pool.worker import TIMERS, Event, Outdated, State, Worker
+from ..policy import rollout
+from ..policy.restarts import BackOff
+from ..policy.worker import TIMERS, Event, Outdated, State, Worker
 from ..settings import Settings
 from ..syntax import MAX_WORKERS, Span
 from ..wire.scoreboard import Scoreboard

@@ -1,7 +1,7 @@
 """What a dead worker died of: its exit, its last words, its memory, and the requests that were in it.
 
 Law: reads what the dead have left: the scoreboard, what faulthandler wrote, the kernel's count of processes killed for
-memory. `pool.blame` judges; nobody is told from here.
+memory. `policy.blame` judges; nobody is told from here.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..pool.blame import SIGKILL, Blame, Cause, blame, cause, current_thread
-from ..pool.cgroups import read_oom_kills
-from ..pool.quarantine import Quarantine
-from ..pool.worker import LEAVING, Worker
+from ..policy.blame import SIGKILL, Blame, Cause, blame, cause, current_thread
+from ..policy.cgroups import read_oom_kills
+from ..policy.quarantine import Quarantine
+from ..policy.worker import LEAVING, Worker
 from ..wire.scoreboard import Scoreboard
 from ..wire.scoreboard import State as SlotState
 from . import files

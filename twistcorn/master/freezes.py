@@ -1,6 +1,6 @@
 """Workers whose hearts stand still: who holds them up, who waits for them, and when they are killed.
 
-Law: looks, and lets `pool.freeze` judge; kills nobody. It reads the kernel's account of threads and the scoreboard, and
+Law: looks, and lets `policy.freeze` judge; kills nobody. It reads the kernel's account of threads and the scoreboard, and
 asks one thread where it is. A frozen worker may wake at any moment, between any two lines: the master asks how much
 waits on the connections that it holds, and neither reads them nor writes to them nor lends them.
 """
@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..logs.logger import Logger
-from ..pool.blame import current_thread
-from ..pool.freeze import (
+from ..policy.blame import current_thread
+from ..policy.freeze import (
     FIRST_LOOK,
     SUSPICION,
     Freeze,
@@ -29,8 +29,8 @@ from ..pool.freeze import (
     parse_task,
     verdict,
 )
-from ..pool.redo import REPEATED
-from ..pool.worker import Worker
+from ..policy.redo import REPEATED
+from ..policy.worker import Worker
 from ..settings import Settings
 from ..wire.scoreboard import S_RESTART, Scoreboard
 from ..wire.scoreboard import State as SlotState

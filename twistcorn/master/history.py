@@ -1,6 +1,6 @@
 """A sample of the server each second.
 
-Law: looks and remembers a bounded while; what the numbers mean is `pool.samples`'.
+Law: looks and remembers a bounded while; what the numbers mean is `policy.samples`'.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from ..pool.samples import Counted, Gauges, Sample, Samples, sample
+from ..policy.samples import Counted, Gauges, Sample, Samples, sample
 
 
 class History:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import __version__
-from ..pool.samples import Gauges
-from ..pool.worker import State, Worker
+from ..policy.samples import Gauges
+from ..policy.worker import State, Worker
 from ..settings import Settings
 from ..wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot
 from ..wire.scoreboard import State as SlotState

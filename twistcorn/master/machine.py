@@ -1,6 +1,6 @@
 """What the transitions of a worker's life do: effects and timers.
 
-Law: the transitions stand in `pool.worker`, with the timer of each state; nothing is decided here.
+Law: the transitions stand in `policy.worker`, with the timer of each state; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..pool.worker import TAKING, TIMERS, Effect, Event, Outdated, State, Worker, step
+from ..policy.worker import TAKING, TIMERS, Effect, Event, Outdated, State, Worker, step
 from ..wire import commands
 from .dispatcher import Dispatcher
 
@@ -33,7 +33,7 @@ class Pace(Protocol):
 
 
 class Machine:
-    """Carries out what `pool.worker.step` says.
+    """Carries out what `policy.worker.step` says.
 
     :param on_gone: called when a worker is no more.
     """

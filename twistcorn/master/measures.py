@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 import twisted
 
 from .. import __version__
-from ..pool.blame import Cause
-from ..pool.exposition import Family, Labels, Sample, counter, gauge, histogram
-from ..pool.histogram import BOUNDS
-from ..pool.worker import SERVING, State, Worker
+from ..policy.blame import Cause
+from ..policy.exposition import Family, Labels, Sample, counter, gauge, histogram
+from ..policy.histogram import BOUNDS
+from ..policy.worker import SERVING, State, Worker
 from ..wire import vitals
 from ..wire.scoreboard import (
     H_QUEUED,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from ..pool.exposition import negotiate
-from ..pool.merging import Told
+from ..policy.exposition import negotiate
+from ..policy.merging import Told
 from .exports import Exports
 from .measures import Measures
 from .totals import Tally

@@ -8,7 +8,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from ..errors import OperationError
-from ..pool.worker import Outdated, State, Worker
+from ..policy.worker import Outdated, State, Worker
 from ..syntax import MAX_WORKERS
 from .insight import Insight
 from .supervisor import Supervisor

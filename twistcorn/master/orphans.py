@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from .. import copies
-from ..pool.worker import Worker
+from ..policy.worker import Worker
 
 #: prctl(2), Linux 3.4: orphans among our descendants become our children.
 PR_SET_CHILD_SUBREAPER = 36

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ampoule.pool import ProcessPool
 from twisted.internet.defer import Deferred, succeed
 
-from ..pool.worker import Worker
+from ..policy.worker import Worker
 
 
 class WorkerPool(ProcessPool):  # type: ignore[misc]

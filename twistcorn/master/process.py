@@ -29,7 +29,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..pool.worker import Worker
+from ..policy.worker import Worker
 from ..wire import channel, commands
 from .forked import Forked
 

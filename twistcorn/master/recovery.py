@@ -1,7 +1,7 @@
 """What becomes of the connections of a dead worker.
 
 Law: runs when the worker is reaped and its channel was read to the end, so nobody else uses them. Decides nothing:
-it gathers what slot and kernel say, asks `pool.redo.verdict`, and carries the verdict out.
+it gathers what slot and kernel say, asks `policy.redo.verdict`, and carries the verdict out.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..pool.blame import Blame
-from ..pool.redo import REPEATED, Case, Facts, Log, Verdict, verdict
-from ..pool.worker import Worker
+from ..policy.blame import Blame
+from ..policy.redo import REPEATED, Case, Facts, Log, Verdict, verdict
+from ..policy.worker import Worker
 from ..settings import Settings
 from ..wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
 from . import kernel

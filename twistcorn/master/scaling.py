@@ -1,6 +1,6 @@
 """Autoscaling: samples of the load, and what follows from them for the number of workers and of their threads.
 
-Law: decides nothing itself; `pool.sizing` does. It looks once a second while there are bounds, and only when all the
+Law: decides nothing itself; `policy.sizing` does. It looks once a second while there are bounds, and only when all the
 workers that are wanted are there: what boots has to show first what it is good for. A number that the operator gave by
 hand, within the bounds, is a fresh start.
 """
@@ -14,9 +14,9 @@ from typing import NamedTuple
 from twisted.internet.interfaces import IReactorTime
 
 from ..logs.logger import Logger
-from ..pool import memory
-from ..pool.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
-from ..pool.worker import Worker
+from ..policy import memory
+from ..policy.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
+from ..policy.worker import Worker
 from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard

@@ -1,6 +1,6 @@
 """Asks the kernel once, at the start, whether it can do what the server relies on.
 
-Law: tries each ability on sockets and files of its own, closes them, and decides nothing: `pool.abilities` does. All of
+Law: tries each ability on sockets and files of its own, closes them, and decides nothing: `policy.abilities` does. All of
 it takes some milliseconds.
 """
 
@@ -12,8 +12,8 @@ import select
 import socket
 from collections.abc import Callable, Iterator, Mapping
 
-from ..pool.abilities import Ability
-from ..pool.redo import Facts
+from ..policy.abilities import Ability
+from ..policy.redo import Facts
 from ..wire import channel
 from ..wire.scoreboard import Scoreboard
 from . import kernel

@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from ..logs.logger import Logger
-from ..pool.statsd import datagrams, gauges, requests
+from ..policy.statsd import datagrams, gauges, requests
 from ..recurring import Recurring
 from .totals import Tally
 

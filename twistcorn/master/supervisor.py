@@ -17,8 +17,8 @@ from .. import __version__
 from ..errors import BootError
 from ..logs.logger import Logger
 from ..origins import Sourced
-from ..pool.restarts import Intensity
-from ..pool.worker import Event, Outdated, State, Worker
+from ..policy.restarts import Intensity
+from ..policy.worker import Event, Outdated, State, Worker
 from ..settings import Settings, to_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard

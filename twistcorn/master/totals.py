@@ -37,7 +37,7 @@ _SIZE = WORKER_WORDS - COUNTED_FROM
 
 @dataclass(frozen=True)
 class Totals:
-    """Counts since the server started. Times are seconds, sizes bytes; for histograms see `pool.histogram`.
+    """Counts since the server started. Times are seconds, sizes bytes; for histograms see `policy.histogram`.
 
     :ivar requests: answered by the application, or by a worker in its place.
     :ivar by: requests by method and class of status, such as `("GET", "2xx")`; `none`: its client was gone before.

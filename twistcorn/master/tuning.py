@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import OperationError
 from ..logs.logger import Logger
 from ..origins import DEFAULT, SET, Sourced
-from ..pool.worker import SERVING, TIMERS, State, Worker
+from ..policy.worker import SERVING, TIMERS, State, Worker
 from ..settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded
 from ..wire import commands
 from .fleet import Fleet

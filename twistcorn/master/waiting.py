@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..logs.logger import Logger
-from ..pool.queue import Queue
+from ..policy.queue import Queue
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, S_DEADLINE, S_QUEUED, Scoreboard
 from . import kernel

@@ -21,7 +21,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 
 from ..master.process import ExitStatus, Owner
-from ..pool.worker import State, Worker
+from ..policy.worker import State, Worker
 from ..settings import from_json
 from ..wire import channel, commands
 from ..wire.channel import Kind, Lend, Report

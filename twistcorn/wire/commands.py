@@ -111,7 +111,7 @@ class Quarantine(amp.Command):
 class Export(amp.Command):
     """Order: tell what the application has counted with prometheus_client, from this offset on; 0: count anew.
 
-    The answer is a piece of JSON (`pool.merging`) and the size of all of it, 0 when the application counts nothing.
+    The answer is a piece of JSON (`policy.merging`) and the size of all of it, 0 when the application counts nothing.
     """
 
     arguments = [(b"offset", amp.Integer())]

@@ -53,7 +53,7 @@ class Exports:
         return whole.addCallback(lambda data: {"data": data[offset : offset + MAX_TEXT], "size": len(data)})
 
     def whole(self) -> Deferred[bytes]:
-        """All families, as `pool.merging` reads them; empty where the application has none."""
+        """All families, as `policy.merging` reads them; empty where the application has none."""
         try:
             registry = self._registry()
         except BaseException as error:

@@ -1,9 +1,9 @@
-"""The claims of twistcorn.pool.samples: what a second was like, and how long that is remembered."""
+"""The claims of twistcorn.policy.samples: what a second was like, and how long that is remembered."""
 
 from __future__ import annotations
 
-from twistcorn.pool.histogram import BUCKETS
-from twistcorn.pool.samples import KEPT, Counted, Gauges, Sample, Samples, Shares, sample
+from twistcorn.policy.histogram import BUCKETS
+from twistcorn.policy.samples import KEPT, Counted, Gauges, Sample, Samples, Shares, sample
 
 
 def counted(requests: int, errors: int = 0, bucket: int = 5) -> Counted:

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.sizing: what it does to loads of a minute and of a day, by the code that decides.
+"""The claims of twistcorn.policy.sizing: what it does to loads of a minute and of a day, by the code that decides.
 
 Law: no clock and no chance; a load is a function of the second, and what waits is counted.
 """
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.sizing import (
+from twistcorn.policy.sizing import (
     HIGH,
     PATIENCE,
     SPARE,

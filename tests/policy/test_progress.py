@@ -1,8 +1,8 @@
-"""The claims of twistcorn.pool.progress: only a worker whose threads are all in calls that do not end has stalled."""
+"""The claims of twistcorn.policy.progress: only a worker whose threads are all in calls that do not end has stalled."""
 
 from __future__ import annotations
 
-from twistcorn.pool.progress import STALLED, Progress
+from twistcorn.policy.progress import STALLED, Progress
 
 
 def looked(*looks: tuple[int, int], threads: int = 2) -> Progress:

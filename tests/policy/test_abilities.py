@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.abilities: what follows where the kernel cannot do something."""
+"""The claims of twistcorn.policy.abilities: what follows where the kernel cannot do something."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from twistcorn.pool.abilities import ESSENTIAL, Ability, Judgement, judge
+from twistcorn.policy.abilities import ESSENTIAL, Ability, Judgement, judge
 
 
 def test_nothing_is_missing() -> None:

@@ -1,6 +1,6 @@
-"""The claims of twistcorn.pool.queue, alone and in a simulation of the whole: workers, master, and the way between.
+"""The claims of twistcorn.policy.queue, alone and in a simulation of the whole: workers, master, and the way between.
 
-In the simulation the decisions are those of the real code, `pool.queue` in the master and `worker.waiting` in the
+In the simulation the decisions are those of the real code, `policy.queue` in the master and `worker.waiting` in the
 workers; threads, messages and time are simulated.
 """
 
@@ -15,9 +15,9 @@ from typing import Any, cast
 
 import pytest
 
-from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED
-from twistcorn.pool.queue import Queue, choose_free, free_threads
-from twistcorn.pool.worker import TAKING, State, Worker
+from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
+from twistcorn.policy.queue import Queue, choose_free, free_threads
+from twistcorn.policy.worker import TAKING, State, Worker
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import H_QUEUED, H_REGIONS, W_BUSY, W_INCOMING, W_THREADS, Scoreboard

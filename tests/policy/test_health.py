@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.health: when a worker counts as lost, and when its master was merely late."""
+"""The claims of twistcorn.policy.health: when a worker counts as lost, and when its master was merely late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.health import LATE, Pulse
+from twistcorn.policy.health import LATE, Pulse
 
 EVERY = 0.25
 

@@ -1,11 +1,11 @@
-"""The claims of twistcorn.pool.statsd: gunicorn's names, and as many as there were."""
+"""The claims of twistcorn.policy.statsd: gunicorn's names, and as many as there were."""
 
 from __future__ import annotations
 
 import pytest
 
-from twistcorn.pool.histogram import BOUNDS, BUCKETS
-from twistcorn.pool.statsd import DATAGRAM, datagrams, gauges, middle, requests
+from twistcorn.policy.histogram import BOUNDS, BUCKETS
+from twistcorn.policy.statsd import DATAGRAM, datagrams, gauges, middle, requests
 
 NONE = [0] * BUCKETS
 

@@ -1,10 +1,10 @@
-"""The claims of twistcorn.pool.restarts, as tables; time is a number."""
+"""The claims of twistcorn.policy.restarts, as tables; time is a number."""
 
 from __future__ import annotations
 
 import pytest
 
-from twistcorn.pool.restarts import BackOff, Intensity
+from twistcorn.policy.restarts import BackOff, Intensity
 
 #: (failed boots since a worker got ready, wait while others serve, wait while nobody does)
 WAITS = [

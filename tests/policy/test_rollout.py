@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.rollout: the pace of a reload, as steps and as whole reloads."""
+"""The claims of twistcorn.policy.rollout: the pace of a reload, as steps and as whole reloads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.rollout import (
+from twistcorn.policy.rollout import (
     ROLLING,
     SHARE,
     SINGLE,

@@ -1,10 +1,10 @@
-"""The claims of twistcorn.pool.hearing: a worker is deaf when it had time and heartbeats, and acknowledged nothing."""
+"""The claims of twistcorn.policy.hearing: a worker is deaf when it had time and heartbeats, and acknowledged nothing."""
 
 from __future__ import annotations
 
 import pytest
 
-from twistcorn.pool.hearing import UNHEARD
+from twistcorn.policy.hearing import UNHEARD
 
 #: (situation, looks as (seconds, on the way, acknowledged, beat), whether it is deaf at the last)
 LIVES = [

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.memory, on file systems that are dictionaries."""
+"""The claims of twistcorn.policy.memory, on file systems that are dictionaries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.cgroups import CGROUPS
-from twistcorn.pool.memory import room
+from twistcorn.policy.cgroups import CGROUPS
+from twistcorn.policy.memory import room
 
 MIB = 1 << 20
 MACHINE = {"/proc/meminfo": "MemTotal:       2048 kB\nMemAvailable:    1024 kB\nBuffers:  1 kB\n"}

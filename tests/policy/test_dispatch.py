@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.dispatch: who gets the next connection."""
+"""The claims of twistcorn.policy.dispatch: who gets the next connection."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.dispatch import MAX_UNACKNOWLEDGED, choose
-from twistcorn.pool.worker import TAKING, State, Worker
+from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED, choose
+from twistcorn.policy.worker import TAKING, State, Worker
 
 
 def worker(

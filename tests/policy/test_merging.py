@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.merging: metrics of several workers become one, and sums never go down."""
+"""The claims of twistcorn.policy.merging: metrics of several workers become one, and sums never go down."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
-from twistcorn.pool.exposition import openmetrics
-from twistcorn.pool.merging import Told, Values, merge, parse, total, trim
+from twistcorn.policy.exposition import openmetrics
+from twistcorn.policy.merging import Told, Values, merge, parse, total, trim
 
 
 def told(worker: int, *families: tuple[str, str, dict[str, Values]]) -> list[Told]:

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.histogram: the bounds of the buckets, and percentiles that keep to them."""
+"""The claims of twistcorn.policy.histogram: the bounds of the buckets, and percentiles that keep to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.histogram import BOUNDS, BUCKETS, STEP, add, bucket, percentile, subtract
+from twistcorn.policy.histogram import BOUNDS, BUCKETS, STEP, add, bucket, percentile, subtract
 from twistcorn.wire import scoreboard
 
 COUNTS = st.lists(st.integers(0, 1 << 40), min_size=BUCKETS, max_size=BUCKETS)

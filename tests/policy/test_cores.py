@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.cores, on file systems that are dictionaries."""
+"""The claims of twistcorn.policy.cores, on file systems that are dictionaries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.cgroups import CGROUPS, MOUNTS
-from twistcorn.pool.cores import auto_workers
+from twistcorn.policy.cgroups import CGROUPS, MOUNTS
+from twistcorn.policy.cores import auto_workers
 
 V2 = "30 23 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = (

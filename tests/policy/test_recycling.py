@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.recycling: when a worker is due, and what the log says of it."""
+"""The claims of twistcorn.policy.recycling: when a worker is due, and what the log says of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.recycling import Limits, due
+from twistcorn.policy.recycling import Limits, due
 
 MIB = 1 << 20
 

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.quarantine: who is found to kill workers, who is told of, and who is kept out."""
+"""The claims of twistcorn.policy.quarantine: who is found to kill workers, who is told of, and who is kept out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.quarantine import PERIOD, SENTENCE, Quarantine
+from twistcorn.policy.quarantine import PERIOD, SENTENCE, Quarantine
 
 A, B, C = "GET /a", "GET /b", "POST /c"
 

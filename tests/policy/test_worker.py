@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.worker: the life of a worker as one table, and what holds along every path of it."""
+"""The claims of twistcorn.policy.worker: the life of a worker as one table, and what holds along every path of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.worker import TIMERS, TRANSITIONS, Effect, Event, State, Worker, step
+from twistcorn.policy.worker import TIMERS, TRANSITIONS, Effect, Event, State, Worker, step
 
 #: The whole machine. A cell is the next state, and after each + an effect; a dot is the same state, or no effect.
 LIFE = """

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.redo: what becomes of a connection whose worker died, case by case."""
+"""The claims of twistcorn.policy.redo: what becomes of a connection whose worker died, case by case."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from twistcorn.pool.redo import IDEMPOTENT, MAX_DEATHS, REPEATED, SAFE, Case, Facts, Log, Verdict, verdict
+from twistcorn.policy.redo import IDEMPOTENT, MAX_DEATHS, REPEATED, SAFE, Case, Facts, Log, Verdict, verdict
 from twistcorn.wire.scoreboard import State
 
 LEND, REPLAY, DISCARD = Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND

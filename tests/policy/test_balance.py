@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.balance: who gives how many connections back, as cases and for any numbers."""
+"""The claims of twistcorn.policy.balance: who gives how many connections back, as cases and for any numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.balance import AT_ONCE, TOLERANCE, surplus
+from twistcorn.policy.balance import AT_ONCE, TOLERANCE, surplus
 
 #: situation: connections of each worker -> how many each gives back
 CASES = [

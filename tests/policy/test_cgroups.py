@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.cgroups about memory; where cgroups are is claimed with processors, in test_sizing."""
+"""The claims of twistcorn.policy.cgroups about memory; where cgroups are is claimed with processors, in test_sizing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.pool.cgroups import CGROUPS, MOUNTS, folders, read_oom_kills
+from twistcorn.policy.cgroups import CGROUPS, MOUNTS, folders, read_oom_kills
 
 V2 = "30 23 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = "33 31 0:30 / /sys/fs/cgroup/memory rw shared:11 - cgroup cgroup rw,memory\n"

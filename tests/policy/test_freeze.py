@@ -1,10 +1,10 @@
-"""The claims of twistcorn.pool.freeze: who holds a worker's lock, and when that has lasted too long."""
+"""The claims of twistcorn.policy.freeze: who holds a worker's lock, and when that has lasted too long."""
 
 from __future__ import annotations
 
 import pytest
 
-from twistcorn.pool.freeze import (
+from twistcorn.policy.freeze import (
     Limits,
     Look,
     Task,
@@ -14,7 +14,7 @@ from twistcorn.pool.freeze import (
     parse_task,
     verdict,
 )
-from twistcorn.pool.redo import SAFE, Log
+from twistcorn.policy.redo import SAFE, Log
 
 HEART, REQUEST = 5.0, 30.0
 LIMITS = Limits(HEART, REQUEST)

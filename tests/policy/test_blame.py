@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.blame: what a worker died of, and whose request it was, case by case."""
+"""The claims of twistcorn.policy.blame: what a worker died of, and whose request it was, case by case."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from twistcorn.pool.blame import FAULTS, NOBODY, Cause, blame, cause, current_thread
+from twistcorn.policy.blame import FAULTS, NOBODY, Cause, blame, cause, current_thread
 
 FAULT, EXIT, MEMORY, OUTSIDE, ORDERED = Cause.FAULT, Cause.EXIT, Cause.MEMORY, Cause.OUTSIDE, Cause.ORDERED
 KILL, TERM, SEGV, ABRT = signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.pool.exposition: what is written is what prometheus_client reads, in both formats."""
+"""The claims of twistcorn.policy.exposition: what is written is what prometheus_client reads, in both formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
-from twistcorn.pool.exposition import (
+from twistcorn.policy.exposition import (
     OPENMETRICS_TYPE,
     PROMETHEUS_TYPE,
     Family,
