@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from .master.assembly import Assembly
     from .master.clerk import Clerk
     from .master.control import Control
-    from .master.listener import Listener
     from .master.operations import Operations
+    from .master.sockets.listener import Listener
     from .master.supervisor import Supervisor
 
 class WSGIPoolService(Service):

@@ -13,8 +13,8 @@ from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from twistcorn.master.connections import Connection, ConnectionTable
-from twistcorn.master.listener import Listener
+from twistcorn.master.sockets.listener import Listener
+from twistcorn.master.sockets.table import Connection, ConnectionTable
 from twistcorn.wire.scoreboard import Scoreboard
 
 

@@ -17,7 +17,7 @@ from twistcorn.wire.scoreboard import State as SlotState
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
-    from twistcorn.master.connections import Connection
+    from twistcorn.master.sockets.table import Connection
 
 CURRENT = "Current thread 0x22 (most recent call first):\n"
 

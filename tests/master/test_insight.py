@@ -17,7 +17,7 @@ from twistcorn.wire.scoreboard import State as SlotState
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
-    from twistcorn.master.connections import Connection
+    from twistcorn.master.sockets.table import Connection
 
 #: The monotonic clock of the workers, in nanoseconds.
 NOW = 100_000_000_000

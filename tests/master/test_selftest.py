@@ -10,8 +10,9 @@ from twisted.logger import capturedLogs
 from tests.master.fake_sockets import Sockets
 from tests.master.stage import process, tcp, texts
 from twistcorn.errors import BootError
-from twistcorn.master import kernel, selftest
+from twistcorn.master import selftest
 from twistcorn.master.assembly import Assembly
+from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.policy.abilities import ESSENTIAL, Ability
 from twistcorn.policy.redo import Facts
 from twistcorn.settings import Settings

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from twisted.logger import capturedLogs
 
+from tests.master.sockets.test_parking import park
 from tests.master.stage import process, texts
-from tests.master.test_parking import park
 from twistcorn.errors import OperationError, SettingsError
 from twistcorn.master.operations import Operations
 from twistcorn.origins import Sourced

@@ -23,13 +23,13 @@ from ..logs.logger import Logger
 from ..policy.samples import EVERY, KEPT, Counted, Shares
 from ..settings import Settings
 from ..wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
-from .binding import address, bind, release, shown
-from .dispatcher import Dispatcher
 from .feed import Feed, event
 from .guard import Guard, is_loopback
 from .history import History
 from .operations import Operations
 from .pages import Pages
+from .sockets.binding import address, bind, release, shown
+from .sockets.dispatcher import Dispatcher
 from .supervisor import Supervisor
 from .visits import Visits
 

@@ -24,16 +24,16 @@ from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
 from . import files, selftest
-from .accesslog import AnswerLog
-from .connections import ConnectionTable
 from .directories import StartDirectory
-from .dispatcher import Dispatcher
 from .insight import Insight
-from .listener import Listener
 from .measures import Measures
 from .metrics import Metrics
 from .operations import Operations
 from .process import WorkerStarter
+from .sockets.answer_log import AnswerLog
+from .sockets.dispatcher import Dispatcher
+from .sockets.listener import Listener
+from .sockets.table import ConnectionTable
 from .statsd import StatsD
 from .supervisor import Supervisor
 

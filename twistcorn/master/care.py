@@ -22,9 +22,9 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire import commands
 from ..wire.scoreboard import W_BUSY, W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
-from .dispatcher import Dispatcher
 from .fleet import Fleet
 from .freezes import Freezes
+from .sockets.dispatcher import Dispatcher
 
 #: Seconds for which a worker must have been ready before it is replaced because it has no descriptor left.
 SETTLED = 2.0

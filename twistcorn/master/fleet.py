@@ -21,9 +21,9 @@ from ..policy.worker import TIMERS, Event, Outdated, State, Worker
 from ..settings import Settings
 from ..syntax import MAX_WORKERS, Span
 from ..wire.scoreboard import Scoreboard
-from .dispatcher import Dispatcher
 from .machine import Machine
 from .pool import WorkerPool
+from .sockets.dispatcher import Dispatcher
 
 #: What an order to leave at once, or a SIGKILL, may take before SIGKILL is sent (again).
 KILL_TIMEOUT = 2.0

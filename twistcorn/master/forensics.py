@@ -18,9 +18,9 @@ from ..policy.worker import LEAVING, Worker
 from ..wire.scoreboard import Scoreboard
 from ..wire.scoreboard import State as SlotState
 from . import files
-from .connections import ConnectionTable
 from .deaths import Death, Running
 from .process import ExitStatus
+from .sockets.table import ConnectionTable
 
 
 class Forensics:

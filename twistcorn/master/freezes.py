@@ -35,11 +35,11 @@ from ..settings import Settings
 from ..wire.scoreboard import S_RESTART, Scoreboard
 from ..wire.scoreboard import State as SlotState
 from ..wire.testimony import TESTIFY
-from . import kernel
-from .connections import ConnectionTable
 from .deaths import of_application, without_ours
 from .process import LAST_WORDS
-from .recovery import log_of
+from .sockets import tcp_info as kernel
+from .sockets.recovery import log_of
+from .sockets.table import ConnectionTable
 
 #: Seconds from one search for clients that wait to the next: it asks the kernel about each connection of the worker.
 SEARCH = 1.0

@@ -18,10 +18,10 @@ from ..policy.worker import State, Worker
 from ..settings import Settings
 from ..wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot
 from ..wire.scoreboard import State as SlotState
-from . import kernel
 from .care import rss_of
-from .connections import Connection, ConnectionTable
-from .dispatcher import Dispatcher
+from .sockets import tcp_info as kernel
+from .sockets.dispatcher import Dispatcher
+from .sockets.table import Connection, ConnectionTable
 from .supervisor import Supervisor
 
 #: In which a thread is at work on a request.

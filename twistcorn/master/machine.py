@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..policy.worker import TAKING, TIMERS, Effect, Event, Outdated, State, Worker, step
 from ..wire import commands
-from .dispatcher import Dispatcher
+from .sockets.dispatcher import Dispatcher
 
 
 class Pace(Protocol):

@@ -35,8 +35,8 @@ from ..wire.scoreboard import (
     Scoreboard,
 )
 from ..wire.scoreboard import State as SlotState
-from .connections import ConnectionTable
-from .dispatcher import Dispatcher
+from .sockets.dispatcher import Dispatcher
+from .sockets.table import ConnectionTable
 from .supervisor import Supervisor
 from .totals import Totals
 

@@ -21,8 +21,8 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from . import files
-from .dispatcher import Dispatcher
 from .fleet import Fleet
+from .sockets.dispatcher import Dispatcher
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

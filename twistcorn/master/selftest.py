@@ -16,7 +16,7 @@ from ..policy.abilities import Ability
 from ..policy.redo import Facts
 from ..wire import channel
 from ..wire.scoreboard import Scoreboard
-from . import kernel
+from .sockets import tcp_info as kernel
 
 #: Milliseconds that something may take to arrive over loopback, which it usually does at once.
 PATIENCE = 1000

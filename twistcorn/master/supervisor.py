@@ -24,9 +24,7 @@ from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from .care import Care
 from .chronicle import Chronicle, Ended
-from .connections import ConnectionTable
 from .deaths import Death, describe
-from .dispatcher import Dispatcher
 from .exports import Exports
 from .fleet import Fleet, Spawner
 from .forensics import Forensics
@@ -35,6 +33,8 @@ from .lag import Lag
 from .process import ExitStatus
 from .reloads import Reloads
 from .scaling import Scaling
+from .sockets.dispatcher import Dispatcher
+from .sockets.table import ConnectionTable
 from .totals import Tally
 from .tuning import Tuning
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.master.stage import Desk, process
-from twistcorn.master.answers import LINGER_TIME
-from twistcorn.master.dispatcher import RETRY_DELAY
+from twistcorn.master.sockets.answers import LINGER_TIME
+from twistcorn.master.sockets.dispatcher import RETRY_DELAY
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.policy.worker import State, Worker
 from twistcorn.testing import RecordingChannel

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.parking: idle connections wait in the master, and lose nothing by it."""
+"""The claims of twistcorn.master.sockets.parking: idle connections wait in the master, and lose nothing by it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.master.stage import Desk, process, tcp
-from twistcorn.master import kernel
-from twistcorn.master.connections import Connection
-from twistcorn.master.parking import EVENTS, SWEEP
+from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets.parking import EVENTS, SWEEP
+from twistcorn.master.sockets.table import Connection
 from twistcorn.wire.channel import Kind, Report
 from twistcorn.wire.scoreboard import S_DEADLINE
 

@@ -11,10 +11,10 @@ import socket
 import time
 from collections.abc import Iterator
 
-from ..policy.worker import Worker
-from ..wire.channel import CARRIES, Lend
-from ..wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, State, pack_state
-from . import kernel
+from ...policy.worker import Worker
+from ...wire.channel import CARRIES, Lend
+from ...wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, State, pack_state
+from . import tcp_info as kernel
 
 _SEQUENCES = 1 << 32
 #: Bytes of heads kept for all connections together: 512 of the largest. What would be more is answered 503.

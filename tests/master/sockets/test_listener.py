@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.listener about accepting: batches, pauses, and what is left at the end."""
+"""The claims of twistcorn.master.sockets.listener about accepting: batches, pauses, and what is left at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.master.fake_sockets import Place
-from twistcorn.master.listener import BATCH, PAUSE
+from twistcorn.master.sockets.listener import BATCH, PAUSE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.answers: what a client reads of the master's own answers, and how it ends."""
+"""The claims of twistcorn.master.sockets.answers: what a client reads of the master's own answers, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from tests.http.cases import DEFAULTS
 from tests.http.served import answers
 from tests.master.stage import Desk, tcp
-from twistcorn.master import answers as module
-from twistcorn.master.answers import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
-from twistcorn.master.connections import Connection
+from twistcorn.master.sockets import answers as module
+from twistcorn.master.sockets.answers import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
+from twistcorn.master.sockets.table import Connection
 
 Make = Callable[[], tuple[socket.socket, socket.socket]]
 

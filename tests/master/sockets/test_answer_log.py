@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.accesslog: what is told of the requests that the master answers itself."""
+"""The claims of twistcorn.master.sockets.answer_log: what is told of the requests that the master answers itself."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 
 from tests.integration.harness import wait_until
 from tests.master.stage import Desk, tcp
-from twistcorn.master.accesslog import AnswerLog, read
-from twistcorn.master.connections import Connection
+from twistcorn.master.sockets.answer_log import AnswerLog, read
+from twistcorn.master.sockets.table import Connection
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import CONSUMED, State
 

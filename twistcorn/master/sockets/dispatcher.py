@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ..logs.logger import Logger
-from ..policy.dispatch import MAX_UNACKNOWLEDGED, choose
-from ..policy.queue import choose_free
-from ..policy.worker import Worker
-from ..settings import Settings
-from ..wire import channel
-from ..wire.channel import Kind
-from ..wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_SPOOLED, W_THREADS, Scoreboard
+from ...logs.logger import Logger
+from ...policy.dispatch import MAX_UNACKNOWLEDGED, choose
+from ...policy.queue import choose_free
+from ...policy.worker import Worker
+from ...settings import Settings
+from ...wire import channel
+from ...wire.channel import Kind
+from ...wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_SPOOLED, W_THREADS, Scoreboard
 from .answers import Answers
-from .connections import Connection, ConnectionTable
+from .backlog import Waiting
 from .parking import Parking
 from .recovery import Recovery
-from .waiting import Waiting
+from .table import Connection, ConnectionTable
 
 #: Until a full channel, or too many descriptors in flight for this user (ETOOMANYREFS), is tried again.
 RETRY_DELAY = 0.01

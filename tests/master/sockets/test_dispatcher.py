@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.dispatcher about lending: to whom, in which order, and what when it fails."""
+"""The claims of twistcorn.master.sockets.dispatcher about lending: to whom, in which order, and what when it fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.master.stage import Desk, process, slots, tcp
-from twistcorn.master.dispatcher import RETRY_DELAY
+from twistcorn.master.sockets.dispatcher import RETRY_DELAY
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.policy.worker import State
 from twistcorn.testing import RecordingChannel

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.dispatcher about what workers report: taken, closed, released, and stale words."""
+"""The claims of twistcorn.master.sockets.dispatcher about what workers report: taken, closed, released, and stale words."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import Desk, process
-from twistcorn.master.dispatcher import RETRY_DELAY
+from twistcorn.master.sockets.dispatcher import RETRY_DELAY
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 if TYPE_CHECKING:
-    from twistcorn.master.connections import Connection
+    from twistcorn.master.sockets.table import Connection
     from twistcorn.policy.worker import Worker
 
 

@@ -17,10 +17,10 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..settings import Settings
-from . import kernel
-from .accesslog import NO_STATUS, PEEK, AnswerLog
-from .connections import Connection
+from ...settings import Settings
+from . import tcp_info as kernel
+from .answer_log import NO_STATUS, PEEK, AnswerLog
+from .table import Connection
 
 #: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
 #: globe, bytes for what was on its way when the answer came early. As in the workers.

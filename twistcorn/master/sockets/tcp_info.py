@@ -12,7 +12,7 @@ import socket
 import struct
 import termios
 
-from ..policy.redo import Facts
+from ...policy.redo import Facts
 
 # struct tcp_info (linux/tcp.h): the state, and the counters that the redo log is compared with.
 _STATE = 0

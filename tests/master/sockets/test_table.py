@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.connections: slots, sequences, and how a connection ends."""
+"""The claims of twistcorn.master.sockets.table: slots, sequences, and how a connection ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.master.stage import Desk
-from twistcorn.master.connections import Connection, ConnectionTable
+from twistcorn.master.sockets.table import Connection, ConnectionTable
 from twistcorn.policy.worker import Worker
 from twistcorn.wire.scoreboard import CONSUMED, S_CONSUME_TO, State, pack_state
 

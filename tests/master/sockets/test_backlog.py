@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.waiting and the dispatcher: requests for which every thread was busy."""
+"""The claims of twistcorn.master.sockets.backlog and the dispatcher: requests for which every thread was busy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.master.stage import Desk, process, tcp
-from twistcorn.master.waiting import SWEEP, TICK
+from twistcorn.master.sockets.backlog import SWEEP, TICK
 from twistcorn.policy.worker import State, Worker
 from twistcorn.wire.channel import HOPPED, Kind, Report, pack_reports
 from twistcorn.wire.scoreboard import H_QUEUED, S_QUEUED, W_INCOMING

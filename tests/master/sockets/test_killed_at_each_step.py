@@ -22,7 +22,7 @@ from tests.http.served import Client, Served, answers
 from tests.master.stage import Desk, process, tcp
 from tests.worker.apps import Body, Start, app
 from tests.worker.recorders import Entry, Recorded, RecordingBoard
-from twistcorn.master import kernel
+from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.settings import Settings
 from twistcorn.worker.call import Application
 from twistcorn.worker.environ import Address

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs
 
+from tests.master.sockets.test_parking import park
 from tests.master.stage import Desk, process, tcp
-from tests.master.test_parking import park
-from twistcorn.master import kernel, waiting
-from twistcorn.master.parking import SWEEP
+from twistcorn.master.sockets import backlog as waiting
+from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets.parking import SWEEP
 
 
 def once(real: Callable[..., Any]) -> Callable[..., Any]:

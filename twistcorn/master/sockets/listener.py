@@ -18,9 +18,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
-from ..logs.logger import Logger
+from ...logs.logger import Logger
 from .binding import address, bind, release, shown
-from .connections import Connection, ConnectionTable
+from .table import Connection, ConnectionTable
 
 #: tcp(7) of newer kernels; Python 3.10 and 3.11 do not name it.
 TCP_NOTSENT_LOWAT = 25

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..logs.logger import Logger
-from ..policy.queue import Queue
-from ..settings import Settings
-from ..wire.scoreboard import H_QUEUED, S_DEADLINE, S_QUEUED, Scoreboard
-from . import kernel
+from ...logs.logger import Logger
+from ...policy.queue import Queue
+from ...settings import Settings
+from ...wire.scoreboard import H_QUEUED, S_DEADLINE, S_QUEUED, Scoreboard
+from . import tcp_info as kernel
 from .answers import Answers
-from .connections import Connection
+from .table import Connection
 
 #: While requests wait for a thread: the workers tell when one is free, and this is for what they could not tell.
 TICK = 0.01

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..logs.access import EntryLog
-from ..logs.entries import Entry
-from ..settings import Settings
-from ..wire.scoreboard import Scoreboard, State
-from .connections import Connection
+from ...logs.access import EntryLog
+from ...logs.entries import Entry
+from ...settings import Settings
+from ...wire.scoreboard import Scoreboard, State
+from .table import Connection
 
 #: The worker's number in the master's lines: no worker has it.
 MASTER = 0

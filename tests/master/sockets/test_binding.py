@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.listener about binding: endpoint strings, addresses that are taken, stale sockets."""
+"""The claims of twistcorn.master.sockets.listener about binding: endpoint strings, addresses that are taken, stale sockets."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class TestSocketFile:
             live.listen(0)
             client.connect(str(path))
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("twistcorn.master.binding.PROBE_TIMEOUT", 0.01)
+                patch.setattr("twistcorn.master.sockets.binding.PROBE_TIMEOUT", 0.01)
                 with pytest.raises(AddressError, match="Address already in use"):
                     place.bind(endpoint(f"unix:{path}"))
 

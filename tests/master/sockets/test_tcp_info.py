@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.kernel: what it says of a connection is what happened on it."""
+"""The claims of twistcorn.master.sockets.tcp_info: what it says of a connection is what happened on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.master.stage import tcp
-from twistcorn.master import kernel
+from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.policy.redo import Facts
 
 Pair = tuple[socket.socket, socket.socket]

@@ -19,7 +19,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
-from ..errors import AddressError
+from ...errors import AddressError
 
 #: Time for a live server to answer on a UNIX socket that is in the way.
 PROBE_TIMEOUT = 1.0

@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..policy.blame import Blame
-from ..policy.redo import REPEATED, Case, Facts, Log, Verdict, verdict
-from ..policy.worker import Worker
-from ..settings import Settings
-from ..wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
-from . import kernel
+from ...policy.blame import Blame
+from ...policy.redo import REPEATED, Case, Facts, Log, Verdict, verdict
+from ...policy.worker import Worker
+from ...settings import Settings
+from ...wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
+from . import tcp_info as kernel
 from .answers import Answers
-from .connections import Connection, ConnectionTable
+from .table import Connection, ConnectionTable
 
 _ORDER = list(Verdict)
 #: What follows a verdict where the connection goes on.

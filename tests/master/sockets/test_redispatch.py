@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.dispatcher about a worker's death: what becomes of its connections, on the wire."""
+"""The claims of twistcorn.master.sockets.dispatcher about a worker's death: what becomes of its connections, on the wire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.master.stage import Desk, process, tcp
-from twistcorn.master import kernel
+from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.policy.blame import Blame
 from twistcorn.policy.redo import MAX_DEATHS
 from twistcorn.wire.scoreboard import CONSUMED, State

@@ -17,10 +17,10 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..logs.logger import Logger
-from ..wire.scoreboard import S_DEADLINE, Scoreboard
-from . import kernel
-from .connections import Connection
+from ...logs.logger import Logger
+from ...wire.scoreboard import S_DEADLINE, Scoreboard
+from . import tcp_info as kernel
+from .table import Connection
 
 _WATCHED = select.EPOLLIN | select.EPOLLRDHUP
 #: Events handled before other descriptors get their turn; also a good batch to lend.
