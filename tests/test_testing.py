@@ -20,7 +20,7 @@ from twistcorn.wire import channel, commands
 from twistcorn.wire.channel import MAX_REPORTS, Kind, Lend, Report, unpack_reports
 
 if TYPE_CHECKING:
-    from twistcorn.master.process import ExitStatus
+    from twistcorn.master.workers.process import ExitStatus
 
 LEND = Lend(3, 40, 0)
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .master.control import Control
     from .master.operations import Operations
     from .master.sockets.listener import Listener
-    from .master.supervisor import Supervisor
+    from .master.workers.supervisor import Supervisor
 
 class WSGIPoolService(Service):
     """A WSGI application served by a pool of worker processes.

@@ -19,16 +19,17 @@ from twisted.logger import globalLogPublisher
 from .errors import TwistcornError
 from .logs.events import escaped
 from .logs.server import set_level
-from .master import control, orphans, reaping, signals
+from .master import control, signals
 from .master.clerk import Clerk
 from .master.recent import Recent
+from .master.workers import orphans, reaping
 from .origins import Sourced
 from .pidfile import PidFile
 from .service import WSGIPoolService
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .master.supervisor import Supervisor
+    from .master.workers.supervisor import Supervisor
 
 
 class StandaloneService(WSGIPoolService):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from twistcorn.master.totals import Tally, Totals
+from twistcorn.master.workers.totals import Tally, Totals
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import (

@@ -15,11 +15,11 @@ from twisted.logger import formatEvent
 
 from tests.master.fake_sockets import Sockets
 from twistcorn.errors import BootError, TwistcornError
-from twistcorn.master.care import LOOK
-from twistcorn.master.process import ExitStatus
 from twistcorn.master.sockets.dispatcher import Dispatcher
 from twistcorn.master.sockets.table import Connection, ConnectionTable
-from twistcorn.master.supervisor import Supervisor
+from twistcorn.master.workers.heartbeats import LOOK
+from twistcorn.master.workers.process import ExitStatus
+from twistcorn.master.workers.supervisor import Supervisor
 from twistcorn.policy.blame import NOBODY, Blame
 from twistcorn.policy.worker import State, Worker
 from twistcorn.settings import Settings

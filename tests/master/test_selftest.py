@@ -49,7 +49,7 @@ def test_kernel_that_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_server_starts_or_says_why_not(ability: Ability, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an essential one it does not start; without another it does, and knows."""
     monkeypatch.setattr(selftest, "missing", lambda: [ability])
-    monkeypatch.setattr("twistcorn.master.supervisor.Supervisor.start", lambda self: None)
+    monkeypatch.setattr("twistcorn.master.workers.supervisor.Supervisor.start", lambda self: None)
     assembly = Assembly(Sockets(), Settings())
     # None is bound.
     assembly.listeners = []

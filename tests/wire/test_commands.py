@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from twistcorn.master.process import MasterProtocol
+from twistcorn.master.workers.process import MasterProtocol
 from twistcorn.policy.worker import Worker
 from twistcorn.wire import commands
 from twistcorn.wire.commands import MAX_TEXT, cut

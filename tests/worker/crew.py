@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twistcorn.master.totals import Tally, Totals
+from twistcorn.master.workers.totals import Tally, Totals
 from twistcorn.wire.scoreboard import W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from twistcorn.worker.http import RequestLine
 from twistcorn.worker.seats import Seat

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from twistcorn.master.totals import Tally, Totals
+from twistcorn.master.workers.totals import Tally, Totals
 from twistcorn.wire.scoreboard import W_LED_REQUESTS, Scoreboard
 from twistcorn.wire.statuses import ROWS
 from twistcorn.worker.counts import Counts

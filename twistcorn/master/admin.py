@@ -30,8 +30,8 @@ from .operations import Operations
 from .pages import Pages
 from .sockets.binding import address, bind, release, shown
 from .sockets.dispatcher import Dispatcher
-from .supervisor import Supervisor
 from .visits import Visits
+from .workers.supervisor import Supervisor
 
 #: Connections that the page lists: the oldest ones.
 LISTED = 30

@@ -24,18 +24,18 @@ from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
 from . import files, selftest
-from .directories import StartDirectory
 from .insight import Insight
 from .measures import Measures
 from .metrics import Metrics
 from .operations import Operations
-from .process import WorkerStarter
 from .sockets.answer_log import AnswerLog
 from .sockets.dispatcher import Dispatcher
 from .sockets.listener import Listener
 from .sockets.table import ConnectionTable
 from .statsd import StatsD
-from .supervisor import Supervisor
+from .workers.directories import StartDirectory
+from .workers.process import WorkerStarter
+from .workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from .admin import Admin

@@ -18,11 +18,11 @@ from ..policy.worker import State, Worker
 from ..settings import Settings
 from ..wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot
 from ..wire.scoreboard import State as SlotState
-from .care import rss_of
 from .sockets import tcp_info as kernel
 from .sockets.dispatcher import Dispatcher
 from .sockets.table import Connection, ConnectionTable
-from .supervisor import Supervisor
+from .workers.heartbeats import rss_of
+from .workers.supervisor import Supervisor
 
 #: In which a thread is at work on a request.
 _RUNNING = (SlotState.IN_APP, SlotState.RESPONDING)

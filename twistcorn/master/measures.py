@@ -37,8 +37,8 @@ from ..wire.scoreboard import (
 from ..wire.scoreboard import State as SlotState
 from .sockets.dispatcher import Dispatcher
 from .sockets.table import ConnectionTable
-from .supervisor import Supervisor
-from .totals import Totals
+from .workers.supervisor import Supervisor
+from .workers.totals import Totals
 
 #: Seconds from one look at the master's own PSS and descriptors to the next.
 RARELY = 10.0

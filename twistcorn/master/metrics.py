@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 
 from ..policy.exposition import negotiate
 from ..policy.merging import Told
-from .exports import Exports
 from .measures import Measures
-from .totals import Tally
+from .workers.app_metrics import Exports
+from .workers.totals import Tally
 
 
 class Metrics:

@@ -11,7 +11,7 @@ from ..errors import OperationError
 from ..policy.worker import Outdated, State, Worker
 from ..syntax import MAX_WORKERS
 from .insight import Insight
-from .supervisor import Supervisor
+from .workers.supervisor import Supervisor
 
 
 class Operations:

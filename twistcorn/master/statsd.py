@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from ..logs.logger import Logger
 from ..policy.statsd import datagrams, gauges, requests
 from ..recurring import Recurring
-from .totals import Tally
+from .workers.totals import Tally
 
 #: Seconds from one message to the next.
 EVERY = 1.0

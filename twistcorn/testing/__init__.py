@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 
-from ..master.process import ExitStatus, Owner
+from ..master.workers.process import ExitStatus, Owner
 from ..policy.worker import State, Worker
 from ..settings import from_json
 from ..wire import channel, commands

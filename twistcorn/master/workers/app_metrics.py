@@ -1,0 +1,108 @@
+"""What the applications in the workers count of their own: asked for, remembered, added up.
+
+Law: asks only workers that count something, all at once, and waits for none longer than `PATIENCE`; who does not answer
+in time is taken with what he said last. What a worker has said last is kept when it is gone, so that sums never go
+down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from ...logs.logger import Logger
+from ...policy.merging import Told, merge, parse, total, trim
+from ...policy.worker import State, Worker
+from ...wire import commands
+from ...wire.scoreboard import W_EXPORTS, Scoreboard
+
+#: Seconds that a scrape waits for a worker.
+PATIENCE = 0.5
+#: Most bytes that a worker may tell; it tells less by itself (`worker.exports`).
+MOST = 1 << 20
+#: Samples with labels of their own that are kept of workers that are gone: a label may hold what clients have made up.
+MOST_GONE = 20_000
+
+
+class Exports:
+    """The metrics of the application.
+
+    :param workers: all that there are.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, board: Scoreboard, workers: Callable[[], Iterable[Worker]]) -> None:
+        self._clock = clock
+        self._board = board
+        self._workers = workers
+        self._known: dict[int, list[Told]] = {}
+        self._parts: dict[int, bytes] = {}
+        self._gone: list[Told] = []
+        self._waiting: list[Deferred[list[Told]]] = []
+
+    def gather(self) -> Deferred[list[Told]]:
+        """The metrics of all workers; who asks meanwhile gets the same."""
+        asked = [worker for worker in self._workers() if worker.state is State.READY and self._counts(worker)]
+        if not asked:
+            return succeed(merge(self._gone, self._known.values()))
+        gathered: Deferred[list[Told]] = Deferred()
+        self._waiting.append(gathered)
+        if len(self._waiting) == 1:
+            answers = DeferredList([self._ask(worker) for worker in asked])
+            timer = self._clock.callLater(PATIENCE, answers.cancel)
+            answers.addBoth(self._finish, timer)
+        return gathered
+
+    def _counts(self, worker: Worker) -> bool:
+        return bool(self._board.words[self._board.worker_base(worker.region) + W_EXPORTS])
+
+    def _finish(self, result: object, timer: Any) -> None:
+        if timer.active():
+            timer.cancel()
+        merged = merge(self._gone, self._known.values())
+        waiting, self._waiting = self._waiting, []
+        for gathered in waiting:
+            gathered.callback(merged)
+
+    @inlineCallbacks
+    def _ask(self, worker: Worker) -> Any:
+        """Ask a worker, piece by piece; a death, an error and a cancellation leave what is known as it is."""
+        data, size = b"", 1
+        try:
+            while len(data) < size <= MOST:
+                piece = yield worker.process.ask(commands.Export, offset=len(data))
+                data, size = data + piece["data"], piece["size"]
+                if not piece["data"]:
+                    break
+        except Exception:
+            # The worker has said in the log what it cannot collect.
+            return
+        self._learn(worker, data)
+
+    def told(self, worker: Worker, data: bytes, last: bool) -> None:
+        """A worker that leaves tells a piece of its last word."""
+        whole = self._parts.pop(worker.ident, b"") + data
+        if last:
+            self._learn(worker, whole)
+        elif len(whole) <= MOST:
+            self._parts[worker.ident] = whole
+
+    def _learn(self, worker: Worker, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            self._known[worker.ident] = parse(data, worker.ident)
+        except ValueError as error:
+            self.log.warn("worker {ident} tells no metrics: {error}", ident=worker.ident, error=str(error))
+
+    def bury(self, worker: Worker) -> None:
+        """A worker is dead: what it had counted is kept."""
+        self._parts.pop(worker.ident, None)
+        known = self._known.pop(worker.ident, None)
+        if known is not None:
+            self._gone = total([self._gone, known])
+            trim(self._gone, MOST_GONE, self._known.values())

@@ -1,0 +1,209 @@
+"""Workers whose hearts stand still: who holds them up, who waits for them, and when they are killed.
+
+Law: looks, and lets `policy.freeze` judge; kills nobody. It reads the kernel's account of threads and the scoreboard, and
+asks one thread where it is. A frozen worker may wake at any moment, between any two lines: the master asks how much
+waits on the connections that it holds, and neither reads them nor writes to them nor lends them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...logs.logger import Logger
+from ...policy.blame import current_thread
+from ...policy.freeze import (
+    FIRST_LOOK,
+    SUSPICION,
+    Freeze,
+    Limits,
+    Look,
+    Task,
+    computing,
+    is_kept_waiting,
+    is_stopped,
+    parse_task,
+    verdict,
+)
+from ...policy.redo import REPEATED
+from ...policy.worker import Worker
+from ...settings import Settings
+from ...wire.scoreboard import S_RESTART, Scoreboard
+from ...wire.scoreboard import State as SlotState
+from ...wire.testimony import TESTIFY
+from ..sockets import tcp_info as kernel
+from ..sockets.recovery import log_of
+from ..sockets.table import ConnectionTable
+from .death_report import of_application, without_ours
+from .process import LAST_WORDS
+
+#: Seconds from one search for clients that wait to the next: it asks the kernel about each connection of the worker.
+SEARCH = 1.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Witness:
+    """What can be learned of the threads of a worker from outside."""
+
+    def tasks(self, worker: Worker) -> dict[int, Task]:
+        """All its threads by id; fewer, or none, where they are ending."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for name in os.listdir(f"/proc/{worker.pid}/task"):
+                path = f"/proc/{worker.pid}/task/{name}/stat"
+                with contextlib.suppress(OSError, ValueError, IndexError), open(path, encoding="latin-1") as file:
+                    found[int(name)] = parse_task(file.read())
+        return found
+
+    def ask(self, worker: Worker, thread: int) -> bool:
+        """Have one thread write down where all are (tgkill(2)); false where that cannot be."""
+        try:
+            return bool(_libc.tgkill(worker.pid, thread, TESTIFY) == 0)
+        except AttributeError:
+            # A C library without it; the process as a whole would have any of its threads answer.
+            return False
+
+    def hear(self, worker: Worker) -> str:
+        """What was written so far."""
+        return os.pread(worker.process.box, LAST_WORDS, 0).decode("utf-8", "replace")
+
+    def forget(self, worker: Worker) -> None:
+        """Empty the file for the last words, of which the worker has the same open description."""
+        os.ftruncate(worker.process.box, 0)
+        os.lseek(worker.process.box, 0, os.SEEK_SET)
+
+
+class _Running(NamedTuple):
+    """A request in the application; `age`: seconds of its time."""
+
+    name: str
+    thread: int
+    age: float
+
+
+class Freezes:
+    """Looks at workers without life.
+
+    :param now: monotonic nanoseconds, as the workers write them.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        table: ConnectionTable,
+        scoreboard: Scoreboard,
+        witness: Witness | None = None,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._table = table
+        self._scoreboard = scoreboard
+        self._witness = witness or Witness()
+        self._now = now
+
+    def look(self, worker: Worker, now: float, settings: Settings) -> None:
+        """Learn more about a worker whose pulse was just felt; one that lives has nothing to hide."""
+        timeout, still, freeze = settings.heartbeat_timeout, worker.pulse.still, worker.freeze
+        if not worker.pulse.is_lost(FIRST_LOOK * timeout):
+            if freeze is not None and freeze.asked and freeze.tasks:
+                self._witness.forget(worker)
+            worker.freeze = None
+            return
+        if freeze is None:
+            freeze = worker.freeze = Freeze(self._witness.tasks(worker))
+        elif still > SUSPICION * timeout and not freeze.asked:
+            self._ask(worker, freeze)
+        elif freeze.asked and not freeze.heard:
+            self._hear(worker, freeze)
+        elif freeze.asked and freeze.thread is None and now - freeze.searched >= SEARCH:
+            # On a busy machine one count may say too little; the holder shows sooner or later.
+            self._ask(worker, freeze)
+        if now - freeze.searched >= SEARCH:
+            waits = self._is_waited_for(worker, freeze, settings)
+            # Who is found first may have waited all the while.
+            began = now - still if freeze.searched < 0 else freeze.searched
+            freeze.since = (freeze.since or began) if waits else None
+            freeze.searched = now
+
+    def judge(self, worker: Worker, now: float, settings: Settings, crowded: bool) -> str:
+        """Why the worker is to be killed now; empty when it is not."""
+        freeze = worker.freeze
+        if freeze is None:
+            return ""
+        running = self._running(worker)
+        guilty = [each for each in running if each.thread == freeze.thread] or running
+        look = Look(
+            worker.pulse.still,
+            freeze.stopped,
+            max((each.age for each in guilty), default=None),
+            None if freeze.since is None else now - freeze.since,
+            crowded,
+        )
+        why, freeze.status = verdict(look, Limits(settings.heartbeat_timeout, settings.request_timeout))
+        return why
+
+    def _ask(self, worker: Worker, freeze: Freeze) -> None:
+        again, freeze.asked = freeze.asked, True
+        tasks = self._witness.tasks(worker)
+        freeze.stopped = is_stopped(tasks)
+        thread = computing(freeze.tasks, tasks)
+        freeze.alone = thread is not None
+        freeze.tasks = tasks or freeze.tasks
+        if not tasks or freeze.stopped or (again and thread is None):
+            return
+        if again:
+            self._witness.forget(worker)
+            freeze.heard = ""
+        # Who waits for the lock cannot be told from who sleeps with it; the main thread writes down all of them.
+        self._witness.ask(worker, worker.pid if thread is None else thread)
+
+    def _hear(self, worker: Worker, freeze: Freeze) -> None:
+        if freeze.stopped:
+            return
+        freeze.heard = self._witness.hear(worker) if freeze.tasks else ""
+        if not freeze.heard:
+            return
+        if freeze.alone:
+            freeze.thread = current_thread(freeze.heard)
+        running = self._running(worker)
+        names = [each.name for each in running if each.thread == freeze.thread]
+        if freeze.thread is not None:
+            who = names[0] if names else "a thread of the application's own"
+            stacks = _of(freeze.heard)
+        else:
+            who = running[0].name if len(running) == 1 else "a thread that cannot be told from the others"
+            stacks = of_application(freeze.heard)
+        self.log.error(
+            "worker {ident} (pid {pid}): {who} holds the interpreter lock:\n{stacks}",
+            ident=worker.ident, pid=worker.pid, who=who, stacks=stacks.rstrip("\n"),
+        )  # fmt: skip
+
+    def _running(self, worker: Worker) -> list[_Running]:
+        found, now = [], self._now()
+        for connection in self._table.held_by(worker):
+            slot = self._scoreboard.read_slot(connection.slot)
+            if slot.state in (SlotState.IN_APP, SlotState.RESPONDING) and slot.thread:
+                restart = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_RESTART]
+                found.append(_Running(slot.head, slot.thread, (now - max(slot.since, restart)) / 1e9))
+        return found
+
+    def _is_waited_for(self, worker: Worker, freeze: Freeze, settings: Settings) -> bool:
+        repeated = REPEATED[settings.replay]
+        for connection in self._table.held_by(worker):
+            with contextlib.suppress(OSError):
+                if not (unread := kernel.unread(connection.sock)):
+                    continue
+                slot = self._scoreboard.read_slot(connection.slot)
+                if is_kept_waiting(log_of(slot), unread, slot.thread, freeze.thread, repeated):
+                    return True
+        return False
+
+
+def _of(stacks: str) -> str:
+    """The stack of the thread that was asked."""
+    return without_ours(next((part for part in stacks.split("\n\n") if part.startswith("Current thread")), stacks))

@@ -1,0 +1,179 @@
+"""The care of workers that serve: does each live, has it served its time, has it its share of the connections.
+
+Law: looks at regular times, reads the scoreboard and the kernel's account of memory, and does what `policy.health`,
+`policy.recycling` and `policy.balance` say.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from ...logs.logger import Logger
+from ...policy.balance import SETTLING, surplus
+from ...policy.freeze import SUSPICION
+from ...policy.hearing import why_deaf
+from ...policy.recycling import Limits, due
+from ...policy.worker import SERVING, Event, Outdated, State, Worker
+from ...recurring import Recurring
+from ...settings import Settings
+from ...wire import commands
+from ...wire.scoreboard import W_BUSY, W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
+from ..sockets.dispatcher import Dispatcher
+from .fleet import Fleet
+from .freezes import Freezes
+
+#: Seconds for which a worker must have been ready before it is replaced because it has no descriptor left.
+SETTLED = 2.0
+#: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
+LOOK = 0.25
+#: Looks from one question for memory to the next; each costs some 20 us a worker.
+MEMORY_LOOKS = 4
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def rss_of(pid: int) -> int:
+    """Bytes of memory of a process that are in use (proc_pid_statm(5)); 0 where there is none."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+class Care:
+    """Looks after the workers of a fleet.
+
+    :param rss: how the memory of a process is measured.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        scoreboard: Scoreboard,
+        freezes: Freezes,
+        rss: Callable[[int], int] = rss_of,
+    ) -> None:
+        self._clock = clock
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._scoreboard = scoreboard
+        self._freezes = freezes
+        self._rss = rss
+        self._looking = Recurring(clock, "the care of workers", self._look)
+        self._looks = 0
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._looking.start(LOOK, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._looking.running:
+            self._looking.stop()
+
+    def _look(self) -> None:
+        self._looks += 1
+        now = self._clock.seconds()
+        settings = self._fleet.settings
+        limits = Limits(settings.max_requests, settings.max_requests_jitter, settings.max_rss, settings.max_age)
+        serving = set(self._dispatcher.workers)
+        for worker in list(self._fleet.workers.values()):
+            if worker.state not in SERVING:
+                continue
+            if self._looks % MEMORY_LOOKS == 0:
+                worker.rss = self._rss(worker.pid)
+            self._feel_pulse(worker, now, settings)
+            if worker.state is State.READY and not worker.killed:
+                self._test_hearing(worker, now)
+                self._replace_full(worker, now)
+            if worker.interrupted:
+                self._ask_progress(worker, now, settings.threads)
+            if worker in serving and worker.outdated is None and not self._fleet.paused:
+                self._ask_age(worker, now, limits)
+        self._spread(now)
+
+    def _spread(self, now: float) -> None:
+        """After new workers came, have the others give them a share of the connections."""
+        taking = self._dispatcher.workers
+        if len(taking) < 2 or all(now - worker.ready_at > SETTLING for worker in taking):
+            return
+        for worker, count in zip(taking, surplus([worker.connections for worker in taking]), strict=True):
+            if count:
+                worker.process.order(commands.Release, count=count)
+
+    def _feel_pulse(self, worker: Worker, now: float, settings: Settings) -> None:
+        beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]
+        worker.pulse = worker.pulse.look(beat, now, LOOK)
+        self._freezes.look(worker, now, settings)
+        why = self._freezes.judge(worker, now, settings, self._is_crowded())
+        if worker.state is not State.READY:
+            # Without a connection nobody waits for it: it may be at its exit handlers, and has its own time for those.
+            if why and worker.connections:
+                worker.killed = f"{why} while {worker.state.value}"
+                self._fleet.machine.handle(worker, Event.KILL)
+        elif why:
+            self._fleet.kill(worker, why)
+        elif worker.pulse.is_lost(SUSPICION * settings.heartbeat_timeout):
+            if worker.outdated is not Outdated.FROZEN:
+                self.log.error(
+                    "worker {ident} (pid {pid}) has shown no life for {still:.1f} s: a replacement is started",
+                    ident=worker.ident, pid=worker.pid, still=worker.pulse.still,
+                )  # fmt: skip
+                self._dispatcher.dismiss(worker)
+                self._fleet.outdate(worker, Outdated.FROZEN)
+        elif worker.outdated is Outdated.FROZEN:
+            self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
+            if self._fleet.pardon(worker) and not worker.full:
+                self._dispatcher.admit(worker)
+
+    def _test_hearing(self, worker: Worker, now: float) -> None:
+        for attempt in range(2):
+            worker.hearing = worker.hearing.look(worker.unacknowledged, worker.acknowledged, worker.pulse.beat, now)
+            why = why_deaf(worker.hearing, worker.channel_failed, now)
+            if not why:
+                return
+            if attempt == 0:
+                # What it has said may still wait here.
+                worker.process.catch_up()
+        # As any death of one that serves: its replacement follows, and the redo log.
+        worker.killed = why
+        worker.process.kill(signal.SIGKILL)
+
+    def _replace_full(self, worker: Worker, now: float) -> None:
+        """It has no descriptor left. Not at once where it got so as soon as it was ready: the next may be as full."""
+        if worker.full and worker.outdated is None and now - worker.ready_at >= SETTLED:
+            self._fleet.outdate(worker, Outdated.FULL)
+
+    def _ask_progress(self, worker: Worker, now: float, threads: int) -> None:
+        """After an interruption: all of its threads may wait for a lock that nobody releases."""
+        words, base = self._scoreboard.words, self._scoreboard.worker_base(worker.region)
+        answered = words[base + W_REQUESTS] + words[base + W_LED_REQUESTS]
+        worker.progress = worker.progress.look(answered, words[base + W_BUSY], threads, now)
+        if worker.progress.has_stalled(now) and worker.state in SERVING:
+            why = "its threads answer nothing since a request was interrupted: its application may hold a lock"
+            self._fleet.kill(worker, why)
+
+    def _is_crowded(self) -> bool:
+        """Whether there are more frozen workers that others have replaced than workers are wanted."""
+        fleet = self._fleet
+        frozen = [worker for worker in fleet.workers.values() if worker.outdated is Outdated.FROZEN]
+        return sum(worker not in fleet.pool.processes for worker in frozen) > fleet.target
+
+    def _ask_age(self, worker: Worker, now: float, limits: Limits) -> None:
+        base = self._scoreboard.worker_base(worker.region)
+        requests = self._scoreboard.words[base + W_REQUESTS] + self._scoreboard.words[base + W_LED_REQUESTS]
+        reason = due(limits, requests, worker.rss, now - worker.born, worker.chance)
+        if reason:
+            self.log.info(
+                "worker {ident} (pid {pid}) is replaced: {reason}", ident=worker.ident, pid=worker.pid, reason=reason
+            )
+            self._fleet.outdate(worker, Outdated.SPENT)

@@ -1,0 +1,155 @@
+"""What the application of a dead worker had forked and left behind: it ends a moment after its worker.
+
+Law: for a process of its own alone (`standalone`), which the kernel gives the orphans of its workers. Ends copies of a
+worker (`copies`) and nothing else: a program that was started, and what has made itself a daemon, is meant to stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ... import copies
+from ...policy.worker import Worker
+
+#: prctl(2), Linux 3.4: orphans among our descendants become our children.
+PR_SET_CHILD_SUBREAPER = 36
+#: Seconds before an orphan is told to end: what was between fork(2) and execve(2) is a program by then.
+PAUSE = 0.1
+#: Seconds that it has after TERM; and after KILL, which nothing outlives but what the kernel holds.
+TERM_TIME, KILL_TIME = 1.0, 2.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> bool:
+    """Have the kernel give this process its descendants' orphans; returns whether it does."""
+    return not _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@dataclass
+class Case:
+    """The orphans of one worker.
+
+    :ivar who: the worker, as the log names it.
+    :ivar number: the signal that they get; 0: none yet.
+    :ivar sent: what each has got so far.
+    :ivar timer: what follows when this signal's time is over.
+    """
+
+    who: str
+    image: bytes
+    number: int = 0
+    sent: dict[int, int] = field(default_factory=dict)
+    timer: Any = None
+
+
+class Orphans:
+    """Ends what dead workers have left.
+
+    :param copies_of: the copies of an image among our descendants.
+    :param image_of: the image of a process.
+    :param kill: sends a signal.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        copies_of: Callable[[bytes], list[int]] = lambda image: copies.copies_of(image, os.getpid()),
+        image_of: Callable[[int], bytes] = copies.image_of,
+        kill: Callable[[int, int], None] = os.kill,
+    ) -> None:
+        self._clock = clock
+        self._copies_of = copies_of
+        self._image_of = image_of
+        self._kill = kill
+        self._images: dict[int, bytes] = {}
+        self._cases: list[Case] = []
+        self._waiting: list[Deferred[None]] = []
+
+    def know(self, worker: Worker) -> None:
+        """A worker runs its own program now, and nothing of the application yet."""
+        self._images[worker.ident] = self._image_of(worker.pid)
+
+    def left(self, worker: Worker) -> None:
+        """A worker is dead and reaped; its orphans are ours by now."""
+        image = self._images.pop(worker.ident, b"")
+        if self._copies_of(image):
+            case = Case(f"worker {worker.ident} (pid {worker.pid})", image)
+            case.timer = self._clock.callLater(PAUSE, self._signal, case, signal.SIGTERM)
+            self._cases.append(case)
+
+    def look(self) -> None:
+        """Some process has ended: it may have been the last one, and its own children are orphans now."""
+        for case in list(self._cases):
+            self._look(case)
+
+    def when_ended(self) -> Deferred[None]:
+        """Fires when nothing is being ended."""
+        ended: Deferred[None] = Deferred()
+        self._waiting.append(ended)
+        self._tell()
+        return ended
+
+    def _signal(self, case: Case, number: int) -> None:
+        case.number = number
+        if number == signal.SIGTERM:
+            case.timer = self._clock.callLater(TERM_TIME, self._signal, case, signal.SIGKILL)
+        else:
+            case.timer = self._clock.callLater(KILL_TIME, self._give_up, case)
+        self._look(case)
+
+    def _look(self, case: Case) -> None:
+        found = self._copies_of(case.image)
+        if not found:
+            self._close(case)
+        elif case.number:
+            for pid in found:
+                if case.sent.get(pid) != case.number:
+                    case.sent[pid] = case.number
+                    with contextlib.suppress(ProcessLookupError):
+                        self._kill(pid, case.number)
+
+    def _give_up(self, case: Case) -> None:
+        pids = self._copies_of(case.image)
+        self.log.warn(
+            "{who} left processes that its application had forked, and SIGKILL does not end them: {pids}", who=case.who,
+            pids=_listed(pids),
+        )  # fmt: skip
+        for pid in pids:
+            case.sent.pop(pid, None)
+        self._close(case)
+
+    def _close(self, case: Case) -> None:
+        self._cases.remove(case)
+        if case.timer.active():
+            case.timer.cancel()
+        killed = [pid for pid, number in case.sent.items() if number == signal.SIGKILL]
+        if case.sent:
+            self.log.info(
+                "{who} left {count} that its application had forked: ended ({pids}{killed})", who=case.who,
+                count=f"{len(case.sent)} process{'es' * (len(case.sent) > 1)}", pids=_listed(list(case.sent)),
+                killed=f"; by SIGKILL: {_listed(killed)}" if killed else "",
+            )  # fmt: skip
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self._cases:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+
+
+def _listed(pids: list[int]) -> str:
+    return ", ".join(map(str, pids))

@@ -1,0 +1,97 @@
+"""Reloads that were asked for: the one that runs, and the one that is remembered meanwhile.
+
+Law: one reload at a time; whoever asks during one hears of the next. How a reload is carried out is `fleet`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from ...errors import TwistcornError
+from ...logs.logger import Logger
+from ...settings import Settings
+from .chronicle import Chronicle, Reloaded
+from .fleet import Fleet
+
+
+class Reloads:
+    """Who asked for a reload, and hears how it went.
+
+    :param read: the settings as they are at a reload; raises TwistcornError when they are not valid.
+    :param stopping: whether the server stops, or is about to.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        fleet: Fleet,
+        chronicle: Chronicle,
+        read: Callable[[], Settings],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._clock = clock
+        self._fleet = fleet
+        self._chronicle = chronicle
+        self._read = read
+        self._stopping = stopping
+        self._began = 0.0
+        self._present: list[Deferred[str]] = []
+        self._next: list[Deferred[str]] = []
+
+    def ask(self) -> Deferred[str]:
+        """Want a reload: now, or when the server serves and the present one is over.
+
+        :return: fires when it is over: with nothing, or with why it did not go through.
+        """
+        over: Deferred[str] = Deferred()
+        self._next.append(over)
+        if not self._stopping() and (not self._fleet.open or self._fleet.reloading):
+            self.log.info("reload asked for; it begins when the present one is over")
+        else:
+            self.go_on()
+        return over
+
+    def go_on(self) -> None:
+        """Begin what is remembered, if that can begin now, or never will."""
+        if self._next and self._stopping():
+            self.log.info("reload is off: the server stops")
+            self._tell("the server stops")
+        elif self._next and self._fleet.open and not self._fleet.reloading:
+            self._present, self._next = self._next, []
+            self._begin()
+
+    def _begin(self) -> None:
+        self._began = self._clock.seconds()
+        try:
+            settings = self._read()
+        except TwistcornError as error:
+            self.log.error("reload is off: {error}; nothing was changed", error=str(error))
+            self.ended(str(error))
+            return
+        self._fleet.reload(settings)
+
+    def ended(self, problem: str) -> None:
+        """The present one is over: whoever asked for it hears how it went, and the next one begins."""
+        took = self._clock.seconds() - self._began
+        self._chronicle.add_reload(Reloaded(time.time(), took, self._fleet.generation, problem))
+        told, self._present = self._present, []
+        for over in told:
+            over.callback(problem)
+        self.go_on()
+
+    def stop(self) -> None:
+        """There will be none any more."""
+        self._next = [*self._present, *self._next]
+        self._present = []
+        self._tell("the server stops")
+
+    def _tell(self, problem: str) -> None:
+        told, self._next = self._next, []
+        for over in told:
+            over.callback(problem)

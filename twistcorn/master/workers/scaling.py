@@ -1,0 +1,171 @@
+"""Autoscaling: samples of the load, and what follows from them for the number of workers and of their threads.
+
+Law: decides nothing itself; `policy.sizing` does. It looks once a second while there are bounds, and only when all the
+workers that are wanted are there: what boots has to show first what it is good for. A number that the operator gave by
+hand, within the bounds, is a fresh start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from twisted.internet.interfaces import IReactorTime
+
+from ...logs.logger import Logger
+from ...policy import memory
+from ...policy.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
+from ...policy.worker import Worker
+from ...recurring import Recurring
+from ...settings import Settings
+from ...wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard
+from .. import files
+from ..sockets.dispatcher import Dispatcher
+from .fleet import Fleet
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of processor that a process has used (proc_pid_stat(5)); 0 where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            user, system = file.read().rpartition(b")")[2].split()[11:13]
+            return (int(user) + int(system)) / _TICKS
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that can be had; None when nobody knows."""
+    return memory.room(files.read)
+
+
+class Used(NamedTuple):
+    """What a worker had used, and answered, when it was looked at last."""
+
+    processor: float
+    answered: int
+
+
+class Load(NamedTuple):
+    """The load of the last second: requests at work, and waiting; processor of a worker; seconds that requests wait."""
+
+    busy: int
+    processor: float
+    wait: float
+    size: int
+
+
+class Scaling:
+    """Keeps workers and threads as many as the load asks for.
+
+    :param set_threads: has all workers run so many threads.
+    :param processor: seconds of processor that a process has used; `room`: bytes of memory that can be had.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        scoreboard: Scoreboard,
+        set_threads: Callable[[int], None],
+        processor: Callable[[int], float] = processor_time,
+        room: Callable[[], int | None] = free_memory,
+    ) -> None:
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._scoreboard = scoreboard
+        self._set_threads = set_threads
+        self._processor = processor
+        self._room = room
+        self._used: dict[Worker, Used] = {}
+        self._states = [State(), State()]
+        self._target = fleet.target
+        self._looking = Recurring(clock, "the look at the load", self._look)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._looking.start(EVERY, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._looking.running:
+            self._looking.stop()
+
+    def _look(self) -> None:
+        settings = self._fleet.settings
+        if settings.workers_bounds is None and settings.threads_bounds is None:
+            self._used = {}
+            return
+        if self._fleet.target != self._target:
+            self._target, self._states = self._fleet.target, [State(), State()]
+        load = self._measure(settings.threads)
+        settled = len(self._dispatcher.workers) >= self._target and not self._fleet.reloading
+        # Where calls wait, threads come first: they cost next to nothing.
+        if load is not None and settled and not self._size_threads(settings, load):
+            self._size_workers(settings, load)
+
+    def _measure(self, threads: int) -> Load | None:
+        """The load since the last look; None when nobody was looked at before."""
+        words, workers = self._scoreboard.words, self._dispatcher.workers
+        before, self._used = self._used, {}
+        busy = waiting = answered = size = 0
+        processor = []
+        for worker in workers:
+            base = self._scoreboard.worker_base(worker.region)
+            now = Used(self._processor(worker.pid), words[base + W_REQUESTS] + words[base + W_LED_REQUESTS])
+            self._used[worker] = now
+            if worker in before:
+                processor.append(min(1.0, (now.processor - before[worker].processor) / EVERY))
+                answered += now.answered - before[worker].answered
+            busy += min(threads, words[base + W_BUSY])
+            waiting += max(0, words[base + W_BUSY] - threads)
+            size = max(size, worker.rss)
+        if not processor:
+            return None
+        waiting += words[H_QUEUED]
+        # Little's law: what waits is the time that it waits, times what is answered in that.
+        wait = waiting * EVERY / answered if answered else float("inf")
+        return Load(busy, sum(processor) / len(processor), wait if waiting else 0.0, size)
+
+    def _size_threads(self, settings: Settings, load: Load) -> bool:
+        """Returns whether more threads are what is needed, and can be had."""
+        if settings.threads_bounds is None:
+            return False
+        all_threads = settings.threads * len(self._dispatcher.workers)
+        sample = Sample(settings.threads, load.busy / all_threads, load.processor, load.wait)
+        self._states[1], decision = step(
+            self._states[1], sample, THREADS, settings.threads_bounds, settings.scale_down_after
+        )
+        if decision.number != settings.threads:
+            self._tell(settings.threads, "threads", decision)
+            self._set_threads(decision.number)
+        return settings.threads < settings.threads_bounds.most and bool(THREADS.too_few(sample))
+
+    def _size_workers(self, settings: Settings, load: Load) -> None:
+        if settings.workers_bounds is None:
+            return
+        # A worker is as large as it may become.
+        threads = settings.threads if settings.threads_bounds is None else settings.threads_bounds.most
+        busy = load.busy / (threads * len(self._dispatcher.workers))
+        sample = Sample(self._target, busy, load.processor, load.wait, self._room(), load.size)
+        self._states[0], decision = step(
+            self._states[0], sample, WORKERS, settings.workers_bounds, settings.scale_down_after
+        )
+        if decision.number != self._target:
+            self._tell(self._target, "workers", decision)
+            self._fleet.scale(decision.number - self._target)
+            self._target = self._fleet.target
+        elif decision.reason:
+            self.log.warn("no more workers: {reason}", reason=decision.reason)
+
+    def _tell(self, before: int, what: str, decision: Decision) -> None:
+        self.log.info(
+            "{number} {what} instead of {before}: {reason}", number=decision.number, what=what, before=before,
+            reason=decision.reason,
+        )  # fmt: skip

@@ -1,0 +1,172 @@
+"""Settings that change while the server runs: by the operator's `set`, by a reload, by the scaling of threads.
+
+Law: a value that is refused changes nothing. What was `set` is the strongest, and stays across reloads until the server
+ends. Everybody who has settings is told here: the fleet, the workers that live, and whoever asked to be.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import OperationError
+from ...logs.logger import Logger
+from ...origins import DEFAULT, SET, Sourced
+from ...policy.worker import SERVING, TIMERS, State, Worker
+from ...settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded
+from ...wire import commands
+from .fleet import Fleet
+
+#: In which a worker can hear.
+_HEARS = (State.STARTING, *SERVING)
+
+
+class Tuning:
+    """The settings of a running server.
+
+    :param sourced: those that it starts with.
+    :param resolve: makes of settings as they are given what they mean on this machine (`--workers auto`).
+    :ivar on_configured: called in the master with the settings, whenever other ones count from then on.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, fleet: Fleet, sourced: Sourced, resolve: Callable[[Settings], Settings] = lambda settings: settings
+    ) -> None:
+        self._fleet = fleet
+        self._resolve = resolve
+        self._origins = dict(sourced.origins)
+        self._read: Sourced | None = None
+        #: What was set: options, and the fields that they make.
+        self._names: set[str] = set()
+        self._fields: dict[str, Any] = {}
+        self.on_configured: list[Callable[[Settings], object]] = []
+
+    def get(self, name: str = "") -> list[dict[str, str]]:
+        """What counts now, of one option or of all; secrets are not shown.
+
+        :raises OperationError: there is no such option.
+        """
+        origins = {**self._origins, **dict.fromkeys(self._names, SET)}
+        sourced = Sourced(self._fleet.settings, origins)
+        return [sourced.entry(known) for known in ([_known(name)] if name else FIELDS)]
+
+    def set(self, name: str, text: str) -> dict[str, str]:
+        """Change an option at once, in all processes, until the server ends.
+
+        :raises OperationError: there is no such option, or it does not change like this.
+        :raises SettingsError: the value is not allowed.
+        """
+        name = _known(name)
+        field = FIELDS[name]
+        if field.metadata["change"] != LIVE:
+            raise OperationError(_instead(name))
+        value = parse_value(field, text, f"set {flag(field)}")
+        present = self._fleet.settings
+        fields = unfolded({name: value})
+        wanted = self._resolve(_scaled(present, Sourced(present).change(**fields).settings))
+        if (wanted.threads == 1) is not (present.threads == 1):
+            raise OperationError(
+                "one thread is another way of working, to or from which a worker does not change: write threads to the"
+                " config file (or the environment) and reload"
+            )
+        fields = {each: getattr(wanted, each) for each in fields}
+        _check_file(fields.get("access_log", ""))
+        self._names.add(name)
+        self._fields.update(fields)
+        self._change(fields)
+        entry = self.get(name)[0]
+        self.log.info("{name} is {value} from now on: an operator set it", name=entry["name"], value=entry["value"])
+        return entry
+
+    def set_threads(self, number: int) -> None:
+        """The server itself wants so many threads, within the bounds."""
+        self._change({"threads": number})
+
+    def reread(self, read: Sourced) -> Settings:
+        """The settings for a reload, with what was set; what has to wait for a restart is logged."""
+        present = self._fleet.settings
+        settings, fixed = keep_fixed(present, read.settings)
+        for name in fixed:
+            self.log.warn("--{name} changes only with a restart", name=name)
+        origins = {
+            name: (self._origins if flag(FIELDS[name]) in fixed else read.origins).get(name, DEFAULT) for name in FIELDS
+        }
+        self._read = Sourced(settings, origins)
+        return _scaled(present, self._read.change(**self._fields).settings)
+
+    def committed(self) -> None:
+        """The settings of the reload count."""
+        if self._read is not None:
+            self._origins, self._read = dict(self._read.origins), None
+        self._tell()
+
+    def _change(self, fields: dict[str, Any]) -> None:
+        before = self._fleet.settings
+        self._fleet.configure(fields)
+        for worker in list(self._fleet.workers.values()):
+            if worker.process is not None and worker.state in _HEARS:
+                self._tell_worker(worker, before)
+        self._tell()
+
+    def _tell_worker(self, worker: Worker, before: Settings) -> None:
+        now = self._fleet.settings
+        worker.process.order(commands.Configure, settings=to_json(self._fleet.settings_of(worker)))
+        if now.heartbeat_timeout != before.heartbeat_timeout:
+            # It beat for another time-out so far, and begins to beat for this one when it hears of it.
+            worker.pulse = worker.pulse._replace(still=0.0)
+        if (timer := TIMERS.get(worker.state)) in FIELDS:
+            self._fleet.machine.retime(worker, getattr(now, timer) - getattr(before, timer))
+
+    def _tell(self) -> None:
+        for told in self.on_configured:
+            try:
+                told(self._fleet.settings)
+            except Exception:
+                # The others shall hear of it.
+                self.log.failure("a part of the server could not take other settings")
+
+
+def _known(name: str) -> str:
+    """The option that an operator means.
+
+    :raises OperationError: there is none.
+    """
+    known = name.strip().replace("-", "_")
+    if known not in FIELDS:
+        raise OperationError(f"{name} is not a setting: there are {', '.join(map(flag, FIELDS.values()))}")
+    return known
+
+
+def _check_file(path: str) -> None:
+    """Workers would go on with the file that they have, and those that come later with none.
+
+    :raises OperationError: nobody can write there now.
+    """
+    if path in ("", "-"):
+        return
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666))
+    except OSError as problem:
+        if problem.errno == errno.ENXIO:
+            # A pipe that nobody reads yet; a log on one holds up nothing.
+            return
+        raise OperationError(f"cannot open the access log {path}: {problem.strerror}") from None
+
+
+def _instead(name: str) -> str:
+    """What to do about an option that is not live."""
+    option = flag(FIELDS[name])
+    if FIELDS[name].metadata["change"] == RESTART:
+        return f"{option} changes only when the server starts: write it where it was given, and restart the server"
+    return f"{option} changes with a reload: write it to the config file (or the environment), and reload"
+
+
+def _scaled(present: Settings, wanted: Settings) -> Settings:
+    """Within bounds threads are as many as there are now, if they may be."""
+    if wanted.threads_bounds is None:
+        return wanted
+    return Sourced(wanted).change(threads=wanted.threads_bounds.clamp(present.threads)).settings
