@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 
 from tests.integration.embedding import Embedding, reactor
 from twistcorn.master.assembly import Assembly
-from twistcorn.master.metrics import Metrics
+from twistcorn.master.metrics.page import Metrics
 from twistcorn.policy.worker import State, Worker
 from twistcorn.service import WSGIPoolService
 

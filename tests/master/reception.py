@@ -13,7 +13,7 @@ from twisted.internet.testing import StringTransport
 from tests.master.stage import Stage
 from twistcorn.errors import OperationError, SettingsError
 from twistcorn.master.clerk import Clerk
-from twistcorn.master.insight import Insight
+from twistcorn.master.metrics.insight import Insight
 from twistcorn.master.operations import Operations
 from twistcorn.master.recent import Recent
 from twistcorn.master.session import Session

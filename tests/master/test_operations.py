@@ -8,7 +8,7 @@ import pytest
 
 from tests.master.stage import process
 from twistcorn.errors import OperationError
-from twistcorn.master.insight import Insight
+from twistcorn.master.metrics.insight import Insight
 from twistcorn.master.operations import Operations
 from twistcorn.syntax import MAX_WORKERS
 from twistcorn.wire import commands

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from tests.master.stage import Stage
 from twistcorn.master.admin import Admin
-from twistcorn.master.insight import Insight
+from twistcorn.master.metrics.insight import Insight
 from twistcorn.master.operations import Operations
 
 #: The name by which the page is opened, unless a test says otherwise.

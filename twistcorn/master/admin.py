@@ -25,7 +25,7 @@ from ..settings import Settings
 from ..wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
 from .feed import Feed, event
 from .guard import Guard, is_loopback
-from .history import History
+from .metrics.history import History
 from .operations import Operations
 from .pages import Pages
 from .sockets.binding import address, bind, release, shown

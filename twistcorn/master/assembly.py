@@ -24,15 +24,15 @@ from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
 from . import files, selftest
-from .insight import Insight
-from .measures import Measures
-from .metrics import Metrics
+from .metrics.insight import Insight
+from .metrics.measures import Measures
+from .metrics.page import Metrics
+from .metrics.statsd_sender import StatsD
 from .operations import Operations
 from .sockets.answer_log import AnswerLog
 from .sockets.dispatcher import Dispatcher
 from .sockets.listener import Listener
 from .sockets.table import ConnectionTable
-from .statsd import StatsD
 from .workers.directories import StartDirectory
 from .workers.process import WorkerStarter
 from .workers.supervisor import Supervisor

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from ..errors import OperationError
 from ..policy.worker import Outdated, State, Worker
 from ..syntax import MAX_WORKERS
-from .insight import Insight
+from .metrics.insight import Insight
 from .workers.supervisor import Supervisor
 
 

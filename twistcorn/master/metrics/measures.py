@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 
 import twisted
 
-from .. import __version__
-from ..policy.blame import Cause
-from ..policy.exposition import Family, Labels, Sample, counter, gauge, histogram
-from ..policy.histogram import BOUNDS
-from ..policy.worker import SERVING, State, Worker
-from ..wire import vitals
-from ..wire.scoreboard import (
+from ... import __version__
+from ...policy.blame import Cause
+from ...policy.exposition import Family, Labels, Sample, counter, gauge, histogram
+from ...policy.histogram import BOUNDS
+from ...policy.worker import SERVING, State, Worker
+from ...wire import vitals
+from ...wire.scoreboard import (
     H_QUEUED,
     W_BUSY,
     W_CPU,
@@ -34,11 +34,11 @@ from ..wire.scoreboard import (
     W_WORST_LAG,
     Scoreboard,
 )
-from ..wire.scoreboard import State as SlotState
-from .sockets.dispatcher import Dispatcher
-from .sockets.table import ConnectionTable
-from .workers.supervisor import Supervisor
-from .workers.totals import Totals
+from ...wire.scoreboard import State as SlotState
+from ..sockets.dispatcher import Dispatcher
+from ..sockets.table import ConnectionTable
+from ..workers.supervisor import Supervisor
+from ..workers.totals import Totals
 
 #: Seconds from one look at the master's own PSS and descriptors to the next.
 RARELY = 10.0

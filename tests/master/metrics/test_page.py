@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.metrics: what a scrape says of the server, and what it costs."""
+"""The claims of twistcorn.master.metrics.page: what a scrape says of the server, and what it costs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
 from tests.master.stage import Stage
-from twistcorn.master.measures import Measures
-from twistcorn.master.metrics import Metrics
+from twistcorn.master.metrics.measures import Measures
+from twistcorn.master.metrics.page import Metrics
 from twistcorn.policy.exposition import OPENMETRICS_TYPE, PROMETHEUS_TYPE
 from twistcorn.wire.scoreboard import W_BUSY, W_CPU, W_LAG, W_PSS, W_RSS, W_STATUS
 from twistcorn.wire.scoreboard import State as SlotState

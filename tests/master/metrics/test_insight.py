@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.insight: what it shows is what is there, as plain values."""
+"""The claims of twistcorn.master.metrics.insight: what it shows is what is there, as plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.master.stage import tcp
 from twistcorn import __version__
-from twistcorn.master.insight import Insight
+from twistcorn.master.metrics.insight import Insight
 from twistcorn.policy.worker import Outdated
 from twistcorn.wire.scoreboard import S_CONSUMED0, S_HEAD_VERSION, S_WRITTEN_END
 from twistcorn.wire.scoreboard import State as SlotState

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from ..policy.samples import Counted, Gauges, Sample, Samples, sample
+from ...policy.samples import Counted, Gauges, Sample, Samples, sample
 
 
 class History:

@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from ..logs.logger import Logger
-from ..policy.statsd import datagrams, gauges, requests
-from ..recurring import Recurring
-from .workers.totals import Tally
+from ...logs.logger import Logger
+from ...policy.statsd import datagrams, gauges, requests
+from ...recurring import Recurring
+from ..workers.totals import Tally
 
 #: Seconds from one message to the next.
 EVERY = 1.0

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from ..policy.exposition import negotiate
-from ..policy.merging import Told
+from ...policy.exposition import negotiate
+from ...policy.merging import Told
+from ..workers.app_metrics import Exports
+from ..workers.totals import Tally
 from .measures import Measures
-from .workers.app_metrics import Exports
-from .workers.totals import Tally
 
 
 class Metrics:

@@ -12,17 +12,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from .. import __version__
-from ..policy.samples import Gauges
-from ..policy.worker import State, Worker
-from ..settings import Settings
-from ..wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot
-from ..wire.scoreboard import State as SlotState
-from .sockets import tcp_info as kernel
-from .sockets.dispatcher import Dispatcher
-from .sockets.table import Connection, ConnectionTable
-from .workers.heartbeats import rss_of
-from .workers.supervisor import Supervisor
+from ... import __version__
+from ...policy.samples import Gauges
+from ...policy.worker import State, Worker
+from ...settings import Settings
+from ...wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot
+from ...wire.scoreboard import State as SlotState
+from ..sockets import tcp_info as kernel
+from ..sockets.dispatcher import Dispatcher
+from ..sockets.table import Connection, ConnectionTable
+from ..workers.heartbeats import rss_of
+from ..workers.supervisor import Supervisor
 
 #: In which a thread is at work on a request.
 _RUNNING = (SlotState.IN_APP, SlotState.RESPONDING)

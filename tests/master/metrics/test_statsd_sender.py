@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.statsd: a real UDP socket is told, each second, what happened in it."""
+"""The claims of twistcorn.master.metrics.statsd_sender: a real UDP socket is told, each second, what happened in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 
 from tests.master.stage import Stage, texts
-from twistcorn.master.statsd import AGAIN, EVERY, Addresses, StatsD
+from twistcorn.master.metrics.statsd_sender import AGAIN, EVERY, Addresses, StatsD
 from twistcorn.wire.scoreboard import W_LED_LATENCY, W_LED_REQUESTS, W_LED_STATUS
 from twistcorn.wire.statuses import COLUMNS, ROWS
 

@@ -1,10 +1,10 @@
-"""The claims of twistcorn.master.history: a sample each time somebody takes one."""
+"""The claims of twistcorn.master.metrics.history: a sample each time somebody takes one."""
 
 from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from twistcorn.master.history import History
+from twistcorn.master.metrics.history import History
 from twistcorn.policy.samples import Counted, Gauges
 
 
