@@ -14,7 +14,7 @@ import pytest
 
 from docs.redo_log import DEATHS, MESSAGES, Death
 from twistcorn.console.parser import COMMANDS
-from twistcorn.master import orders
+from twistcorn.master.control import orders
 from twistcorn.policy.redo import Case, Facts, Log, verdict
 from twistcorn.reference import reference
 from twistcorn.settings import OPTIONS, flag

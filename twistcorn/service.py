@@ -35,9 +35,9 @@ from .wire.control import OFF
 if TYPE_CHECKING:
     from .master.admin import Admin
     from .master.assembly import Assembly
-    from .master.clerk import Clerk
-    from .master.control import Control
-    from .master.operations import Operations
+    from .master.control.commands import Clerk
+    from .master.control.operations import Operations
+    from .master.control.socket import Control
     from .master.sockets.listener import Listener
     from .master.workers.supervisor import Supervisor
 
@@ -204,7 +204,7 @@ class WSGIPoolService(Service):
 
     def _open_control(self) -> Control | None:
         """The control socket; a service in another program has one only where the operator names it."""
-        from .master.control import open_control
+        from .master.control.socket import open_control
 
         path = self._control_path()
         return open_control(self._reactor, path, self._clerk()) if path is not None else None
@@ -215,7 +215,7 @@ class WSGIPoolService(Service):
 
     def _clerk(self) -> Clerk:
         """Who does what is asked on the control socket."""
-        from .master.clerk import Clerk
+        from .master.control.commands import Clerk
 
         return Clerk(self._reactor, self._operations)
 

@@ -19,9 +19,10 @@ from twisted.logger import globalLogPublisher
 from .errors import TwistcornError
 from .logs.events import escaped
 from .logs.server import set_level
-from .master import control, signals
-from .master.clerk import Clerk
-from .master.recent import Recent
+from .master import signals
+from .master.control import socket as control
+from .master.control.commands import Clerk
+from .master.control.recent import Recent
 from .master.workers import orphans, reaping
 from .origins import Sourced
 from .pidfile import PidFile

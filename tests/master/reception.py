@@ -12,11 +12,11 @@ from twisted.internet.testing import StringTransport
 
 from tests.master.stage import Stage
 from twistcorn.errors import OperationError, SettingsError
-from twistcorn.master.clerk import Clerk
+from twistcorn.master.control.commands import Clerk
+from twistcorn.master.control.operations import Operations
+from twistcorn.master.control.recent import Recent
+from twistcorn.master.control.session import Session
 from twistcorn.master.metrics.insight import Insight
-from twistcorn.master.operations import Operations
-from twistcorn.master.recent import Recent
-from twistcorn.master.session import Session
 from twistcorn.wire.control import encode
 
 THREADS = {"name": "threads", "value": 8, "origin": "default", "change": "live"}

@@ -17,7 +17,7 @@ from twistcorn.master.assembly import (
     RESERVED_DESCRIPTORS,
     Assembly,
 )
-from twistcorn.master.control import MOST_CLIENTS
+from twistcorn.master.control.socket import MOST_CLIENTS
 from twistcorn.master.visits import MOST_CONNECTIONS
 from twistcorn.settings import Settings
 from twistcorn.syntax import MAX_WORKERS

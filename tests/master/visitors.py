@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 
 from tests.master.stage import Stage
 from twistcorn.master.admin import Admin
+from twistcorn.master.control.operations import Operations
 from twistcorn.master.metrics.insight import Insight
-from twistcorn.master.operations import Operations
 
 #: The name by which the page is opened, unless a test says otherwise.
 HOST = "127.0.0.1:9000"

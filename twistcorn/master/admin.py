@@ -23,10 +23,10 @@ from ..logs.logger import Logger
 from ..policy.samples import EVERY, KEPT, Counted, Shares
 from ..settings import Settings
 from ..wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
+from .control.operations import Operations
 from .feed import Feed, event
 from .guard import Guard, is_loopback
 from .metrics.history import History
-from .operations import Operations
 from .pages import Pages
 from .sockets.binding import address, bind, release, shown
 from .sockets.dispatcher import Dispatcher

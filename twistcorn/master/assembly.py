@@ -24,11 +24,11 @@ from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
 from . import files, selftest
+from .control.operations import Operations
 from .metrics.insight import Insight
 from .metrics.measures import Measures
 from .metrics.page import Metrics
 from .metrics.statsd_sender import StatsD
-from .operations import Operations
 from .sockets.answer_log import AnswerLog
 from .sockets.dispatcher import Dispatcher
 from .sockets.listener import Listener

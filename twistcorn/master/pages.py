@@ -18,9 +18,9 @@ from twisted.web.server import NOT_DONE_YET
 
 from ..errors import HTTPError, OperationError
 from ..logs.logger import Logger
+from .control.operations import Operations
 from .feed import Feed
 from .guard import MARK, Guard, Role, Shown
-from .operations import Operations
 from .visits import JSON, Visit, answer, begin, refuse
 
 HTML = "text/html; charset=utf-8"

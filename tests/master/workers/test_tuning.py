@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from tests.master.sockets.test_parking import park
 from tests.master.stage import process, texts
 from twistcorn.errors import OperationError, SettingsError
-from twistcorn.master.operations import Operations
+from twistcorn.master.control.operations import Operations
 from twistcorn.origins import Sourced
 from twistcorn.policy.worker import State, Worker
 from twistcorn.settings import LIVE, OPTIONS, Settings, from_json

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from ..errors import OperationError
-from ..policy.worker import Outdated, State, Worker
-from ..syntax import MAX_WORKERS
-from .metrics.insight import Insight
-from .workers.supervisor import Supervisor
+from ...errors import OperationError
+from ...policy.worker import Outdated, State, Worker
+from ...syntax import MAX_WORKERS
+from ..metrics.insight import Insight
+from ..workers.supervisor import Supervisor
 
 
 class Operations:

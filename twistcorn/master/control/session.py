@@ -16,10 +16,10 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import OperationError, TwistcornError
-from ..logs.logger import Logger
-from ..wire.control import MAX_REQUEST, encode
-from .clerk import Clerk
+from ...errors import OperationError, TwistcornError
+from ...logs.logger import Logger
+from ...wire.control import MAX_REQUEST, encode
+from .commands import Clerk
 from .orders import FOLLOWING, Request, read
 
 

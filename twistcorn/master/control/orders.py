@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from ..errors import OperationError
+from ...errors import OperationError
 
 #: Of something wrong that is shown in a refusal: enough to be recognized.
 SHOWN = 60

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.orders: what is not exactly a request is refused, in one line."""
+"""The claims of twistcorn.master.control.orders: what is not exactly a request is refused, in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistcorn.errors import OperationError
-from twistcorn.master.orders import COMMANDS, Request, read
+from twistcorn.master.control.orders import COMMANDS, Request, read
 
 #: A request of each command.
 WHOLE: dict[str, dict[str, object]] = {

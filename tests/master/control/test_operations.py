@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.operations: what is asked is done, or refused with a reason and not done."""
+"""The claims of twistcorn.master.control.operations: what is asked is done, or refused with a reason and not done."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from tests.master.stage import process
 from twistcorn.errors import OperationError
+from twistcorn.master.control.operations import Operations
 from twistcorn.master.metrics.insight import Insight
-from twistcorn.master.operations import Operations
 from twistcorn.syntax import MAX_WORKERS
 from twistcorn.wire import commands
 

@@ -14,8 +14,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from ..errors import OperationError
-from ..wire import commands
+from ...errors import OperationError
+from ...wire import commands
 from .orders import Request
 from .recent import Recent
 

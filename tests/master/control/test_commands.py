@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.clerk: each command does what it says, or says why not and does nothing."""
+"""The claims of twistcorn.master.control.commands: each command does what it says, or says why not and does nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.master.reception import THREADS, Reception
 from tests.master.stage import Stage, process
 from twistcorn.errors import SettingsError
-from twistcorn.master.clerk import STACK_TIME, Clerk
+from twistcorn.master.control.commands import STACK_TIME, Clerk
 from twistcorn.policy.worker import Outdated
 from twistcorn.wire import commands
 

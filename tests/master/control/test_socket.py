@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.control: whose the socket is, where it is, and what becomes of its file."""
+"""The claims of twistcorn.master.control.socket: whose the socket is, where it is, and what becomes of its file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.master.fake_sockets import Sockets
 from tests.master.reception import Line, Reception
 from tests.master.stage import Stage, texts
 from twistcorn.errors import OperationError
-from twistcorn.master import control
-from twistcorn.master.control import MOST_CLIENTS, PAUSE, Control, claim, open_control, place
+from twistcorn.master.control import socket as control
+from twistcorn.master.control.socket import MOST_CLIENTS, PAUSE, Control, claim, open_control, place
 from twistcorn.wire.control import MAX_PATH, Peer
 
 

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.session: lines in, lines out, whatever comes."""
+"""The claims of twistcorn.master.control.session: lines in, lines out, whatever comes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, capturedLogs
 
+from tests.master.control.test_orders import JSON, NEARLY
 from tests.master.reception import THREADS, Line, Reception
 from tests.master.stage import Stage
-from tests.master.test_orders import JSON, NEARLY
-from twistcorn.master.orders import Request
-from twistcorn.master.session import Session
+from twistcorn.master.control.orders import Request
+from twistcorn.master.control.session import Session
 from twistcorn.wire.control import MAX_REQUEST
 
 GET = b'{"command": "get"}\n'

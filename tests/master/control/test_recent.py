@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.recent: the latest events, bounded, for whoever asks."""
+"""The claims of twistcorn.master.control.recent: the latest events, bounded, for whoever asks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 
-from twistcorn.master.recent import KEPT, MOST_TEXT, Recent
+from twistcorn.master.control.recent import KEPT, MOST_TEXT, Recent
 
 
 class Book:

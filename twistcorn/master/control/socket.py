@@ -19,10 +19,10 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
-from ..errors import OperationError
-from ..logs.logger import Logger
-from ..wire.control import MAX_PATH, default_paths, peer_of
-from .clerk import Clerk
+from ...errors import OperationError
+from ...logs.logger import Logger
+from ...wire.control import MAX_PATH, default_paths, peer_of
+from .commands import Clerk
 from .session import Session
 
 #: Connections at once: some people who look, some scripts. Each holds at most one long answer in memory.
