@@ -33,7 +33,7 @@ from .timers import steady
 from .wire.control import OFF
 
 if TYPE_CHECKING:
-    from .master.admin import Admin
+    from .master.admin.endpoint import Admin
     from .master.assembly import Assembly
     from .master.control.commands import Clerk
     from .master.control.operations import Operations

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.master.fake_sockets import Sockets
+from twistcorn.master.admin.http_server import MOST_CONNECTIONS
 from twistcorn.master.assembly import (
     DEFAULT_CONNECTIONS,
     DESCRIPTORS_OF_A_WORKER,
@@ -18,7 +19,6 @@ from twistcorn.master.assembly import (
     Assembly,
 )
 from twistcorn.master.control.socket import MOST_CLIENTS
-from twistcorn.master.visits import MOST_CONNECTIONS
 from twistcorn.settings import Settings
 from twistcorn.syntax import MAX_WORKERS
 

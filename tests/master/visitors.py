@@ -16,7 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.master.stage import Stage
-from twistcorn.master.admin import Admin
+from twistcorn.master.admin.endpoint import Admin
 from twistcorn.master.control.operations import Operations
 from twistcorn.master.metrics.insight import Insight
 

@@ -38,7 +38,7 @@ from .workers.process import WorkerStarter
 from .workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from .admin import Admin
+    from .admin.endpoint import Admin
 
 #: Most connections when the operator did not say: a slot costs 256 bytes once it was used.
 DEFAULT_CONNECTIONS = 65536
@@ -87,7 +87,7 @@ class Assembly:
 
     def _admin(self) -> Admin:
         # Twisted's web server costs memory that only whoever looks at the admin page shall pay.
-        from .admin import Admin
+        from .admin.endpoint import Admin
 
         return Admin(self._reactor, self.settings, self.scoreboard, self.dispatcher)
 

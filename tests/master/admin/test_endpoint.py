@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from tests.master.stage import texts
 from tests.master.visitors import HOST, Answer, House
 from twistcorn.errors import AddressError, SettingsError
-from twistcorn.master.visits import IDLE, MOST_BODY, MOST_CONNECTIONS, MOST_DROPPED
+from twistcorn.master.admin.http_server import IDLE, MOST_BODY, MOST_CONNECTIONS, MOST_DROPPED
 
 Make = Callable[..., House]
 

@@ -18,20 +18,20 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from ..errors import SettingsError
-from ..logs.logger import Logger
-from ..policy.samples import EVERY, KEPT, Counted, Shares
-from ..settings import Settings
-from ..wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
-from .control.operations import Operations
+from ...errors import SettingsError
+from ...logs.logger import Logger
+from ...policy.samples import EVERY, KEPT, Counted, Shares
+from ...settings import Settings
+from ...wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
+from ..control.operations import Operations
+from ..metrics.history import History
+from ..sockets.binding import address, bind, release, shown
+from ..sockets.dispatcher import Dispatcher
+from ..workers.supervisor import Supervisor
 from .feed import Feed, event
 from .guard import Guard, is_loopback
-from .metrics.history import History
+from .http_server import Visits
 from .pages import Pages
-from .sockets.binding import address, bind, release, shown
-from .sockets.dispatcher import Dispatcher
-from .visits import Visits
-from .workers.supervisor import Supervisor
 
 #: Connections that the page lists: the oldest ones.
 LISTED = 30

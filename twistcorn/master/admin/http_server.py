@@ -15,7 +15,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from ..errors import HTTPError
+from ...errors import HTTPError
 
 #: Bytes of a body that are taken: a form with a token or a number has less.
 MOST_BODY = 4096

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.feed: everybody who watches gets the same events, and nobody is waited for."""
+"""The claims of twistcorn.master.admin.feed: everybody who watches gets the same events, and nobody is waited for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.master.visitors import House, Visitor
-from twistcorn.master.feed import MOST, PATIENCE, event
+from twistcorn.master.admin.feed import MOST, PATIENCE, event
 from twistcorn.wire.scoreboard import State
 
 
@@ -84,7 +84,7 @@ def test_what_runs(house: House) -> None:
 def test_nobody_watches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing is made for anybody."""
     made: list[str] = []
-    monkeypatch.setattr("twistcorn.master.admin.event", note(made))
+    monkeypatch.setattr("twistcorn.master.admin.endpoint.event", note(made))
     house.pass_by(3)
 
     assert made == []
@@ -94,7 +94,7 @@ def test_all_get_the_same(house: House, monkeypatch: pytest.MonkeyPatch) -> None
     """An event is made once, however many there are."""
     visitors = [watch(house) for _ in range(5)]
     made: list[str] = []
-    monkeypatch.setattr("twistcorn.master.admin.event", note(made))
+    monkeypatch.setattr("twistcorn.master.admin.endpoint.event", note(made))
     house.pass_by(1)
 
     assert made == ["snapshot"]

@@ -1,10 +1,10 @@
-"""The claims of twistcorn.master.guard: who may see, who may act, and which names a server has."""
+"""The claims of twistcorn.master.admin.guard: who may see, who may act, and which names a server has."""
 
 from __future__ import annotations
 
 import pytest
 
-from twistcorn.master.guard import Guard, Role, Shown, is_loopback
+from twistcorn.master.admin.guard import Guard, Role, Shown, is_loopback
 
 HOST = "127.0.0.1:9000"
 

@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from ..errors import HTTPError, OperationError
-from ..logs.logger import Logger
-from .control.operations import Operations
+from ...errors import HTTPError, OperationError
+from ...logs.logger import Logger
+from ..control.operations import Operations
 from .feed import Feed
 from .guard import MARK, Guard, Role, Shown
-from .visits import JSON, Visit, answer, begin, refuse
+from .http_server import JSON, Visit, answer, begin, refuse
 
 HTML = "text/html; charset=utf-8"
 
