@@ -94,7 +94,7 @@ class TestWorkers:
         assert 1 <= assemble(workers=0).settings.workers <= len(os.sched_getaffinity(0))
 
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(100_000))
-        monkeypatch.setattr("twistcorn.master.files.read", lambda path: None)
+        monkeypatch.setattr("twistcorn.master.procfs.read", lambda path: None)
         assert assemble(workers=0).settings.workers == MAX_WORKERS
 
 

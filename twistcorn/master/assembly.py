@@ -23,7 +23,8 @@ from ..policy.cores import auto_workers
 from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
-from . import files, selftest
+from . import procfs as files
+from . import selftest
 from .control.operations import Operations
 from .metrics.insight import Insight
 from .metrics.measures import Measures

@@ -17,7 +17,7 @@ from ...policy.quarantine import Quarantine
 from ...policy.worker import LEAVING, Worker
 from ...wire.scoreboard import Scoreboard
 from ...wire.scoreboard import State as SlotState
-from .. import files
+from .. import procfs as files
 from ..sockets.table import ConnectionTable
 from .death_report import Death, Running
 from .process import ExitStatus

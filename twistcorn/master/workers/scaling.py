@@ -20,7 +20,7 @@ from ...policy.worker import Worker
 from ...recurring import Recurring
 from ...settings import Settings
 from ...wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard
-from .. import files
+from .. import procfs as files
 from ..sockets.dispatcher import Dispatcher
 from .fleet import Fleet
 
