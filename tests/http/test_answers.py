@@ -11,7 +11,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from twistcorn.settings import Settings
-from twistcorn.worker.http import PEEK
+from twistcorn.worker.http.request import PEEK
 
 from .cases import DEFAULTS, NEXT, chunked, head, post
 from .served import Client, Served

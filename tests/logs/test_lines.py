@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twistcorn.atoms import CLASSIC, OWN
 from twistcorn.logs.entries import Entry
 from twistcorn.logs.lines import compile_format
-from twistcorn.worker.http import HeaderBlock, RequestLine
+from twistcorn.worker.http.request import HeaderBlock, RequestLine
 
 BASIC = b"Basic " + base64.b64encode(b"ann b:secret")
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.logger import Logger, capturedLogs
 
 from twistcorn.worker.call import Application, Call, ClientGone
-from twistcorn.worker.responses import Fields
+from twistcorn.worker.http.responses import Fields
 
 Headers = list[tuple[str, str]]
 Start = Callable[..., Any]

@@ -14,7 +14,7 @@ from tests.http.served import Client, Clock, Served
 from tests.worker.apps import app
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import H_REGIONS, Scoreboard
-from twistcorn.worker.spool import Spool, Store
+from twistcorn.worker.http.spool import Spool, Store
 
 #: Stated, so that the tests hold whatever the defaults become.
 TIMES = replace(DEFAULTS, header_timeout=10.0, body_timeout=30.0, write_timeout=60.0, keep_alive=75.0, park_after=0.0)

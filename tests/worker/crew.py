@@ -13,7 +13,7 @@ from typing import Any
 
 from twistcorn.master.workers.totals import Tally, Totals
 from twistcorn.wire.scoreboard import W_LED_REQUESTS, W_REQUESTS, Scoreboard
-from twistcorn.worker.http import RequestLine
+from twistcorn.worker.http.request import RequestLine
 from twistcorn.worker.seats import Seat
 from twistcorn.worker.turns import Turns
 

@@ -20,7 +20,7 @@ from twistcorn.syntax import Span
 from twistcorn.wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
 from twistcorn.worker.connection import Phase
 from twistcorn.worker.deadlines import GRACE, LOOK
-from twistcorn.worker.heads import Heads
+from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.lifecycle import Lifecycle
 from twistcorn.worker.retiming import OVER
 

@@ -14,7 +14,7 @@ from twistcorn.errors import RequestTimeout
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.connection import Connection
 from twistcorn.worker.deadlines import GRACE, LOOK, Deadlines
-from twistcorn.worker.http import RequestLine
+from twistcorn.worker.http.request import RequestLine
 from twistcorn.worker.seats import AT_EASE, FIRED
 
 SECOND = 1_000_000_000

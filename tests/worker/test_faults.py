@@ -18,8 +18,8 @@ from tests.worker.test_waiting import THREADS, Worker
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.worker import failing, poller, sweeping
 from twistcorn.worker.connection import Connection, Phase
+from twistcorn.worker.http.spool import Store
 from twistcorn.worker.seats import Seat
-from twistcorn.worker.spool import Store
 from twistcorn.worker.sweeping import LOST_LOOKS, SWEEP
 from twistcorn.worker.turns import Turns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twistcorn.worker.http import RequestLine
+from twistcorn.worker.http.request import RequestLine
 from twistcorn.worker.routes import (
     CLIP,
     EVERY,

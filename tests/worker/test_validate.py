@@ -18,7 +18,7 @@ from tests.worker.apps import RecordingOut, Start, current
 from twistcorn import demo
 from twistcorn.worker.call import Call
 from twistcorn.worker.environ import Address, EnvironMaker
-from twistcorn.worker.http import parse_head
+from twistcorn.worker.http.request import parse_head
 
 Environ = dict[str, Any]
 PLAIN = [("Content-Type", "text/plain")]

@@ -16,12 +16,12 @@ from ..pristine import select, socket, threading, time
 from ..settings import Settings
 from ..shelter import exposed_threads
 from . import forks
-from .bodies import LengthBody
 from .call import ClientGone
 from .connection import SCRATCH, Connection
-from .http import Request
+from .http.bodies import LengthBody
+from .http.request import Request
+from .http.spool import Spool, Store
 from .seats import Seat
-from .spool import Spool, Store
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes taken at once.

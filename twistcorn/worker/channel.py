@@ -13,12 +13,13 @@ from twisted.logger import Logger
 from ..errors import HTTPError, RequestTimeout
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
-from . import forks, responses
+from . import forks
 from .accesslog import AccessLog
 from .call import Application, ClientGone
 from .connection import Connection
 from .environ import Address, EnvironMaker
-from .http import Request
+from .http import responses
+from .http.request import Request
 from .poller import Poller
 from .quarantine import Quarantine
 from .reply import Reply

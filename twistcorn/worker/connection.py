@@ -33,7 +33,7 @@ from ..wire.scoreboard import (
 )
 from . import failing
 from .call import ClientGone
-from .http import Request, RequestLine
+from .http.request import Request, RequestLine
 from .partial import Partial
 from .phases import Phase as Phase
 

@@ -19,8 +19,8 @@ from .. import __version__
 from ..errors import HTTPError
 from ..settings import Settings
 from .files import FileWrapper
-from .forwarded import Trust, client_of
-from .http import HeaderBlock, Request, RequestLine
+from .http.forwarded import Trust, client_of
+from .http.request import HeaderBlock, Request, RequestLine
 
 #: Variable names that are remembered; bounded, because clients make names up.
 _NAMES_LIMIT = 1024

@@ -14,13 +14,13 @@ from ..errors import HTTPError
 from ..pristine import socket, time
 from ..settings import Settings
 from .asked import CONTINUE, AskedBody
-from .bodies import ChunkedBody, LengthBody
 from .call import ClientGone
 from .connection import Connection, Phase
-from .heads import Heads
-from .http import PEEK, Request
+from .http.bodies import ChunkedBody, LengthBody
+from .http.head_cache import Heads
+from .http.request import PEEK, Request
+from .http.spool import Spool, Store
 from .partial import PATIENCE, Partial
-from .spool import Spool, Store
 
 #: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.
 _FIRST = 4096

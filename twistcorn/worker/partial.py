@@ -12,7 +12,7 @@ import struct
 from ..errors import HTTPError
 from ..pristine import socket
 from ..settings import Settings
-from .http import FORBIDDEN, PEEK
+from .http.request import FORBIDDEN, PEEK
 
 #: Looks at an incomplete head before its connection waits a moment for the next: the largest head is 22 packets.
 LOOKS = 16

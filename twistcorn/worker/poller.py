@@ -17,20 +17,21 @@ from ..pristine import select, time
 from ..settings import Settings
 from ..wire.channel import Kind, Lend
 from ..wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
-from . import lingering, responses
+from . import lingering
 from .arrivals import arrived
 from .call import ClientGone
 from .connection import Connection, Phase
 from .environ import Address
-from .heads import Heads
+from .http import responses
+from .http.head_cache import Heads
+from .http.refusals import Refusals
+from .http.spool import Spool
 from .intake import Found, advance, drop_body, method_of
 from .partial import LOOKS
 from .parting import check_known, part, take_descriptor
-from .refusals import Refusals
 from .resting import Resting
 from .rounds import WATCHED
 from .seats import Seat
-from .spool import Spool
 from .sweeping import Sweeping
 
 _WRITABLE = select.EPOLLOUT | select.EPOLLET

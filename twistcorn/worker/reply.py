@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..pristine import socket, time
-from . import presence, responses
+from . import presence
 from .call import ClientGone
 from .connection import Connection
-from .http import Request
-from .responses import Fields, Framing
+from .http import responses
+from .http.request import Request
+from .http.responses import Fields, Framing
 from .seats import Seat
 from .sendfile import send_file
 

@@ -14,7 +14,7 @@ from ..pristine import time
 from ..wire.scoreboard import Scoreboard
 from .connection import Connection
 from .counts import Counts
-from .http import RequestLine
+from .http.request import RequestLine
 from .leading import Leading
 from .roles import Loop, Server
 from .routes import Route

@@ -22,7 +22,7 @@ from ..pristine import threading
 from .call import Application, Call, ClientGone, Out
 from .environ import variable
 from .files import FileWrapper
-from .responses import Fields
+from .http.responses import Fields
 
 
 @implementer(IPushProducer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import HTTPError
+from ...errors import HTTPError
 from .spool import Store
 
 #: RFC 9112 section 7.1: hexadecimal digits, then extensions; 15 digits fit in 64 bits.

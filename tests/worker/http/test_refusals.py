@@ -9,7 +9,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from twistcorn.errors import HTTPError
 from twistcorn.wire.scoreboard import W_ERRORS, Scoreboard
-from twistcorn.worker.refusals import LINES, Refusals
+from twistcorn.worker.http.refusals import LINES, Refusals
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ what it meant before; with other limits all is forgotten. Bounded in number and 
 
 from __future__ import annotations
 
-from ..settings import Settings
-from .http import HeaderBlock, Request, RequestLine, find_head, parse_head, parse_line
+from ...settings import Settings
+from .request import HeaderBlock, Request, RequestLine, find_head, parse_head, parse_line
 
 #: Request lines, and blocks of header fields, that are remembered. When there are more, all are forgotten: clients that
 #: never repeat themselves cost the others little more than nothing.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from ..errors import HTTPError
-from ..wire.scoreboard import W_ERRORS, Scoreboard
+from ...errors import HTTPError
+from ...wire.scoreboard import W_ERRORS, Scoreboard
 
 #: Lines a second: enough to see who and why, too few for a flood of bad requests to fill a disk.
 LINES = 10

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from twistcorn.errors import HTTPError
-from twistcorn.worker.bodies import ChunkedBody, LengthBody
-from twistcorn.worker.spool import Store
+from twistcorn.worker.http.bodies import ChunkedBody, LengthBody
+from twistcorn.worker.http.spool import Store
 
 #: Makes one with this limit.
 Made = Callable[[int], Store]

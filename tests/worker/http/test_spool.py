@@ -19,7 +19,7 @@ from tests.http.cases import DEFAULTS
 from twistcorn import pristine
 from twistcorn.errors import HTTPError
 from twistcorn.wire.scoreboard import WORKER_WORDS
-from twistcorn.worker.spool import IN_MEMORY, MEMORY, Spool, Store, find_directory
+from twistcorn.worker.http.spool import IN_MEMORY, MEMORY, Spool, Store, find_directory
 
 Made = Callable[[int], Store]
 MIB = 1 << 20

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from twistcorn.worker import responses
-from twistcorn.worker.responses import (
+from twistcorn.worker.http import responses
+from twistcorn.worker.http.responses import (
     REASONS,
     Fields,
     Framing,
@@ -235,7 +235,7 @@ class TestMemory:
     def test_head_of_known_fields(self, given: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
         """Each is what it would be without the ones before, in whichever order they come."""
         clock = types.SimpleNamespace(time=lambda: 784111777.5, gmtime=time.gmtime)
-        monkeypatch.setattr("twistcorn.worker.responses.time", clock)
+        monkeypatch.setattr("twistcorn.worker.http.responses.time", clock)
         shared = check_fields(given)
         asked = [
             (status, method, minor, keep, whole)
@@ -309,7 +309,7 @@ class TestDate:
         """It is an IMF-fixdate (RFC 9110 section 5.6.7), in English and GMT wherever the server is."""
         seconds = calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%S"))
         clock = types.SimpleNamespace(time=lambda: seconds + 0.5, gmtime=time.gmtime)
-        monkeypatch.setattr("twistcorn.worker.responses.time", clock)
+        monkeypatch.setattr("twistcorn.worker.http.responses.time", clock)
 
         assert self.now() == email.utils.formatdate(seconds, usegmt=True)
 
@@ -317,7 +317,7 @@ class TestDate:
         """It is made anew each second."""
         moments = iter([784111777.9, 784111777.99, 784111778.0])
         clock = types.SimpleNamespace(time=lambda: next(moments), gmtime=time.gmtime)
-        monkeypatch.setattr("twistcorn.worker.responses.time", clock)
+        monkeypatch.setattr("twistcorn.worker.http.responses.time", clock)
 
         said = [self.now()[-12:-4] for _ in range(3)]
         assert said == ["08:49:37", "08:49:37", "08:49:38"]

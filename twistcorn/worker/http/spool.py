@@ -14,10 +14,10 @@ from typing import IO
 
 from twisted.logger import Logger
 
-from ..errors import HTTPError
-from ..pristine import open_file, os, threading, time
-from ..settings import Settings
-from ..wire.scoreboard import W_SPOOLED, Scoreboard
+from ...errors import HTTPError
+from ...pristine import open_file, os, threading, time
+from ...settings import Settings
+from ...wire.scoreboard import W_SPOOLED, Scoreboard
 
 #: A body up to here stays in memory, as long as there is plenty of that; a larger one goes to a file.
 IN_MEMORY = 1 << 20

@@ -12,9 +12,9 @@ from typing import Any
 
 import httptools
 
-from ..errors import HTTPError
-from ..settings import Settings
-from ..wire.statuses import OTHER_ROW, ROWS
+from ...errors import HTTPError
+from ...settings import Settings
+from ...wire.statuses import OTHER_ROW, ROWS
 
 #: Bytes looked at while they stay in the kernel; a head must fit. As large as llhttp-based servers allow (Node: 16
 #: KiB, raised to 32 for the cookies of large sites).

@@ -8,8 +8,8 @@ import pytest
 
 from tests.http.cases import DEFAULTS, head, post
 from twistcorn.errors import HTTPError
-from twistcorn.worker.heads import LONGEST_BLOCK, LONGEST_LINE, MOST_BLOCKS, MOST_LINES, Heads
-from twistcorn.worker.http import Request, parse_head
+from twistcorn.worker.http.head_cache import LONGEST_BLOCK, LONGEST_LINE, MOST_BLOCKS, MOST_LINES, Heads
+from twistcorn.worker.http.request import Request, parse_head
 
 
 def said(request: Request | None) -> object:

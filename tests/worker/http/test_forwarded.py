@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twistcorn.worker.forwarded import Hop, Trust, client_of
+from twistcorn.worker.http.forwarded import Hop, Trust, client_of
 
 TRUST = Trust(["127.0.0.1", "::1", "10.0.0.0/8"])
 
