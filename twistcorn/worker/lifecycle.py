@@ -23,7 +23,7 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
 from ..wire.testimony import TESTIFY
-from . import application, failing, forks, ground
+from . import failing, forks, ground
 from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
@@ -33,6 +33,7 @@ from .echo import Echo
 from .environ import Address
 from .gaps import Gaps
 from .lends import LendChannel
+from .loading import application
 from .poller import Poller
 from .quarantine import Quarantine
 from .seats import Seat

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from twistcorn.worker import discovery
+from twistcorn.worker.loading import discovery
 
-from ..pristine import os
+from ...pristine import os
 
 _FACTORY = re.compile(r"(create|make|build|get|init|setup)_?(\w+_)?(app|application)$|app\w*_factory$", re.I)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

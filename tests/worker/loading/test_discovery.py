@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from twistcorn.worker import discovery
+from twistcorn.worker.loading import discovery
 
 Write = Callable[..., Path]
 

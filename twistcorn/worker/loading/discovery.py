@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from ..pristine import open_file, os
+from ...pristine import open_file, os
 
 SETTINGS_KEY = "DJANGO_SETTINGS_MODULE"
 APP_NAMES = ("application", "app")

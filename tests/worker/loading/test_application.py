@@ -14,8 +14,8 @@ import pytest
 
 from twistcorn import demo
 from twistcorn.errors import AppLoadError
-from twistcorn.worker import hints
-from twistcorn.worker.application import Loaded, load
+from twistcorn.worker.loading import hints
+from twistcorn.worker.loading.application import Loaded, load
 
 APP = """
 def app(environ, start_response):
@@ -786,7 +786,7 @@ class TestDjango:
         program = (
             "import os, sys\n"
             "from twistcorn.errors import AppLoadError\n"
-            "from twistcorn.worker.application import load\n"
+            "from twistcorn.worker.loading.application import load\n"
             "try:\n"
             "    loaded = load(sys.argv[1], sys.argv[2])\n"
             "    print(type(loaded.application).__name__, loaded.target, loaded.how, sep='\\n')\n"

@@ -16,9 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from twistcorn.errors import AppLoadError
-from twistcorn.worker import discovery, forks, hints
+from twistcorn.worker import forks
+from twistcorn.worker.loading import discovery, hints
 
-from ..pristine import os
+from ...pristine import os
 
 
 @dataclass(frozen=True)
