@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from tests.worker.test_interrupt import Asleep
+from tests.worker.process.test_interrupt import Asleep
 from twistcorn.errors import RequestTimeout
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.connection import Connection

@@ -16,9 +16,10 @@ from tests.http.served import Client, Clock, Served
 from tests.worker.crew import Crew, Held, Job
 from tests.worker.test_waiting import THREADS, Worker
 from twistcorn.wire.channel import Kind, Lend
-from twistcorn.worker import failing, poller, sweeping
+from twistcorn.worker import poller, sweeping
 from twistcorn.worker.connection import Connection, Phase
 from twistcorn.worker.http.spool import Store
+from twistcorn.worker.process import failing
 from twistcorn.worker.seats import Seat
 from twistcorn.worker.sweeping import LOST_LOOKS, SWEEP
 from twistcorn.worker.turns import Turns

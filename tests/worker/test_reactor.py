@@ -251,7 +251,7 @@ class TestErrors:
             one.loop.callLater(0, lambda: one.loop.callLater(0.01, lambda: None))
             alone(one)
 
-        monkeypatch.setattr("twistcorn.worker.failing.fail", fail)
+        monkeypatch.setattr("twistcorn.worker.process.failing.fail", fail)
         one = run(crew)
         one()
         assert failed == [("its loop broke", problem)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..pristine import give, os, signal
 from ..wire.testimony import TESTIFY
-from .descriptors import INHERITED, LAST_WORDS
+from .process.descriptors import INHERITED, LAST_WORDS
 
 #: Sent to the whole process group by terminals and `pkill`; only the master answers them. A handler that does nothing
 #: is not inherited by programs that the application starts, as the order to ignore would be (execve(2)).
@@ -46,9 +46,9 @@ def main() -> None:
 
     from twisted.internet import reactor, stdio
 
-    from . import handlers
     from .bootstrap import WorkerChild
-    from .ending import Ending
+    from .process import handlers
+    from .process.ending import Ending
 
     def terminate(number: int, frame: object) -> None:
         loop.callFromThread(child.terminated)

@@ -15,12 +15,12 @@ from ..errors import HTTPError
 from ..pristine import select, socket, threading, time
 from ..settings import Settings
 from ..shelter import exposed_threads
-from . import forks
 from .call import ClientGone
 from .connection import SCRATCH, Connection
 from .http.bodies import LengthBody
 from .http.request import Request
 from .http.spool import Spool, Store
+from .process import forks
 from .seats import Seat
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

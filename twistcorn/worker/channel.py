@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from ..errors import HTTPError, RequestTimeout
 from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
-from . import forks
 from .accesslog import AccessLog
 from .call import Application, ClientGone
 from .connection import Connection
@@ -21,6 +20,7 @@ from .environ import Address, EnvironMaker
 from .http import responses
 from .http.request import Request
 from .poller import Poller
+from .process import forks
 from .quarantine import Quarantine
 from .reply import Reply
 from .seats import Seat

@@ -31,11 +31,11 @@ from ..wire.scoreboard import (
     State,
     pack_state,
 )
-from . import failing
 from .call import ClientGone
 from .http.request import Request, RequestLine
 from .partial import Partial
 from .phases import Phase as Phase
+from .process import failing
 
 #: One send: the kernel takes what its buffer has room for.
 SEND_SIZE = 1 << 18

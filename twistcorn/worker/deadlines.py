@@ -17,12 +17,12 @@ from ..errors import RequestTimeout
 from ..pristine import sys, time
 from ..recurring import Recurring
 from ..settings import Settings
-from . import failing
 from .connection import Connection
-from .interrupt import set_exception
+from .process import failing
+from .process.interrupt import set_exception
+from .process.stacks import format_stacks
 from .seats import AIMING, AT_EASE, FIRED, Seat
 from .slow import of_application
-from .stacks import format_stacks
 
 #: Seconds between two looks: what a time-out may be late.
 LOOK = 0.1

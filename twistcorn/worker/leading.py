@@ -11,8 +11,8 @@ import abc
 from collections.abc import Callable
 
 from ..pristine import os, threading, time
-from . import handlers
 from .connection import Connection
+from .process import handlers
 from .roles import Loop
 from .routes import Route, Routes
 from .seats import Seat

@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from ..pristine import os, socket
 from ..wire import channel
 from ..wire.channel import Kind, Lend, Report
-from . import failing, forks
-from .descriptors import lift
+from .process import failing, forks
+from .process.descriptors import lift
 
 #: What sending fails with when the master is gone; when the kernel has no memory for it at present.
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)

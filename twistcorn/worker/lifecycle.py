@@ -23,22 +23,22 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
 from ..wire.testimony import TESTIFY
-from . import failing, forks, ground
 from .accesslog import AccessLog
 from .channel import Service
 from .connection import Connection
 from .deadlines import Deadlines
-from .descriptors import LAST_WORDS, STDERR, Descriptors
-from .echo import Echo
 from .environ import Address
 from .gaps import Gaps
 from .lends import LendChannel
 from .loading import application
 from .poller import Poller
+from .process import failing, forks, ground
+from .process.descriptors import LAST_WORDS, STDERR, Descriptors
+from .process.echo import Echo
+from .process.soundness import Soundness
 from .quarantine import Quarantine
 from .seats import Seat
 from .slow import SlowRequests
-from .soundness import Soundness
 from .threads import UPKEEP
 from .turns import Turns
 from .vitals import Vitals

@@ -16,9 +16,9 @@ from twisted.python.failure import Failure
 from ..pristine import select, time
 from ..settings import Settings
 from ..wire.scoreboard import WORD
-from . import failing
 from .accesslog import AccessLog
 from .connection import SCRATCH, Connection, Phase
+from .process import failing
 from .retiming import retime
 from .seats import Seat
 

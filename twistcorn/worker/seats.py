@@ -13,7 +13,7 @@ from ..errors import RequestTimeout
 from ..pristine import os, select, socket, threading, time
 from ..shelter import exposed_threads
 from .connection import SCRATCH, Connection
-from .interrupt import set_exception
+from .process.interrupt import set_exception
 from .roles import Aside
 
 #: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.

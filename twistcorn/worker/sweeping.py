@@ -16,10 +16,10 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.channel import Kind
 from ..wire.scoreboard import Scoreboard
-from . import failing
 from .connection import Connection, Phase
 from .idle import leaving
 from .intake import has_bytes, relieve
+from .process import failing
 from .rounds import Rounds
 from .seats import Seat
 from .traffic import Traffic

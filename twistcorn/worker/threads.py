@@ -16,8 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..pristine import threading, time
-from . import failing
 from .connection import Connection
+from .process import failing
 from .seats import Seat
 
 #: Seconds until a thread that could not be started is tried again; between two lines about that.

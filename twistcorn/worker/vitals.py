@@ -26,7 +26,7 @@ from ..wire.scoreboard import (
     W_WORST_LAG,
     Scoreboard,
 )
-from . import failing
+from .process import failing
 
 #: Between two heartbeats.
 HEARTBEAT = 1.0

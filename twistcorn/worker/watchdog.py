@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..pristine import threading, time
-from . import failing
+from .process import failing
 from .seats import Seat
 
 #: Seconds between two looks while calls are made. A look costs some ten microseconds.

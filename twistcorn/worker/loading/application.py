@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from twistcorn.errors import AppLoadError
-from twistcorn.worker import forks
 from twistcorn.worker.loading import discovery, hints
+from twistcorn.worker.process import forks
 
 from ...pristine import os
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 
-from ..pristine import sys, threading
+from ...pristine import sys, threading
 
 
 def format_stacks() -> str:

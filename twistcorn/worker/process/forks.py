@@ -19,8 +19,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ..logs import server
-from ..pristine import os, signal, threading
+from ...logs import server
+from ...pristine import os, signal, threading
 from .descriptors import LAST_WORDS
 
 #: madvise(2), Linux 4.14: a child finds zeros in place of the page. The module `mmap` does not name it.

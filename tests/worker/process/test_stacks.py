@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.stacks: what is shown of threads."""
+"""The claims of twistcorn.worker.process.stacks: what is shown of threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.harness import wait_until
-from twistcorn.worker.stacks import format_places, format_stacks
+from twistcorn.worker.process.stacks import format_places, format_stacks
 
 PATIENCE = 10.0
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import _thread
 from types import ModuleType
 
-from ..pristine import signal, sys
-from ..wire.testimony import TESTIFY
+from ...pristine import signal, sys
+from ...wire.testimony import TESTIFY
 
 #: Frames that the server's own code, with Twisted's logging below it, must be able to use.
 LEAST_FRAMES = 200

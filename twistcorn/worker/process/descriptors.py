@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..pristine import os
+from ...pristine import os
 
 #: What a worker inherits: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
 ORDERS, REPORTS, CHANNEL, SCOREBOARD, LAST_WORDS = range(3, 8)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from twisted.logger import Logger
 
-from ..copies import copies_of, image_of
-from ..logs.server import flush
-from ..pristine import os, select, signal, time
+from ...copies import copies_of, image_of
+from ...logs.server import flush
+from ...pristine import os, select, signal, time
 from . import forks
 
 #: Seconds that a child has after TERM.

@@ -14,8 +14,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..pristine import os, signal, sys, threading, time
-from ..shelter import exposed_threads
+from ...pristine import os, signal, sys, threading, time
+from ...shelter import exposed_threads
 
 #: Seconds between two lines about the same signal: a timer may fire a thousand times a second.
 QUIET = 60.0

@@ -13,7 +13,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..pristine import os
+from ...pristine import os
 
 #: Calls that may be unanswered when the next one is due. Between two of them the loop has waited at least once; with
 #: more events than it takes at once the reactor's own may be told a round later.

@@ -17,8 +17,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..logs.server import flush
-from ..pristine import os, signal, threading
+from ...logs.server import flush
+from ...pristine import os, signal, threading
 from . import forks, ground, handlers, offspring
 from .stacks import format_places
 

@@ -17,7 +17,7 @@ from tests.worker.crew import PATIENCE
 from twistcorn.errors import RequestTimeout
 from twistcorn.worker.connection import Connection
 from twistcorn.worker.deadlines import fire
-from twistcorn.worker.interrupt import set_exception
+from twistcorn.worker.process.interrupt import set_exception
 from twistcorn.worker.seats import AIMING, AT_EASE, FIRED, Seat
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

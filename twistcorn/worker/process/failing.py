@@ -13,9 +13,9 @@ from typing import NoReturn
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import EXIT_DEAF, EXIT_DEAF_SINCE
-from ..logs.server import flush
-from ..pristine import os, threading
+from ...errors import EXIT_DEAF, EXIT_DEAF_SINCE
+from ...logs.server import flush
+from ...pristine import os, threading
 from . import forks
 from .descriptors import LAST_WORDS, Identity
 
