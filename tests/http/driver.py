@@ -21,11 +21,11 @@ from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.call import ClientGone
-from twistcorn.worker.connection import Connection, Phase
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.http.request import Request
 from twistcorn.worker.http.spool import Spool
-from twistcorn.worker.intake import Found, advance, drop_body
+from twistcorn.worker.loop.connection import Connection, Phase
+from twistcorn.worker.loop.intake import Found, advance, drop_body
 
 from .cases import Seen
 

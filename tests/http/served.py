@@ -30,15 +30,15 @@ from twistcorn.wire.scoreboard import (
 )
 from twistcorn.worker.call import Application
 from twistcorn.worker.channel import Service
-from twistcorn.worker.connection import Connection
 from twistcorn.worker.environ import Address
-from twistcorn.worker.poller import Poller
+from twistcorn.worker.loop.connection import Connection
+from twistcorn.worker.loop.local_queue import Waiting
+from twistcorn.worker.loop.poller import Poller
+from twistcorn.worker.loop.seats import Seat
+from twistcorn.worker.loop.sweeping import SWEEP
 from twistcorn.worker.roles import Server
 from twistcorn.worker.routes import Route
-from twistcorn.worker.seats import Seat
-from twistcorn.worker.sweeping import SWEEP
 from twistcorn.worker.turns import Turns
-from twistcorn.worker.waiting import Waiting
 
 from .cases import DEFAULTS
 

@@ -21,7 +21,7 @@ from twistcorn.policy.worker import TAKING, State, Worker
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import H_QUEUED, H_REGIONS, W_BUSY, W_INCOMING, W_THREADS, Scoreboard
-from twistcorn.worker.waiting import Waiting
+from twistcorn.worker.loop.local_queue import Waiting
 
 
 class TestQueue:

@@ -14,7 +14,7 @@ from typing import Any
 from twistcorn.master.workers.totals import Tally, Totals
 from twistcorn.wire.scoreboard import W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from twistcorn.worker.http.request import RequestLine
-from twistcorn.worker.seats import Seat
+from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.turns import Turns
 
 #: How long anything may take that happens in another thread.

@@ -18,11 +18,11 @@ from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
 from twistcorn.syntax import Span
 from twistcorn.wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
-from twistcorn.worker.connection import Phase
 from twistcorn.worker.deadlines import GRACE, LOOK
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.lifecycle import Lifecycle
-from twistcorn.worker.retiming import OVER
+from twistcorn.worker.loop.connection import Phase
+from twistcorn.worker.loop.retiming import OVER
 
 ENVIRONS: list[dict[str, Any]] = []
 

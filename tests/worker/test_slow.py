@@ -16,7 +16,7 @@ from tests.worker.test_deadlines import LINE, SECOND, START
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.call import Call
-from twistcorn.worker.connection import Connection
+from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.slow import LINES, LOOK, SlowRequests
 
 PATIENCE = 10.0

@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs
 from tests.worker.crew import Crew, Held, Job
 from twistcorn import pristine
 from twistcorn.wire.scoreboard import W_BUSY
-from twistcorn.worker.seats import Seat
+from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.turns import Turns
 
 

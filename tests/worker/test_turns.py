@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs
 from tests.worker.crew import PATIENCE, Crew, Held, Job
 from twistcorn.policy.histogram import bucket
 from twistcorn.wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS
-from twistcorn.worker.seats import Seat
+from twistcorn.worker.loop.seats import Seat
 
 Make = Callable[..., Crew]
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from twisted.logger import capturedLogs
 
-from twistcorn.worker.seats import Seat
+from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.watchdog import LONGEST, PATIENCE, SUSPECT, Judge, Verdict, Watchdog
 
 PATIENT = 10.0

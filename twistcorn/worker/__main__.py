@@ -39,7 +39,7 @@ def main() -> None:
 
     from twisted.internet.main import installReactor
 
-    from .reactor import WorkerReactor
+    from .loop.reactor import WorkerReactor
 
     installReactor(WorkerReactor())
     _begin_logging()

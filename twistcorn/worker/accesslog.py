@@ -12,7 +12,7 @@ from ..logs.access import EntryLog
 from ..logs.entries import Entry
 from ..pristine import time
 from ..settings import Settings
-from .connection import Connection
+from .loop.connection import Connection
 from .reply import Reply
 
 

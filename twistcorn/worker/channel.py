@@ -15,16 +15,16 @@ from ..settings import Settings
 from ..wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
 from .accesslog import AccessLog
 from .call import Application, ClientGone
-from .connection import Connection
 from .environ import Address, EnvironMaker
 from .http import responses
 from .http.request import Request
-from .poller import Poller
+from .loop.connection import Connection
+from .loop.local_queue import Waiting
+from .loop.poller import Poller
+from .loop.seats import Seat
 from .process import forks
 from .quarantine import Quarantine
 from .reply import Reply
-from .seats import Seat
-from .waiting import Waiting
 from .wsgi import WSGIResource
 
 

@@ -17,11 +17,11 @@ from ..errors import RequestTimeout
 from ..pristine import sys, time
 from ..recurring import Recurring
 from ..settings import Settings
-from .connection import Connection
+from .loop.connection import Connection
+from .loop.seats import AIMING, AT_EASE, FIRED, Seat
 from .process import failing
 from .process.interrupt import set_exception
 from .process.stacks import format_stacks
-from .seats import AIMING, AT_EASE, FIRED, Seat
 from .slow import of_application
 
 #: Seconds between two looks: what a time-out may be late.

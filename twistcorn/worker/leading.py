@@ -11,11 +11,11 @@ import abc
 from collections.abc import Callable
 
 from ..pristine import os, threading, time
-from .connection import Connection
+from .loop.connection import Connection
+from .loop.seats import Seat
 from .process import handlers
 from .roles import Loop
 from .routes import Route, Routes
-from .seats import Seat
 from .threads import Threads
 from .watchdog import Watchdog
 

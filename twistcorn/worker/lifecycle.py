@@ -25,24 +25,24 @@ from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W
 from ..wire.testimony import TESTIFY
 from .accesslog import AccessLog
 from .channel import Service
-from .connection import Connection
 from .deadlines import Deadlines
 from .environ import Address
-from .gaps import Gaps
-from .lends import LendChannel
 from .loading import application
-from .poller import Poller
+from .loop.connection import Connection
+from .loop.gaps import Gaps
+from .loop.lends import LendChannel
+from .loop.local_queue import Waiting
+from .loop.poller import Poller
+from .loop.seats import Seat
 from .process import failing, forks, ground
 from .process.descriptors import LAST_WORDS, STDERR, Descriptors
 from .process.echo import Echo
 from .process.soundness import Soundness
 from .quarantine import Quarantine
-from .seats import Seat
 from .slow import SlowRequests
 from .threads import UPKEEP
 from .turns import Turns
 from .vitals import Vitals
-from .waiting import Waiting
 
 #: What applications call to have another package's threads.
 _PATCHES = {"gevent": "gevent.monkey.patch_all()", "eventlet": "eventlet.monkey_patch()"}

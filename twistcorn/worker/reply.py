@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from ..pristine import socket, time
 from . import presence
 from .call import ClientGone
-from .connection import Connection
 from .http import responses
 from .http.request import Request
 from .http.responses import Fields, Framing
-from .seats import Seat
+from .loop.connection import Connection
+from .loop.seats import Seat
 from .sendfile import send_file
 
 #: Bytes of a body that may wait a moment, so that it is sent together with others.

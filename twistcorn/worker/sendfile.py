@@ -10,7 +10,7 @@ import errno
 
 from ..pristine import os
 from .call import ClientGone
-from .connection import SEND_SIZE, Connection, Wait
+from .loop.connection import SEND_SIZE, Connection, Wait
 
 #: One call: others get their turn in between.
 FILE_PIECE = 1 << 20

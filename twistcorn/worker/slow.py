@@ -17,8 +17,8 @@ from ..pristine import sys, time
 from ..recurring import Recurring
 from ..settings import Settings
 from .call import Call
-from .connection import Connection
-from .seats import Seat
+from .loop.connection import Connection
+from .loop.seats import Seat
 
 #: Seconds between two looks, at most and at least: what a line may be late.
 LOOK, LEAST_LOOK = 0.1, 0.01

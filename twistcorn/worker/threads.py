@@ -16,9 +16,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..pristine import threading, time
-from .connection import Connection
+from .loop.connection import Connection
+from .loop.seats import Seat
 from .process import failing
-from .seats import Seat
 
 #: Seconds until a thread that could not be started is tried again; between two lines about that.
 AGAIN, QUIET = 1.0, 60.0

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from ..pristine import time
 from ..wire.scoreboard import Scoreboard
-from .connection import Connection
 from .counts import Counts
 from .http.request import RequestLine
 from .leading import Leading
+from .loop.connection import Connection
+from .loop.seats import Seat
 from .roles import Loop, Server
 from .routes import Route
-from .seats import Seat
 
 #: How long a turn may wait for the thread that runs before another is woken.
 TICK = 0.002

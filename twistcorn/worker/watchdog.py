@@ -12,8 +12,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..pristine import threading, time
+from .loop.seats import Seat
 from .process import failing
-from .seats import Seat
 
 #: Seconds between two looks while calls are made. A look costs some ten microseconds.
 LOOK = 0.002

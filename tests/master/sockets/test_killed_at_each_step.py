@@ -274,7 +274,7 @@ def test_each_step(turn: Turn) -> None:
 
 def test_each_step_of_a_head_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that the kernel has no room for is taken as it comes: from then on its worker's death is a 502."""
-    monkeypatch.setattr("twistcorn.worker.partial.Partial.must_be_taken", lambda self, sock, late: True)
+    monkeypatch.setattr("twistcorn.worker.loop.partial.Partial.must_be_taken", lambda self, sock, late: True)
     request = head()
     test_each_step(Turn(HELLO, (request[:7], request[7:20], request[20:] + NEXT), behind=NEXT))
 

@@ -15,10 +15,10 @@ from tests.http.served import Served
 from tests.worker.apps import Body, Start, app
 from tests.worker.crew import PATIENCE
 from twistcorn.errors import RequestTimeout
-from twistcorn.worker.connection import Connection
 from twistcorn.worker.deadlines import fire
+from twistcorn.worker.loop.connection import Connection
+from twistcorn.worker.loop.seats import AIMING, AT_EASE, FIRED, Seat
 from twistcorn.worker.process.interrupt import set_exception
-from twistcorn.worker.seats import AIMING, AT_EASE, FIRED, Seat
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -153,7 +153,7 @@ class TestAim:
     def test_application_is_left_as_it_is_on_its_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is taken back: nobody says how long an interpreter may take to raise it."""
         told: list[tuple[int, object]] = []
-        monkeypatch.setattr("twistcorn.worker.seats.set_exception", lambda *arguments: told.append(arguments))
+        monkeypatch.setattr("twistcorn.worker.loop.seats.set_exception", lambda *arguments: told.append(arguments))
         thread = Asleep(lambda thread: thread.seat.shield())
         thread.seat.aim = FIRED
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 
-from ..pristine import socket, time
-from ..settings import Settings
+from ...pristine import socket, time
+from ...settings import Settings
 from .connection import Connection, Phase
 from .parting import reset
 

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.traffic: the bytes of all connections are counted, each once."""
+"""The claims of twistcorn.worker.loop.traffic: the bytes of all connections are counted, each once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.http.cases import DEFAULTS, head
 from tests.http.served import Clock, Served
 from tests.worker.apps import app
-from twistcorn.worker.traffic import Traffic
+from twistcorn.worker.loop.traffic import Traffic
 
 
 @pytest.fixture

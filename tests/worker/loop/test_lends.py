@@ -15,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from twistcorn.wire import channel
 from twistcorn.wire.channel import MAX_LENDS, MAX_REPORTS, REPORTS_SIZE, Kind, Lend, Report
-from twistcorn.worker.lends import MESSAGES, LendChannel
+from twistcorn.worker.loop.lends import MESSAGES, LendChannel
 
 
 class Worker:
@@ -85,8 +85,8 @@ class TestLends:
         def lift(number: int) -> int:
             raise OSError(errno.EMFILE, "no more")
 
-        monkeypatch.setattr("twistcorn.worker.lends.lift", lift)
-        monkeypatch.setattr("twistcorn.worker.lends.os", SimpleNamespace(close=closed.append))
+        monkeypatch.setattr("twistcorn.worker.loop.lends.lift", lift)
+        monkeypatch.setattr("twistcorn.worker.loop.lends.os", SimpleNamespace(close=closed.append))
         worker.lends._take([0], [lend])
         worker.lends.flush()
         assert worker.reports() == [Report(Kind.RELEASED, 1, 10)]

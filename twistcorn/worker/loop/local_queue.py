@@ -13,10 +13,10 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..pristine import time
-from ..settings import Settings
-from ..wire.channel import Kind
-from ..wire.scoreboard import H_QUEUED, W_BUSY, W_HOPS, W_INCOMING, W_THREADS, Scoreboard
+from ...pristine import time
+from ...settings import Settings
+from ...wire.channel import Kind
+from ...wire.scoreboard import H_QUEUED, W_BUSY, W_HOPS, W_INCOMING, W_THREADS, Scoreboard
 from .connection import Connection
 
 #: A request waits so long for a thread of its own worker: most turns are shorter, and a hop is work for three.

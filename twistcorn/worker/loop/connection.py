@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..logs.entries import Entry
-from ..pristine import socket, threading
-from ..wire.scoreboard import (
+from ...logs.entries import Entry
+from ...pristine import socket, threading
+from ...wire.scoreboard import (
     CONSUMED,
     ENDS,
     FRAMED,
@@ -31,11 +31,11 @@ from ..wire.scoreboard import (
     State,
     pack_state,
 )
-from .call import ClientGone
-from .http.request import Request, RequestLine
+from ..call import ClientGone
+from ..http.request import Request, RequestLine
+from ..process import failing
 from .partial import Partial
 from .phases import Phase as Phase
-from .process import failing
 
 #: One send: the kernel takes what its buffer has room for.
 SEND_SIZE = 1 << 18

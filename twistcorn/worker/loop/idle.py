@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..settings import Settings
+from ...settings import Settings
 from .connection import Connection, Phase
 from .intake import has_bytes
 

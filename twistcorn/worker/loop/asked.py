@@ -11,16 +11,16 @@ import io
 from collections.abc import Iterable
 from typing import IO, Any, cast
 
-from ..errors import HTTPError
-from ..pristine import select, socket, threading, time
-from ..settings import Settings
-from ..shelter import exposed_threads
-from .call import ClientGone
+from ...errors import HTTPError
+from ...pristine import select, socket, threading, time
+from ...settings import Settings
+from ...shelter import exposed_threads
+from ..call import ClientGone
+from ..http.bodies import LengthBody
+from ..http.request import Request
+from ..http.spool import Spool, Store
+from ..process import forks
 from .connection import SCRATCH, Connection
-from .http.bodies import LengthBody
-from .http.request import Request
-from .http.spool import Spool, Store
-from .process import forks
 from .seats import Seat
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.waiting: which requests wait for a thread here, and which ones go."""
+"""The claims of twistcorn.worker.loop.local_queue: which requests wait for a thread here, and which ones go."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from twistcorn.wire.scoreboard import (
     W_THREADS,
     Scoreboard,
 )
-from twistcorn.worker.connection import Connection
+from twistcorn.worker.loop.connection import Connection
+from twistcorn.worker.loop.local_queue import MOMENT, spare_threads, waiting_in_all
+from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.routes import Route
-from twistcorn.worker.seats import Seat
-from twistcorn.worker.waiting import MOMENT, spare_threads, waiting_in_all
 
 THREADS = 2
 

@@ -12,20 +12,20 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..errors import HTTPError
-from ..pristine import select, time
-from ..settings import Settings
-from ..wire.channel import Kind, Lend
-from ..wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
+from ...errors import HTTPError
+from ...pristine import select, time
+from ...settings import Settings
+from ...wire.channel import Kind, Lend
+from ...wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
+from ..call import ClientGone
+from ..environ import Address
+from ..http import responses
+from ..http.head_cache import Heads
+from ..http.refusals import Refusals
+from ..http.spool import Spool
 from . import lingering
 from .arrivals import arrived
-from .call import ClientGone
 from .connection import Connection, Phase
-from .environ import Address
-from .http import responses
-from .http.head_cache import Heads
-from .http.refusals import Refusals
-from .http.spool import Spool
 from .intake import Found, advance, drop_body, method_of
 from .partial import LOOKS
 from .parting import check_known, part, take_descriptor

@@ -11,8 +11,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..pristine import time
-from ..recurring import Recurring
+from ...pristine import time
+from ...recurring import Recurring
 from .connection import Connection, Phase
 
 #: Seconds between two looks at the processor time.

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from twistcorn.worker.connection import Connection, Phase
-from twistcorn.worker.gaps import Gaps
+from twistcorn.worker.loop.connection import Connection, Phase
+from twistcorn.worker.loop.gaps import Gaps
 
 
 class Held:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from twistcorn.syntax import LONGEST
-from twistcorn.worker.connection import SCRATCH
-from twistcorn.worker.seats import Seat
+from twistcorn.worker.loop.connection import SCRATCH
+from twistcorn.worker.loop.seats import Seat
 
 
 class Journal:
@@ -80,7 +80,7 @@ class TestDelay:
         def refuse(*args: Any) -> int:
             raise FileNotFoundError
 
-        monkeypatch.setattr("twistcorn.worker.seats.os.open", refuse)
+        monkeypatch.setattr("twistcorn.worker.loop.seats.os.open", refuse)
         seat = Seat(journal)
         assert seat.delay() == 0
         seat.close()
@@ -139,7 +139,7 @@ class TestClient:
             def poll(self, timeout: float) -> Any:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr("twistcorn.worker.seats.select.poll", Broken)
+        monkeypatch.setattr("twistcorn.worker.loop.seats.select.poll", Broken)
         with pytest.raises(KeyboardInterrupt):
             seat.await_client(sock, 10.0)
         assert journal.told == ["aside", "back"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 
-from ..errors import HTTPError
-from ..pristine import socket
-from ..settings import Settings
-from .http.request import FORBIDDEN, PEEK
+from ...errors import HTTPError
+from ...pristine import socket
+from ...settings import Settings
+from ..http.request import FORBIDDEN, PEEK
 
 #: Looks at an incomplete head before its connection waits a moment for the next: the largest head is 22 packets.
 LOOKS = 16

@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import enum
 
-from ..errors import HTTPError
-from ..pristine import socket, time
-from ..settings import Settings
+from ...errors import HTTPError
+from ...pristine import socket, time
+from ...settings import Settings
+from ..call import ClientGone
+from ..http.bodies import ChunkedBody, LengthBody
+from ..http.head_cache import Heads
+from ..http.request import PEEK, Request
+from ..http.spool import Spool, Store
 from .asked import CONTINUE, AskedBody
-from .call import ClientGone
 from .connection import Connection, Phase
-from .http.bodies import ChunkedBody, LengthBody
-from .http.head_cache import Heads
-from .http.request import PEEK, Request
-from .http.spool import Spool, Store
 from .partial import PATIENCE, Partial
 
 #: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.

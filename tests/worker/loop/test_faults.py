@@ -14,14 +14,14 @@ from twisted.logger import LogEvent, capturedLogs
 from tests.http.cases import head, post
 from tests.http.served import Client, Clock, Served
 from tests.worker.crew import Crew, Held, Job
-from tests.worker.test_waiting import THREADS, Worker
+from tests.worker.loop.test_local_queue import THREADS, Worker
 from twistcorn.wire.channel import Kind, Lend
-from twistcorn.worker import poller, sweeping
-from twistcorn.worker.connection import Connection, Phase
 from twistcorn.worker.http.spool import Store
+from twistcorn.worker.loop import poller, sweeping
+from twistcorn.worker.loop.connection import Connection, Phase
+from twistcorn.worker.loop.seats import Seat
+from twistcorn.worker.loop.sweeping import LOST_LOOKS, SWEEP
 from twistcorn.worker.process import failing
-from twistcorn.worker.seats import Seat
-from twistcorn.worker.sweeping import LOST_LOOKS, SWEEP
 from twistcorn.worker.turns import Turns
 
 Serve = Callable[..., tuple[Served, Client]]
@@ -238,7 +238,7 @@ class TestAdopt:
         ours, server = socket.socketpair()
         number = server.detach()
         if place == "take_descriptor":
-            monkeypatch.setattr("twistcorn.worker.parting.socket.socket", once(socket.socket))
+            monkeypatch.setattr("twistcorn.worker.loop.parting.socket.socket", once(socket.socket))
         else:
             monkeypatch.setattr(poller, place, once(getattr(poller, place)))
         with ours:

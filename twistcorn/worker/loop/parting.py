@@ -11,9 +11,9 @@ import struct
 
 from twisted.logger import Logger
 
-from ..pristine import os, select, socket
+from ...pristine import os, select, socket
+from ..process import failing
 from .connection import Connection, Phase
-from .process import failing
 
 _log = Logger()
 _connect = ctypes.CDLL(None).connect

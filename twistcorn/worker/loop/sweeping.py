@@ -10,16 +10,16 @@ import abc
 from collections.abc import Callable, Collection
 from typing import Any
 
-from ..errors import HTTPError
-from ..pristine import time
-from ..recurring import Recurring
-from ..settings import Settings
-from ..wire.channel import Kind
-from ..wire.scoreboard import Scoreboard
+from ...errors import HTTPError
+from ...pristine import time
+from ...recurring import Recurring
+from ...settings import Settings
+from ...wire.channel import Kind
+from ...wire.scoreboard import Scoreboard
+from ..process import failing
 from .connection import Connection, Phase
 from .idle import leaving
 from .intake import has_bytes, relieve
-from .process import failing
 from .rounds import Rounds
 from .seats import Seat
 from .traffic import Traffic

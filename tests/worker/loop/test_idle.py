@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.idle: which idle connections a worker gives back."""
+"""The claims of twistcorn.worker.loop.idle: which idle connections a worker gives back."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.http.served import Client, Clock, Served
 from tests.worker.apps import app
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import Scoreboard
-from twistcorn.worker.idle import AT_ONCE
-from twistcorn.worker.sweeping import SWEEP
+from twistcorn.worker.loop.idle import AT_ONCE
+from twistcorn.worker.loop.sweeping import SWEEP
 
 Serve = Callable[..., Served]
 

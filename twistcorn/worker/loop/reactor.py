@@ -13,8 +13,8 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.python import threadable
 from twisted.python.failure import Failure
 
-from ..pristine import time
-from .process import failing, forks
+from ...pristine import time
+from ..process import failing, forks
 from .seats import Seat
 
 #: Seconds between two turns of the loop that are a gap: hearts beat each second, and a call that lasts loses the loop.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..settings import Settings
+from ...settings import Settings
 from .connection import Connection, Phase
 
 #: Seconds: a deadline that is over, whatever the clock says; 0 would be none.

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 
-from ..errors import RequestTimeout
-from ..pristine import os, select, socket, threading, time
-from ..shelter import exposed_threads
+from ...errors import RequestTimeout
+from ...pristine import os, select, socket, threading, time
+from ...shelter import exposed_threads
+from ..process.interrupt import set_exception
+from ..roles import Aside
 from .connection import SCRATCH, Connection
-from .process.interrupt import set_exception
-from .roles import Aside
 
 #: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.
 AT_EASE, AIMING, FIRED = range(3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..wire.scoreboard import W_CONNECTIONS, W_RECEIVED, W_SENT
+from ...wire.scoreboard import W_CONNECTIONS, W_RECEIVED, W_SENT
 from .connection import Connection
 
 

@@ -18,11 +18,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..pristine import os, socket
-from ..wire import channel
-from ..wire.channel import Kind, Lend, Report
-from .process import failing, forks
-from .process.descriptors import lift
+from ...pristine import os, socket
+from ...wire import channel
+from ...wire.channel import Kind, Lend, Report
+from ..process import failing, forks
+from ..process.descriptors import lift
 
 #: What sending fails with when the master is gone; when the kernel has no memory for it at present.
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)

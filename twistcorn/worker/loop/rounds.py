@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..pristine import select, time
-from ..settings import Settings
-from ..wire.scoreboard import WORD
-from .accesslog import AccessLog
+from ...pristine import select, time
+from ...settings import Settings
+from ...wire.scoreboard import WORD
+from ..accesslog import AccessLog
+from ..process import failing
 from .connection import SCRATCH, Connection, Phase
-from .process import failing
 from .retiming import retime
 from .seats import Seat
 

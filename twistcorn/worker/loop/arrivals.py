@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..pristine import socket, time
-from ..wire.channel import HOPPED, Lend
-from ..wire.scoreboard import S_DEADLINE, S_QUEUED, Scoreboard
+from ...pristine import socket, time
+from ...wire.channel import HOPPED, Lend
+from ...wire.scoreboard import S_DEADLINE, S_QUEUED, Scoreboard
 from .connection import Connection
 
 

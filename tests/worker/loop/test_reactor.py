@@ -12,8 +12,8 @@ import pytest
 from twisted.internet import task, threads
 from twisted.python import threadable
 
-from twistcorn.worker.reactor import WorkerReactor
-from twistcorn.worker.seats import Seat
+from twistcorn.worker.loop.reactor import WorkerReactor
+from twistcorn.worker.loop.seats import Seat
 
 from .test_seats import Journal
 
