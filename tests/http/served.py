@@ -36,9 +36,9 @@ from twistcorn.worker.loop.local_queue import Waiting
 from twistcorn.worker.loop.poller import Poller
 from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.loop.sweeping import SWEEP
-from twistcorn.worker.roles import Server
-from twistcorn.worker.routes import Route
-from twistcorn.worker.turns import Turns
+from twistcorn.worker.turns.roles import Server
+from twistcorn.worker.turns.routes import Route
+from twistcorn.worker.turns.turns import Turns
 
 from .cases import DEFAULTS
 

@@ -15,7 +15,7 @@ from twistcorn.master.workers.totals import Tally, Totals
 from twistcorn.wire.scoreboard import W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from twistcorn.worker.http.request import RequestLine
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.turns import Turns
+from twistcorn.worker.turns.turns import Turns
 
 #: How long anything may take that happens in another thread.
 PATIENCE = 10.0

@@ -13,16 +13,16 @@ from twisted.internet.task import Clock
 
 from tests.http.cases import DEFAULTS, head
 from tests.http.served import Served
-from tests.worker.test_deadlines import SECOND, Room
+from tests.worker.turns.test_deadlines import SECOND, Room
 from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
 from twistcorn.syntax import Span
 from twistcorn.wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
-from twistcorn.worker.deadlines import GRACE, LOOK
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.lifecycle import Lifecycle
 from twistcorn.worker.loop.connection import Phase
 from twistcorn.worker.loop.retiming import OVER
+from twistcorn.worker.turns.deadlines import GRACE, LOOK
 
 ENVIRONS: list[dict[str, Any]] = []
 

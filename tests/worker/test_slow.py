@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from tests.worker.test_deadlines import LINE, SECOND, START
+from tests.worker.turns.test_deadlines import LINE, SECOND, START
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.call import Call

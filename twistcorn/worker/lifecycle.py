@@ -25,7 +25,6 @@ from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W
 from ..wire.testimony import TESTIFY
 from .accesslog import AccessLog
 from .channel import Service
-from .deadlines import Deadlines
 from .environ import Address
 from .loading import application
 from .loop.connection import Connection
@@ -40,8 +39,9 @@ from .process.echo import Echo
 from .process.soundness import Soundness
 from .quarantine import Quarantine
 from .slow import SlowRequests
-from .threads import UPKEEP
-from .turns import Turns
+from .turns.deadlines import Deadlines
+from .turns.threads import UPKEEP
+from .turns.turns import Turns
 from .vitals import Vitals
 
 #: What applications call to have another package's threads.

@@ -22,7 +22,7 @@ from twistcorn.worker.loop.connection import Connection, Phase
 from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.loop.sweeping import LOST_LOOKS, SWEEP
 from twistcorn.worker.process import failing
-from twistcorn.worker.turns import Turns
+from twistcorn.worker.turns.turns import Turns
 
 Serve = Callable[..., tuple[Served, Client]]
 

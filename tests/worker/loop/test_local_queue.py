@@ -25,7 +25,7 @@ from twistcorn.wire.scoreboard import (
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.local_queue import MOMENT, spare_threads, waiting_in_all
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.routes import Route
+from twistcorn.worker.turns.routes import Route
 
 THREADS = 2
 

@@ -15,10 +15,10 @@ from tests.http.served import Served
 from tests.worker.apps import Body, Start, app
 from tests.worker.crew import PATIENCE
 from twistcorn.errors import RequestTimeout
-from twistcorn.worker.deadlines import fire
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.seats import AIMING, AT_EASE, FIRED, Seat
 from twistcorn.worker.process.interrupt import set_exception
+from twistcorn.worker.turns.deadlines import fire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

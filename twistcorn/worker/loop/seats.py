@@ -13,7 +13,7 @@ from ...errors import RequestTimeout
 from ...pristine import os, select, socket, threading, time
 from ...shelter import exposed_threads
 from ..process.interrupt import set_exception
-from ..roles import Aside
+from ..turns.roles import Aside
 from .connection import SCRATCH, Connection
 
 #: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.deadlines: whose time is over, who is told stuck, and that nobody else is touched."""
+"""The claims of twistcorn.worker.turns.deadlines: whose time is over, who is told stuck, and that nobody else is touched."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.worker.process.test_interrupt import Asleep
 from twistcorn.errors import RequestTimeout
 from twistcorn.wire.scoreboard import Scoreboard
-from twistcorn.worker.deadlines import GRACE, LOOK, Deadlines
 from twistcorn.worker.http.request import RequestLine
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.seats import AT_EASE, FIRED
+from twistcorn.worker.turns.deadlines import GRACE, LOOK, Deadlines
 
 SECOND = 1_000_000_000
 START = 1000 * SECOND

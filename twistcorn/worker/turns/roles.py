@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .loop.connection import Connection
-    from .loop.seats import Seat
+    from ..loop.connection import Connection
+    from ..loop.seats import Seat
 
 
 class Aside(Protocol):

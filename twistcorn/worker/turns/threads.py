@@ -15,10 +15,10 @@ from collections import deque
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..pristine import threading, time
-from .loop.connection import Connection
-from .loop.seats import Seat
-from .process import failing
+from ...pristine import threading, time
+from ..loop.connection import Connection
+from ..loop.seats import Seat
+from ..process import failing
 
 #: Seconds until a thread that could not be started is tried again; between two lines about that.
 AGAIN, QUIET = 1.0, 60.0

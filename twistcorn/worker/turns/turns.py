@@ -10,13 +10,13 @@ keeps a worker from leaving.
 
 from __future__ import annotations
 
-from ..pristine import time
-from ..wire.scoreboard import Scoreboard
-from .counts import Counts
-from .http.request import RequestLine
+from ...pristine import time
+from ...wire.scoreboard import Scoreboard
+from ..counts import Counts
+from ..http.request import RequestLine
+from ..loop.connection import Connection
+from ..loop.seats import Seat
 from .leading import Leading
-from .loop.connection import Connection
-from .loop.seats import Seat
 from .roles import Loop, Server
 from .routes import Route
 

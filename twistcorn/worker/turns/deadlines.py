@@ -13,16 +13,16 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..errors import RequestTimeout
-from ..pristine import sys, time
-from ..recurring import Recurring
-from ..settings import Settings
-from .loop.connection import Connection
-from .loop.seats import AIMING, AT_EASE, FIRED, Seat
-from .process import failing
-from .process.interrupt import set_exception
-from .process.stacks import format_stacks
-from .slow import of_application
+from ...errors import RequestTimeout
+from ...pristine import sys, time
+from ...recurring import Recurring
+from ...settings import Settings
+from ..loop.connection import Connection
+from ..loop.seats import AIMING, AT_EASE, FIRED, Seat
+from ..process import failing
+from ..process.interrupt import set_exception
+from ..process.stacks import format_stacks
+from ..slow import of_application
 
 #: Seconds between two looks: what a time-out may be late.
 LOOK = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twistcorn.worker.http.request import RequestLine
-from twistcorn.worker.routes import (
+from twistcorn.worker.turns.routes import (
     CLIP,
     EVERY,
     FIRST_PAUSE,

@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.watchdog import LONGEST, PATIENCE, SUSPECT, Judge, Verdict, Watchdog
+from twistcorn.worker.turns.watchdog import LONGEST, PATIENCE, SUSPECT, Judge, Verdict, Watchdog
 
 PATIENT = 10.0
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 
-from ..pristine import os, threading, time
-from .loop.connection import Connection
-from .loop.seats import Seat
-from .process import handlers
+from ...pristine import os, threading, time
+from ..loop.connection import Connection
+from ..loop.seats import Seat
+from ..process import handlers
 from .roles import Loop
 from .routes import Route, Routes
 from .threads import Threads

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..pristine import threading, time
-from .loop.seats import Seat
-from .process import failing
+from ...pristine import threading, time
+from ..loop.seats import Seat
+from ..process import failing
 
 #: Seconds between two looks while calls are made. A look costs some ten microseconds.
 LOOK = 0.002

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.threads: their number changes while requests run, and none is lost."""
+"""The claims of twistcorn.worker.turns.threads: their number changes while requests run, and none is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.worker.crew import Crew, Held, Job
 from twistcorn import pristine
 from twistcorn.wire.scoreboard import W_BUSY
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.turns import Turns
+from twistcorn.worker.turns.turns import Turns
 
 
 @pytest.fixture

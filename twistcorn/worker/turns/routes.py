@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .http.request import RequestLine
+from ..http.request import RequestLine
 
 #: A mean wait above this many nanoseconds is worth two thread switches and what the interpreter lock costs.
 WAITS = 150_000
