@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator
 from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import Scoreboard
-from twistcorn.worker.call import ClientGone
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.http.request import Request
 from twistcorn.worker.http.spool import Spool
 from twistcorn.worker.loop.connection import Connection, Phase
 from twistcorn.worker.loop.intake import Found, advance, drop_body
+from twistcorn.worker.wsgi.call import ClientGone
 
 from .cases import Seen
 

@@ -28,9 +28,6 @@ from twistcorn.wire.scoreboard import (
     Scoreboard,
     Slot,
 )
-from twistcorn.worker.call import Application
-from twistcorn.worker.channel import Service
-from twistcorn.worker.environ import Address
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.local_queue import Waiting
 from twistcorn.worker.loop.poller import Poller
@@ -39,6 +36,9 @@ from twistcorn.worker.loop.sweeping import SWEEP
 from twistcorn.worker.turns.roles import Server
 from twistcorn.worker.turns.routes import Route
 from twistcorn.worker.turns.turns import Turns
+from twistcorn.worker.wsgi.call import Application
+from twistcorn.worker.wsgi.environ import Address
+from twistcorn.worker.wsgi.service import Service
 
 from .cases import DEFAULTS
 

@@ -21,7 +21,7 @@ from twistcorn.logs.server import ServerLog
 def event(format: str = "{name}: broken", level: str = "error", **fields: Any) -> dict[str, Any]:
     return {
         "log_format": format, "log_level": LogLevel.levelWithName(level), "log_time": 0.0,
-        "log_namespace": "twistcorn.worker.call.Call", **fields,
+        "log_namespace": "twistcorn.worker.wsgi.call.Call", **fields,
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import sys
 from twisted.trial import reporter, runner
 from twisted.web.test import test_wsgi
 
-from twistcorn.worker.wsgi import WSGIResource
+from twistcorn.worker.wsgi.resource import WSGIResource
 
 
 def main() -> None:

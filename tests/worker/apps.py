@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.logger import Logger, capturedLogs
 
-from twistcorn.worker.call import Application, Call, ClientGone
 from twistcorn.worker.http.responses import Fields
+from twistcorn.worker.wsgi.call import Application, Call, ClientGone
 
 Headers = list[tuple[str, str]]
 Start = Callable[..., Any]

@@ -24,13 +24,13 @@ from ..settings import from_json
 from ..wire import commands
 from ..wire.scoreboard import Scoreboard
 from . import output
-from .environ import Address
 from .exports import Exports
 from .lifecycle import Lifecycle
 from .process import failing, forks
 from .process.descriptors import CHANNEL, SCOREBOARD, inherited
 from .process.stacks import format_places
-from .quarantine import Quarantine
+from .wsgi.environ import Address
+from .wsgi.quarantine import Quarantine
 
 #: Seconds that a worker which leaves may take to tell what its application has counted.
 FAREWELL = 1.0

@@ -23,9 +23,6 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
 from ..wire.testimony import TESTIFY
-from .accesslog import AccessLog
-from .channel import Service
-from .environ import Address
 from .loading import application
 from .loop.connection import Connection
 from .loop.gaps import Gaps
@@ -37,12 +34,15 @@ from .process import failing, forks, ground
 from .process.descriptors import LAST_WORDS, STDERR, Descriptors
 from .process.echo import Echo
 from .process.soundness import Soundness
-from .quarantine import Quarantine
-from .slow import SlowRequests
 from .turns.deadlines import Deadlines
 from .turns.threads import UPKEEP
 from .turns.turns import Turns
 from .vitals import Vitals
+from .wsgi.access_log import AccessLog
+from .wsgi.environ import Address
+from .wsgi.quarantine import Quarantine
+from .wsgi.service import Service
+from .wsgi.slow import SlowRequests
 
 #: What applications call to have another package's threads.
 _PATCHES = {"gevent": "gevent.monkey.patch_all()", "eventlet": "eventlet.monkey_patch()"}

@@ -19,8 +19,8 @@ from twistcorn.errors import RequestTimeout
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import W_SPOOLED, State
-from twistcorn.worker.call import Application
 from twistcorn.worker.http import spool
+from twistcorn.worker.wsgi.call import Application
 
 READ = replace(DEFAULTS, expect="read", body_timeout=30.0)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

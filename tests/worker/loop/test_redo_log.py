@@ -21,7 +21,7 @@ from tests.worker.recorders import Recorded
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import State
-from twistcorn.worker.call import Application
+from twistcorn.worker.wsgi.call import Application
 
 pytestmark = pytest.mark.usefixtures("mode")
 

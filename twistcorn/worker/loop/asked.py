@@ -15,11 +15,11 @@ from ...errors import HTTPError
 from ...pristine import select, socket, threading, time
 from ...settings import Settings
 from ...shelter import exposed_threads
-from ..call import ClientGone
 from ..http.bodies import LengthBody
 from ..http.request import Request
 from ..http.spool import Spool, Store
 from ..process import forks
+from ..wsgi.call import ClientGone
 from .connection import SCRATCH, Connection
 from .seats import Seat
 

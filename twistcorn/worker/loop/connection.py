@@ -31,9 +31,9 @@ from ...wire.scoreboard import (
     State,
     pack_state,
 )
-from ..call import ClientGone
 from ..http.request import Request, RequestLine
 from ..process import failing
+from ..wsgi.call import ClientGone
 from .partial import Partial
 from .phases import Phase as Phase
 

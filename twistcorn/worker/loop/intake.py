@@ -13,11 +13,11 @@ import enum
 from ...errors import HTTPError
 from ...pristine import socket, time
 from ...settings import Settings
-from ..call import ClientGone
 from ..http.bodies import ChunkedBody, LengthBody
 from ..http.head_cache import Heads
 from ..http.request import PEEK, Request
 from ..http.spool import Spool, Store
+from ..wsgi.call import ClientGone
 from .asked import CONTINUE, AskedBody
 from .connection import Connection, Phase
 from .partial import PATIENCE, Partial

@@ -17,12 +17,12 @@ from ...pristine import select, time
 from ...settings import Settings
 from ...wire.channel import Kind, Lend
 from ...wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
-from ..call import ClientGone
-from ..environ import Address
 from ..http import responses
 from ..http.head_cache import Heads
 from ..http.refusals import Refusals
 from ..http.spool import Spool
+from ..wsgi.call import ClientGone
+from ..wsgi.environ import Address
 from . import lingering
 from .arrivals import arrived
 from .connection import Connection, Phase

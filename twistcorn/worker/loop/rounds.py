@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from ...pristine import select, time
 from ...settings import Settings
 from ...wire.scoreboard import WORD
-from ..accesslog import AccessLog
 from ..process import failing
+from ..wsgi.access_log import AccessLog
 from .connection import SCRATCH, Connection, Phase
 from .retiming import retime
 from .seats import Seat

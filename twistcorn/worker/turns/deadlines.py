@@ -22,7 +22,7 @@ from ..loop.seats import AIMING, AT_EASE, FIRED, Seat
 from ..process import failing
 from ..process.interrupt import set_exception
 from ..process.stacks import format_stacks
-from ..slow import of_application
+from ..wsgi.slow import of_application
 
 #: Seconds between two looks: what a time-out may be late.
 LOOK = 0.1

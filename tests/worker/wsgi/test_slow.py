@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.slow: a slow request is told once, while it runs, with where its thread is."""
+"""The claims of twistcorn.worker.wsgi.slow: a slow request is told once, while it runs, with where its thread is."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.worker.turns.test_deadlines import LINE, SECOND, START
 from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import Scoreboard
-from twistcorn.worker.call import Call
 from twistcorn.worker.loop.connection import Connection
-from twistcorn.worker.slow import LINES, LOOK, SlowRequests
+from twistcorn.worker.wsgi.call import Call
+from twistcorn.worker.wsgi.slow import LINES, LOOK, SlowRequests
 
 PATIENCE = 10.0
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from ..pristine import os
+from ...pristine import os
 
 #: Where an instance could have put functions of its own in front of the file's.
 _OWN = frozenset(("fileno", "read", "readinto", "seek", "tell"))

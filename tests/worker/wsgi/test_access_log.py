@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.accesslog: one right line for each request, a moment later, where it belongs."""
+"""The claims of twistcorn.worker.wsgi.access_log: one right line for each request, a moment later, where it belongs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs
 from tests.http.served import Client, Served
 from tests.worker.conftest import TIMES
 from twistcorn.logs.access import BATCH, MOMENT
-from twistcorn.worker.accesslog import AccessLog
+from twistcorn.worker.wsgi.access_log import AccessLog
 
 Serve = Callable[..., tuple[Served, Client]]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..pristine import time
-from ..wire.scoreboard import HEAD_ROOM
+from ...pristine import time
+from ...wire.scoreboard import HEAD_ROOM
 
 
 class Quarantine:

@@ -21,8 +21,8 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from tests.worker.apps import Body, Start, app
-from twistcorn.worker.call import Application
-from twistcorn.worker.wsgi import WSGIResource
+from twistcorn.worker.wsgi.call import Application
+from twistcorn.worker.wsgi.resource import WSGIResource
 
 reactor: Any = _reactor
 PIECE = b"x" * 65536

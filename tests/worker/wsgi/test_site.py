@@ -13,8 +13,8 @@ from twisted.web.server import Site
 
 from tests.http.served import Answer, answers
 from tests.worker.apps import Body, Headers, Start, app
-from twistcorn.worker.call import Application
-from twistcorn.worker.wsgi import WSGIResource
+from twistcorn.worker.wsgi.call import Application
+from twistcorn.worker.wsgi.resource import WSGIResource
 
 
 class OneThread:

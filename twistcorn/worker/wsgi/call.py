@@ -12,13 +12,13 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import RequestTimeout
-from ..pristine import sys, time
-from ..shelter import hide, leave, show
+from ...errors import RequestTimeout
+from ...pristine import sys, time
+from ...shelter import hide, leave, show
+from ..http import responses
+from ..http.responses import Fields
+from ..process import forks
 from .files import FileWrapper
-from .http import responses
-from .http.responses import Fields
-from .process import forks
 
 #: A body in one of these is whole when it has one piece, and has no close().
 _KNOWN = (list, tuple)

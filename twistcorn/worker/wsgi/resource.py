@@ -18,11 +18,11 @@ from twisted.web import wsgi
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from ..pristine import threading
+from ...pristine import threading
+from ..http.responses import Fields
 from .call import Application, Call, ClientGone, Out
 from .environ import variable
 from .files import FileWrapper
-from .http.responses import Fields
 
 
 @implementer(IPushProducer)

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .. import __version__
-from ..errors import HTTPError
-from ..settings import Settings
+from ... import __version__
+from ...errors import HTTPError
+from ...settings import Settings
+from ..http.forwarded import Trust, client_of
+from ..http.request import HeaderBlock, Request, RequestLine
 from .files import FileWrapper
-from .http.forwarded import Trust, client_of
-from .http.request import HeaderBlock, Request, RequestLine
 
 #: Variable names that are remembered; bounded, because clients make names up.
 _NAMES_LIMIT = 1024

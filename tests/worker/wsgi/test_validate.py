@@ -16,9 +16,9 @@ from twisted.logger import capturedLogs
 from tests.http.cases import DEFAULTS, head
 from tests.worker.apps import RecordingOut, Start, current
 from twistcorn import demo
-from twistcorn.worker.call import Call
-from twistcorn.worker.environ import Address, EnvironMaker
 from twistcorn.worker.http.request import parse_head
+from twistcorn.worker.wsgi.call import Call
+from twistcorn.worker.wsgi.environ import Address, EnvironMaker
 
 Environ = dict[str, Any]
 PLAIN = [("Content-Type", "text/plain")]

@@ -10,22 +10,22 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..errors import HTTPError, RequestTimeout
-from ..settings import Settings
-from ..wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
-from .accesslog import AccessLog
+from ...errors import HTTPError, RequestTimeout
+from ...settings import Settings
+from ...wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
+from ..http import responses
+from ..http.request import Request
+from ..loop.connection import Connection
+from ..loop.local_queue import Waiting
+from ..loop.poller import Poller
+from ..loop.seats import Seat
+from ..process import forks
+from .access_log import AccessLog
 from .call import Application, ClientGone
 from .environ import Address, EnvironMaker
-from .http import responses
-from .http.request import Request
-from .loop.connection import Connection
-from .loop.local_queue import Waiting
-from .loop.poller import Poller
-from .loop.seats import Seat
-from .process import forks
 from .quarantine import Quarantine
 from .reply import Reply
-from .wsgi import WSGIResource
+from .resource import WSGIResource
 
 
 class Service:

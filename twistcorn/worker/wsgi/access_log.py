@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..logs.access import EntryLog
-from ..logs.entries import Entry
-from ..pristine import time
-from ..settings import Settings
-from .loop.connection import Connection
+from ...logs.access import EntryLog
+from ...logs.entries import Entry
+from ...pristine import time
+from ...settings import Settings
+from ..loop.connection import Connection
 from .reply import Reply
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ..pristine import select, socket
+from ...pristine import select, socket
 
 #: Seconds until the kernel asks a client that has ended its side, then between two questions; how many unanswered ones
 #: are the end (tcp(7)).

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..pristine import socket, time
+from ...pristine import socket, time
+from ..http import responses
+from ..http.request import Request
+from ..http.responses import Fields, Framing
+from ..loop.connection import Connection
+from ..loop.seats import Seat
 from . import presence
 from .call import ClientGone
-from .http import responses
-from .http.request import Request
-from .http.responses import Fields, Framing
-from .loop.connection import Connection
-from .loop.seats import Seat
 from .sendfile import send_file
 
 #: Bytes of a body that may wait a moment, so that it is sent together with others.

@@ -13,7 +13,7 @@ import pytest
 
 from tests.http.served import Client, Served
 from tests.worker.conftest import TIMES
-from twistcorn.worker.files import FileWrapper
+from twistcorn.worker.wsgi.files import FileWrapper
 
 Serve = Callable[..., tuple[Served, Client]]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n"

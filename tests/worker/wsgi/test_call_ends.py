@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.worker.apps import Body, RecordingOut, Start, app, call
-from tests.worker.test_call import RAISED
+from tests.worker.wsgi.test_call import RAISED
 from twistcorn.errors import RequestTimeout
-from twistcorn.worker.call import LOOK
+from twistcorn.worker.wsgi.call import LOOK
 
 TOOK_TOO_LONG = "the application took too long"
 CLOSE_RAISED = "close() of the application's iterable raised"
@@ -221,7 +221,7 @@ class TestNothingIsSaid:
     def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each look at the clock is half the time between two looks at the client later."""
         times = itertools.count(1, LOOK // 2)
-        monkeypatch.setattr("twistcorn.worker.call.time", types.SimpleNamespace(monotonic_ns=lambda: next(times)))
+        monkeypatch.setattr("twistcorn.worker.wsgi.call.time", types.SimpleNamespace(monotonic_ns=lambda: next(times)))
 
     def test_client_is_looked_for(self) -> None:
         """Now and then, and not for each piece; one that is gone ends the iteration, and the log is not told."""

@@ -13,12 +13,12 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from ..pristine import sys, time
-from ..recurring import Recurring
-from ..settings import Settings
+from ...pristine import sys, time
+from ...recurring import Recurring
+from ...settings import Settings
+from ..loop.connection import Connection
+from ..loop.seats import Seat
 from .call import Call
-from .loop.connection import Connection
-from .loop.seats import Seat
 
 #: Seconds between two looks, at most and at least: what a line may be late.
 LOOK, LEAST_LOOK = 0.1, 0.01
