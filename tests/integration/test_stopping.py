@@ -16,7 +16,7 @@ from tests.integration.conftest import Start, put_probe
 from tests.integration.gate import Gate
 from tests.integration.harness import READY, TIMEOUT, Server, wait_until
 from tests.integration.load import Load
-from twistcorn.worker.bootstrap import FOR_EVERYBODY
+from twistcorn.worker.amp_child import FOR_EVERYBODY
 
 #: What an end within a moment may take on a busy machine; far less than the graceful time-out of 30 s.
 PROMPT = 10.0

@@ -17,7 +17,7 @@ from twistcorn.master.workers.process import MasterProtocol
 from twistcorn.policy.worker import Worker
 from twistcorn.wire import commands
 from twistcorn.wire.commands import MAX_TEXT, cut
-from twistcorn.worker.bootstrap import WorkerChild
+from twistcorn.worker.amp_child import WorkerChild
 
 #: (command, its arguments, the box that travels)
 TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [

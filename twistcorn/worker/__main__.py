@@ -46,7 +46,7 @@ def main() -> None:
 
     from twisted.internet import reactor, stdio
 
-    from .bootstrap import WorkerChild
+    from .amp_child import WorkerChild
     from .process import handlers
     from .process.ending import Ending
 

@@ -23,6 +23,7 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
 from ..wire.testimony import TESTIFY
+from .heartbeat import Vitals
 from .loading import application
 from .loop.connection import Connection
 from .loop.gaps import Gaps
@@ -37,7 +38,6 @@ from .process.soundness import Soundness
 from .turns.deadlines import Deadlines
 from .turns.threads import UPKEEP
 from .turns.turns import Turns
-from .vitals import Vitals
 from .wsgi.access_log import AccessLog
 from .wsgi.environ import Address
 from .wsgi.quarantine import Quarantine

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.vitals: the heart beats, and each beat says how late it is."""
+"""The claims of twistcorn.worker.heartbeat: the heart beats, and each beat says how late it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twistcorn.wire.scoreboard import (
     W_WORST_LAG,
     Scoreboard,
 )
-from twistcorn.worker.vitals import HEARTBEAT, Vitals
+from twistcorn.worker.heartbeat import HEARTBEAT, Vitals
 
 
 class Heart:
