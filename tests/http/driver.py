@@ -23,9 +23,8 @@ from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.http.request import Request
 from twistcorn.worker.http.spool import Spool
-from twistcorn.worker.loop.connection import Connection, Phase
+from twistcorn.worker.loop.connection import ClientGone, Connection, Phase
 from twistcorn.worker.loop.intake import Found, advance, drop_body
-from twistcorn.worker.wsgi.call import ClientGone
 
 from .cases import Seen
 

@@ -28,6 +28,7 @@ from twistcorn.wire.scoreboard import (
     Scoreboard,
     Slot,
 )
+from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.local_queue import Waiting
 from twistcorn.worker.loop.poller import Poller
@@ -37,7 +38,6 @@ from twistcorn.worker.turns.roles import Server
 from twistcorn.worker.turns.routes import Route
 from twistcorn.worker.turns.turns import Turns
 from twistcorn.worker.wsgi.call import Application
-from twistcorn.worker.wsgi.environ import Address
 from twistcorn.worker.wsgi.service import Service
 
 from .cases import DEFAULTS
@@ -282,7 +282,7 @@ class Clock:
         self.now = START
         clock = types.SimpleNamespace(monotonic=lambda: self.now, monotonic_ns=time.monotonic_ns)
         for module in ("poller", "sweeping", "arrivals", "rounds", "intake"):
-            monkeypatch.setattr(f"twistcorn.worker.{module}.time", clock)
+            monkeypatch.setattr(f"twistcorn.worker.loop.{module}.time", clock)
 
     def pass_by(self, served: Served, seconds: float) -> None:
         """Time passes, and the poller looks at its deadlines at the end of it."""

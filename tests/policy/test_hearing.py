@@ -1,4 +1,4 @@
-"""The claims of twistcorn.policy.hearing: a worker is deaf when it had time and heartbeats, and acknowledged nothing."""
+"""The claims of twistcorn.policy.hearing: deaf is who had time and heartbeats, and acknowledged nothing."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ from twistcorn.wire.scoreboard import (
     Scoreboard,
     State,
 )
+from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.wsgi.call import Application
-from twistcorn.worker.wsgi.environ import Address
 
 #: The words of a slot, as the journal calls them.
 WORDS = {

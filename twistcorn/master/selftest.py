@@ -1,7 +1,7 @@
 """Asks the kernel once, at the start, whether it can do what the server relies on.
 
-Law: tries each ability on sockets and files of its own, closes them, and decides nothing: `policy.abilities` does. All of
-it takes some milliseconds.
+Law: tries each ability on sockets and files of its own, closes them, and decides nothing: `policy.abilities` does. All
+of it takes some milliseconds.
 """
 
 from __future__ import annotations

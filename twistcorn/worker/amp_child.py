@@ -26,10 +26,10 @@ from ..wire.scoreboard import Scoreboard
 from . import output
 from .exports import Exports
 from .lifecycle import Lifecycle
+from .loop.addresses import Address
 from .process import failing, forks
 from .process.descriptors import CHANNEL, SCOREBOARD, inherited
 from .process.stacks import format_places
-from .wsgi.environ import Address
 from .wsgi.quarantine import Quarantine
 
 #: Seconds that a worker which leaves may take to tell what its application has counted.

@@ -25,6 +25,7 @@ from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W
 from ..wire.testimony import TESTIFY
 from .heartbeat import Vitals
 from .loading import application
+from .loop.addresses import Address
 from .loop.connection import Connection
 from .loop.gaps import Gaps
 from .loop.lends import LendChannel
@@ -39,10 +40,9 @@ from .turns.deadlines import Deadlines
 from .turns.threads import UPKEEP
 from .turns.turns import Turns
 from .wsgi.access_log import AccessLog
-from .wsgi.environ import Address
 from .wsgi.quarantine import Quarantine
 from .wsgi.service import Service
-from .wsgi.slow import SlowRequests
+from .wsgi.slow import SlowRequests, name_of
 
 #: What applications call to have another package's threads.
 _PATCHES = {"gevent": "gevent.monkey.patch_all()", "eventlet": "eventlet.monkey_patch()"}
@@ -184,7 +184,7 @@ class Lifecycle:
         self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
         deadlines = Deadlines(
             self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up,
-            on_late=self._tell_overdue,
+            on_late=self._tell_overdue, name_of=name_of,
         )  # fmt: skip
         deadlines.start()
         self._mind_gaps(poller, deadlines)

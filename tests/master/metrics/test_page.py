@@ -19,7 +19,7 @@ from twistcorn.wire.scoreboard import W_BUSY, W_CPU, W_LAG, W_PSS, W_RSS, W_STAT
 from twistcorn.wire.scoreboard import State as SlotState
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 #: Milliseconds of processor time that a scrape may cost the master.
 MOST = 2.0
 

@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.sockets.listener about binding: endpoint strings, addresses that are taken, stale sockets."""
+"""The claims of twistcorn.master.sockets.listener about binding: endpoint strings, addresses that are taken,
+stale sockets.
+"""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from tests.worker.apps import Body, Start, app
 from tests.worker.recorders import Entry, Recorded, RecordingBoard
 from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.settings import Settings
+from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.wsgi.call import Application
-from twistcorn.worker.wsgi.environ import Address
 
 #: More than the kernel takes for a client that does not read: the answer is sent in part.
 LARGE = b"x" * (8 << 20)

@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.sockets.dispatcher about a worker's death: what becomes of its connections, on the wire."""
+"""The claims of twistcorn.master.sockets.dispatcher about a worker's death: what becomes of its connections,
+on the wire.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.sockets.dispatcher about what workers report: taken, closed, released, and stale words."""
+"""The claims of twistcorn.master.sockets.dispatcher about what workers report: taken, closed, released, and
+stale words.
+"""
 
 from __future__ import annotations
 

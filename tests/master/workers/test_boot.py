@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.workers.supervisor about booting: the first worker, the others, and what they are told."""
+"""The claims of twistcorn.master.workers.supervisor about booting: the first worker, the others, and what
+they are told.
+"""
 
 from __future__ import annotations
 

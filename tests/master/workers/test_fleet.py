@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.workers.fleet: workers are replaced before they go, at a pace, and settings with the code."""
+"""The claims of twistcorn.master.workers.fleet: workers are replaced before they go, at a pace, and settings
+with the code.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.master.workers.freezes: who holds a frozen worker's lock, asked of a witness in the test's hands."""
+"""The claims of twistcorn.master.workers.freezes: who holds a frozen worker's lock, asked of a witness in our hands."""
 
 from __future__ import annotations
 

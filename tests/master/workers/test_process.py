@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,8 @@ class TestSpawn:
         """The same interpreter, and of the command line the program's name alone."""
         assert reactor.argv[0] == sys.executable
         assert reactor.argv[-2] == sys.argv[0]
-        assert os.path.samefile(os.path.join(reactor.argv[-1], "twistcorn"), os.path.dirname(process.__file__) + "/..")
+        package = Path(process.__file__).parents[2]
+        assert os.path.samefile(os.path.join(reactor.argv[-1], "twistcorn"), package)
 
     def test_signals_of_the_terminal(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """They are blocked while it starts, as until it ignores them they would kill it; and only then."""

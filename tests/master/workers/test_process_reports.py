@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.workers.process about what comes from a worker: reports by AMP, and those on connections."""
+"""The claims of twistcorn.master.workers.process about what comes from a worker: reports by AMP, and those
+on connections.
+"""
 
 from __future__ import annotations
 

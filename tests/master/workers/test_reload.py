@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.workers.supervisor about a reload: one new worker first, then the rest, never too few."""
+"""The claims of twistcorn.master.workers.supervisor about a reload: one new worker first, then the rest,
+never too few.
+"""
 
 from __future__ import annotations
 

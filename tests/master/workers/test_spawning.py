@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.workers.supervisor about a system that has no process, or descriptor, left for a worker."""
+"""The claims of twistcorn.master.workers.supervisor about a system that has no process, or descriptor, left
+for a worker.
+"""
 
 from __future__ import annotations
 

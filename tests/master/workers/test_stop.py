@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.workers.supervisor about the end: graceful, hurried, at once, and in the middle of a boot."""
+"""The claims of twistcorn.master.workers.supervisor about the end: graceful, hurried, at once, and in the
+middle of a boot.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The claims of twistcorn.master.workers.tuning: what `set` does to a fleet on a stage, and what a reload leaves of it."""
+"""The claims of twistcorn.master.workers.tuning: what `set` does to a fleet on a stage, and what a reload
+leaves of it.
+"""
 
 from __future__ import annotations
 

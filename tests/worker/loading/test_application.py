@@ -794,7 +794,7 @@ class TestDjango:
             "except AppLoadError as error:\n"
             "    print(error)\n"
         )
-        root = str(Path(hints.__file__).parents[2])
+        root = str(Path(hints.__file__).parents[3])
         command = [sys.executable, "-W", "error", "-c", program, target, str(site.directory)]
         environment = {**os.environ, "PYTHONPATH": root, **environ}
         ended = subprocess.run(

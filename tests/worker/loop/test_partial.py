@@ -17,8 +17,8 @@ from twistcorn.errors import HTTPError
 from twistcorn.wire.channel import CARRIES, Kind, Lend
 from twistcorn.wire.scoreboard import State
 from twistcorn.worker.http.request import PEEK
+from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.loop.partial import LOOKS, REST, Partial
-from twistcorn.worker.wsgi.environ import Address
 
 LIMITS = replace(DEFAULTS, limit_request_line=64, limit_request_fields=3, limit_request_field_size=64)
 LINE = b"GET / HTTP/1.1\r\n"

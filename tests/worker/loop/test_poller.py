@@ -17,10 +17,10 @@ from tests.http.served import Client, Clock, Served
 from tests.worker.apps import Body, Start, app
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS
+from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.lingering import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
 from twistcorn.worker.loop.sweeping import LAST_REQUEST_TIME
-from twistcorn.worker.wsgi.environ import Address
 
 pytestmark = pytest.mark.usefixtures("mode")
 

@@ -1,4 +1,6 @@
-"""The claims of twistcorn.worker.turns.deadlines: whose time is over, who is told stuck, and that nobody else is touched."""
+"""The claims of twistcorn.worker.turns.deadlines: whose time is over, who is told stuck, and that nobody
+else is touched.
+"""
 
 from __future__ import annotations
 

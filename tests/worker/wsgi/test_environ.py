@@ -15,7 +15,8 @@ from tests.http.cases import DEFAULTS, head
 from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
 from twistcorn.worker.http.request import parse_head
-from twistcorn.worker.wsgi.environ import Address, EnvironMaker
+from twistcorn.worker.loop.addresses import Address
+from twistcorn.worker.wsgi.environ import EnvironMaker
 
 TCP = Address(socket.AF_INET, "192.0.2.1", 8000)
 TCP6 = Address(socket.AF_INET6, "2001:db8::1", 8000)

@@ -17,8 +17,9 @@ from tests.http.cases import DEFAULTS, head
 from tests.worker.apps import RecordingOut, Start, current
 from twistcorn import demo
 from twistcorn.worker.http.request import parse_head
+from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.wsgi.call import Call
-from twistcorn.worker.wsgi.environ import Address, EnvironMaker
+from twistcorn.worker.wsgi.environ import EnvironMaker
 
 Environ = dict[str, Any]
 PLAIN = [("Content-Type", "text/plain")]

@@ -1,7 +1,7 @@
 """The dispatcher: lends connections to workers and takes them back.
 
-Law: decides nothing about processes; asks `policy.dispatch` and `policy.queue` who gets a connection and `recovery` which
-ones go on when their worker died. What nobody can take waits in `waiting`, what is idle in `parking`.
+Law: decides nothing about processes; asks `policy.dispatch` and `policy.queue` who gets a connection and `recovery`
+which ones go on when their worker died. What nobody can take waits in `waiting`, what is idle in `parking`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ...policy.blame import NOBODY, Blame, Cause
 from ...policy.worker import LEAVING, Worker
 
 #: As it stands in a stack.
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 #: Requests named in one line; the rest are counted.
 NAMED = 8
 

@@ -1,7 +1,7 @@
 """Workers whose hearts stand still: who holds them up, who waits for them, and when they are killed.
 
-Law: looks, and lets `policy.freeze` judge; kills nobody. It reads the kernel's account of threads and the scoreboard, and
-asks one thread where it is. A frozen worker may wake at any moment, between any two lines: the master asks how much
+Law: looks, and lets `policy.freeze` judge; kills nobody. It reads the kernel's account of threads and the scoreboard,
+and asks one thread where it is. A frozen worker may wake at any moment, between any two lines: the master asks how much
 waits on the connections that it holds, and neither reads them nor writes to them nor lends them.
 """
 

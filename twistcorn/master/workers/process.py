@@ -332,7 +332,7 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
 
     def startAMPProcess(self, ampChild: str, ampParent: Any = None, ampChildArgs: tuple[str, ...] = ()) -> Any:
         """As ampoule's; the child's protocol is given by the name of its package, which the master never imports."""
-        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
         return self.startPythonProcess(self.connectorFactory(ampParent()), sys.argv[0], package, *ampChildArgs)
 
     def startPythonProcess(self, prot: Any, *args: str) -> Any:

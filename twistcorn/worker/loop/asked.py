@@ -19,8 +19,7 @@ from ..http.bodies import LengthBody
 from ..http.request import Request
 from ..http.spool import Spool, Store
 from ..process import forks
-from ..wsgi.call import ClientGone
-from .connection import SCRATCH, Connection
+from .connection import SCRATCH, ClientGone, Connection
 from .seats import Seat
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -33,7 +33,6 @@ from ...wire.scoreboard import (
 )
 from ..http.request import Request, RequestLine
 from ..process import failing
-from ..wsgi.call import ClientGone
 from .partial import Partial
 from .phases import Phase as Phase
 
@@ -51,6 +50,10 @@ _IDLE, _READING, _IN_APP, _RESPONDING = map(int, (State.IDLE, State.READING, Sta
 
 #: Waits until a socket takes more; false when time is over.
 Wait = Callable[[socket.socket], bool]
+
+
+class ClientGone(ConnectionError):
+    """The client closed the connection, or took nothing for too long; there is nobody to answer."""
 
 
 class Connection:

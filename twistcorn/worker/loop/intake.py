@@ -17,9 +17,8 @@ from ..http.bodies import ChunkedBody, LengthBody
 from ..http.head_cache import Heads
 from ..http.request import PEEK, Request
 from ..http.spool import Spool, Store
-from ..wsgi.call import ClientGone
 from .asked import CONTINUE, AskedBody
-from .connection import Connection, Phase
+from .connection import ClientGone, Connection, Phase
 from .partial import PATIENCE, Partial
 
 #: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.

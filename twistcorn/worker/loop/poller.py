@@ -21,11 +21,10 @@ from ..http import responses
 from ..http.head_cache import Heads
 from ..http.refusals import Refusals
 from ..http.spool import Spool
-from ..wsgi.call import ClientGone
-from ..wsgi.environ import Address
 from . import lingering
+from .addresses import Address
 from .arrivals import arrived
-from .connection import Connection, Phase
+from .connection import ClientGone, Connection, Phase
 from .intake import Found, advance, drop_body, method_of
 from .partial import LOOKS
 from .parting import check_known, part, take_descriptor

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,7 +18,6 @@ from ...pristine import select, time
 from ...settings import Settings
 from ...wire.scoreboard import WORD
 from ..process import failing
-from ..wsgi.access_log import AccessLog
 from .connection import SCRATCH, Connection, Phase
 from .retiming import retime
 from .seats import Seat
@@ -30,6 +30,16 @@ EVENTS = 64
 ROUND = 5_000_000
 #: Nanoseconds that an answer may wait for others to be sent with it, while requests are at hand.
 HOLD = 1_000_000
+
+class ConnectionLog(Protocol):
+    """What notes how requests end (`wsgi.access_log.AccessLog`)."""
+
+    def finished(self, connection: Connection) -> None:
+        """The client has taken the rest of an answer, or never will."""
+
+    def refused(self, connection: Connection, code: int) -> None:
+        """A request was refused before it was whole."""
+
 
 class Rounds(abc.ABC):
     """What a poller does in each round.
@@ -56,7 +66,7 @@ class Rounds(abc.ABC):
         #: Called before answers are sent.
         self.on_send: Callable[[], None] = lambda: None
         #: The access log, while it is on.
-        self.access: AccessLog | None = None
+        self.access: ConnectionLog | None = None
 
     def _note_end(self, connection: Connection) -> None:
         if self.access is not None:

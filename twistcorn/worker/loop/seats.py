@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from typing import Protocol
 
 from ...errors import RequestTimeout
 from ...pristine import os, select, socket, threading, time
 from ...shelter import exposed_threads
 from ..process.interrupt import set_exception
-from ..turns.roles import Aside
 from .connection import SCRATCH, Connection
 
 #: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.
 AT_EASE, AIMING, FIRED = range(3)
 #: Milliseconds: the longest that poll(2) can be told to wait, some 24 days.
 LONGEST_POLL = (1 << 31) - 1
+
+
+class Aside(Protocol):
+    """Where a thread tells that it waits for a client (`turns.Turns`).
+
+    :ivar seats: those of all its threads.
+    """
+
+    seats: set[Seat]
+
+    def stand_aside(self, seat: Seat) -> None:
+        """The thread runs no application code until it comes back."""
+
+    def come_back(self, seat: Seat) -> None:
+        """It does again."""
 
 
 class Seat:

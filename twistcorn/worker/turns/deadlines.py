@@ -14,7 +14,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from ...errors import RequestTimeout
-from ...pristine import sys, time
+from ...pristine import time
 from ...recurring import Recurring
 from ...settings import Settings
 from ..loop.connection import Connection
@@ -22,7 +22,6 @@ from ..loop.seats import AIMING, AT_EASE, FIRED, Seat
 from ..process import failing
 from ..process.interrupt import set_exception
 from ..process.stacks import format_stacks
-from ..wsgi.slow import of_application
 
 #: Seconds between two looks: what a time-out may be late.
 LOOK = 0.1
@@ -52,6 +51,7 @@ class Deadlines:
 
     :param timeout: seconds; 0: no request has too much.
     :param seats: the threads that can run the application.
+    :param name_of: how logs name the request that runs on a thread.
     :param on_late: told of each request that is interrupted: its name with its id, and its seconds so far.
     :param on_stuck: told which requests are stuck, each time that changes.
     """
@@ -66,7 +66,9 @@ class Deadlines:
         on_stuck: Callable[[list[Connection]], None],
         now: Callable[[], int] = time.monotonic_ns,
         on_late: Callable[[str, float], object] = lambda name, age: None,
+        name_of: Callable[[Seat, Connection], str] = lambda seat, connection: line_of(connection),
     ) -> None:
+        self._name_of = name_of
         self._on_late = on_late
         self._timeout = timeout
         self._seats = seats
@@ -108,7 +110,7 @@ class Deadlines:
                 continue
             hit = self._hits.get(seat)
             if hit is None or hit.connection is not connection or hit.since != connection.since:
-                name, age = name_of(seat, connection), (now - connection.counted_from) / 1e9
+                name, age = self._name_of(seat, connection), (now - connection.counted_from) / 1e9
                 if not fire(seat, connection):
                     continue
                 self._on_late(name, age)
@@ -125,18 +127,16 @@ class Deadlines:
             self.log.error(
                 "{names}: stuck, more than {timeout:g} s after it began or made a piece of its answer;"
                 " all threads:\n{stacks}",
-                names=", ".join(name_of(hit.seat, hit.connection) for hit in stuck), timeout=self._timeout,
+                names=", ".join(self._name_of(hit.seat, hit.connection) for hit in stuck), timeout=self._timeout,
                 stacks=format_stacks(),
             )  # fmt: skip
         if self._stuck != known:
             self._on_stuck([hit.connection for hit in stuck])
 
 
-def name_of(seat: Seat, connection: Connection) -> str:
-    """Method and path of the request that runs on a thread, with its id where that can be seen."""
-    out, _ = of_application(sys._current_frames().get(seat.ident))
-    request = connection.request
-    return out.name if out is not None else request.line.name if request is not None else "a request"
+def line_of(connection: Connection) -> str:
+    """Method and path of the present request."""
+    return connection.request.line.name if connection.request is not None else "a request"
 
 
 def fire(seat: Seat, connection: Connection) -> bool:

@@ -13,21 +13,6 @@ if TYPE_CHECKING:
     from ..loop.seats import Seat
 
 
-class Aside(Protocol):
-    """Where a thread tells that it waits for a client (`turns.Turns`).
-
-    :ivar seats: those of all its threads.
-    """
-
-    seats: set[Seat]
-
-    def stand_aside(self, seat: Seat) -> None:
-        """The thread runs no application code until it comes back."""
-
-    def come_back(self, seat: Seat) -> None:
-        """It does again."""
-
-
 class Server(Protocol):
     """What answers requests (`channel.Service`). It raises nothing; times are monotonic nanoseconds."""
 

@@ -17,6 +17,7 @@ from ...pristine import sys, time
 from ...shelter import hide, leave, show
 from ..http import responses
 from ..http.responses import Fields
+from ..loop.connection import ClientGone
 from ..process import forks
 from .files import FileWrapper
 
@@ -28,10 +29,6 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 #: Nanoseconds of empty pieces between two looks at the client, which nothing that is sent would find gone.
 LOOK = 100_000_000
-
-
-class ClientGone(ConnectionError):
-    """The client closed the connection, or took nothing for too long; there is nobody to answer."""
 
 
 class NoBodyIsDue(ClientGone):

@@ -20,6 +20,7 @@ from ...errors import HTTPError
 from ...settings import Settings
 from ..http.forwarded import Trust, client_of
 from ..http.request import HeaderBlock, Request, RequestLine
+from ..loop.addresses import Address
 from .files import FileWrapper
 
 #: Variable names that are remembered; bounded, because clients make names up.
@@ -29,15 +30,6 @@ _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO"
 _NO_BODY = io.BytesIO
 #: A request id from outside is copied into logs: nothing that could be more than an id.
 _IDENT = re.compile(r"[A-Za-z0-9._\-+/=]{1,128}")
-
-
-@dataclass(frozen=True)
-class Address:
-    """A listener's own address: family, host or path, port (0 on UNIX)."""
-
-    family: int
-    host: str
-    port: int
 
 
 class _Errors:

@@ -11,10 +11,9 @@ from ...pristine import socket, time
 from ..http import responses
 from ..http.request import Request
 from ..http.responses import Fields, Framing
-from ..loop.connection import Connection
+from ..loop.connection import ClientGone, Connection
 from ..loop.seats import Seat
 from . import presence
-from .call import ClientGone
 from .sendfile import send_file
 
 #: Bytes of a body that may wait a moment, so that it is sent together with others.

@@ -20,7 +20,8 @@ from zope.interface import implementer
 
 from ...pristine import threading
 from ..http.responses import Fields
-from .call import Application, Call, ClientGone, Out
+from ..loop.connection import ClientGone
+from .call import Application, Call, Out
 from .environ import variable
 from .files import FileWrapper
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 
 from ...pristine import os
-from ..loop.connection import SEND_SIZE, Connection, Wait
-from .call import ClientGone
+from ..loop.connection import SEND_SIZE, ClientGone, Connection, Wait
 
 #: One call: others get their turn in between.
 FILE_PIECE = 1 << 20

@@ -15,14 +15,15 @@ from ...settings import Settings
 from ...wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
 from ..http import responses
 from ..http.request import Request
-from ..loop.connection import Connection
+from ..loop.addresses import Address
+from ..loop.connection import ClientGone, Connection
 from ..loop.local_queue import Waiting
 from ..loop.poller import Poller
 from ..loop.seats import Seat
 from ..process import forks
 from .access_log import AccessLog
-from .call import Application, ClientGone
-from .environ import Address, EnvironMaker
+from .call import Application
+from .environ import EnvironMaker
 from .quarantine import Quarantine
 from .reply import Reply
 from .resource import WSGIResource

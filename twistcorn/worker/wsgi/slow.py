@@ -18,6 +18,7 @@ from ...recurring import Recurring
 from ...settings import Settings
 from ..loop.connection import Connection
 from ..loop.seats import Seat
+from ..turns.deadlines import line_of
 from .call import Call
 
 #: Seconds between two looks, at most and at least: what a line may be late.
@@ -115,3 +116,9 @@ def of_application(frame: FrameType | None) -> tuple[Any, str]:
     except BaseException as error:
         # The source comes from a loader of the application's.
         return out, f"  it cannot be shown: {type(error).__name__}"
+
+
+def name_of(seat: Seat, connection: Connection) -> str:
+    """Method and path of the request that runs on a thread, with its id where that can be seen."""
+    out, _ = of_application(sys._current_frames().get(seat.ident))
+    return line_of(connection) if out is None else str(out.name)
