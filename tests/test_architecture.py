@@ -11,7 +11,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,11 +43,11 @@ MAY_IMPORT = {
     "reference": {"settings"},
     "origins": {"settings", "syntax"},
     "sources": {"interpreter", "settings", "origins", "errors"},
-    "pool": {"pool", "errors"},
+    "policy": {"policy", "errors"},
     "wire": {"wire", "pristine", "errors"},
     "logs": {"logs", "pristine", "recurring", "shelter", "atoms"},
     "worker": {"worker", "wire", "logs", "copies", "pristine", "recurring", "shelter", "atoms", "settings", "errors"},
-    "master": {"master", "pool", "wire", "logs", "copies", "recurring", "settings", "origins", "syntax", "errors"},
+    "master": {"master", "policy", "wire", "logs", "copies", "recurring", "settings", "origins", "syntax", "errors"},
     "service": {"interpreter", "logs", "timers", "master", "wire", "origins", "settings", "errors"},
     "client": {"wire", "errors"},
     "console": {"console", "client", "errors"},
@@ -60,13 +60,42 @@ MAY_IMPORT = {
     },
 }
 
+#: The rooms within the two large ones, and the rooms beside them that they may import: what is not named is refused.
+#: Modules that stand in no such room (`assembly`, `lifecycle`, ...) bring them together and may import all; only those
+#: named in BESIDE are imported by rooms.
+FLOORS = {
+    "master": {
+        "sockets": set[str](),
+        "workers": {"sockets"},
+        "metrics": {"workers", "sockets"},
+        "control": {"metrics", "workers", "sockets"},
+        "admin": {"control", "metrics", "workers", "sockets"},
+    },
+    "worker": {
+        "process": set[str](),
+        "http": set[str](),
+        "loading": {"process"},
+        "loop": {"http", "process"},
+        "turns": {"loop", "http", "process"},
+        "wsgi": {"turns", "loop", "http", "process"},
+    },
+}
+
+#: Modules of no room that rooms may import: what they need of the kernel and count on the scoreboard.
+BESIDE = {"master": {"procfs", "lag"}, "worker": {"counts"}}
+
+#: Module names and public class names that stand twice in the house, and why no other name is better.
+TWICE = {
+    "__main__": "Python's own name for what `python -m` runs: the command, and a worker",
+}
+
 #: What the rooms at the bottom may import from outside, besides the standard library.
 OUTSIDE = {
     "errors": set[str](),
     "atoms": set[str](),
     "syntax": set[str](),
     "settings": {"attr", "attrs"},
-    "pool": {"attr", "attrs", "automat"},
+    "policy": {"attr", "attrs", "automat"},
     "wire": {"attr", "attrs", "twisted.protocols.amp"},
 }
 
@@ -130,8 +159,14 @@ class Module:
 
     @property
     def room(self) -> str:
-        """`pool` for twistcorn.policy.sizing, `tap` for twistcorn.tap, empty for twistcorn itself."""
+        """`policy` for twistcorn.policy.sizing, `tap` for twistcorn.tap, empty for twistcorn itself."""
         return (*self.name.split("."), "")[1]
+
+    @property
+    def floor(self) -> str:
+        """`loop` for twistcorn.worker.loop.poller and twistcorn.worker.loop; empty where it is in no room of a room."""
+        names = self.name.split(".")
+        return names[2] if len(names) > 2 and names[2] in FLOORS.get(names[1], {}) else ""
 
     def tree(self) -> ast.Module:
         return ast.parse(self.path.read_text(encoding="utf-8"), str(self.path))
@@ -209,16 +244,40 @@ def between(rooms: set[str], targets: set[str]) -> list[str]:
     ]
 
 
+def circles(needs: dict[str, set[str]]) -> list[list[str]]:
+    """One circle for each module that is in any, found by walking from it back to it."""
+    found: list[list[str]] = []
+    for start in sorted(needs):
+        ways, seen = [[start]], {start}
+        while ways:
+            way = ways.pop(0)
+            if start in needs[way[-1]]:
+                found.append([*way, start])
+                break
+            for name in sorted(needs[way[-1]] - seen):
+                seen.add(name)
+                ways.append([*way, name])
+    return found
+
+
+def twice(names: Iterable[tuple[str, str]]) -> list[str]:
+    """The names that stand at several places, with these."""
+    places: dict[str, list[str]] = {}
+    for name, place in names:
+        places.setdefault(name, []).append(place)
+    return [f"{name}: {', '.join(at)}" for name, at in sorted(places.items()) if len(at) > 1 and name not in TWICE]
+
+
 class TestImports:
     def test_master_and_worker(self) -> None:
         """The master and the worker are two processes and know each other by the wire alone."""
         offences = between({"master"}, {"worker"}) + between({"worker"}, {"master"})
         broken("twistcorn.master and twistcorn.worker never import each other:", offences)
 
-    def test_pool(self) -> None:
-        """Only the master, and the pool itself, import the pool."""
-        others = {module.room for module in HOUSE} - {"master", "pool", "testing"}
-        broken("only twistcorn.master imports twistcorn.policy:", between(others, {"pool"}))
+    def test_policy(self) -> None:
+        """Only the master, and the policy itself, import the policy."""
+        others = {module.room for module in HOUSE} - {"master", "policy", "testing"}
+        broken("only twistcorn.master imports twistcorn.policy:", between(others, {"policy"}))
 
     def test_front_door(self) -> None:
         """Nobody imports tap and cli but `python -m`: Twisted and the shell find them by name."""
@@ -240,8 +299,36 @@ class TestImports:
             offences += between({room}, {*MAY_IMPORT, "testing"} - MAY_IMPORT[room] - {room})
         broken("imports go one way, as MAY_IMPORT says:", offences)
 
+    def test_floors(self) -> None:
+        """Within the master, and within the worker, imports go one way as well."""
+        offences = []
+        for module in HOUSE:
+            if not module.floor:
+                continue
+            may = FLOORS[module.room][module.floor] | BESIDE[module.room] | {module.floor}
+            offences += [
+                f"{module.at(found.line)} imports {found.target}"
+                for found in module.imports()
+                if found.is_of(f"twistcorn.{module.room}") and (found.target.split(".")[2:3] or [""])[0] not in may
+            ]
+        broken("rooms within master and worker import as FLOORS and BESIDE say:", offences)
+
+    def test_no_cycle(self) -> None:
+        """No module needs, over others, itself: not even for the type checker."""
+        names = {module.name for module in HOUSE}
+        needs = {
+            module.name: {
+                name
+                for found in module.imports()
+                for name in (found.target, found.target.rpartition(".")[0])
+                if name in names and name != module.name
+            }
+            for module in HOUSE
+        }
+        broken("modules do not import each other in a circle:", [" -> ".join(circle) for circle in circles(needs)])
+
     def test_bottom(self) -> None:
-        """pool, wire, settings and errors stand on the standard library and little else."""
+        """policy, wire, settings and errors stand on the standard library and little else."""
         offences = [
             f"{module.at(found.line)} imports {found.target}"
             for module in HOUSE
@@ -251,13 +338,13 @@ class TestImports:
         ]
         broken("the bottom rooms import from outside only what OUTSIDE says:", offences)
 
-    def test_pool_is_pure(self) -> None:
-        """The pool has no clock, no process and no socket: time and files come as parameters."""
+    def test_policy_is_pure(self) -> None:
+        """The policy has no clock, no process and no socket: time and files come as parameters."""
         offences = [
             f"{module.at(found.line)} imports {found.target}"
             for module in HOUSE
             for found in module.imports()
-            if module.room == "pool" and found.is_of(*IMPURE) and not found.is_of("signal.Signals")
+            if module.room == "policy" and found.is_of(*IMPURE) and not found.is_of("signal.Signals")
         ]
         broken("twistcorn.policy is pure:", offences)
 
@@ -292,6 +379,29 @@ class TestImports:
         allowed = ("twisted.application.service.ServiceMaker", "__future__")
         offences = [f"{plugin.at(f.line)} imports {f.target}" for f in plugin.imports() if not f.is_of(*allowed)]
         broken("the plugin only declares:", offences)
+
+
+class TestNames:
+    def test_modules(self) -> None:
+        """A name finds one module."""
+        broken("two modules share a name, and TWICE does not say why:", twice(
+            (module.path.stem, module.at(1)) for module in HOUSE if module.path.stem != "__init__"
+        ))
+
+    def test_classes(self) -> None:
+        """A name finds one class."""
+        broken("two public classes share a name, and TWICE does not say why:", twice(
+            (node.name, module.at(node.lineno))
+            for module in HOUSE
+            for node in module.tree().body
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        ))
+
+    def test_reasons(self) -> None:
+        """Each exception is still one."""
+        names = [module.path.stem for module in HOUSE]
+        names += [node.name for module in HOUSE for node in module.tree().body if isinstance(node, ast.ClassDef)]
+        broken("TWICE names what stands there once:", [name for name in TWICE if names.count(name) < 2])
 
 
 class TestReactor:
