@@ -432,7 +432,7 @@ class TestReactor:
         """Importing a module of the front door, with all that it imports, installs no reactor."""
         assert not loads(f"twistcorn{name}", REACTOR), f"importing twistcorn{name} installs the default reactor"
 
-    @pytest.mark.parametrize("name", ["cli", "client", "console.commands", "console.top"])
+    @pytest.mark.parametrize("name", ["cli", "client", "console.subcommands", "console.top"])
     def test_importing_the_command(self, name: str) -> None:
         """The console script starts without Twisted, and without the table of settings: only `run` needs them."""
         for other in ("twisted", "ampoule", "twistcorn.settings"):

@@ -16,7 +16,7 @@ from twisted.protocols import amp
 
 from twistcorn.policy.worker import State, Worker
 from twistcorn.testing import FakeProcess, ImpossibleError, MemorySpawner
-from twistcorn.wire import channel, commands
+from twistcorn.wire import amp_commands, channel
 from twistcorn.wire.channel import MAX_REPORTS, Kind, Lend, Report, unpack_reports
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def boot(worker: Worker, **changed: object) -> None:
         "version": "0", "settings": b"{}", "listeners": b"[]", "worker": worker.ident, "region": worker.region,
         "generation": 1, "workers": 8, "slots": 16,
     }  # fmt: skip
-    worker.process.order(commands.Boot, **{**arguments, **changed})
+    worker.process.order(amp_commands.Boot, **{**arguments, **changed})
 
 
 @pytest.fixture
@@ -108,18 +108,18 @@ def lent(spawner: MemorySpawner, worker: Worker) -> Worker:
 class TestOrders:
     def test_order_arrives(self, worker: Worker) -> None:
         """It is recorded as the worker gets it."""
-        worker.process.order(commands.Stop, quick=True)
+        worker.process.order(amp_commands.Stop, quick=True)
 
-        assert worker.process.orders[-1] == (commands.Stop, {"quick": True})
-        assert worker.process.ordered == [commands.Boot, commands.Stop]
+        assert worker.process.orders[-1] == (amp_commands.Stop, {"quick": True})
+        assert worker.process.ordered == [amp_commands.Boot, amp_commands.Stop]
 
     @pytest.mark.parametrize(
         ("command", "arguments"),
         [
-            (commands.Stop, {}),
-            (commands.Stop, {"quick": True, "slow": True}),
-            (commands.Drain, {"quick": True}),
-            (commands.Boot, {"settings": "text"}),
+            (amp_commands.Stop, {}),
+            (amp_commands.Stop, {"quick": True, "slow": True}),
+            (amp_commands.Drain, {"quick": True}),
+            (amp_commands.Boot, {"settings": "text"}),
         ],
     )
     def test_amp_refuses(self, worker: Worker, command: type[amp.Command], arguments: dict[str, Any]) -> None:
@@ -140,13 +140,13 @@ class TestOrders:
     def test_report_is_ordered(self, worker: Worker) -> None:
         """A worker has no responder for a report."""
         with pytest.raises(ImpossibleError):
-            worker.process.order(commands.Leaving)
+            worker.process.order(amp_commands.Leaving)
 
     def test_first_order(self, spawner: MemorySpawner, told: Told) -> None:
         """It is Boot, and comes once."""
         worker = spawn(spawner, told)
         with pytest.raises(ImpossibleError):
-            worker.process.order(commands.Drain)
+            worker.process.order(amp_commands.Drain)
         boot(worker)
         with pytest.raises(ImpossibleError):
             boot(worker)
@@ -166,11 +166,11 @@ class TestOrders:
     def test_process_is_dead(self, spawner: MemorySpawner, worker: Worker) -> None:
         """Orders are lost and signals do nothing, as with the real one."""
         spawner.exits(worker)
-        worker.process.order(commands.Drain)
+        worker.process.order(amp_commands.Drain)
         worker.process.kill(signal.SIGKILL)
 
-        assert (worker.process.ordered, worker.process.signals) == ([commands.Boot], [])
-        assert [order.command for order in worker.process.lost] == [commands.Drain]
+        assert (worker.process.ordered, worker.process.signals) == ([amp_commands.Boot], [])
+        assert [order.command for order in worker.process.lost] == [amp_commands.Drain]
 
     def test_signal_does_not_exist(self, worker: Worker) -> None:
         """It is refused."""

@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone
 from tests.master.stage import Told, boot
 from twistcorn.policy.worker import Worker
 from twistcorn.testing import ImpossibleError, MemorySpawner
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 
 class Asked:
@@ -26,7 +26,7 @@ class Asked:
         self.ask().addBoth(self.heard.append)
 
     def ask(self) -> Deferred[Any]:
-        answer: Deferred[Any] = self.worker.process.ask(commands.Stack)
+        answer: Deferred[Any] = self.worker.process.ask(amp_commands.Stack)
         return answer
 
 
@@ -44,10 +44,10 @@ def asked() -> Asked:
 
 def test_it_answers(asked: Asked) -> None:
     """The answer arrives as amp brings it; nobody waits for a second one."""
-    asked.spawner.tells(asked.worker, commands.Stack, text="thread a:")
+    asked.spawner.tells(asked.worker, amp_commands.Stack, text="thread a:")
     assert asked.heard == [{"text": "thread a:"}]
     with pytest.raises(ImpossibleError, match="nobody asked"):
-        asked.spawner.tells(asked.worker, commands.Stack, text="thread a:")
+        asked.spawner.tells(asked.worker, amp_commands.Stack, text="thread a:")
 
 
 def test_it_dies(asked: Asked) -> None:
@@ -60,4 +60,4 @@ def test_it_dies(asked: Asked) -> None:
 def test_it_answers_something_else(asked: Asked) -> None:
     """What amp refuses is refused here."""
     with pytest.raises(KeyError):
-        asked.spawner.tells(asked.worker, commands.Stack, words="thread a:")
+        asked.spawner.tells(asked.worker, amp_commands.Stack, words="thread a:")

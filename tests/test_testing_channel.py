@@ -13,7 +13,7 @@ import pytest
 from twisted.protocols import amp
 
 from twistcorn.testing import ImpossibleError, RecordingChannel, sent
-from twistcorn.wire import channel, commands
+from twistcorn.wire import amp_commands, channel
 from twistcorn.wire.channel import MAX_LENDS, Lend
 
 LEND = Lend(3, 40, 0)
@@ -102,6 +102,6 @@ class TestRecordingChannel:
 
 def test_sent() -> None:
     """Arguments arrive as the other side gets them: through bytes; one that is forgotten is refused."""
-    assert sent(commands.BootFailed, message="é") == {"message": "é"}
+    assert sent(amp_commands.BootFailed, message="é") == {"message": "é"}
     with pytest.raises(amp.InvalidSignature):
-        sent(commands.BootFailed)
+        sent(amp_commands.BootFailed)

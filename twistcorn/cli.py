@@ -40,11 +40,11 @@ def make_parser(words: Sequence[str]) -> Parser:
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"twistcorn {__version__}")
     add_control(parser)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    run = commands.add_parser("run", help="serve a WSGI application", allow_abbrev=False)
+    subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    run = subcommands.add_parser("run", help="serve a WSGI application", allow_abbrev=False)
     if "run" in words:
         _add_settings(run)
-    add_commands(commands)
+    add_commands(subcommands)
     return parser
 
 
@@ -74,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser(words).parse_args(words)
     if arguments.command == "run":
         return _run(arguments)
-    from .console import commands
+    from .console import subcommands
 
-    return commands.run(arguments)
+    return subcommands.run(arguments)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twistcorn import cli
-from twistcorn.console import commands
+from twistcorn.console import subcommands
 from twistcorn.console.parser import COMMANDS
 from twistcorn.errors import OperationError, UnreachableError
 from twistcorn.settings import Settings
@@ -51,7 +51,7 @@ class Answering:
 def server(monkeypatch: pytest.MonkeyPatch) -> Answering:
     """What commands talk to."""
     answering = Answering()
-    monkeypatch.setattr(commands, "connect", answering.connect)
+    monkeypatch.setattr(subcommands, "connect", answering.connect)
     monkeypatch.delenv("TWISTCORN_CONTROL", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     return answering

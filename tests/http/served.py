@@ -37,8 +37,8 @@ from twistcorn.worker.loop.sweeping import SWEEP
 from twistcorn.worker.turns.roles import Server
 from twistcorn.worker.turns.routes import Route
 from twistcorn.worker.turns.turns import Turns
+from twistcorn.worker.wsgi.app_server import Service
 from twistcorn.worker.wsgi.call import Application
-from twistcorn.worker.wsgi.service import Service
 
 from .cases import DEFAULTS
 

@@ -24,7 +24,7 @@ from twistcorn.policy.blame import NOBODY, Blame
 from twistcorn.policy.worker import State, Worker
 from twistcorn.settings import Settings
 from twistcorn.testing import FakeProcess, MemorySpawner
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 from twistcorn.wire.channel import Lend, unpack_reports
 from twistcorn.wire.scoreboard import (
     REGIONS,
@@ -293,7 +293,7 @@ class Told:
 def boot(worker: Worker) -> None:
     """Order a worker to boot, as the supervisor does."""
     worker.process.order(
-        commands.Boot, version="0", settings=b"{}", listeners=b"[]", worker=worker.ident, region=worker.region,
+        amp_commands.Boot, version="0", settings=b"{}", listeners=b"[]", worker=worker.ident, region=worker.region,
         generation=1, workers=REGIONS, slots=SLOTS,
     )  # fmt: skip
 

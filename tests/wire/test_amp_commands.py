@@ -1,4 +1,4 @@
-"""The claims of twistcorn.wire.commands: one table of every command, read in both directions."""
+"""The claims of twistcorn.wire.amp_commands: one table of every command, read in both directions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from twistcorn.master.workers.process import MasterProtocol
 from twistcorn.policy.worker import Worker
-from twistcorn.wire import commands
-from twistcorn.wire.commands import MAX_TEXT, cut
+from twistcorn.wire import amp_commands as commands
+from twistcorn.wire.amp_commands import MAX_TEXT, cut
 from twistcorn.worker.amp_child import WorkerChild
 
 #: (command, its arguments, the box that travels)

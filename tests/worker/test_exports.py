@@ -18,7 +18,7 @@ from twisted.logger import capturedLogs
 from tests.master.stage import texts
 from twistcorn.policy.exposition import openmetrics
 from twistcorn.policy.merging import parse
-from twistcorn.wire.commands import MAX_TEXT
+from twistcorn.wire.amp_commands import MAX_TEXT
 from twistcorn.worker.exports import MOST, Exports
 
 

@@ -23,7 +23,7 @@ from twisted.protocols import amp
 from ..master.workers.process import ExitStatus, Owner
 from ..policy.worker import State, Worker
 from ..settings import from_json
-from ..wire import channel, commands
+from ..wire import amp_commands, channel
 from ..wire.channel import Kind, Lend, Report
 from .recording import ImpossibleError as ImpossibleError
 from .recording import RecordingChannel as RecordingChannel
@@ -32,8 +32,8 @@ from .recording import sent as sent
 
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
-    commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release,
-    commands.Quarantine, commands.Export, commands.Stack, commands.Configure,
+    amp_commands.Boot, amp_commands.Drain, amp_commands.Stop, amp_commands.Reopen, amp_commands.Release,
+    amp_commands.Quarantine, amp_commands.Export, amp_commands.Stack, amp_commands.Configure,
 )  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
@@ -106,8 +106,8 @@ class FakeProcess:
         if self.exited:
             self.lost.append(order)
             return
-        demand((command is commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
-        if command is commands.Boot:
+        demand((command is amp_commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
+        if command is amp_commands.Boot:
             _check_boot(order.arguments, self.worker)
         self.orders.append(order)
 
@@ -115,7 +115,7 @@ class FakeProcess:
         """Send an order that has an answer: `MemorySpawner.tells`; Boot has its own at once, a dead process none."""
         self.order(command, **arguments)
         answer: Deferred[Any] = Deferred()
-        if command is commands.Boot and not self.exited:
+        if command is amp_commands.Boot and not self.exited:
             answer.callback({})
             return answer
         self.asked.append((Order(command, arguments), answer))
@@ -207,11 +207,11 @@ class MemorySpawner:
 
     def ready(self, worker: Worker, app: str = "app:app", how: str = "") -> None:
         """It loaded the application; impossible when it said already what became of its boot."""
-        self._says(worker, "ready").owner.booted(worker, **sent(commands.Ready, app=app, how=how))
+        self._says(worker, "ready").owner.booted(worker, **sent(amp_commands.Ready, app=app, how=how))
 
     def boot_fails(self, worker: Worker, message: str) -> None:
         """It cannot load the application and says so; its exit is another event. Impossible as `ready`."""
-        self._says(worker, "boot failed").owner.boot_failed(worker, **sent(commands.BootFailed, message=message))
+        self._says(worker, "boot failed").owner.boot_failed(worker, **sent(amp_commands.BootFailed, message=message))
 
     def leaves(self, worker: Worker) -> None:
         """Somebody sent it SIGTERM: it tells the master, and drains."""
@@ -223,7 +223,7 @@ class MemorySpawner:
         Impossible before it was told, and while it has a connection that it has reported as taken.
         """
         process = self._live(worker)
-        demand(commands.Stop in process.ordered, f"worker {worker.ident} was not told to stop")
+        demand(amp_commands.Stop in process.ordered, f"worker {worker.ident} was not told to stop")
         demand(not any(lend in process.word for lend in process.lends), f"worker {worker.ident} holds connections")
         return process.owner.emptied(worker)
 
@@ -238,12 +238,12 @@ class MemorySpawner:
 
     def sticks(self, worker: Worker, requests: dict[int, int]) -> None:
         """It cannot end these requests: slot, and since when each runs."""
-        sent(commands.Stuck, requests=[{"slot": slot, "since": since} for slot, since in requests.items()])
+        sent(amp_commands.Stuck, requests=[{"slot": slot, "since": since} for slot, since in requests.items()])
         self._live(worker).owner.stuck(worker, requests)
 
     def exports(self, worker: Worker, data: bytes, last: bool = True) -> None:
         """It leaves, and tells what its application has counted."""
-        self._live(worker).owner.exported(worker, **sent(commands.Exported, data=data, last=last))
+        self._live(worker).owner.exported(worker, **sent(amp_commands.Exported, data=data, last=last))
 
     def reports(self, worker: Worker, *reports: Report) -> None:
         """It reports on connections, in one message.

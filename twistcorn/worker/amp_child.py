@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import AppLoadError
 from ..pristine import os, signal, socket
 from ..settings import from_json
-from ..wire import commands
+from ..wire import amp_commands
 from ..wire.scoreboard import Scoreboard
 from . import output
 from .exports import Exports
@@ -30,7 +30,7 @@ from .loop.addresses import Address
 from .process import failing, forks
 from .process.descriptors import CHANNEL, SCOREBOARD, inherited
 from .process.stacks import format_places
-from .wsgi.quarantine import Quarantine
+from .wsgi.quarantined import Quarantine
 
 #: Seconds that a worker which leaves may take to tell what its application has counted.
 FAREWELL = 1.0
@@ -38,7 +38,7 @@ FAREWELL = 1.0
 FOR_EVERYBODY = 0.25
 
 
-class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
+class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
     """The child's end of ampoule's AMP.
 
     :param on_loaded: called when the application is loaded.
@@ -68,7 +68,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._exports = Exports(reactor)
         self._newest: bytes | None = None
 
-    @commands.Boot.responder
+    @amp_commands.Boot.responder
     def boot(self, version: str | None = None, **order: Any) -> dict[str, object]:
         """Load the application, then tell how it went."""
         if version == __version__:
@@ -115,34 +115,34 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
         channel = socket.socket(socket.AF_UNIX, kind, 0, fileno=CHANNEL)
         life.serve(loaded.application, channel, addresses, worker, generation, self._quarantine, self._inherited)
-        self.callRemote(commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
+        self.callRemote(amp_commands.Ready, app=loaded.target, how=loaded.how).addErrback(_ignore)
 
     def _tell_stuck(self, requests: dict[int, int]) -> Deferred[Any]:
         told = [{"slot": slot, "since": since} for slot, since in requests.items()]
-        heard: Deferred[Any] = self.callRemote(commands.Stuck, requests=told)
+        heard: Deferred[Any] = self.callRemote(amp_commands.Stuck, requests=told)
         return heard.addErrback(_ignore)
 
     def _tell_overdue(self, name: str, age: float) -> None:
-        self.callRemote(commands.Overdue, name=commands.cut(name), age=int(age * 1000)).addErrback(_ignore)
+        self.callRemote(amp_commands.Overdue, name=amp_commands.cut(name), age=int(age * 1000)).addErrback(_ignore)
 
     def _tell_failure(self, message: str) -> None:
-        told = self.callRemote(commands.BootFailed, message=commands.cut(message))
+        told = self.callRemote(amp_commands.BootFailed, message=amp_commands.cut(message))
         told.addErrback(_ignore).addCallback(lambda _: self.leave())
 
-    @commands.Drain.responder
+    @amp_commands.Drain.responder
     def drain(self) -> dict[str, object]:
         """Order: hand back and leave."""
         self._with_life(lambda life: life.drain())
         return {}
 
-    @commands.Stop.responder
+    @amp_commands.Stop.responder
     def stop(self, quick: bool) -> dict[str, object]:
         """Order: finish and leave, or leave now."""
         self.quick = self.quick or quick
         self._with_life(lambda life: life.stop(quick))
         return {}
 
-    @commands.Configure.responder
+    @amp_commands.Configure.responder
     def configure(self, settings: bytes) -> dict[str, object]:
         """Order: other settings; it may come before the application is loaded."""
         self._newest = settings
@@ -150,26 +150,26 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
             self._lifecycle.configure(from_json(settings))
         return {}
 
-    @commands.Reopen.responder
+    @amp_commands.Reopen.responder
     def reopen(self) -> dict[str, object]:
         """Order: reopen log files."""
         if self._lifecycle is not None:
             self._lifecycle.reopen_logs()
         return {}
 
-    @commands.Release.responder
+    @amp_commands.Release.responder
     def release(self, count: int) -> dict[str, object]:
         """Order: hand some connections back."""
         self._with_life(lambda life: life.release(count))
         return {}
 
-    @commands.Quarantine.responder
+    @amp_commands.Quarantine.responder
     def quarantine(self, names: list[dict[str, Any]]) -> dict[str, object]:
         """Order: answer these with 503, for a while."""
         self._quarantine.set({each["name"]: each["time"] / 1000 for each in names})
         return {}
 
-    @commands.Export.responder
+    @amp_commands.Export.responder
     def export(self, offset: int) -> Deferred[dict[str, object]]:
         """Order: tell what the application has counted."""
         return self._exports.piece(offset)
@@ -191,20 +191,20 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
         """Nothing is here: leave as soon as nothing comes any more."""
         if not self._asked_to_leave:
             self._asked_to_leave = True
-            self.callRemote(commands.Emptied).addCallbacks(lambda _: self.leave(), _ignore)
+            self.callRemote(amp_commands.Emptied).addCallbacks(lambda _: self.leave(), _ignore)
 
     def _tell_exported(self, data: bytes) -> Any:
-        pieces = [data[start : start + commands.MAX_TEXT] for start in range(0, len(data), commands.MAX_TEXT)]
+        pieces = [data[start : start + amp_commands.MAX_TEXT] for start in range(0, len(data), amp_commands.MAX_TEXT)]
         last = len(pieces) - 1
         return gatherResults(
-            [self.callRemote(commands.Exported, data=piece, last=n == last) for n, piece in enumerate(pieces)],
+            [self.callRemote(amp_commands.Exported, data=piece, last=n == last) for n, piece in enumerate(pieces)],
             consumeErrors=True,
         )
 
-    @commands.Stack.responder
+    @amp_commands.Stack.responder
     def stack(self) -> dict[str, object]:
         """Order: say where all threads are."""
-        return {"text": commands.cut(format_places())}
+        return {"text": amp_commands.cut(format_places())}
 
     def _with_life(self, verb: Any) -> None:
         if self._lifecycle is None:
@@ -222,7 +222,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
     def _terminated_alone(self, life: Lifecycle) -> None:
         """Tell the master, which sends nothing more, and drain, unless it was only late to hear of its own signal."""
         if not life.stopping:
-            self._heard = self.callRemote(commands.Leaving).addErrback(_ignore)
+            self._heard = self.callRemote(amp_commands.Leaving).addErrback(_ignore)
             self._heard.addCallback(lambda _: self._reactor.callLater(FOR_EVERYBODY, self._drain_alone, life))
 
     def _drain_alone(self, life: Lifecycle) -> None:
@@ -231,7 +231,7 @@ class WorkerChild(commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The master is gone. Unlike ampoule's child this one finishes what runs."""
-        commands.QuietAMP.connectionLost(self, reason)
+        amp_commands.QuietAMP.connectionLost(self, reason)
         if not self._leaving:
             self._with_life(lambda life: life.master_gone())
 

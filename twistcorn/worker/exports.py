@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ..pristine import threading
-from ..wire.commands import MAX_TEXT
+from ..wire.amp_commands import MAX_TEXT
 
 #: Most bytes of all families together: some three thousand samples. Reading and merging them costs the master
 #: some three milliseconds.

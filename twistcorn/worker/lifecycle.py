@@ -40,8 +40,8 @@ from .turns.deadlines import Deadlines
 from .turns.threads import UPKEEP
 from .turns.turns import Turns
 from .wsgi.access_log import AccessLog
-from .wsgi.quarantine import Quarantine
-from .wsgi.service import Service
+from .wsgi.app_server import Service
+from .wsgi.quarantined import Quarantine
 from .wsgi.slow import SlowRequests, name_of
 
 #: What applications call to have another package's threads.

@@ -12,7 +12,7 @@ from tests.master.stage import Stage, process
 from twistcorn.errors import SettingsError
 from twistcorn.master.control.commands import STACK_TIME, Clerk
 from twistcorn.policy.worker import Outdated
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ class TestChanging:
         assert reception.ask("drain", worker=1)["ok"]
         assert reception.ask("recycle", worker=2)["ok"]
 
-        assert commands.Drain in process(reception.stage.spawner.spawned[0]).ordered
+        assert amp_commands.Drain in process(reception.stage.spawner.spawned[0]).ordered
         assert reception.stage.spawner.spawned[1].outdated is Outdated.ASKED
 
     @pytest.mark.parametrize("command", ["drain", "recycle", "stack"])
@@ -121,7 +121,7 @@ class TestStack:
         worker = reception.stage.ready[0]
         session, line = reception.connect()
         session.dataReceived(b'{"command": "stack", "worker": 1}\n')
-        reception.stage.spawner.tells(worker, commands.Stack, text="thread MainThread (7):")
+        reception.stage.spawner.tells(worker, amp_commands.Stack, text="thread MainThread (7):")
 
         told = {"worker": 1, "pid": worker.pid, "stack": "thread MainThread (7):", "doing": []}
         assert line.answer == {"ok": True, "result": told}

@@ -11,7 +11,7 @@ from twistcorn.errors import OperationError
 from twistcorn.master.control.operations import Operations
 from twistcorn.master.metrics.insight import Insight
 from twistcorn.syntax import MAX_WORKERS
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -54,7 +54,7 @@ def test_recycle(stage: Stage, operations: Operations) -> None:
     assert first in stage.ready
 
     stage.boot_all()
-    assert process(first).ordered[-1] is commands.Drain
+    assert process(first).ordered[-1] is amp_commands.Drain
     assert len(stage.ready) == 3
 
 
@@ -71,7 +71,7 @@ def test_drain(stage: Stage, operations: Operations) -> None:
     first = stage.ready[0]
     operations.drain(first.ident)
 
-    assert process(first).ordered[-1] is commands.Drain
+    assert process(first).ordered[-1] is amp_commands.Drain
     assert (len(stage.ready), len(stage.starting)) == (2, 1)
 
 

@@ -13,7 +13,7 @@ from tests.master.stage import Stage, process, texts
 from twistcorn.master.workers.app_metrics import MOST, PATIENCE
 from twistcorn.policy.merging import Told
 from twistcorn.policy.worker import Worker
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 from twistcorn.wire.scoreboard import W_EXPORTS
 
 
@@ -182,4 +182,4 @@ def test_one_says_too_much(stage: Asked) -> None:
     answer.callback({"data": b"[", "size": MOST + 1})
     stage.answers_with(second, hits(2))
     assert value_of(told[0][0]) == 2
-    assert [order.command for order, _ in process(first).asked] == [commands.Export]
+    assert [order.command for order, _ in process(first).asked] == [amp_commands.Export]

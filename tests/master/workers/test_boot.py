@@ -15,7 +15,7 @@ from twistcorn import __version__
 from twistcorn.errors import EXIT_BOOT
 from twistcorn.policy.worker import State
 from twistcorn.settings import from_json
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -141,7 +141,7 @@ class TestOrders:
         worker = stage.spawner.spawned[1]
         (order,) = process(worker).orders
 
-        assert order.command is commands.Boot
+        assert order.command is amp_commands.Boot
         assert order.arguments.pop("version") == __version__
         assert from_json(order.arguments.pop("settings")) == stage.settings
         assert json.loads(order.arguments.pop("listeners")) == [[2, "127.0.0.1", 8000]]
@@ -170,7 +170,7 @@ class TestOrders:
         stage.spawner.exits(third, code=1)
         stage.supervisor.reopen_logs()
 
-        assert [process(worker).ordered[-1] for worker in (first, second, *stage.starting)] == [commands.Reopen] * 4
+        assert [process(worker).ordered[-1] for worker in (first, second, *stage.starting)] == [amp_commands.Reopen] * 4
 
     def test_worker_is_gone_before_it_is_told(self, stage: Stage) -> None:
         """An order to a process that is dead and not replaced yet is lost, and no error."""
@@ -182,4 +182,4 @@ class TestOrders:
         assert stage.newest.state is State.WAITING
 
         stage.supervisor.reopen_logs()
-        assert [order.command for order in process(stage.newest).lost] == [commands.Reopen]
+        assert [order.command for order in process(stage.newest).lost] == [amp_commands.Reopen]

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from tests.master.stage import process, texts
 from twistcorn.errors import SettingsError
 from twistcorn.policy.worker import Outdated, State, Worker
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -48,7 +48,7 @@ class TestReplacement:
         stage.boot_all()
 
         assert stage.states == {1: "draining", 2: "ready", 3: "ready", 4: "ready"}
-        assert process(old).ordered == [commands.Boot, commands.Drain]
+        assert process(old).ordered == [amp_commands.Boot, amp_commands.Drain]
 
     @pytest.mark.parametrize(("workers", "crowd"), [(1, 1), (3, 1), (12, 3)])
     def test_all_are_due_at_once(self, stages: Any, workers: int, crowd: int) -> None:
@@ -92,7 +92,7 @@ class TestReplacement:
         old = stage.serve()[0]
         outdate(stage, Outdated.FROZEN, old)
         stage.boot_all()
-        assert (process(old).signals, process(old).ordered) == ([], [commands.Boot])
+        assert (process(old).signals, process(old).ordered) == ([], [amp_commands.Boot])
 
         stage.supervisor.fleet.kill(old, "it showed no life")
         assert process(old).signals == [signal.SIGKILL]

@@ -12,7 +12,7 @@ from tests.master.stage import process, tcp, texts
 from twistcorn.master.workers.supervisor import MOST_KEPT_OUT
 from twistcorn.policy.quarantine import SENTENCE
 from twistcorn.policy.worker import Outdated, State, Worker
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 from twistcorn.wire.scoreboard import State as SlotState
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def status_seen_by(stage: Stage, number: int) -> int:
 
 def kept_out(worker: Worker) -> list[dict[str, Any]]:
     """What the worker was ordered to keep from the application, at last."""
-    orders = [order for order in process(worker).orders if order.command is commands.Quarantine]
+    orders = [order for order in process(worker).orders if order.command is amp_commands.Quarantine]
     names: list[dict[str, Any]] = orders[-1].arguments["names"] if orders else []
     return names
 
@@ -180,7 +180,7 @@ class TestQuarantine:
         stage.clock.advance(100)
         stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
 
-        assert process(stage.newest).ordered == [commands.Boot, commands.Quarantine]
+        assert process(stage.newest).ordered == [amp_commands.Boot, amp_commands.Quarantine]
         assert kept_out(stage.newest) == [{"name": "GET /segfault", "time": int((SENTENCE - 100) * 1000)}]
 
     def test_many_killers(self, stage: Stage) -> None:
@@ -201,7 +201,7 @@ class TestQuarantine:
         stage.clock.advance(SENTENCE)
         stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
 
-        assert process(stage.newest).ordered == [commands.Boot]
+        assert process(stage.newest).ordered == [amp_commands.Boot]
 
 
 def test_it_was_not_asked_for(stage: Stage) -> None:

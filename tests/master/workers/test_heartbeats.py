@@ -15,7 +15,7 @@ from twistcorn.master.workers.heartbeats import LOOK, MEMORY_LOOKS, SETTLED, Car
 from twistcorn.policy.balance import SETTLING
 from twistcorn.policy.hearing import DEAF_SECONDS, GRACE_SECONDS
 from twistcorn.policy.worker import Outdated, State, Worker
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -246,8 +246,8 @@ class TestShares:
         stage.pass_by(LOOK)
 
         order = process(old).orders[-1]
-        assert (order.command, order.arguments) == (commands.Release, {"count": 5})
-        assert commands.Release not in process(stage.newest).ordered
+        assert (order.command, order.arguments) == (amp_commands.Release, {"count": 5})
+        assert amp_commands.Release not in process(stage.newest).ordered
 
     def test_workers_stay(self, stages: Any) -> None:
         """Connections stay where they are, however unequal they have become."""
@@ -260,7 +260,7 @@ class TestShares:
         stage.spawner.closes(second, *process(second).lends)
         stage.pass_by(10)
 
-        assert commands.Release not in process(first).ordered
+        assert amp_commands.Release not in process(first).ordered
 
 
 class TestMemory:

@@ -13,7 +13,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from tests.master.stage import process
 from twistcorn.policy.worker import State
 from twistcorn.syntax import MAX_WORKERS
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -169,7 +169,7 @@ class TestLeaving:
 
         assert stage.states == {1: "draining", 2: "ready", 3: "ready", 4: "starting"}
         assert worker not in stage.dispatcher.workers
-        assert process(worker).ordered == [commands.Boot]
+        assert process(worker).ordered == [amp_commands.Boot]
 
     def test_its_replacement_is_ready(self, stage: Stage) -> None:
         """Whatever it waits for itself, it is told to hand everything back in the same moment."""
@@ -177,7 +177,7 @@ class TestLeaving:
         stage.spawner.leaves(worker)
         stage.boot_all()
 
-        assert process(worker).ordered == [commands.Boot, commands.Drain]
+        assert process(worker).ordered == [amp_commands.Boot, amp_commands.Drain]
         assert stage.states[worker.ident] == "draining"
 
     def test_it_is_gone(self, stage: Stage) -> None:
@@ -223,7 +223,7 @@ class TestScale:
         worker = stage.serve()[0]
         stage.supervisor.scale(-1)
         assert stage.states == {1: "draining", 2: "ready", 3: "ready"}
-        assert process(worker).ordered == [commands.Boot, commands.Drain]
+        assert process(worker).ordered == [amp_commands.Boot, amp_commands.Drain]
 
         stage.spawner.exits(worker)
         assert stage.states == {2: "ready", 3: "ready"}

@@ -24,7 +24,7 @@ from tests.master.stage import Told
 from twistcorn.master.workers import process
 from twistcorn.master.workers.process import ExitStatus, WorkerStarter, interpreter_flags
 from twistcorn.policy.worker import Worker
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +172,7 @@ class TestSpawn:
 
     def test_order(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """It goes into the pipe that the worker reads."""
-        spawned.order(commands.Stop, quick=True)
+        spawned.order(amp_commands.Stop, quick=True)
         (box,) = amp.parseString(reactor.child.written[3])
 
         assert (box[b"_command"], box[b"quick"]) == (b"Stop", b"True")
@@ -180,7 +180,7 @@ class TestSpawn:
     def test_order_with_an_answer(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """It is the worker's, by the pipe."""
         answers: list[dict[str, Any]] = []
-        spawned.ask(commands.Stack).addCallback(answers.append)
+        spawned.ask(amp_commands.Stack).addCallback(answers.append)
         (box,) = amp.parseString(reactor.child.written[3])
         told = amp.Box({b"_answer": box[b"_ask"], b"text": b"thread a:"})
         reactor.protocol.childDataReceived(4, told.serialize())
@@ -190,7 +190,7 @@ class TestSpawn:
     def test_worker_closed_its_pipe(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """An order is lost, and no error: the exit will be told."""
         reactor.child.closed.append(3)
-        spawned.order(commands.Drain)
+        spawned.order(amp_commands.Drain)
 
         assert reactor.child.written == {}
 
@@ -205,14 +205,14 @@ class TestSpawn:
     def test_it_dies_before_it_answers(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """Whoever asked is told so."""
         failures: list[Failure] = []
-        spawned.ask(commands.Stack).addErrback(failures.append)
+        spawned.ask(amp_commands.Stack).addErrback(failures.append)
         reactor.dies(number=signal.SIGKILL)
         assert [failure.type for failure in failures] == [error.ConnectionDone]
 
     def test_order_after_its_death(self, reactor: Spawning, spawned: process.WorkerProcess) -> None:
         """Orders and signals to a dead process do nothing."""
         reactor.dies(code=0)
-        spawned.order(commands.Drain)
+        spawned.order(amp_commands.Drain)
         spawned.kill(signal.SIGKILL)
 
         assert reactor.child.signals == []

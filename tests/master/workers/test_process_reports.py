@@ -18,7 +18,7 @@ from tests.master.stage import Told
 from twistcorn.master.workers import process
 from twistcorn.master.workers.process import ChannelReader, MasterProtocol
 from twistcorn.policy.worker import Worker
-from twistcorn.wire import channel, commands
+from twistcorn.wire import amp_commands, channel
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 
@@ -35,10 +35,10 @@ class TestReports:
     @pytest.mark.parametrize(
         ("command", "arguments", "said"),
         [
-            (commands.Ready, {"app": "app:app", "how": "found"}, ("booted", 7, "app:app", "found")),
-            (commands.BootFailed, {"message": "no\nmodule"}, ("boot failed", 7, "no\nmodule")),
-            (commands.Leaving, {}, ("leaving", 7)),
-            (commands.Emptied, {}, ("emptied", 7)),
+            (amp_commands.Ready, {"app": "app:app", "how": "found"}, ("booted", 7, "app:app", "found")),
+            (amp_commands.BootFailed, {"message": "no\nmodule"}, ("boot failed", 7, "no\nmodule")),
+            (amp_commands.Leaving, {}, ("leaving", 7)),
+            (amp_commands.Emptied, {}, ("emptied", 7)),
         ],
     )
     def test_worker_reports(

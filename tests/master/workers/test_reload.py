@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
 from twistcorn.policy.worker import State
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -42,7 +42,7 @@ class TestReload:
         stage.spawner.ready(stage.newest)
 
         assert stage.generations == {1: "ready ready", 2: "ready starting"}
-        assert process(oldest).ordered == [commands.Boot, commands.Drain]
+        assert process(oldest).ordered == [amp_commands.Boot, amp_commands.Drain]
 
     def test_it_ends(self, stage: Stage) -> None:
         """All old workers drain; as many new ones serve as before."""

@@ -10,7 +10,7 @@ import pytest
 from tests.master.stage import process
 from twistcorn.errors import SettingsError
 from twistcorn.policy.worker import Outdated, State
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -45,7 +45,7 @@ class TestTogether:
 
         assert stage.generations == {2: "ready ready ready ready"}
         assert serving(stage) == {2}
-        assert all(process(worker).ordered[-1] is commands.Drain for worker in old)
+        assert all(process(worker).ordered[-1] is amp_commands.Drain for worker in old)
 
     def test_connection_arrives_meanwhile(self, stage: Stage) -> None:
         """The old code answers it."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from tests.master.stage import Stage, process, tcp
 from twistcorn.policy.worker import State, Worker
 from twistcorn.testing import Order
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-GRACEFUL = Order(commands.Stop, {"quick": False})
-QUICK = Order(commands.Stop, {"quick": True})
+GRACEFUL = Order(amp_commands.Stop, {"quick": False})
+QUICK = Order(amp_commands.Stop, {"quick": True})
 
 
 def told(worker: Worker) -> list[Order]:

@@ -20,7 +20,7 @@ from twistcorn.master.control.operations import Operations
 from twistcorn.origins import Sourced
 from twistcorn.policy.worker import State, Worker
 from twistcorn.settings import LIVE, OPTIONS, Settings, from_json
-from twistcorn.wire import commands
+from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
     from tests.master.stage import Desk, Stage
@@ -30,7 +30,7 @@ NOT_LIVE = [option.name for option in OPTIONS if option.metadata["change"] != LI
 
 def told(worker: Worker) -> list[Settings]:
     """The settings that a worker was ordered to take, but for those it was booted with."""
-    orders = [order for order in process(worker).orders if order.command is commands.Configure]
+    orders = [order for order in process(worker).orders if order.command is amp_commands.Configure]
     return [from_json(order.arguments["settings"]) for order in orders]
 
 

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from ...errors import OperationError
-from ...wire import commands
+from ...wire import amp_commands
 from .orders import Request
 from .recent import Recent
 
@@ -126,7 +126,7 @@ class Clerk:
         process = operations.worker(worker).process
         if process is None:
             raise OperationError(f"worker {worker} has no process")
-        answer: Deferred[Any] = process.ask(commands.Stack)
+        answer: Deferred[Any] = process.ask(amp_commands.Stack)
         answer.addTimeout(STACK_TIME, self._clock)
         gone = OperationError(f"worker {worker} is gone")
 

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from ...logs.logger import Logger
 from ...policy.merging import Told, merge, parse, total, trim
 from ...policy.worker import State, Worker
-from ...wire import commands
+from ...wire import amp_commands
 from ...wire.scoreboard import W_EXPORTS, Scoreboard
 
 #: Seconds that a scrape waits for a worker.
@@ -74,7 +74,7 @@ class Exports:
         data, size = b"", 1
         try:
             while len(data) < size <= MOST:
-                piece = yield worker.process.ask(commands.Export, offset=len(data))
+                piece = yield worker.process.ask(amp_commands.Export, offset=len(data))
                 data, size = data + piece["data"], piece["size"]
                 if not piece["data"]:
                     break

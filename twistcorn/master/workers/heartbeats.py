@@ -20,7 +20,7 @@ from ...policy.recycling import Limits, due
 from ...policy.worker import SERVING, Event, Outdated, State, Worker
 from ...recurring import Recurring
 from ...settings import Settings
-from ...wire import commands
+from ...wire import amp_commands
 from ...wire.scoreboard import W_BUSY, W_HEARTBEAT, W_LED_REQUESTS, W_REQUESTS, Scoreboard
 from ..sockets.dispatcher import Dispatcher
 from .fleet import Fleet
@@ -108,7 +108,7 @@ class Care:
             return
         for worker, count in zip(taking, surplus([worker.connections for worker in taking]), strict=True):
             if count:
-                worker.process.order(commands.Release, count=count)
+                worker.process.order(amp_commands.Release, count=count)
 
     def _feel_pulse(self, worker: Worker, now: float, settings: Settings) -> None:
         beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]

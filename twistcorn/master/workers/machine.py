@@ -12,7 +12,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from ...policy.worker import TAKING, TIMERS, Effect, Event, Outdated, State, Worker, step
-from ...wire import commands
+from ...wire import amp_commands
 from ..sockets.dispatcher import Dispatcher
 
 
@@ -99,11 +99,11 @@ class Machine:
             if worker.outdated is not Outdated.FROZEN:
                 self._dispatcher.admit(worker)
         elif effect is Effect.ORDER_DRAIN:
-            worker.process.order(commands.Drain)
+            worker.process.order(amp_commands.Drain)
         elif effect is Effect.ORDER_STOP:
-            worker.process.order(commands.Stop, quick=False)
+            worker.process.order(amp_commands.Stop, quick=False)
         elif effect is Effect.ORDER_QUIT:
-            worker.process.order(commands.Stop, quick=True)
+            worker.process.order(amp_commands.Stop, quick=True)
         elif effect is Effect.KILL:
             worker.process.kill(signal.SIGKILL)
         elif effect is Effect.FORGET:

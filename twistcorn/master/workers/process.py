@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...policy.worker import Worker
-from ...wire import channel, commands
+from ...wire import amp_commands, channel
 from .forked import Forked
 
 #: The worker's bootstrap. The first entry of the path is the current directory, where a file of the application
@@ -103,7 +103,7 @@ class ExitStatus:
             return f"signal {self.signal}"
 
 
-class MasterProtocol(commands.QuietAMP):
+class MasterProtocol(amp_commands.QuietAMP):
     """The master's end of a worker's AMP: takes the reports of one worker."""
 
     def __init__(self, worker: Worker, owner: Owner) -> None:
@@ -111,36 +111,36 @@ class MasterProtocol(commands.QuietAMP):
         self._worker = worker
         self._owner = owner
 
-    @commands.Ready.responder
+    @amp_commands.Ready.responder
     def ready(self, app: str, how: str) -> dict[str, object]:
         self._owner.booted(self._worker, app, how)
         return {}
 
-    @commands.BootFailed.responder
+    @amp_commands.BootFailed.responder
     def boot_failed(self, message: str) -> dict[str, object]:
         self._owner.boot_failed(self._worker, message)
         return {}
 
-    @commands.Leaving.responder
+    @amp_commands.Leaving.responder
     def leaving(self) -> dict[str, object]:
         self._owner.leaving(self._worker)
         return {}
 
-    @commands.Emptied.responder
+    @amp_commands.Emptied.responder
     def emptied(self) -> Deferred[dict[str, object]]:
         return self._owner.emptied(self._worker).addCallback(lambda _: {})
 
-    @commands.Exported.responder
+    @amp_commands.Exported.responder
     def exported(self, data: bytes, last: bool) -> dict[str, object]:
         self._owner.exported(self._worker, data, last)
         return {}
 
-    @commands.Stuck.responder
+    @amp_commands.Stuck.responder
     def stuck(self, requests: list[dict[str, int]]) -> dict[str, object]:
         self._owner.stuck(self._worker, {each["slot"]: each["since"] for each in requests})
         return {}
 
-    @commands.Overdue.responder
+    @amp_commands.Overdue.responder
     def overdue(self, name: str, age: int) -> dict[str, object]:
         self._owner.overdue(self._worker, name, age / 1000)
         return {}

@@ -20,7 +20,7 @@ from ...origins import Sourced
 from ...policy.restarts import Intensity
 from ...policy.worker import Event, Outdated, State, Worker
 from ...settings import Settings, to_json
-from ...wire import commands
+from ...wire import amp_commands
 from ...wire.scoreboard import Scoreboard
 from ..lag import Lag
 from ..sockets.dispatcher import Dispatcher
@@ -156,7 +156,7 @@ class Supervisor:
         """Have every worker reopen its log files."""
         for worker in self.workers.values():
             if worker.process is not None:
-                worker.process.order(commands.Reopen)
+                worker.process.order(amp_commands.Reopen)
 
     def stop(self, quick: bool) -> Deferred[None]:
         """End all workers; fires when none is left. A second, quick call hurries the first."""
@@ -196,7 +196,7 @@ class Supervisor:
     def boot(self, worker: Worker, settings: Settings) -> None:
         """A process was started: order it to boot."""
         answer = worker.process.ask(
-            commands.Boot,
+            amp_commands.Boot,
             version=__version__, settings=to_json(settings), listeners=self._listeners,
             worker=worker.ident, region=worker.region, generation=worker.generation,
             workers=self._scoreboard.workers, slots=self._scoreboard.slots,
@@ -327,7 +327,7 @@ class Supervisor:
         # Those that have killed last: whoever makes up many others must not have these left out.
         latest = sorted(kept_out.items(), key=lambda each: -each[1])[:MOST_KEPT_OUT]
         names = [{"name": name, "time": int(left * 1000)} for name, left in latest]
-        worker.process.order(commands.Quarantine, names=names)
+        worker.process.order(amp_commands.Quarantine, names=names)
 
     def _ended(self, worker: Worker, reason: str) -> None:
         """A worker is no more, or never came to be."""

@@ -16,7 +16,7 @@ from ...logs.logger import Logger
 from ...origins import DEFAULT, SET, Sourced
 from ...policy.worker import SERVING, TIMERS, State, Worker
 from ...settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded
-from ...wire import commands
+from ...wire import amp_commands
 from .fleet import Fleet
 
 #: In which a worker can hear.
@@ -114,7 +114,7 @@ class Tuning:
 
     def _tell_worker(self, worker: Worker, before: Settings) -> None:
         now = self._fleet.settings
-        worker.process.order(commands.Configure, settings=to_json(self._fleet.settings_of(worker)))
+        worker.process.order(amp_commands.Configure, settings=to_json(self._fleet.settings_of(worker)))
         if now.heartbeat_timeout != before.heartbeat_timeout:
             # It beat for another time-out so far, and begins to beat for this one when it hears of it.
             worker.pulse = worker.pulse._replace(still=0.0)

@@ -24,7 +24,7 @@ from ..process import forks
 from .access_log import AccessLog
 from .call import Application
 from .environ import EnvironMaker
-from .quarantine import Quarantine
+from .quarantined import Quarantine
 from .reply import Reply
 from .resource import WSGIResource
 

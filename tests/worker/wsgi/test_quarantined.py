@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.wsgi.quarantine: who is kept out, for how long, and what a client is told."""
+"""The claims of twistcorn.worker.wsgi.quarantined: who is kept out, for how long, and what a client is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.http.cases import DEFAULTS
 from tests.http.served import Served
 from tests.worker.apps import app
 from twistcorn.wire.scoreboard import HEAD_ROOM
-from twistcorn.worker.wsgi.quarantine import Quarantine
+from twistcorn.worker.wsgi.quarantined import Quarantine
 
 A, B = "GET /a", "POST /a"
 
@@ -91,7 +91,7 @@ class TestNames:
 def test_request_in_quarantine(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 with the time to wait, the application is not called, and the connection goes on."""
     kept_out = Quarantine(lambda: 0.0)
-    monkeypatch.setattr("twistcorn.worker.wsgi.service.Quarantine", lambda: kept_out)
+    monkeypatch.setattr("twistcorn.worker.wsgi.app_server.Quarantine", lambda: kept_out)
     called: list[str] = []
 
     def application(environ: dict[str, object], start_response: object) -> object:
