@@ -15,7 +15,7 @@ import pytest
 from docs.redo_log import DEATHS, MESSAGES, Death
 from twistcorn.console.parser import COMMANDS
 from twistcorn.master.control import orders
-from twistcorn.policy.redo import Case, Facts, Log, verdict
+from twistcorn.policy.redo import Facts, Log, RedoCase, verdict
 from twistcorn.reference import reference
 from twistcorn.settings import OPTIONS, flag
 
@@ -81,7 +81,7 @@ def test_the_picture_of_the_redo_log_says_what_the_master_does(death: Death) -> 
             consume_to=REQUEST if responding else 0, written_end=ANSWER if responding else 0,
         )  # fmt: skip
         facts = Facts(alive=True, ended=False, unread=REQUEST, written=given, consumed=0)
-        assert verdict(log, facts, Case()).name == expected
+        assert verdict(log, facts, RedoCase()).name == expected
 
 
 def test_the_picture_of_the_redo_log_leaves_no_step_out() -> None:

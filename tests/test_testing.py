@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.protocols import amp
 
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.testing import FakeProcess, ImpossibleError, MemorySpawner
 from twistcorn.wire import amp_commands, channel
 from twistcorn.wire.channel import MAX_REPORTS, Kind, Lend, Report, unpack_reports
@@ -322,7 +322,7 @@ class TestSpawner:
         with pytest.raises(ImpossibleError):
             spawner.spawn(worker, told)
         with pytest.raises(ImpossibleError):
-            spawner.spawn(Worker(2, 1, 1, None, state=State.READY), told)
+            spawner.spawn(Worker(2, 1, 1, None, state=WorkerState.READY), told)
 
     def test_system_refuses(self, spawner: MemorySpawner, told: Told) -> None:
         """The error is the test's to choose."""

@@ -30,14 +30,14 @@ from twistcorn.wire.scoreboard import (
 )
 from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.loop.connection import Connection
-from twistcorn.worker.loop.local_queue import Waiting
+from twistcorn.worker.loop.local_queue import LocalQueue
 from twistcorn.worker.loop.poller import Poller
 from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.loop.sweeping import SWEEP
 from twistcorn.worker.turns.roles import Server
 from twistcorn.worker.turns.routes import Route
 from twistcorn.worker.turns.turns import Turns
-from twistcorn.worker.wsgi.app_server import Service
+from twistcorn.worker.wsgi.app_server import AppServer
 from twistcorn.worker.wsgi.call import Application
 
 from .cases import DEFAULTS
@@ -185,7 +185,7 @@ class Served:
         self.reactor = Reactor()
         self.reports: list[tuple[Kind, int, int]] = []
         self.emptied = self.credits = 0
-        service = Service(self.reactor, app, settings, [address], 0, self.board)
+        service = AppServer(self.reactor, app, settings, [address], 0, self.board)
         self.turns = turns(self.reactor, self.board, self.region, service)
         self.poller = Poller(
             self.reactor,
@@ -197,7 +197,7 @@ class Served:
             self._report,
             self._empty,
         )
-        self.waiting = Waiting(
+        self.waiting = LocalQueue(
             self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining,
             withdraw=self.turns.withdraw, abandon=self.poller.abandon,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from tests.integration.embedding import Embedding, reactor
 from twistcorn.master.assembly import Assembly
 from twistcorn.master.metrics.page import Metrics
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.service import WSGIPoolService
 
 #: An application that counts its own hits.
@@ -50,7 +50,7 @@ class Scrapes(Embedding):
         """Those that are ready."""
         supervisor = self.assembly(service).supervisor
         assert supervisor is not None
-        return [worker for worker in supervisor.workers.values() if worker.state is State.READY]
+        return [worker for worker in supervisor.workers.values() if worker.state is WorkerState.READY]
 
     @inlineCallbacks
     def until(self, true: Any) -> Any:
@@ -99,12 +99,12 @@ class Scrapes(Embedding):
         yield self.scrape(service)
         victim = self.workers(service)[0]
         os.kill(victim.pid, signal.SIGKILL)
-        yield self.until(lambda: victim.state is State.GONE and len(self.workers(service)) == 2)
+        yield self.until(lambda: victim.state is WorkerState.GONE and len(self.workers(service)) == 2)
         yield self.send(service, 30)
         old = self.workers(service)
         problem = yield service.reload()
         assert problem == ""
-        yield self.until(lambda: all(worker.state is State.GONE for worker in old))
+        yield self.until(lambda: all(worker.state is WorkerState.GONE for worker in old))
         yield self.send(service, 40)
 
         samples = yield self.scrape(service)

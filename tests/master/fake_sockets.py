@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from twistcorn.master.sockets.listener import Listener
-from twistcorn.master.sockets.table import Connection, ConnectionTable
+from twistcorn.master.sockets.table import ConnectionRecord, ConnectionTable
 from twistcorn.wire.scoreboard import Scoreboard
 
 
@@ -71,7 +71,7 @@ class Place:
         self.reactor = Sockets()
         self.board = Scoreboard.create(1, slots)
         self.table = ConnectionTable(self.board)
-        self.batches: list[list[Connection]] = []
+        self.batches: list[list[ConnectionRecord]] = []
         self._listeners: list[Listener] = []
         self._clients: list[socket.socket] = []
 

@@ -16,12 +16,12 @@ from twisted.logger import formatEvent
 from tests.master.fake_sockets import Sockets
 from twistcorn.errors import BootError, TwistcornError
 from twistcorn.master.sockets.dispatcher import Dispatcher
-from twistcorn.master.sockets.table import Connection, ConnectionTable
+from twistcorn.master.sockets.table import ConnectionRecord, ConnectionTable
 from twistcorn.master.workers.heartbeats import LOOK
 from twistcorn.master.workers.process import ExitStatus
 from twistcorn.master.workers.supervisor import Supervisor
 from twistcorn.policy.blame import NOBODY, Blame
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.settings import Settings
 from twistcorn.testing import FakeProcess, MemorySpawner
 from twistcorn.wire import amp_commands
@@ -35,9 +35,9 @@ from twistcorn.wire.scoreboard import (
     W_HEARTBEAT,
     W_REQUESTS,
     Scoreboard,
+    SlotState,
     pack_state,
 )
-from twistcorn.wire.scoreboard import State as SlotState
 
 SLOTS = 200
 
@@ -66,14 +66,14 @@ class Desk:
     # The owner
 
     def booted(self, worker: Worker, app: str, how: str) -> None:
-        worker.state = State.READY
+        worker.state = WorkerState.READY
         self.dispatcher.admit(worker)
 
     def boot_failed(self, worker: Worker, message: str) -> None:
         raise AssertionError("these workers boot")
 
     def leaving(self, worker: Worker) -> None:
-        worker.state = State.DRAINING
+        worker.state = WorkerState.DRAINING
         self.dispatcher.dismiss(worker)
 
     def emptied(self, worker: Worker) -> Deferred[None]:
@@ -93,7 +93,7 @@ class Desk:
 
     def exited(self, worker: Worker, status: ExitStatus) -> None:
         worker.process.end()
-        worker.state = State.GONE
+        worker.state = WorkerState.GONE
         worker.blame = self.blame(worker)
         self.dispatcher.died(worker)
 
@@ -117,7 +117,7 @@ class Desk:
         self.board.words[self.board.worker_base(worker.region) + W_BUSY] = requests
 
     def file(self, count: int, make: Callable[[], tuple[socket.socket, socket.socket]] = socket.socketpair) -> list[
-        Connection
+        ConnectionRecord
     ]:
         """Connections that were accepted, and not given to the dispatcher yet; `client` is their other end."""
         filed = []
@@ -128,7 +128,7 @@ class Desk:
         return filed
 
     def arrive(self, count: int, make: Callable[[], tuple[socket.socket, socket.socket]] = socket.socketpair) -> list[
-        Connection
+        ConnectionRecord
     ]:
         """So many connections arrive at once."""
         connections = self.file(count, make)
@@ -141,7 +141,7 @@ class Desk:
 
     def writes(
         self,
-        connection: Connection,
+        connection: ConnectionRecord,
         state: SlotState,
         flags: int = 0,
         consumed0: int = 0,
@@ -230,19 +230,19 @@ class Stage(Desk):
         """How the workers of each generation that did not leave the pool are, as text."""
         found: dict[int, str] = {}
         for worker in self.supervisor.workers.values():
-            if worker.state in (State.STARTING, State.READY, State.WAITING):
+            if worker.state in (WorkerState.STARTING, WorkerState.READY, WorkerState.WAITING):
                 found[worker.generation] = f"{found.get(worker.generation, '')} {worker.state.value}".strip()
         return found
 
     @property
     def starting(self) -> list[Worker]:
         """The workers that boot and were not told to go, oldest first."""
-        return [worker for worker in self.spawner.alive if worker.state is State.STARTING]
+        return [worker for worker in self.spawner.alive if worker.state is WorkerState.STARTING]
 
     @property
     def ready(self) -> list[Worker]:
         """The workers that serve, oldest first."""
-        return [worker for worker in self.spawner.alive if worker.state is State.READY]
+        return [worker for worker in self.spawner.alive if worker.state is WorkerState.READY]
 
     @property
     def newest(self) -> Worker:

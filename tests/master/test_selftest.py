@@ -16,7 +16,7 @@ from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.policy.abilities import ESSENTIAL, Ability
 from twistcorn.policy.redo import Facts
 from twistcorn.settings import Settings
-from twistcorn.wire.scoreboard import FRAMED, S_WRITTEN0, State
+from twistcorn.wire.scoreboard import FRAMED, S_WRITTEN0, SlotState
 
 if TYPE_CHECKING:
     from tests.master.stage import Desk
@@ -69,8 +69,8 @@ def test_server_starts_or_says_why_not(ability: Ability, monkeypatch: pytest.Mon
 class TestWithoutCounts:
     """A worker dies on a kernel whose counts are not to be trusted."""
 
-    @pytest.mark.parametrize("state", [State.IN_APP, State.RESPONDING])
-    def test_request_that_an_application_saw(self, desk: Desk, state: State) -> None:
+    @pytest.mark.parametrize("state", [SlotState.IN_APP, SlotState.RESPONDING])
+    def test_request_that_an_application_saw(self, desk: Desk, state: SlotState) -> None:
         """It never runs again, also where it could: 502, or its connection ends."""
         desk.dispatcher.recovery.counts = False
         dying, other = desk.workers(2)
@@ -81,10 +81,10 @@ class TestWithoutCounts:
         desk.spawner.exits(dying, signal=9)
         assert process(other).lends == []
         answer = desk.client(0).recv(1000)
-        assert answer.startswith(b"HTTP/1.1 502 ") if state is State.IN_APP else answer == b""
+        assert answer.startswith(b"HTTP/1.1 502 ") if state is SlotState.IN_APP else answer == b""
 
-    @pytest.mark.parametrize("state", [State.IDLE, State.READING])
-    def test_request_that_no_application_saw(self, desk: Desk, state: State) -> None:
+    @pytest.mark.parametrize("state", [SlotState.IDLE, SlotState.READING])
+    def test_request_that_no_application_saw(self, desk: Desk, state: SlotState) -> None:
         """Another worker gets it."""
         desk.dispatcher.recovery.counts = False
         dying, other = desk.workers(2)

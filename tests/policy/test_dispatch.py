@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED, choose
-from twistcorn.policy.worker import TAKING, State, Worker
+from twistcorn.policy.worker import TAKING, Worker, WorkerState
 
 
 def worker(
-    ident: int, busy: int = 0, connections: int = 0, unacknowledged: int = 0, state: State = State.READY
+    ident: int, busy: int = 0, connections: int = 0, unacknowledged: int = 0, state: WorkerState = WorkerState.READY
 ) -> Worker:
     """A record as the dispatcher sees it."""
     return Worker(
@@ -47,15 +47,15 @@ class TestChoose:
 
         assert [chosen(*workers, turn=turn) for turn in range(7)] == [1, 2, 3, 1, 2, 3, 1]
 
-    @pytest.mark.parametrize("state", [state for state in State if state not in TAKING])
-    def test_worker_is_not_ready(self, state: State) -> None:
+    @pytest.mark.parametrize("state", [state for state in WorkerState if state not in TAKING])
+    def test_worker_is_not_ready(self, state: WorkerState) -> None:
         """Only a ready worker gets a connection, however idle the others are."""
         assert chosen(worker(1, state=state), worker(2, busy=50)) == 2
         assert chosen(worker(1, state=state)) is None
 
     def test_server_stops(self) -> None:
         """Its workers are as good as ready ones: what another one cannot end is theirs."""
-        assert chosen(worker(1, state=State.FINISHING)) == 1
+        assert chosen(worker(1, state=WorkerState.FINISHING)) == 1
 
     def test_worker_does_not_answer(self) -> None:
         """One that has the bound of unacknowledged lends gets no more, so that a frozen worker holds up little."""
@@ -68,7 +68,7 @@ class TestChoose:
     def test_nobody_can_take_it(self) -> None:
         """That no worker can take a connection is an answer, not an error."""
         assert chosen() is None
-        assert chosen(worker(1, unacknowledged=FULL), worker(2, state=State.DRAINING)) is None
+        assert chosen(worker(1, unacknowledged=FULL), worker(2, state=WorkerState.DRAINING)) is None
 
     @given(
         st.lists(
@@ -78,7 +78,7 @@ class TestChoose:
                 busy=st.integers(0, 3),
                 connections=st.integers(0, 3),
                 unacknowledged=st.integers(0, FULL),
-                state=st.sampled_from([State.READY, State.READY, State.DRAINING]),
+                state=st.sampled_from([WorkerState.READY, WorkerState.READY, WorkerState.DRAINING]),
             )
         ),
         st.integers(0, 1000),
@@ -86,7 +86,7 @@ class TestChoose:
     def test_any_pool(self, workers: list[Worker], turn: int) -> None:
         """Nobody who may take it is better than the chosen one, whosever turn it is; and nothing is changed."""
         before = [vars(w).copy() for w in workers]
-        able = [w for w in workers if w.state is State.READY and w.unacknowledged < FULL]
+        able = [w for w in workers if w.state is WorkerState.READY and w.unacknowledged < FULL]
 
         best = choose(workers, turn)
 

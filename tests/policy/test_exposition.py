@@ -15,7 +15,7 @@ from twistcorn.policy.exposition import (
     OPENMETRICS_TYPE,
     PROMETHEUS_TYPE,
     Family,
-    Sample,
+    MetricSample,
     counter,
     gauge,
     histogram,
@@ -79,8 +79,9 @@ def test_histogram(write: Write, read: Read) -> None:
 )
 def test_other_kinds(write: Write, read: Read, kind: str, suffix: str) -> None:
     """What an application may have: where the older format has no such kind it takes the next one."""
-    extra = [Sample("_bucket", (("le", "+Inf"),), 1), Sample("_gcount", (), 1)] if kind == "gaugehistogram" else []
-    text = write([Family("a", kind, "b", [*extra, Sample(suffix, (), 1)])])
+    gauge = [MetricSample("_bucket", (("le", "+Inf"),), 1), MetricSample("_gcount", (), 1)]
+    extra = gauge if kind == "gaugehistogram" else []
+    text = write([Family("a", kind, "b", [*extra, MetricSample(suffix, (), 1)])])
     assert samples(read, text)[f"a{suffix}", ()] == 1
 
 

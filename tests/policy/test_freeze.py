@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twistcorn.policy.freeze import (
-    Limits,
+    FreezeLimits,
     Look,
     Task,
     computing,
@@ -17,7 +17,7 @@ from twistcorn.policy.freeze import (
 from twistcorn.policy.redo import SAFE, Log
 
 HEART, REQUEST = 5.0, 30.0
-LIMITS = Limits(HEART, REQUEST)
+LIMITS = FreezeLimits(HEART, REQUEST)
 PLAIN, OVER = "it showed no life for more than 5 s", "and the time of its request was over"
 
 
@@ -104,6 +104,6 @@ def test_when_it_has_lasted_too_long(situation: str, look: Look, expected: tuple
 
 def test_no_limits() -> None:
     """Without a limit for requests only who waits counts; without one for hearts nothing does."""
-    assert verdict(Look(9e9, age=9e9), Limits(HEART, 0)) == ("", 502)
-    assert verdict(Look(9e9, age=9e9, waits=6.0), Limits(HEART, 0))[0] != ""
-    assert verdict(Look(9e9), Limits(0, REQUEST)) == ("", 502)
+    assert verdict(Look(9e9, age=9e9), FreezeLimits(HEART, 0)) == ("", 502)
+    assert verdict(Look(9e9, age=9e9, waits=6.0), FreezeLimits(HEART, 0))[0] != ""
+    assert verdict(Look(9e9), FreezeLimits(0, REQUEST)) == ("", 502)

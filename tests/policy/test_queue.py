@@ -17,11 +17,11 @@ import pytest
 
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.policy.queue import Queue, choose_free, free_threads
-from twistcorn.policy.worker import TAKING, State, Worker
+from twistcorn.policy.worker import TAKING, Worker, WorkerState
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import H_QUEUED, H_REGIONS, W_BUSY, W_INCOMING, W_THREADS, Scoreboard
-from twistcorn.worker.loop.local_queue import Waiting
+from twistcorn.worker.loop.local_queue import LocalQueue
 
 
 class TestQueue:
@@ -59,7 +59,7 @@ class TestQueue:
         assert not queue
 
 
-def worker(ident: int = 1, busy: int = 0, unacknowledged: int = 0, state: State = State.READY) -> Worker:
+def worker(ident: int = 1, busy: int = 0, unacknowledged: int = 0, state: WorkerState = WorkerState.READY) -> Worker:
     return Worker(ident, ident - 1, 1, None, state=state, busy=busy, unacknowledged=unacknowledged)
 
 
@@ -73,8 +73,8 @@ class TestFreeThreads:
         """There is never less than nothing."""
         assert free_threads(worker(busy=30), 8) == 0
 
-    @pytest.mark.parametrize("state", [state for state in State if state not in TAKING])
-    def test_worker_is_not_ready(self, state: State) -> None:
+    @pytest.mark.parametrize("state", [state for state in WorkerState if state not in TAKING])
+    def test_worker_is_not_ready(self, state: WorkerState) -> None:
         """It has no thread for anybody."""
         assert free_threads(worker(state=state), 8) == 0
 
@@ -91,7 +91,7 @@ class TestFreeThreads:
 
 
 class Request:
-    """A request on its connection: what `Waiting` knows of one.
+    """A request on its connection: what `LocalQueue` knows of one.
 
     :ivar home: the worker that has the connection.
     """
@@ -146,11 +146,11 @@ class Simulation:
         self._rate = load * self.WORKERS * self.THREADS / 0.01
         self._left = requests
 
-    def _make_waiting(self, number: int, rules: bool) -> Waiting:
+    def _make_waiting(self, number: int, rules: bool) -> LocalQueue:
         base = self.board.worker_base(number)
         self.board.words[base + W_THREADS] = self.THREADS if rules else 0
         give_back = cast(Any, lambda request, kind: self._given_back(number, request, kind))
-        return Waiting(self, self.board, base, self._settings, give_back, lambda: False, lambda: self.now)
+        return LocalQueue(self, self.board, base, self._settings, give_back, lambda: False, lambda: self.now)
 
     def callLater(self, delay: float, function: Callable[..., object], *arguments: Any) -> None:
         """As a reactor's."""

@@ -21,9 +21,9 @@ from twistcorn.policy.sizing import (
     THREADS,
     WORKERS,
     Decision,
+    LoadSample,
     Rules,
-    Sample,
-    State,
+    SizingState,
     step,
 )
 
@@ -54,7 +54,7 @@ class Simulation:
     def run(self, seconds: int) -> Simulation:
         """So many seconds."""
         self.number = self.bounds[0]
-        state, backlog, helps = State(), 0.0, 0
+        state, backlog, helps = SizingState(), 0.0, 0
         for second in range(seconds):
             there = self.number - (second < helps)
             backlog = max(0.0, backlog + self.load(second) - there)
@@ -64,7 +64,7 @@ class Simulation:
             if second < helps:
                 # What boots has to show first what it is good for.
                 continue
-            sample = Sample(self.number, busy, 0.1, self.waits[-1])
+            sample = LoadSample(self.number, busy, 0.1, self.waits[-1])
             state, decision = step(state, sample, self.rules, self.bounds, self.patience)
             if decision.number != self.number:
                 assert decision.reason
@@ -176,7 +176,7 @@ class TestThreads:
 
     def test_do_not_grow_where_calls_compute(self) -> None:
         """More threads would only fight for the interpreter lock."""
-        state, sample = State(), Sample(4, 1.0, 0.9, wait=2.0)
+        state, sample = SizingState(), LoadSample(4, 1.0, 0.9, wait=2.0)
         for _ in range(100):
             state, decision = step(state, sample, THREADS, (4, 32), 60)
             assert decision == Decision(4)
@@ -192,27 +192,27 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("sample", "reason"),
         [
-            (Sample(2, 0.9, 0.1), "90% of the threads are busy"),
-            (Sample(2, 0.1, 0.95), "workers use 95% of a processor each"),
-            (Sample(2, 0.5, 0.1, wait=0.2), "requests wait 200 ms for a thread"),
-            (Sample(2, 0.5, 0.1, wait=math.inf), "requests wait for a thread, and none is answered"),
+            (LoadSample(2, 0.9, 0.1), "90% of the threads are busy"),
+            (LoadSample(2, 0.1, 0.95), "workers use 95% of a processor each"),
+            (LoadSample(2, 0.5, 0.1, wait=0.2), "requests wait 200 ms for a thread"),
+            (LoadSample(2, 0.5, 0.1, wait=math.inf), "requests wait for a thread, and none is answered"),
         ],
     )
-    def test_one_more(self, sample: Sample, reason: str) -> None:
+    def test_one_more(self, sample: LoadSample, reason: str) -> None:
         """The log says what it saw."""
         assert last(sample, PATIENCE) == Decision(3, reason)
         assert last(sample, PATIENCE - 1) == Decision(2)
 
     def test_one_fewer(self) -> None:
         """It says how long fewer had been enough."""
-        assert last(Sample(4, 0.2, 0.1), 60) == Decision(3, "3 were enough for 60 s")
+        assert last(LoadSample(4, 0.2, 0.1), 60) == Decision(3, "3 were enough for 60 s")
 
 
 class TestMemory:
     def test_there_is_none(self) -> None:
         """No worker is added, and the log says so once."""
-        cramped = Sample(2, 0.9, 0.1, room=(100 << 20) - 1, size=80 << 20)
-        state, told = State(), []
+        cramped = LoadSample(2, 0.9, 0.1, room=(100 << 20) - 1, size=80 << 20)
+        state, told = SizingState(), []
         for _ in range(10):
             state, decision = step(state, cramped, WORKERS, (2, 8), 60)
             assert decision.number == 2
@@ -223,23 +223,23 @@ class TestMemory:
     @pytest.mark.parametrize("room", [None, int(SPARE * (80 << 20))])
     def test_there_is_enough_or_nobody_knows(self, room: int | None) -> None:
         """It grows."""
-        assert last(Sample(2, 0.9, 0.1, room=room, size=80 << 20), PATIENCE).number == 3
+        assert last(LoadSample(2, 0.9, 0.1, room=room, size=80 << 20), PATIENCE).number == 3
 
     def test_threads_need_none(self) -> None:
         """They share it."""
-        assert step_often(Sample(4, 1.0, 0.1, wait=1.0, room=0, size=1), THREADS, PATIENCE).number == 5
+        assert step_often(LoadSample(4, 1.0, 0.1, wait=1.0, room=0, size=1), THREADS, PATIENCE).number == 5
 
 
 SAMPLES = st.builds(
-    Sample, st.integers(1, 10), st.floats(0, 1), st.floats(0, 1), st.floats(0, 5), st.none() | st.integers(0, 100),
+    LoadSample, st.integers(1, 10), st.floats(0, 1), st.floats(0, 1), st.floats(0, 5), st.none() | st.integers(0, 100),
     st.integers(0, 50),
 )  # fmt: skip
 
 
 @given(st.lists(SAMPLES, max_size=50), st.sampled_from([WORKERS, THREADS]), st.integers(1, 5), st.integers(0, 5))
-def test_anything(samples: list[Sample], rules: Rules, least: int, more: int) -> None:
+def test_anything(samples: list[LoadSample], rules: Rules, least: int, more: int) -> None:
     """Whatever was seen, the bounds hold, each change has a reason, and is one step."""
-    state, number = State(), least
+    state, number = SizingState(), least
     for sample in samples:
         state, decision = step(state, sample._replace(number=number), rules, (least, least + more), 5)
         assert least <= decision.number <= least + more
@@ -248,14 +248,14 @@ def test_anything(samples: list[Sample], rules: Rules, least: int, more: int) ->
         number = decision.number
 
 
-def last(sample: Sample, seconds: int) -> Decision:
+def last(sample: LoadSample, seconds: int) -> Decision:
     """What is decided after so many of one sample."""
     return step_often(sample, WORKERS, seconds)
 
 
-def step_often(sample: Sample, rules: Rules, seconds: int) -> Decision:
+def step_often(sample: LoadSample, rules: Rules, seconds: int) -> Decision:
     """What is decided after so many of one sample, within wide bounds."""
-    state, decision = State(), Decision(sample.number)
+    state, decision = SizingState(), Decision(sample.number)
     for _ in range(seconds):
         state, decision = step(state, sample, rules, (1, 32), 60)
     return decision

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.policy.worker import TIMERS, TRANSITIONS, Effect, Event, State, Worker, step
+from twistcorn.policy.worker import TIMERS, TRANSITIONS, Effect, Event, Worker, WorkerState, step
 
 #: The whole machine. A cell is the next state, and after each + an effect; a dot is the same state, or no effect.
 LIFE = """
@@ -33,10 +33,10 @@ EFFECTS = {
     "SPAWN": Effect.RESPAWN,
 }
 
-ALIVE = [State.STARTING, State.READY, State.DRAINING, State.FINISHING, State.STOPPING]
+ALIVE = [WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING, WorkerState.FINISHING, WorkerState.STOPPING]
 
 
-def read(table: str) -> dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]]:
+def read(table: str) -> dict[tuple[WorkerState, Event], tuple[WorkerState, tuple[Effect, ...]]]:
     """The machine that a text like LIFE describes."""
     heading, *lines = table.strip("\n").splitlines()
     machine = {}
@@ -44,16 +44,16 @@ def read(table: str) -> dict[tuple[State, Event], tuple[State, tuple[Effect, ...
         event = next(event for event in Event if line.startswith(event.value + "  "))
         cells = line[len(event.value) :].split()
         for name, cell in zip(heading.split(), cells, strict=True):
-            state = State(name)
+            state = WorkerState(name)
             target, *effects = cell.split("+")
-            target_state = state if target == "." else State(target)
+            target_state = state if target == "." else WorkerState(target)
             machine[state, event] = (target_state, tuple(EFFECTS[effect] for effect in effects))
     return machine
 
 
-def after(*events: Event) -> tuple[State, list[Effect]]:
+def after(*events: Event) -> tuple[WorkerState, list[Effect]]:
     """Where a new worker is after some events, and all that was done on the way."""
-    state = State.STARTING
+    state = WorkerState.STARTING
     done: list[Effect] = []
     for event in events:
         state, effects = step(state, event)
@@ -64,39 +64,39 @@ def after(*events: Event) -> tuple[State, list[Effect]]:
 class TestTable:
     def test_every_state_answers_every_event(self) -> None:
         """There is no "what if this comes now" without an answer."""
-        assert set(TRANSITIONS) == {(state, event) for state in State for event in Event}
+        assert set(TRANSITIONS) == {(state, event) for state in WorkerState for event in Event}
 
     @pytest.mark.parametrize(("state", "event"), TRANSITIONS, ids=lambda part: part.value)
-    def test_transition(self, state: State, event: Event) -> None:
+    def test_transition(self, state: WorkerState, event: Event) -> None:
         """The machine is the table above, cell by cell."""
         assert step(state, event) == read(LIFE)[state, event]
 
     @pytest.mark.parametrize("event", Event)
     def test_anything_happens_after_the_end(self, event: Event) -> None:
         """A worker that is gone stays gone, and nothing is done for it."""
-        assert step(State.GONE, event) == (State.GONE, ())
+        assert step(WorkerState.GONE, event) == (WorkerState.GONE, ())
 
     def test_timers(self) -> None:
         """Each state that waits for something has a timer; serving, and being gone, may last."""
-        assert set(TIMERS) == set(State) - {State.READY, State.GONE}
+        assert set(TIMERS) == set(WorkerState) - {WorkerState.READY, WorkerState.GONE}
 
     def test_new_worker(self) -> None:
         """A worker begins as starting, with nothing in it."""
         worker = Worker(1, 0, 1, process=None)
 
-        assert worker.state is State.STARTING
+        assert worker.state is WorkerState.STARTING
         assert (worker.busy, worker.connections, worker.unacknowledged, worker.was_ready) == (0, 0, 0, False)
 
 
 class TestLives:
     def test_serving_worker_dies(self) -> None:
         """It is forgotten and replaced in the same moment."""
-        assert after(Event.BOOTED, Event.EXITED) == (State.GONE, [Effect.ADMIT, Effect.FORGET, Effect.RESPAWN])
+        assert after(Event.BOOTED, Event.EXITED) == (WorkerState.GONE, [Effect.ADMIT, Effect.FORGET, Effect.RESPAWN])
 
     def test_worker_dies_before_it_is_ready(self) -> None:
         """Its replacement comes after the back-off, not before."""
-        assert after(Event.EXITED) == (State.WAITING, [])
-        assert after(Event.EXITED, Event.TIMEOUT) == (State.GONE, [Effect.FORGET, Effect.RESPAWN])
+        assert after(Event.EXITED) == (WorkerState.WAITING, [])
+        assert after(Event.EXITED, Event.TIMEOUT) == (WorkerState.GONE, [Effect.FORGET, Effect.RESPAWN])
 
     def test_worker_says_that_it_cannot_boot(self) -> None:
         """It leaves by itself, and then counts as one that died before it was ready."""
@@ -104,19 +104,19 @@ class TestLives:
 
     def test_worker_does_not_get_ready_in_time(self) -> None:
         """It is killed, and its exit is what follows."""
-        assert after(Event.TIMEOUT) == (State.STARTING, [Effect.KILL])
+        assert after(Event.TIMEOUT) == (WorkerState.STARTING, [Effect.KILL])
 
     def test_worker_is_retired(self) -> None:
         """It drains and is not replaced: whoever retired it has its replacement already."""
         assert after(Event.BOOTED, Event.RETIRE, Event.EXITED) == (
-            State.GONE,
+            WorkerState.GONE,
             [Effect.ADMIT, Effect.ORDER_DRAIN, Effect.FORGET],
         )
 
     def test_worker_leaves_by_a_signal_from_outside(self) -> None:
         """It is replaced at once, drains without an order, and its exit changes nothing more."""
         assert after(Event.BOOTED, Event.LEAVING, Event.EXITED) == (
-            State.GONE,
+            WorkerState.GONE,
             [Effect.ADMIT, Effect.FORGET, Effect.RESPAWN, Effect.FORGET],
         )
 
@@ -124,13 +124,13 @@ class TestLives:
         """It is killed, again and again until it is dead."""
         state, done = after(Event.BOOTED, Event.RETIRE, Event.TIMEOUT, Event.TIMEOUT)
 
-        assert (state, done[-2:]) == (State.STOPPING, [Effect.KILL, Effect.KILL])
+        assert (state, done[-2:]) == (WorkerState.STOPPING, [Effect.KILL, Effect.KILL])
 
     def test_server_stops_while_a_worker_drains(self) -> None:
         """It is told so, and takes connections again: those that it hands back have nowhere else to go."""
         state, done = after(Event.BOOTED, Event.RETIRE, Event.STOP)
 
-        assert (state, done[-2:]) == (State.FINISHING, [Effect.ORDER_STOP, Effect.READMIT])
+        assert (state, done[-2:]) == (WorkerState.FINISHING, [Effect.ORDER_STOP, Effect.READMIT])
 
     def test_server_is_told_to_stop_at_once_twice(self) -> None:
         """The first order asks the worker to leave now, the second kills it."""
@@ -161,7 +161,7 @@ class TestEveryPath:
         """Who is gone was taken out of the pool."""
         state, done = after(*events)
 
-        assert (state is State.GONE) <= (Effect.FORGET in done)
+        assert (state is WorkerState.GONE) <= (Effect.FORGET in done)
 
     @given(st.lists(st.sampled_from(Event)))
     def test_server_stops(self, events: list[Event]) -> None:
@@ -170,10 +170,10 @@ class TestEveryPath:
         stopped, effects = step(before, Event.STOP)
         state, more = step(stopped, Event.EXITED)
 
-        assert state is State.GONE
+        assert state is WorkerState.GONE
         assert Effect.RESPAWN not in (*effects, *more)
 
     @pytest.mark.parametrize("state", ALIVE)
-    def test_server_stops_at_once(self, state: State) -> None:
+    def test_server_stops_at_once(self, state: WorkerState) -> None:
         """From every state in which a process lives, something is sent to the process."""
         assert step(state, Event.QUIT)[1] in [(Effect.ORDER_QUIT,), (Effect.KILL,)]

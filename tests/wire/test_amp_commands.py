@@ -67,7 +67,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
         {b"requests": b"\x00\x05since\x00\x0f123456789012345\x00\x04slot\x00\x017\x00\x00"},
     ),
     (
-        commands.Quarantine,
+        commands.SetQuarantine,
         {"names": [{"name": "GET /b", "time": 300000}]},
         {b"names": b"\x00\x04name\x00\x06GET /b\x00\x04time\x00\x06300000\x00\x00"},
     ),
@@ -75,7 +75,7 @@ TABLE: list[tuple[type[amp.Command], dict[str, Any], dict[bytes, bytes]]] = [
     (commands.Exported, {"data": b"[]", "last": True}, {b"data": b"[]", b"last": b"True"}),
 ]
 
-ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.Quarantine]
+ORDERS = [commands.Boot, commands.Drain, commands.Stop, commands.Reopen, commands.Release, commands.SetQuarantine]
 ORDERS += [commands.Export, commands.Stack, commands.Configure]
 REPORTS = [commands.Ready, commands.BootFailed, commands.Leaving, commands.Emptied, commands.Stuck]
 REPORTS += [commands.Exported, commands.Overdue]

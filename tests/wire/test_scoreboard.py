@@ -21,7 +21,7 @@ from twistcorn.wire.scoreboard import (
     HEAD_ROOM,
     Scoreboard,
     Slot,
-    State,
+    SlotState,
     pack_state,
     required,
 )
@@ -101,7 +101,7 @@ class TestLayout:
 
     def test_flags_are_in_their_bits(self) -> None:
         """State, flags and sequence do not touch one another in their word."""
-        assert max(State) <= 0xFF
+        assert max(SlotState) <= 0xFF
         assert pack_state(0xFF, 0, 0) & CONSUMED == 0
         assert pack_state(0, 0xFF00, 0) >> 32 == 0
         assert pack_state(0xFF, 0xFF00, (1 << 32) - 1) < 1 << 64
@@ -110,12 +110,12 @@ class TestLayout:
 class TestSlot:
     def test_new_slot(self, board: Scoreboard) -> None:
         """It is free, and says nothing."""
-        assert board.read_slot(0) == Slot(State.FREE, False, False, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, "")
+        assert board.read_slot(0) == Slot(SlotState.FREE, False, False, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, "")
 
     def test_worker_writes(self, board: Scoreboard, other: Scoreboard) -> None:
         """What one process writes into each field, another one reads by its name."""
         base = other.slot_base(3)
-        other.words[base] = pack_state(State.IN_APP, CONSUMED | ENDS | FRAMED, 77)
+        other.words[base] = pack_state(SlotState.IN_APP, CONSUMED | ENDS | FRAMED, 77)
         for number, word in enumerate(
             (
                 scoreboard.S_ATTEMPT,
@@ -132,11 +132,11 @@ class TestSlot:
             other.words[base + word] = number
         other.write_head(base, b"GET /caf\xe9")
 
-        assert board.read_slot(3) == Slot(State.IN_APP, True, True, True, 77, 1, 2, 3, 4, 5, 6, 7, 8, "GET /café")
+        assert board.read_slot(3) == Slot(SlotState.IN_APP, True, True, True, 77, 1, 2, 3, 4, 5, 6, 7, 8, "GET /café")
         assert board.read_slot(2) == board.read_slot(4) == board.read_slot(0)
 
-    @given(st.sampled_from(State), st.booleans(), st.integers(0, (1 << 32) - 1))
-    def test_any_first_word(self, state: State, consumed: bool, sequence: int) -> None:
+    @given(st.sampled_from(SlotState), st.booleans(), st.integers(0, (1 << 32) - 1))
+    def test_any_first_word(self, state: SlotState, consumed: bool, sequence: int) -> None:
         """State, flag and sequence come out of the word as they went in."""
         board = Scoreboard.create(1, 1)
         board.words[board.slot_base(0)] = pack_state(state, CONSUMED if consumed else 0, sequence)
@@ -193,17 +193,17 @@ class TestSlot:
 
     def test_states_of_many(self, board: Scoreboard) -> None:
         """The states of the first slots, without their flags."""
-        board.words[board.slot_base(1)] = pack_state(State.IN_APP, CONSUMED | ENDS | FRAMED, 77)
+        board.words[board.slot_base(1)] = pack_state(SlotState.IN_APP, CONSUMED | ENDS | FRAMED, 77)
 
-        assert board.slot_states(3) == [State.FREE, State.IN_APP, State.FREE]
-        assert board.slot_state(1) == State.IN_APP
+        assert board.slot_states(3) == [SlotState.FREE, SlotState.IN_APP, SlotState.FREE]
+        assert board.slot_state(1) == SlotState.IN_APP
 
-    @pytest.mark.parametrize("value", [max(State) + 1, 0xEF, 0xFF])
+    @pytest.mark.parametrize("value", [max(SlotState) + 1, 0xEF, 0xFF])
     def test_dead_worker_left_a_state_that_is_none(self, board: Scoreboard, value: int) -> None:
         """It is read as the end of the connection: nothing there can be relied on."""
         board.words[board.slot_base(0)] = value
 
-        assert board.read_slot(0).state is State.CLOSING
+        assert board.read_slot(0).state is SlotState.CLOSING
 
     @pytest.mark.parametrize("slot", [0, 3, SLOTS - 1])
     def test_slot_is_cleared(self, board: Scoreboard, slot: int) -> None:

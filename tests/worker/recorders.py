@@ -24,7 +24,7 @@ from twistcorn.wire.scoreboard import (
     S_WRITTEN0,
     S_WRITTEN_END,
     Scoreboard,
-    State,
+    SlotState,
 )
 from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.wsgi.call import Application
@@ -55,7 +55,7 @@ class Words:
         self._words[index] = value
         word = index - self._base
         if word == S_STATE:
-            state = State(value & 0xFF)
+            state = SlotState(value & 0xFF)
             self._journal.append((state.name, "consumed" if value & CONSUMED else ""))
         elif word in WORDS:
             self._journal.append((WORDS[word], value))

@@ -20,7 +20,7 @@ from twistcorn.wire.scoreboard import (
     W_WORST_LAG,
     Scoreboard,
 )
-from twistcorn.worker.heartbeat import HEARTBEAT, Vitals
+from twistcorn.worker.heartbeat import HEARTBEAT, Heartbeat
 
 
 class Heart:
@@ -30,7 +30,7 @@ class Heart:
         self.board = Scoreboard.create(1, 1)
         self.clock = Clock()
         base = self.board.worker_base(0)
-        self.vitals = Vitals(self.clock, self.board, base, timeout, lambda: int(self.clock.seconds() * 1e9) + 1)
+        self.vitals = Heartbeat(self.clock, self.board, base, timeout, lambda: int(self.clock.seconds() * 1e9) + 1)
         self.vitals.start()
 
     def word(self, word: int) -> int:

@@ -23,7 +23,7 @@ _OLDER = {"unknown": "untyped", "info": "gauge", "stateset": "gauge", "gaugehist
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
-class Sample(NamedTuple):
+class MetricSample(NamedTuple):
     """One value.
 
     :ivar suffix: what follows the family's name: `_total` for a counter, `_bucket`, `_sum` and so on; may be empty.
@@ -45,7 +45,7 @@ class Family:
     name: str
     kind: str
     help: str
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[MetricSample] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Its samples as text, alike in both formats."""
@@ -69,13 +69,13 @@ class Written(Protocol):
 
 def counter(name: str, help: str, values: Mapping[Labels, float]) -> Family:
     """A counter; the name ends in `_total`, which its samples have and its family has not."""
-    samples = [Sample("_total", labels, value) for labels, value in values.items()]
+    samples = [MetricSample("_total", labels, value) for labels, value in values.items()]
     return Family(name.removesuffix("_total"), "counter", help, samples)
 
 
 def gauge(name: str, help: str, values: Mapping[Labels, float]) -> Family:
     """A value that goes up and down."""
-    return Family(name, "gauge", help, [Sample("", labels, value) for labels, value in values.items()])
+    return Family(name, "gauge", help, [MetricSample("", labels, value) for labels, value in values.items()])
 
 
 def histogram(name: str, help: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Family:
@@ -87,8 +87,9 @@ def histogram(name: str, help: str, bounds: Sequence[float], counts: Sequence[in
     samples, below = [], 0
     for bound, count in zip([*bounds, math.inf], counts, strict=True):
         below += count
-        samples.append(Sample("_bucket", (("le", number(bound)),), below))
-    return Family(name, "histogram", help, [*samples, Sample("_count", (), below), Sample("_sum", (), total)])
+        samples.append(MetricSample("_bucket", (("le", number(bound)),), below))
+    samples += [MetricSample("_count", (), below), MetricSample("_sum", (), total)]
+    return Family(name, "histogram", help, samples)
 
 
 def number(value: float) -> str:

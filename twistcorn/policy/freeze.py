@@ -98,7 +98,7 @@ def is_kept_waiting(log: Log, unread: int, thread: int, holder: int | None, repe
     return log.state == "IN_APP" and holder is not None and thread != holder and log.method in repeated
 
 
-class Limits(NamedTuple):
+class FreezeLimits(NamedTuple):
     """How long is too long, in seconds.
 
     :ivar heartbeat: without life; `request`: for a request, 0: there is no limit.
@@ -125,7 +125,7 @@ class Look(NamedTuple):
     crowded: bool = False
 
 
-def verdict(look: Look, limits: Limits) -> tuple[str, int]:
+def verdict(look: Look, limits: FreezeLimits) -> tuple[str, int]:
     """Why the worker is to be killed now, empty when it is not; and the status for the guilty request."""
     if not 0 < limits.heartbeat < look.still:
         return "", 502

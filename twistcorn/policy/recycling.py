@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Limits(NamedTuple):
+class RecyclingLimits(NamedTuple):
     """What a worker may reach before it is replaced; 0 is no limit.
 
     :ivar requests: answered requests, and `jitter`: up to so many more.
@@ -22,7 +22,7 @@ class Limits(NamedTuple):
     age: float = 0.0
 
 
-def due(limits: Limits, requests: int, rss: int, age: float, chance: float) -> str:
+def due(limits: RecyclingLimits, requests: int, rss: int, age: float, chance: float) -> str:
     """Why a worker is due, for the log; empty when it is not.
 
     :param chance: the worker's own number from 0 up to 1: without it workers that are started together, and share the

@@ -23,7 +23,7 @@ IDEMPOTENT = SAFE | {"PUT", "DELETE"}
 REPEATED = {"safe": SAFE, "idempotent": IDEMPOTENT, "off": frozenset[str]()}
 
 
-class Verdict(enum.Enum):
+class RedoVerdict(enum.Enum):
     """What the master does with the connection."""
 
     LEND = "lend it again"
@@ -41,9 +41,9 @@ class Verdict(enum.Enum):
 
 
 _WORDS = {
-    Verdict.LEND: "lent again", Verdict.REPLAY: "run again", Verdict.ANSWER_502: "answered 502",
-    Verdict.DISCARD_AND_LEND: "lent again, their answer being whole", Verdict.CUT: "cut",
-    Verdict.RESET: "reset", Verdict.CLOSE: "closed",
+    RedoVerdict.LEND: "lent again", RedoVerdict.REPLAY: "run again", RedoVerdict.ANSWER_502: "answered 502",
+    RedoVerdict.DISCARD_AND_LEND: "lent again, their answer being whole", RedoVerdict.CUT: "cut",
+    RedoVerdict.RESET: "reset", RedoVerdict.CLOSE: "closed",
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class Facts(NamedTuple):
     consumed: int | None
 
 
-class Case(NamedTuple):
+class RedoCase(NamedTuple):
     """What the master knows besides.
 
     :ivar blamed: the request of this connection killed the worker; `others_blamed`: that of another did.
@@ -107,18 +107,18 @@ class Case(NamedTuple):
 UNTOUCHED = ("FREE", "IDLE", "READING")
 
 
-def verdict(log: Log, facts: Facts, case: Case) -> Verdict:
+def verdict(log: Log, facts: Facts, case: RedoCase) -> RedoVerdict:
     """The verdict on a connection."""
     if log.state == "CLOSING" or not facts.alive:
-        return Verdict.CLOSE
+        return RedoVerdict.CLOSE
     if log.state == "RESPONDING":
         return _responding(log, facts, case)
     if taken(log, facts):
-        return Verdict.ANSWER_502
+        return RedoVerdict.ANSWER_502
     if log.state in UNTOUCHED:
         if facts.ended and not facts.unread:
-            return Verdict.CLOSE
-        return Verdict.LEND if case.deaths <= MAX_DEATHS else Verdict.ANSWER_502
+            return RedoVerdict.CLOSE
+        return RedoVerdict.LEND if case.deaths <= MAX_DEATHS else RedoVerdict.ANSWER_502
     return _again(log, case)
 
 
@@ -127,26 +127,26 @@ def taken(log: Log, facts: Facts) -> bool:
     return log.consumed or (facts.consumed is not None and facts.consumed != log.consumed0 + log.carried)
 
 
-def _responding(log: Log, facts: Facts, case: Case) -> Verdict:
+def _responding(log: Log, facts: Facts, case: RedoCase) -> RedoVerdict:
     # A reset is sent once, and a client that it does not reach waits for ever; an orderly end is sent until it arrives.
-    cut = Verdict.CUT if log.framed else Verdict.RESET
+    cut = RedoVerdict.CUT if log.framed else RedoVerdict.RESET
     if facts.written is None:
         return cut
     if log.written_end and facts.written == log.written_end:
         if log.ends or facts.consumed is None or not 0 <= log.consume_to - facts.consumed <= facts.unread:
-            return Verdict.CLOSE
-        return Verdict.DISCARD_AND_LEND
+            return RedoVerdict.CLOSE
+        return RedoVerdict.DISCARD_AND_LEND
     if facts.written < log.written0 or 0 < log.written_end < facts.written:
         # Not what the slot says; whatever it is, nobody shall take it for whole.
-        return Verdict.RESET
+        return RedoVerdict.RESET
     if facts.written != log.written0:
         return cut
-    return Verdict.ANSWER_502 if taken(log, facts) else _again(log, case)
+    return RedoVerdict.ANSWER_502 if taken(log, facts) else _again(log, case)
 
 
-def _again(log: Log, case: Case) -> Verdict:
+def _again(log: Log, case: RedoCase) -> RedoVerdict:
     """The request was in the app, and everything that it could leave behind with the kernel is undone."""
     if case.blamed or log.method not in case.repeated:
-        return Verdict.ANSWER_502
+        return RedoVerdict.ANSWER_502
     # A death that another request is blamed for does not use up the one replay.
-    return Verdict.REPLAY if case.others_blamed or not case.replayed else Verdict.ANSWER_502
+    return RedoVerdict.REPLAY if case.others_blamed or not case.replayed else RedoVerdict.ANSWER_502

@@ -29,7 +29,7 @@ MOST_CARE = 8
 SPARE = 1.25
 
 
-class Sample(NamedTuple):
+class LoadSample(NamedTuple):
     """What was seen in the last second.
 
     :ivar number: how many there are: workers, or threads in each.
@@ -58,14 +58,14 @@ class Rules:
     :ivar needs_memory: whether one more needs as much memory as the others.
     """
 
-    too_few: Callable[[Sample], str]
-    load: Callable[[Sample], float]
+    too_few: Callable[[LoadSample], str]
+    load: Callable[[LoadSample], float]
     step: Callable[[int], int]
     needs_memory: bool
 
 
 @dataclass(frozen=True)
-class State:
+class SizingState:
     """What is remembered from one sample to the next.
 
     :ivar high: samples with too much load.
@@ -90,8 +90,8 @@ class Decision(NamedTuple):
 
 
 def step(
-    state: State, sample: Sample, rules: Rules, bounds: tuple[int, int], patience: float
-) -> tuple[State, Decision]:
+    state: SizingState, sample: LoadSample, rules: Rules, bounds: tuple[int, int], patience: float
+) -> tuple[SizingState, Decision]:
     """Look at one more sample.
 
     :param bounds: the least and the most there may be.
@@ -114,21 +114,21 @@ def step(
         return _grow(state, sample, rules, why, min(most, number + rules.step(number)), calm)
     if state.low >= calm and number > least:
         seconds = state.low * EVERY
-        return State(since=0, care=state.care), Decision(fewer, f"{fewer} were enough for {seconds:.0f} s")
+        return SizingState(since=0, care=state.care), Decision(fewer, f"{fewer} were enough for {seconds:.0f} s")
     return state, Decision(number)
 
 
 def _grow(
-    state: State, sample: Sample, rules: Rules, why: str, more: int, calm: float
-) -> tuple[State, Decision]:
+    state: SizingState, sample: LoadSample, rules: Rules, why: str, more: int, calm: float
+) -> tuple[SizingState, Decision]:
     if rules.needs_memory and sample.room is not None and sample.room < SPARE * sample.size:
         told = f"{why}, but {sample.room >> 20} MiB of memory are too little for one more of {sample.size >> 20} MiB"
         return replace(state, cramped=True), Decision(sample.number, "" if state.cramped else told)
     care = min(MOST_CARE, 2 * state.care) if state.since <= 2 * calm else state.care
-    return State(since=state.since, care=care), Decision(more, why)
+    return SizingState(since=state.since, care=care), Decision(more, why)
 
 
-def _too_few_workers(sample: Sample) -> str:
+def _too_few_workers(sample: LoadSample) -> str:
     if sample.wait > LONG_WAIT:
         return _waiting(sample)
     if sample.processor >= HIGH:
@@ -136,13 +136,13 @@ def _too_few_workers(sample: Sample) -> str:
     return f"{sample.busy:.0%} of the threads are busy" if sample.busy >= HIGH else ""
 
 
-def _too_few_threads(sample: Sample) -> str:
+def _too_few_threads(sample: LoadSample) -> str:
     if sample.busy < HIGH or sample.wait <= LONG_WAIT or sample.processor >= WAITING:
         return ""
     return f"{_waiting(sample)}, and workers use {sample.processor:.0%} of a processor only"
 
 
-def _waiting(sample: Sample) -> str:
+def _waiting(sample: LoadSample) -> str:
     if sample.wait == float("inf"):
         return "requests wait for a thread, and none is answered"
     return f"requests wait {sample.wait * 1000:.0f} ms for a thread"

@@ -18,7 +18,7 @@ from .hearing import UNHEARD, Hearing
 from .progress import Progress
 
 
-class State(enum.Enum):
+class WorkerState(enum.Enum):
     """Where a worker is in its life; it is finishing when the server stops, and takes connections until it may go."""
 
     STARTING = "starting"
@@ -31,11 +31,11 @@ class State(enum.Enum):
 
 
 #: In which connections are lent to a worker.
-TAKING = (State.READY, State.FINISHING)
+TAKING = (WorkerState.READY, WorkerState.FINISHING)
 #: In which a worker has requests.
-SERVING = (State.READY, State.DRAINING, State.FINISHING)
+SERVING = (WorkerState.READY, WorkerState.DRAINING, WorkerState.FINISHING)
 #: In which a worker was told to go.
-LEAVING = (State.DRAINING, State.FINISHING, State.STOPPING)
+LEAVING = (WorkerState.DRAINING, WorkerState.FINISHING, WorkerState.STOPPING)
 
 
 class Event(enum.Enum):
@@ -76,10 +76,10 @@ class Effect(enum.Enum):
     RESPAWN = "fill the pool up again"
 
 
-_S, _E, _F = State, Event, Effect
+_S, _E, _F = WorkerState, Event, Effect
 
 #: (state, event) -> (next state, effects in order). Every pair has an answer.
-TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
+TRANSITIONS: dict[tuple[WorkerState, Event], tuple[WorkerState, tuple[Effect, ...]]] = {
     (_S.STARTING, _E.BOOTED): (_S.READY, (_F.ADMIT,)),
     # It leaves by itself; should it not, the boot timer still runs.
     (_S.STARTING, _E.BOOT_FAILED): (_S.STARTING, ()),
@@ -142,16 +142,16 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Effect, ...]]] = {
 }
 
 #: The timer that runs while a worker is in a state: the name of the setting, or of the supervisor's own delay.
-TIMERS: dict[State, str] = {
-    State.STARTING: "boot_timeout",
-    State.DRAINING: "graceful_timeout",
-    State.FINISHING: "graceful_timeout",
-    State.STOPPING: "kill_timeout",
-    State.WAITING: "back_off",
+TIMERS: dict[WorkerState, str] = {
+    WorkerState.STARTING: "boot_timeout",
+    WorkerState.DRAINING: "graceful_timeout",
+    WorkerState.FINISHING: "graceful_timeout",
+    WorkerState.STOPPING: "kill_timeout",
+    WorkerState.WAITING: "back_off",
 }
 
 
-def step(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
+def step(state: WorkerState, event: Event) -> tuple[WorkerState, tuple[Effect, ...]]:
     """The next state and the effects of an event."""
     return TRANSITIONS[state, event]
 
@@ -190,7 +190,7 @@ class Worker:
     process: Any
     born: float = 0.0
     pid: int = 0
-    state: State = State.STARTING
+    state: WorkerState = WorkerState.STARTING
     busy: int = 0
     connections: int = 0
     unacknowledged: int = 0

@@ -21,7 +21,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 
 from ..master.workers.process import ExitStatus, Owner
-from ..policy.worker import State, Worker
+from ..policy.worker import Worker, WorkerState
 from ..settings import from_json
 from ..wire import amp_commands, channel
 from ..wire.channel import Kind, Lend, Report
@@ -33,7 +33,7 @@ from .recording import sent as sent
 #: What the master may order; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
     amp_commands.Boot, amp_commands.Drain, amp_commands.Stop, amp_commands.Reopen, amp_commands.Release,
-    amp_commands.Quarantine, amp_commands.Export, amp_commands.Stack, amp_commands.Configure,
+    amp_commands.SetQuarantine, amp_commands.Export, amp_commands.Stack, amp_commands.Configure,
 )  # fmt: skip
 
 #: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
@@ -196,7 +196,7 @@ class MemorySpawner:
         """
         if self.error is not None:
             raise self.error
-        demand(worker.state is State.STARTING and worker.process is None, f"worker {worker.ident} is not new")
+        demand(worker.state is WorkerState.STARTING and worker.process is None, f"worker {worker.ident} is not new")
         demand(all(other.ident != worker.ident for other in self._processes), f"another worker {worker.ident}")
         demand(all(other.region != worker.region for other in self.alive), f"region {worker.region} is taken")
         process = FakeProcess(worker, owner, FIRST_PID + len(self._processes))

@@ -102,7 +102,7 @@ class Overdue(amp.Command):
     arguments = [(b"name", amp.Unicode()), (b"age", amp.Integer())]
 
 
-class Quarantine(amp.Command):
+class SetQuarantine(amp.Command):
     """Order: answer 503 to these, methods and paths, for so many milliseconds from now on; the last order counts."""
 
     arguments = [(b"names", amp.AmpList([(b"name", amp.Unicode()), (b"time", amp.Integer())]))]

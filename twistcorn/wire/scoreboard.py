@@ -64,7 +64,7 @@ HEAD_ROOM = (S_CONSUMED0 - S_HEAD) * WORD
 READS = 4
 
 
-class State(enum.IntEnum):
+class SlotState(enum.IntEnum):
     """What is being done with a connection; the low byte of a slot's first word."""
 
     FREE = 0
@@ -97,7 +97,7 @@ class Slot(NamedTuple):
     and after the request. `attempt` counts the earlier workers that died with this request.
     """
 
-    state: State
+    state: SlotState
     consumed: bool
     ends: bool
     framed: bool
@@ -198,11 +198,11 @@ class Scoreboard:
         return None
 
     def slot_state(self, slot: int) -> int:
-        """The low byte of a slot's first word: see `State`."""
+        """The low byte of a slot's first word: see `SlotState`."""
         return int(self.words[self.slot_base(slot)]) & 0xFF
 
     def slot_states(self, end: int) -> list[int]:
-        """The low byte of each slot's first word, for the slots before `end`: see `State`."""
+        """The low byte of each slot's first word, for the slots before `end`: see `SlotState`."""
         first = self._first_slot
         return [word & 0xFF for word in self.words[first : first + end * SLOT_WORDS : SLOT_WORDS].tolist()]
 
@@ -230,12 +230,12 @@ class Scoreboard:
         )
 
 
-def _state(value: int) -> State:
+def _state(value: int) -> SlotState:
     """A state, whatever a crashing worker left there: nothing that could be relied on means an end."""
     try:
-        return State(value)
+        return SlotState(value)
     except ValueError:
-        return State.CLOSING
+        return SlotState.CLOSING
 
 
 def required(workers: int, slots: int) -> int:

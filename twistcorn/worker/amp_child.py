@@ -30,7 +30,7 @@ from .loop.addresses import Address
 from .process import failing, forks
 from .process.descriptors import CHANNEL, SCOREBOARD, inherited
 from .process.stacks import format_places
-from .wsgi.quarantined import Quarantine
+from .wsgi.quarantined import QuarantinedRequests
 
 #: Seconds that a worker which leaves may take to tell what its application has counted.
 FAREWELL = 1.0
@@ -64,7 +64,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._leaving = self._asked_to_leave = False
         #: Fires when the master knows that this worker leaves by itself, if it does.
         self._heard: Deferred[Any] = succeed(None)
-        self._quarantine = Quarantine()
+        self._quarantine = QuarantinedRequests()
         self._exports = Exports(reactor)
         self._newest: bytes | None = None
 
@@ -163,7 +163,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
         self._with_life(lambda life: life.release(count))
         return {}
 
-    @amp_commands.Quarantine.responder
+    @amp_commands.SetQuarantine.responder
     def quarantine(self, names: list[dict[str, Any]]) -> dict[str, object]:
         """Order: answer these with 503, for a while."""
         self._quarantine.set({each["name"]: each["time"] / 1000 for each in names})

@@ -38,7 +38,7 @@ RARELY = 10_000_000_000
 MINUTE = 60_000_000_000
 
 
-class Vitals:
+class Heartbeat:
     """The heart of a worker.
 
     :param region: the first word of this worker on the scoreboard.

@@ -23,13 +23,13 @@ from ..recurring import Recurring
 from ..settings import Settings
 from ..wire.scoreboard import W_GENERATION, W_LED_REQUESTS, W_PID, W_REQUESTS, W_THREADS, Scoreboard
 from ..wire.testimony import TESTIFY
-from .heartbeat import Vitals
+from .heartbeat import Heartbeat
 from .loading import application
 from .loop.addresses import Address
 from .loop.connection import Connection
 from .loop.gaps import Gaps
 from .loop.lends import LendChannel
-from .loop.local_queue import Waiting
+from .loop.local_queue import LocalQueue
 from .loop.poller import Poller
 from .loop.seats import Seat
 from .process import failing, forks, ground
@@ -40,8 +40,8 @@ from .turns.deadlines import Deadlines
 from .turns.threads import UPKEEP
 from .turns.turns import Turns
 from .wsgi.access_log import AccessLog
-from .wsgi.app_server import Service
-from .wsgi.quarantined import Quarantine
+from .wsgi.app_server import AppServer
+from .wsgi.quarantined import QuarantinedRequests
 from .wsgi.slow import SlowRequests, name_of
 
 #: What applications call to have another package's threads.
@@ -87,7 +87,7 @@ class Lifecycle:
         self._told_stuck: Deferred[Any] = succeed(None)
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
-        self._vitals = Vitals(reactor, board, self._region, settings.heartbeat_timeout, prove=self._prove)
+        self._vitals = Heartbeat(reactor, board, self._region, settings.heartbeat_timeout, prove=self._prove)
         self._vitals.on_beat = self._look_at_ground
         self._soundness: Soundness | None = None
         self.on_configured: list[Callable[[Settings], object]] = []
@@ -153,12 +153,12 @@ class Lifecycle:
         listeners: list[Address],
         worker: int,
         generation: int,
-        quarantine: Quarantine,
+        quarantine: QuarantinedRequests,
         descriptors: Descriptors,
     ) -> None:
         """Take connections from now on."""
         settings, board = self._settings, self._board
-        service = Service(self._reactor, app, settings, listeners, worker, board, quarantine)
+        service = AppServer(self._reactor, app, settings, listeners, worker, board, quarantine)
         turns = Turns(
             self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins
         )  # fmt: skip
@@ -167,7 +167,7 @@ class Lifecycle:
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
         )
-        waiting = Waiting(
+        waiting = LocalQueue(
             self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining,
             withdraw=turns.withdraw, abandon=poller.abandon,
         )  # fmt: skip
@@ -243,7 +243,7 @@ class Lifecycle:
         gaps.start()
         self._reactor.on_gap.append(gaps.missed)
 
-    def _begin_logs(self, service: Service, poller: Poller, turns: Turns, worker: int) -> None:
+    def _begin_logs(self, service: AppServer, poller: Poller, turns: Turns, worker: int) -> None:
         def attach(log: AccessLog | None) -> None:
             service.access = poller.access = log
 
@@ -337,7 +337,7 @@ class Lifecycle:
 
 
 def _poll(
-    poller: Poller, turns: Turns, lends: LendChannel, service: Service, timeout: float | None, seat: Seat
+    poller: Poller, turns: Turns, lends: LendChannel, service: AppServer, timeout: float | None, seat: Seat
 ) -> None:
     """One round of the worker's loop, behind its timers."""
     lends.flush()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.master.visitors import House, Visitor
 from twistcorn.master.admin.feed import MOST, PATIENCE, event
-from twistcorn.wire.scoreboard import State
+from twistcorn.wire.scoreboard import SlotState
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_each_second(house: House) -> None:
 def test_what_runs(house: House) -> None:
     """Requests that run are told with method, path and age, whatever the path is made of."""
     (connection,) = house.arrive(1)
-    house.writes(connection, State.IN_APP, head=b"GET /<script>\"'&\xff", thread=1)
+    house.writes(connection, SlotState.IN_APP, head=b"GET /<script>\"'&\xff", thread=1)
     connection.holder = house.ready[0]
     (doing,) = watch(house).events()[1][1]["workers"][0]["doing"]
 

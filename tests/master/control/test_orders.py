@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twistcorn.errors import OperationError
-from twistcorn.master.control.orders import COMMANDS, Request, read
+from twistcorn.master.control.orders import COMMANDS, ControlRequest, read
 
 #: A request of each command.
 WHOLE: dict[str, dict[str, object]] = {
@@ -42,8 +42,8 @@ def test_a_whole_request(command: str) -> None:
 
 def test_defaults() -> None:
     """What may be left out has its default."""
-    assert read(b'{"command": "logs"}') == Request("logs", {"count": 100, "follow": False})
-    assert read(b'{"command": "get"}') == Request("get", {"name": ""})
+    assert read(b'{"command": "logs"}') == ControlRequest("logs", {"count": 100, "follow": False})
+    assert read(b'{"command": "get"}') == ControlRequest("get", {"name": ""})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from twisted.logger import LogLevel, capturedLogs
 from tests.master.control.test_orders import JSON, NEARLY
 from tests.master.reception import THREADS, Line, Reception
 from tests.master.stage import Stage
-from twistcorn.master.control.orders import Request
+from twistcorn.master.control.orders import ControlRequest
 from twistcorn.master.control.session import Session
 from twistcorn.wire.control import MAX_REQUEST
 
@@ -158,7 +158,7 @@ def test_a_mistake_of_ours(reception: Reception) -> None:
     """It is logged, the client is told that, and the connection goes on."""
 
     class Wrong:
-        def do(self, request: Request) -> object:
+        def do(self, request: ControlRequest) -> object:
             raise ZeroDivisionError
 
     session, line = reception.connect(Wrong())  # type: ignore[arg-type]
@@ -189,13 +189,13 @@ class Counter:
     """In the place of a clerk: notes what came through, all of which must be whole."""
 
     def __init__(self) -> None:
-        self.done: list[Request] = []
+        self.done: list[ControlRequest] = []
 
-    def do(self, request: Request) -> object:
+    def do(self, request: ControlRequest) -> object:
         self.done.append(request)
         return None
 
-    def follow(self, request: Request, tell: object) -> None:
+    def follow(self, request: ControlRequest, tell: object) -> None:
         return None
 
 

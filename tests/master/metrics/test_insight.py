@@ -12,12 +12,11 @@ from tests.master.stage import tcp
 from twistcorn import __version__
 from twistcorn.master.metrics.insight import Insight
 from twistcorn.policy.worker import Outdated
-from twistcorn.wire.scoreboard import S_CONSUMED0, S_HEAD_VERSION, S_WRITTEN_END
-from twistcorn.wire.scoreboard import State as SlotState
+from twistcorn.wire.scoreboard import S_CONSUMED0, S_HEAD_VERSION, S_WRITTEN_END, SlotState
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
-    from twistcorn.master.sockets.table import Connection
+    from twistcorn.master.sockets.table import ConnectionRecord
 
 #: The monotonic clock of the workers, in nanoseconds.
 NOW = 100_000_000_000
@@ -34,7 +33,7 @@ def insight(stage: Stage) -> Insight:
     return seen
 
 
-def runs(stage: Stage, connection: Connection, head: bytes, seconds: float) -> None:
+def runs(stage: Stage, connection: ConnectionRecord, head: bytes, seconds: float) -> None:
     """The holder runs a request on a connection, for so long."""
     stage.writes(connection, SlotState.IN_APP, head=head, thread=77, since=NOW - int(seconds * 1e9))
 

@@ -15,8 +15,7 @@ from tests.master.stage import Stage
 from twistcorn.master.metrics.measures import Measures
 from twistcorn.master.metrics.page import Metrics
 from twistcorn.policy.exposition import OPENMETRICS_TYPE, PROMETHEUS_TYPE
-from twistcorn.wire.scoreboard import W_BUSY, W_CPU, W_LAG, W_PSS, W_RSS, W_STATUS
-from twistcorn.wire.scoreboard import State as SlotState
+from twistcorn.wire.scoreboard import W_BUSY, W_CPU, W_LAG, W_PSS, W_RSS, W_STATUS, SlotState
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"

@@ -16,9 +16,9 @@ from twisted.internet.task import Clock
 from tests.integration.harness import wait_until
 from tests.master.stage import Desk, tcp
 from twistcorn.master.sockets.answer_log import AnswerLog, read
-from twistcorn.master.sockets.table import Connection
+from twistcorn.master.sockets.table import ConnectionRecord
 from twistcorn.settings import Settings
-from twistcorn.wire.scoreboard import CONSUMED, State
+from twistcorn.wire.scoreboard import CONSUMED, SlotState
 
 FORMAT = '%(h)s "%(r)s" %(s)s %(B)s "%(a)s" %(worker)s %(attempt)s %(X)s'
 HEAD = b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nUser-Agent:  curl \r\n\r\n"
@@ -40,7 +40,7 @@ class Logged:
         """Other settings."""
         self.log.configure(Settings(access_log=str(self.path), access_log_format=text))
 
-    def asks(self, data: bytes = HEAD) -> Connection:
+    def asks(self, data: bytes = HEAD) -> ConnectionRecord:
         """A client has sent so much."""
         (connection,) = self.desk.file(1, tcp)
         self.desk.client(-1).sendall(data)
@@ -88,7 +88,7 @@ class TestLines:
         logged.configure(FORMAT + " %(app)s")
         connection = logged.asks()
         since = time.monotonic_ns() - 3_000_000_000
-        logged.desk.writes(connection, State.IN_APP, head=b"GET /a", since=since)
+        logged.desk.writes(connection, SlotState.IN_APP, head=b"GET /a", since=since)
         connection.attempt = 1
         logged.desk.dispatcher.answers.answer(connection, 502, "GET")
         line, _, age = logged.lines()[0].rpartition(" ")
@@ -99,7 +99,7 @@ class TestLines:
     def test_head_was_taken(self, logged: Logged) -> None:
         """What is unread is the next request's, or of the body: method and path are the slot's."""
         connection = logged.asks()
-        logged.desk.writes(connection, State.IN_APP, head=b"POST /pay")
+        logged.desk.writes(connection, SlotState.IN_APP, head=b"POST /pay")
         logged.desk.dispatcher.answers.answer(connection, 502, "POST")
 
         assert logged.lines() == ['127.0.0.1 "POST /pay HTTP/1.1" 502 16 "-" 0 1 -']
@@ -107,7 +107,7 @@ class TestLines:
     def test_part_of_a_request_was_taken(self, logged: Logged) -> None:
         """Nothing is told of it: a body may look like a head."""
         connection = logged.asks()
-        logged.desk.writes(connection, State.READING)
+        logged.desk.writes(connection, SlotState.READING)
         logged.desk.dispatcher.answers.answer(connection, 502)
 
         assert logged.lines() == ['127.0.0.1 "-" 502 16 "-" 0 1 -']
@@ -118,7 +118,7 @@ class TestLines:
         connection = logged.asks()
         logged.desk.dispatcher.arrived([connection])
         logged.desk.spawner.takes(worker)
-        logged.desk.writes(connection, State.RESPONDING, head=b"GET /a")
+        logged.desk.writes(connection, SlotState.RESPONDING, head=b"GET /a")
         connection.sock.sendall(b"HTTP/1.1 200 OK\r\n")
         logged.desk.spawner.exits(worker)
 
@@ -127,7 +127,7 @@ class TestLines:
     def test_worker_has_taken_the_body(self, logged: Logged) -> None:
         """503 for a request that was to wait, and is gone from the kernel: the next one is not taken for it."""
         connection = logged.asks()
-        logged.desk.writes(connection, State.CLOSING, CONSUMED)
+        logged.desk.writes(connection, SlotState.CLOSING, CONSUMED)
         logged.desk.dispatcher.answers.answer(connection, 503)
 
         assert logged.lines() == ['127.0.0.1 "-" 503 24 "-" 0 1 -']

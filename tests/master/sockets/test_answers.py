@@ -14,7 +14,7 @@ from tests.http.served import answers
 from tests.master.stage import Desk, tcp
 from twistcorn.master.sockets import answers as module
 from twistcorn.master.sockets.answers import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
-from twistcorn.master.sockets.table import Connection
+from twistcorn.master.sockets.table import ConnectionRecord
 
 Make = Callable[[], tuple[socket.socket, socket.socket]]
 
@@ -38,7 +38,7 @@ def send(desk: Desk, number: int, most: int) -> int:
     return sent
 
 
-def asked(desk: Desk, request: bytes = b"GET / HTTP/1.1\r\n\r\n", make: Make = tcp) -> Connection:
+def asked(desk: Desk, request: bytes = b"GET / HTTP/1.1\r\n\r\n", make: Make = tcp) -> ConnectionRecord:
     """A connection on which a request waits, and which no worker has."""
     (connection,) = desk.file(1, make)
     desk.client(0).sendall(request)

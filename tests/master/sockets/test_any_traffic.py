@@ -13,9 +13,9 @@ from tests.master.stage import Desk, process
 from twistcorn.master.sockets.answers import LINGER_TIME
 from twistcorn.master.sockets.dispatcher import RETRY_DELAY
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.testing import RecordingChannel
-from twistcorn.wire.scoreboard import State as SlotState
+from twistcorn.wire.scoreboard import SlotState
 
 
 def clients_come(desk: Desk, worker: Worker) -> None:
@@ -117,7 +117,7 @@ def books_balance(desk: Desk) -> None:
 def nobody_waits_in_vain(desk: Desk) -> None:
     """What waits has nobody to go to: every worker that takes part is full, or a timer runs for it."""
     if desk.dispatcher.waiting and not desk.clock.getDelayedCalls():
-        able = [worker for worker in desk.dispatcher.workers if worker.state is State.READY]
+        able = [worker for worker in desk.dispatcher.workers if worker.state is WorkerState.READY]
         assert all(worker.unacknowledged == MAX_UNACKNOWLEDGED for worker in able)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master.sockets.backlog import SWEEP, TICK
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.wire.channel import HOPPED, Kind, Report, pack_reports
 from twistcorn.wire.scoreboard import H_QUEUED, S_QUEUED, W_INCOMING
 
@@ -38,10 +38,10 @@ def give_back(desk: Desk, worker: Worker, kind: Kind = Kind.WAITS, waited: float
     desk.client(-1).sendall(b"GET / HTTP/1.1\r\n\r\n")
     others = [other for other in desk.dispatcher.workers if other is not worker]
     for other in others:
-        other.state = State.DRAINING
+        other.state = WorkerState.DRAINING
     desk.dispatcher.arrived([connection])
     for other in others:
-        other.state = State.READY
+        other.state = WorkerState.READY
     desk.spawner.takes(worker)
     lend = process(worker).lends[-1]
     since = int((time.monotonic() - waited) * 1e9)

@@ -10,7 +10,7 @@ from tests.master.stage import Desk, process, tcp
 from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.policy.worker import Worker
 from twistcorn.wire.channel import CARRIES, Kind, Report
-from twistcorn.wire.scoreboard import S_CONSUMED0, State, pack_state
+from twistcorn.wire.scoreboard import S_CONSUMED0, SlotState, pack_state
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
 
@@ -63,7 +63,7 @@ def test_worker_that_took_more_dies(desk: Desk) -> None:
     (connection,) = desk.table
     kernel.discard(connection.sock, 4)
     words, base = desk.board.words, desk.board.slot_base(lend.slot)
-    words[base] = pack_state(State.READING, 0, lend.sequence)
+    words[base] = pack_state(SlotState.READING, 0, lend.sequence)
     desk.spawner.exits(second, signal=9)
     assert desk.client(0).recv(1000).startswith(b"HTTP/1.1 502 ")
 

@@ -11,10 +11,10 @@ import pytest
 from tests.master.stage import Desk, process, slots, tcp
 from twistcorn.master.sockets.dispatcher import RETRY_DELAY
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
-from twistcorn.policy.worker import State
+from twistcorn.policy.worker import WorkerState
 from twistcorn.testing import RecordingChannel
 from twistcorn.wire.channel import Kind, Report
-from twistcorn.wire.scoreboard import State as SlotState
+from twistcorn.wire.scoreboard import SlotState
 
 if TYPE_CHECKING:
     from twistcorn.policy.worker import Worker
@@ -341,7 +341,7 @@ class TestWhenUnneeded:
         unneeded = desk.dispatcher.when_unneeded(idle)
         assert not unneeded.called
 
-        late.state = State.DRAINING
+        late.state = WorkerState.DRAINING
         desk.dispatcher.dismiss(late)
         desk.spawner.releases(late, *process(late).lends)
         assert held(desk, idle) == [0]

@@ -11,14 +11,14 @@ import pytest
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.master.sockets.parking import EVENTS, SWEEP
-from twistcorn.master.sockets.table import Connection
+from twistcorn.master.sockets.table import ConnectionRecord
 from twistcorn.wire.channel import Kind, Report
 from twistcorn.wire.scoreboard import S_DEADLINE
 
 Make = Callable[[], tuple[socket.socket, socket.socket]]
 
 
-def park(desk: Desk, count: int = 1, left: float = 60.0, make: Make = tcp) -> list[Connection]:
+def park(desk: Desk, count: int = 1, left: float = 60.0, make: Make = tcp) -> list[ConnectionRecord]:
     """So many connections are parked by a worker, with so many seconds left."""
     worker = desk.worker()
     connections = desk.arrive(count, make)

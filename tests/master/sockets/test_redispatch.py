@@ -13,7 +13,7 @@ from tests.master.stage import Desk, process, tcp
 from twistcorn.master.sockets import tcp_info as kernel
 from twistcorn.policy.blame import Blame
 from twistcorn.policy.redo import MAX_DEATHS
-from twistcorn.wire.scoreboard import CONSUMED, State
+from twistcorn.wire.scoreboard import CONSUMED, SlotState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +45,8 @@ def lives(client: socket.socket) -> bool:
 
 
 class TestUntouched:
-    @pytest.mark.parametrize("state", [State.IDLE, State.READING])
-    def test_no_request_was_seen(self, desk: Desk, state: State) -> None:
+    @pytest.mark.parametrize("state", [SlotState.IDLE, SlotState.READING])
+    def test_no_request_was_seen(self, desk: Desk, state: SlotState) -> None:
         """Another worker gets the connection, and the client notices nothing."""
         dying, other = desk.workers(2)
         (connection,) = desk.arrive(1, tcp)
@@ -97,7 +97,7 @@ class TestTouched:
         dying, other = desk.workers(2)
         (connection,) = desk.arrive(1, make)
         desk.client(0).sendall(b"POST / HTTP/1.1\r\n\r\n")
-        desk.writes(connection, State.IN_APP, head=b"POST /")
+        desk.writes(connection, SlotState.IN_APP, head=b"POST /")
         desk.spawner.exits(dying, signal=9)
 
         assert end_seen_by(desk.client(0)) == "502"
@@ -111,7 +111,7 @@ class TestTouched:
         dying, other = desk.workers(2)
         (connection,) = desk.arrive(1, make)
         desk.client(0).sendall(b"GET / HTTP/1.1\r\n\r\n")
-        desk.writes(connection, State.IN_APP)
+        desk.writes(connection, SlotState.IN_APP)
         desk.spawner.exits(dying, signal=9)
 
         assert [lend.slot for lend in process(other).lends] == [connection.slot]
@@ -123,7 +123,7 @@ class TestTouched:
         (connection,) = desk.arrive(1, tcp)
         desk.client(0).sendall(b"GET / HTTP/1.1\r\n\r\n")
         for dying in (first, second):
-            desk.writes(connection, State.IN_APP)
+            desk.writes(connection, SlotState.IN_APP)
             desk.spawner.exits(dying, signal=11)
 
         assert end_seen_by(desk.client(0)) == "502"
@@ -134,8 +134,8 @@ class TestTouched:
         innocent, guilty = desk.arrive(2, tcp)
         for number in range(4):
             desk.blame = lambda _: Blame(frozenset([guilty.slot]))
-            desk.writes(innocent, State.IN_APP)
-            desk.writes(guilty, State.IN_APP)
+            desk.writes(innocent, SlotState.IN_APP)
+            desk.writes(guilty, SlotState.IN_APP)
             desk.spawner.exits(dying, signal=11)
             dying = desk.worker()
             assert desk.board.read_slot(innocent.slot).attempt == number + 1
@@ -151,7 +151,7 @@ class TestTouched:
         connection.sock.send(b"HTTP/1.1 200 OK\r\n\r\nhal")
         assert desk.client(0).recv(100) == b"HTTP/1.1 200 OK\r\n\r\nhal"
 
-        desk.writes(connection, State.RESPONDING)
+        desk.writes(connection, SlotState.RESPONDING)
         with connection.sock.dup():
             # A process that the app forked has a copy, and does not keep the client waiting.
             desk.spawner.exits(dying, signal=9)
@@ -162,7 +162,7 @@ class TestTouched:
         dying, other = desk.workers(2)
         (connection,) = desk.arrive(1, tcp)
         desk.client(0).sendall(b"x" * 100)
-        desk.writes(connection, State.READING, CONSUMED)
+        desk.writes(connection, SlotState.READING, CONSUMED)
         desk.spawner.exits(dying, signal=9)
         desk.client(0).sendall(b"x" * 100)
 
@@ -175,7 +175,7 @@ class TestTouched:
         (connection,) = desk.arrive(1, tcp)
         desk.client(0).sendall(b"more")
         connection.sock.send(b"the answer")
-        desk.writes(connection, State.CLOSING)
+        desk.writes(connection, SlotState.CLOSING)
         desk.spawner.exits(dying, signal=9)
         desk.clock.turn()
 
@@ -186,7 +186,7 @@ class TestTouched:
         """Its slot is free at once: there is nobody to answer."""
         dying = desk.worker()
         (connection,) = desk.arrive(1, tcp)
-        desk.writes(connection, State.IN_APP)
+        desk.writes(connection, SlotState.IN_APP)
         kernel.reset(desk.client(0))
         desk.spawner.exits(dying, signal=9)
 
@@ -199,7 +199,8 @@ class TestAllKinds:
         dying = desk.worker()
         connections = desk.arrive(6, tcp)
         desk.spawner.takes(dying)
-        states = (State.IDLE, State.IN_APP, State.READING, State.RESPONDING, State.CLOSING, State.IN_APP)
+        names = "IDLE", "IN_APP", "READING", "RESPONDING", "CLOSING", "IN_APP"
+        states = [SlotState[name] for name in names]
         for connection, state in zip(connections, states, strict=True):
             desk.writes(connection, state)
         desk.board.write_head(desk.board.slot_base(connections[5].slot), b"POST /5")
@@ -218,7 +219,7 @@ class TestAllKinds:
         connections = desk.arrive(4, tcp)
         theirs = desk.table.held_by(other)
         for connection in connections:
-            desk.writes(connection, State.CLOSING)
+            desk.writes(connection, SlotState.CLOSING)
         desk.spawner.exits(dying, signal=9)
 
         assert desk.table.held_by(other) == theirs
@@ -239,7 +240,7 @@ class TestAllKinds:
         try:
             dying, other = desk.workers(2)
             (connection,) = desk.arrive(1, tcp)
-            desk.writes(connection, State.IN_APP)
+            desk.writes(connection, SlotState.IN_APP)
             desk.spawner.exits(dying, signal=9)
 
             assert end_seen_by(desk.client(0)) == "502"
@@ -256,7 +257,7 @@ class TestAgainAndAgain:
         desk.arrive(1, tcp)
         desk.client(0).sendall(b"\x00")
 
-    def die(self, desk: Desk, state: State = State.READING, answered: int = 0) -> None:
+    def die(self, desk: Desk, state: SlotState = SlotState.READING, answered: int = 0) -> None:
         """A new worker gets the connection, takes it, answers so many requests of a byte, and dies with it."""
         worker = desk.worker()
         desk.spawner.takes(worker)
@@ -310,7 +311,7 @@ class TestAgainAndAgain:
         """One that sent nothing cannot have killed anybody: it is kept however many workers die."""
         desk.arrive(1, tcp)
         for _ in range(MAX_DEATHS + 5):
-            self.die(desk, State.IDLE)
+            self.die(desk, SlotState.IDLE)
 
         assert lives(desk.client(0))
 

@@ -16,7 +16,7 @@ from twistcorn.master.sockets.dispatcher import RETRY_DELAY
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 if TYPE_CHECKING:
-    from twistcorn.master.sockets.table import Connection
+    from twistcorn.master.sockets.table import ConnectionRecord
     from twistcorn.policy.worker import Worker
 
 
@@ -29,7 +29,7 @@ def is_open(sock: socket.socket) -> bool:
     return sock.fileno() != -1
 
 
-def known(desk: Desk, connection: Connection) -> bool:
+def known(desk: Desk, connection: ConnectionRecord) -> bool:
     """Whether the table still has a connection."""
     return connection in list(desk.table)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.master.stage import Desk
-from twistcorn.master.sockets.table import Connection, ConnectionTable
+from twistcorn.master.sockets.table import ConnectionRecord, ConnectionTable
 from twistcorn.policy.worker import Worker
-from twistcorn.wire.scoreboard import CONSUMED, S_CONSUME_TO, State, pack_state
+from twistcorn.wire.scoreboard import CONSUMED, S_CONSUME_TO, SlotState, pack_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def table(desk: Desk) -> ConnectionTable:
     return desk.table
 
 
-def numbers(connections: list[Connection]) -> list[int]:
+def numbers(connections: list[ConnectionRecord]) -> list[int]:
     return [connection.slot for connection in connections]
 
 
@@ -66,13 +66,13 @@ class TestSlots:
         """Nothing of the earlier connection is left in it."""
         (old,) = desk.file(1)
         base = desk.board.slot_base(old.slot)
-        desk.board.words[base] = pack_state(State.RESPONDING, CONSUMED, 9)
+        desk.board.words[base] = pack_state(SlotState.RESPONDING, CONSUMED, 9)
         desk.board.words[base + S_CONSUME_TO] = 4711
         table.close(old)
         (new,) = desk.file(1)
 
         slot = desk.board.read_slot(new.slot)
-        assert (slot.state, slot.consumed, slot.sequence, slot.consume_to) == (State.FREE, False, 0, 0)
+        assert (slot.state, slot.consumed, slot.sequence, slot.consume_to) == (SlotState.FREE, False, 0, 0)
 
     def test_connections_end_while_they_are_listed(self, desk: Desk, table: ConnectionTable) -> None:
         """Going through all of them stays possible."""
@@ -90,7 +90,7 @@ class TestLends:
         table.lend(connection, A)
 
         slot = desk.board.read_slot(connection.slot)
-        assert (slot.state, slot.consumed, slot.sequence) == (State.IDLE, False, connection.sequence)
+        assert (slot.state, slot.consumed, slot.sequence) == (SlotState.IDLE, False, connection.sequence)
         assert (connection.holder, connection.taken) == (A, False)
 
     def test_every_lend_has_its_own_number(self, desk: Desk, table: ConnectionTable) -> None:
@@ -170,7 +170,7 @@ class TestDeaths:
     def test_same_request(self) -> None:
         """What was counted of it stays."""
         with socket.socket() as sock:
-            connection = Connection(sock, 0, 0)
+            connection = ConnectionRecord(sock, 0, 0)
             for _ in range(3):
                 connection.died_at(120)
                 connection.deaths += 1
@@ -182,7 +182,7 @@ class TestDeaths:
     def test_another_request(self) -> None:
         """An answered request in between starts every count anew."""
         with socket.socket() as sock:
-            connection = Connection(sock, 0, 0)
+            connection = ConnectionRecord(sock, 0, 0)
             connection.died_at(0)
             connection.deaths = connection.attempt = connection.replays = 1
             connection.died_at(120)

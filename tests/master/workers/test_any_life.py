@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.master.stage import Stage
-from twistcorn.policy.worker import State
+from twistcorn.policy.worker import WorkerState
 
 TARGET = 3
 
@@ -66,7 +66,7 @@ def leaves(stage: Stage) -> int:
 def retired_one_goes(stage: Stage) -> int:
     """A worker that was told to go is gone."""
     for worker in stage.spawner.alive:
-        if worker.state in (State.DRAINING, State.STOPPING):
+        if worker.state in (WorkerState.DRAINING, WorkerState.STOPPING):
             stage.spawner.exits(worker)
             break
     return 0
@@ -138,7 +138,7 @@ def settle(stage: Stage) -> None:
     system_gives_in(stage)
     for _ in range(60):
         stage.boot_all()
-        while any(worker.state in (State.DRAINING, State.STOPPING) for worker in stage.spawner.alive):
+        while any(worker.state in (WorkerState.DRAINING, WorkerState.STOPPING) for worker in stage.spawner.alive):
             retired_one_goes(stage)
         stage.clock.advance(1)
 

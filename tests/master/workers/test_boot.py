@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.master.stage import process
 from twistcorn import __version__
 from twistcorn.errors import EXIT_BOOT
-from twistcorn.policy.worker import State
+from twistcorn.policy.worker import WorkerState
 from twistcorn.settings import from_json
 from twistcorn.wire import amp_commands
 
@@ -178,8 +178,8 @@ class TestOrders:
         worker = stage.ready[0]
         stage.spawner.exits(worker, code=1)
         stage.spawner.exits(stage.newest, code=1)
-        assert worker.state is State.GONE
-        assert stage.newest.state is State.WAITING
+        assert worker.state is WorkerState.GONE
+        assert stage.newest.state is WorkerState.WAITING
 
         stage.supervisor.reopen_logs()
         assert [order.command for order in process(stage.newest).lost] == [amp_commands.Reopen]

@@ -9,13 +9,13 @@ from twisted.logger import LogLevel
 
 from twistcorn.master.workers.death_report import NAMED, Death, Running, describe
 from twistcorn.policy.blame import Cause
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 
 INFO, WARN, ERROR = LogLevel.info, LogLevel.warn, LogLevel.error
 
-READY: dict[str, Any] = {"state": State.READY, "was_ready": True}
-DRAINING: dict[str, Any] = {"state": State.DRAINING, "was_ready": True}
-STOPPING: dict[str, Any] = {"state": State.STOPPING, "was_ready": True}
+READY: dict[str, Any] = {"state": WorkerState.READY, "was_ready": True}
+DRAINING: dict[str, Any] = {"state": WorkerState.DRAINING, "was_ready": True}
+STOPPING: dict[str, Any] = {"state": WorkerState.STOPPING, "was_ready": True}
 A, B = Running(1, "GET /a", 1.25), Running(2, "POST /b", 0.0)
 HEAD, CURRENT = "Fatal Python error: Segmentation fault", "Current thread 0x7f (most recent call first):\n  File a.py"
 OTHER = "Thread 0x80 (most recent call first):\n  File b.py"
@@ -67,12 +67,12 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     ),
     (
         "it died while it booted",
-        {"state": State.STARTING}, Death("SIGSEGV", Cause.FAULT, last_words=STACK),
+        {"state": WorkerState.STARTING}, Death("SIGSEGV", Cause.FAULT, last_words=STACK),
         ERROR, f"died before it was ready: SIGSEGV\n{HEAD}\n{CURRENT}",
     ),
     (
         "it could not boot",
-        {"state": State.STARTING, "boot_error": "no module named shop"}, Death("exit code 0", Cause.EXIT),
+        {"state": WorkerState.STARTING, "boot_error": "no module named shop"}, Death("exit code 0", Cause.EXIT),
         ERROR, "could not boot: no module named shop",
     ),
     (

@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
 from twistcorn.errors import SettingsError
-from twistcorn.policy.worker import Outdated, State, Worker
+from twistcorn.policy.worker import Outdated, Worker, WorkerState
 from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class TestReplacement:
         stage.boot_all()
 
         assert len(stage.ready) == 2
-        assert old.state is State.DRAINING
+        assert old.state is WorkerState.DRAINING
 
     def test_server_stops(self, stage: Stage) -> None:
         """Nobody is replaced any more."""
@@ -135,7 +135,7 @@ class TestPardon:
         stage.supervisor.fleet.pardon(old)
         stage.boot_all()
 
-        assert old.state is State.DRAINING
+        assert old.state is WorkerState.DRAINING
 
 
 class TestReplacementDoesNotBoot:
@@ -164,7 +164,7 @@ class TestReplacementDoesNotBoot:
         outdate(stage, Outdated.SPENT, old)
         stage.boot_all()
 
-        assert old.state is State.DRAINING
+        assert old.state is WorkerState.DRAINING
 
     def test_worker_has_a_stuck_request(self, stage: Stage) -> None:
         """It serves on until a replacement boots, also while recycling pauses."""
@@ -175,7 +175,7 @@ class TestReplacementDoesNotBoot:
 
         stage.clock.advance(0.5)
         stage.boot_all()
-        assert old.state is State.DRAINING
+        assert old.state is WorkerState.DRAINING
 
 
 class TestSettings:

@@ -13,8 +13,8 @@ from twistcorn.master.workers.forensics import Forensics
 from twistcorn.master.workers.process import ExitStatus
 from twistcorn.policy.blame import Blame, Cause
 from twistcorn.policy.freeze import Freeze
-from twistcorn.policy.worker import State, Worker
-from twistcorn.wire.scoreboard import State as SlotState
+from twistcorn.policy.worker import Worker, WorkerState
+from twistcorn.wire.scoreboard import SlotState
 
 if TYPE_CHECKING:
     from tests.master.stage import Desk
@@ -188,7 +188,7 @@ class TestStuck:
         """Its client is answered 504; the worker did as it was told."""
         slot = scene.runs("GET /stuck", 11, age=9.0)
         scene.worker.stuck = {slot: NOW - 9_000_000_000}
-        scene.worker.state = State.DRAINING
+        scene.worker.state = WorkerState.DRAINING
         death = scene.dies(ExitStatus(0, None))
 
         assert (death.cause, death.blame) == (Cause.ORDERED, Blame(frozenset([slot]), False, 504))

@@ -11,18 +11,18 @@ from twisted.logger import capturedLogs
 from tests.master.stage import process, tcp, texts
 from twistcorn.master.workers.supervisor import MOST_KEPT_OUT
 from twistcorn.policy.quarantine import SENTENCE
-from twistcorn.policy.worker import Outdated, State, Worker
+from twistcorn.policy.worker import Outdated, Worker, WorkerState
 from twistcorn.wire import amp_commands
-from twistcorn.wire.scoreboard import State as SlotState
+from twistcorn.wire.scoreboard import SlotState
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
-    from twistcorn.master.sockets.table import Connection
+    from twistcorn.master.sockets.table import ConnectionRecord
 
 CURRENT = "Current thread 0x22 (most recent call first):\n"
 
 
-def requests(stage: Stage, *names: str) -> list[Connection]:
+def requests(stage: Stage, *names: str) -> list[ConnectionRecord]:
     """Each of these requests runs in the first worker, on threads 0x11, 0x22 and so on, since 1, 2 and so on."""
     worker = stage.serve()[0]
     others = stage.ready[1:]
@@ -51,7 +51,7 @@ def status_seen_by(stage: Stage, number: int) -> int:
 
 def kept_out(worker: Worker) -> list[dict[str, Any]]:
     """What the worker was ordered to keep from the application, at last."""
-    orders = [order for order in process(worker).orders if order.command is amp_commands.Quarantine]
+    orders = [order for order in process(worker).orders if order.command is amp_commands.SetQuarantine]
     names: list[dict[str, Any]] = orders[-1].arguments["names"] if orders else []
     return names
 
@@ -75,7 +75,7 @@ class TestStuck:
         worker = stage.ready[0]
         stage.spawner.sticks(worker, {0: 1})
         stage.boot_all()
-        assert worker.state is State.DRAINING
+        assert worker.state is WorkerState.DRAINING
         stage.spawner.exits(worker, code=0)
 
         assert [status_seen_by(stage, number) for number in range(2)] == [504, 0]
@@ -111,7 +111,7 @@ class TestStuck:
         stage.boot_all()
         stage.spawner.sticks(worker, {})
 
-        assert worker.state is State.DRAINING
+        assert worker.state is WorkerState.DRAINING
         assert len(stage.ready) == 3
 
     def test_worker_shows_no_life_then(self, stage: Stage) -> None:
@@ -180,7 +180,7 @@ class TestQuarantine:
         stage.clock.advance(100)
         stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
 
-        assert process(stage.newest).ordered == [amp_commands.Boot, amp_commands.Quarantine]
+        assert process(stage.newest).ordered == [amp_commands.Boot, amp_commands.SetQuarantine]
         assert kept_out(stage.newest) == [{"name": "GET /segfault", "time": int((SENTENCE - 100) * 1000)}]
 
     def test_many_killers(self, stage: Stage) -> None:

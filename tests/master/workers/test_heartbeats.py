@@ -14,7 +14,7 @@ from twistcorn.master.workers.freezes import Freezes
 from twistcorn.master.workers.heartbeats import LOOK, MEMORY_LOOKS, SETTLED, Care, rss_of
 from twistcorn.policy.balance import SETTLING
 from twistcorn.policy.hearing import DEAF_SECONDS, GRACE_SECONDS
-from twistcorn.policy.worker import Outdated, State, Worker
+from twistcorn.policy.worker import Outdated, Worker, WorkerState
 from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class TestHearts:
         beating.boot_all()
         beating.pass_by(1)
 
-        assert frozen.state is State.STOPPING
+        assert frozen.state is WorkerState.STOPPING
         assert frozen not in beating.dispatcher.workers
 
     def test_all_stand_still(self, beating: Stage) -> None:
@@ -188,7 +188,7 @@ class TestLimits:
         assert len(stage.starting) == 1
 
         stage.boot_all()
-        assert [worker.state for worker in old] == [State.DRAINING] * 3
+        assert [worker.state for worker in old] == [WorkerState.DRAINING] * 3
         stage.pass_by(30)
         assert stage.starting == []
 
@@ -327,7 +327,7 @@ class TestFull:
         assert full not in beating.dispatcher.workers
         assert len([text for text in texts(logged) if "has no file descriptor left" in text]) == 1
         beating.boot_all()
-        assert full.state is State.DRAINING
+        assert full.state is WorkerState.DRAINING
 
     def test_it_got_ready_just_now(self, stages: Any) -> None:
         """It is not replaced at once: the next one may be as full."""
@@ -345,4 +345,4 @@ class TestFull:
         beating.pass_by(1.75, [full])
         beating.pass_by(3 * LOOK)
         assert full not in beating.dispatcher.workers
-        assert full.outdated is Outdated.FULL or full.state is not State.READY
+        assert full.outdated is Outdated.FULL or full.state is not WorkerState.READY

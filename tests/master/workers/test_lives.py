@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.master.stage import process
-from twistcorn.policy.worker import State
+from twistcorn.policy.worker import WorkerState
 from twistcorn.syntax import MAX_WORKERS
 from twistcorn.wire import amp_commands
 
@@ -74,7 +74,7 @@ class TestServingWorkerDies:
         stage.serve()
         with capturedLogs() as logged:
             stage.supervisor.scale(-19)
-            for worker in [w for w in stage.spawner.alive if w.state is State.DRAINING]:
+            for worker in [w for w in stage.spawner.alive if w.state is WorkerState.DRAINING]:
                 stage.spawner.exits(worker)
 
         assert warnings(logged) == []
@@ -154,7 +154,7 @@ class TestBackOff:
         stage.serve()
         stage.supervisor.scale(+3)
         stage.supervisor.scale(-3)
-        for worker in [w for w in stage.spawner.alive if w.state is State.STOPPING]:
+        for worker in [w for w in stage.spawner.alive if w.state is WorkerState.STOPPING]:
             stage.spawner.exits(worker)
         stage.spawner.exits(stage.ready[0], code=1)
 

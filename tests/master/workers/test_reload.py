@@ -11,7 +11,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
-from twistcorn.policy.worker import State
+from twistcorn.policy.worker import WorkerState
 from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class TestReload:
             stage.boot_all()
 
         assert stage.generations == {2: "ready ready ready"}
-        assert [worker.state for worker in old] == [State.DRAINING] * 3
+        assert [worker.state for worker in old] == [WorkerState.DRAINING] * 3
         assert "reload done: generation 2 serves" in texts(logged)
 
         for worker in old:

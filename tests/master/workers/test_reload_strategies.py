@@ -9,7 +9,7 @@ import pytest
 
 from tests.master.stage import process
 from twistcorn.errors import SettingsError
-from twistcorn.policy.worker import Outdated, State
+from twistcorn.policy.worker import Outdated, WorkerState
 from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class TestWithRecycling:
         stage.supervisor.fleet.outdate(new, Outdated.SPENT)
         stage.spawner.ready(stage.starting[0])
 
-        assert new.state is State.READY
+        assert new.state is WorkerState.READY
 
 
 class TestStopFirst:

@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from tests.master.stage import Stage, process, tcp
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.testing import Order
 from twistcorn.wire import amp_commands
 
@@ -108,7 +108,7 @@ class TestGraceful:
         stage.spawner.takes(first)
         stage.spawner.takes(second)
         stage.supervisor.scale(-1)
-        drains, other = sorted((first, second), key=lambda worker: worker.state is State.READY)
+        drains, other = sorted((first, second), key=lambda worker: worker.state is WorkerState.READY)
         stage.supervisor.stop(quick=False)
         stage.spawner.exits(other, signal=signal.SIGKILL)
         stage.spawner.takes(drains)

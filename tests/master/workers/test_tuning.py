@@ -18,7 +18,7 @@ from tests.master.stage import process, texts
 from twistcorn.errors import OperationError, SettingsError
 from twistcorn.master.control.operations import Operations
 from twistcorn.origins import Sourced
-from twistcorn.policy.worker import State, Worker
+from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.settings import LIVE, OPTIONS, Settings, from_json
 from twistcorn.wire import amp_commands
 
@@ -211,7 +211,7 @@ class TestTime:
         """Those that leave have the new time."""
         worker = stage.serve()[0]
         stage.supervisor.fleet.drain(worker)
-        assert worker.state is State.DRAINING
+        assert worker.state is WorkerState.DRAINING
         change(stage, "graceful_timeout", "2")
         stage.clock.advance(2.1)
 

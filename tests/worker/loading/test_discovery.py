@@ -155,7 +155,7 @@ class TestReading:
 
     def test_a_file_that_is_not_there_defines_nothing(self, tmp_path: Path) -> None:
         """It is not opaque either."""
-        assert discovery.read(str(tmp_path / "gone.py")) == discovery.Source()
+        assert discovery.read(str(tmp_path / "gone.py")) == discovery.SourceFile()
 
     def test_a_file_of_another_encoding_is_read(self, tmp_path: Path) -> None:
         """The coding line counts, as for the import."""

@@ -18,7 +18,7 @@ from tests.worker.recorders import Recorded
 from twistcorn.errors import RequestTimeout
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
-from twistcorn.wire.scoreboard import W_SPOOLED, State
+from twistcorn.wire.scoreboard import W_SPOOLED, SlotState
 from twistcorn.worker.http import spool
 from twistcorn.worker.wsgi.call import Application
 
@@ -217,7 +217,7 @@ class TestNotRead:
         (answer,) = client.answers()
 
         assert (answer.status, answer.body, answer["Connection"]) == (int(status[:3]), b"no", ["close"])
-        assert served.slot().state is State.CLOSING
+        assert served.slot().state is SlotState.CLOSING
         # Whatever it does now, nothing of it is a request.
         served.send(client, BODY + NEXT)
         assert len(client.answers()) == 1
@@ -276,7 +276,7 @@ class TestNotRead:
         served.send(client, ASKS)
 
         assert served.reports[-1][0] is Kind.WAITS
-        assert served.slot().state is State.IDLE
+        assert served.slot().state is SlotState.IDLE
         assert served.poller.spool.asked == 0
         served.poller._take = take
 
@@ -309,7 +309,7 @@ class TestDoesNotCome:
 
         assert statuses(client) == [100, 408]
         assert client.answers()[-1]["Connection"] == ["close"]
-        assert served.slot().state is State.CLOSING
+        assert served.slot().state is SlotState.CLOSING
 
     def test_application_answers_itself(self, make: Make) -> None:
         """Its answer goes out, and is the last."""
@@ -416,7 +416,7 @@ class TestEarly:
             pass
         served.send(client, ASKS)
         assert client.read() == CONTINUE
-        assert served.slot().state is State.READING
+        assert served.slot().state is SlotState.READING
 
     @pytest.mark.parametrize(
         ("data", "status"),

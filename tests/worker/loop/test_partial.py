@@ -15,7 +15,7 @@ from tests.http.served import Served
 from tests.worker.apps import app
 from twistcorn.errors import HTTPError
 from twistcorn.wire.channel import CARRIES, Kind, Lend
-from twistcorn.wire.scoreboard import State
+from twistcorn.wire.scoreboard import SlotState
 from twistcorn.worker.http.request import PEEK
 from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.loop.partial import LOOKS, REST, Partial
@@ -117,11 +117,11 @@ def test_head_that_fills_the_kernel_is_taken() -> None:
         client.sendall(head(b"X: " + b"a" * 3000)[:-2])
         until(server, len(head(b"X: " + b"a" * 3000)) - 2)
         served.poller.poll(5, served.turns.leader)
-        assert (served.slot().state, served.slot().consumed) == (State.READING, True)
+        assert (served.slot().state, served.slot().consumed) == (SlotState.READING, True)
         client.sendall(b"\r\n")
         served.poller.poll(5, served.turns.leader)
         assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
-        assert (served.slot().state, served.slot().consumed) == (State.IDLE, False)
+        assert (served.slot().state, served.slot().consumed) == (SlotState.IDLE, False)
     served.close()
 
 

@@ -20,7 +20,7 @@ from tests.worker.apps import Body, Start, app
 from tests.worker.recorders import Recorded
 from twistcorn.settings import Settings
 from twistcorn.wire.channel import Kind
-from twistcorn.wire.scoreboard import State
+from twistcorn.wire.scoreboard import SlotState
 from twistcorn.worker.wsgi.call import Application
 
 pytestmark = pytest.mark.usefixtures("mode")
@@ -216,9 +216,9 @@ class TestAnswer:
         client = worker.connect()
         worker.send(client, head())
         assert "IDLE" not in worker.verbs()
-        assert worker.slot().state is State.RESPONDING
+        assert worker.slot().state is SlotState.RESPONDING
 
-        while worker.slot().state is State.RESPONDING:
+        while worker.slot().state is SlotState.RESPONDING:
             client.read()
             worker.run()
         assert worker.entries("IDLE") == [("IDLE", "")]

@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.turns.watchdog import LONGEST, PATIENCE, SUSPECT, Judge, Verdict, Watchdog
+from twistcorn.worker.turns.watchdog import LONGEST, PATIENCE, SUSPECT, CallVerdict, Judge, Watchdog
 
 PATIENT = 10.0
 
@@ -26,48 +26,48 @@ class Nobody:
         raise AssertionError
 
 
-def look(judge: Judge, now: int, delay: int = 0, since: int = 1) -> Verdict:
+def look(judge: Judge, now: int, delay: int = 0, since: int = 1) -> CallVerdict:
     return judge.look(since, since + now, lambda: delay)
 
 
 class TestJudge:
     def test_call_is_young(self) -> None:
         """Nothing is asked about it."""
-        assert Judge().look(0, SUSPECT - 1, lambda: pytest.fail("asked")) is Verdict.KEEP
+        assert Judge().look(0, SUSPECT - 1, lambda: pytest.fail("asked")) is CallVerdict.KEEP
 
     def test_call_lasts(self) -> None:
         """Seen twice, it loses the reactor when its time is over."""
         judge = Judge()
-        assert look(judge, SUSPECT) is Verdict.KEEP
-        assert look(judge, PATIENCE - 1) is Verdict.KEEP
-        assert look(judge, PATIENCE) is Verdict.REPLACE
+        assert look(judge, SUSPECT) is CallVerdict.KEEP
+        assert look(judge, PATIENCE - 1) is CallVerdict.KEEP
+        assert look(judge, PATIENCE) is CallVerdict.REPLACE
 
     def test_watchdog_comes_late(self) -> None:
         """A call that is seen for the first time goes on, whatever its age: perhaps nobody ran."""
         judge = Judge()
-        assert look(judge, 100 * PATIENCE) is Verdict.KEEP
-        assert look(judge, 101 * PATIENCE) is Verdict.REPLACE
+        assert look(judge, 100 * PATIENCE) is CallVerdict.KEEP
+        assert look(judge, 101 * PATIENCE) is CallVerdict.REPLACE
 
     def test_another_call(self) -> None:
         """What was seen of one says nothing of the next."""
         judge = Judge()
         look(judge, SUSPECT, since=1)
 
-        assert look(judge, PATIENCE, since=2) is Verdict.KEEP
+        assert look(judge, PATIENCE, since=2) is CallVerdict.KEEP
 
     def test_thread_lacks_a_processor(self) -> None:
         """It keeps the reactor for longer, then loses it, and its route is not to blame."""
         judge = Judge()
-        assert look(judge, SUSPECT) is Verdict.KEEP
-        assert look(judge, PATIENCE, delay=PATIENCE) is Verdict.KEEP
-        assert look(judge, LONGEST, delay=LONGEST) is Verdict.EXCUSE
+        assert look(judge, SUSPECT) is CallVerdict.KEEP
+        assert look(judge, PATIENCE, delay=PATIENCE) is CallVerdict.KEEP
+        assert look(judge, LONGEST, delay=LONGEST) is CallVerdict.EXCUSE
 
     def test_thread_lacked_a_processor_before(self) -> None:
         """Only what was seen of this call counts."""
         judge = Judge()
         look(judge, SUSPECT, delay=10**12)
 
-        assert look(judge, PATIENCE, delay=10**12) is Verdict.REPLACE
+        assert look(judge, PATIENCE, delay=10**12) is CallVerdict.REPLACE
 
 
 class Calls:

@@ -15,7 +15,7 @@ from tests.http.cases import DEFAULTS, NEXT, chunked, head, post
 from tests.http.served import Answer, Client, Clock, Served
 from tests.worker.apps import Body, Start, app
 from twistcorn.wire.channel import Kind
-from twistcorn.wire.scoreboard import W_BUSY, W_REQUESTS, State
+from twistcorn.wire.scoreboard import W_BUSY, W_REQUESTS, SlotState
 
 pytestmark = pytest.mark.usefixtures("mode")
 
@@ -45,7 +45,7 @@ def upload(served: Served, client: Client, data: bytes) -> None:
 
 def gather(served: Served, client: Client) -> Answer:
     """The one answer, which is more than the kernel holds."""
-    while served.slot().state is not State.IDLE:
+    while served.slot().state is not SlotState.IDLE:
         client.read()
         served.run()
     (answer,) = client.answers()
@@ -75,7 +75,7 @@ class TestSlowClients:
 
         assert waits
         assert [answer.body for answer in client.answers()] == [b"".join(pieces)]
-        assert served.slot().state is State.IDLE
+        assert served.slot().state is SlotState.IDLE
 
     def test_client_never_reads(self, serve: Serve) -> None:
         """The application is stopped after the write time-out, and its iterable is closed."""

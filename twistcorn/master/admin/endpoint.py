@@ -141,7 +141,7 @@ class Admin:
     # What it tells (pages.Source)
 
     def health(self, name: str) -> tuple[bool, str]:
-        """See `pages.Source`; `name` is livez, readyz or startupz."""
+        """See `pages.PageSource`; `name` is livez, readyz or startupz."""
         if name == "livez":
             return True, "live"
         if name == "startupz":
@@ -156,16 +156,16 @@ class Admin:
         return ready, "ready" if ready else "no worker is ready"
 
     def scrape(self, accept: str) -> Deferred[tuple[str, bytes]]:
-        """See `pages.Source`."""
+        """See `pages.PageSource`."""
         return self._metrics.scrape(accept)
 
     def past(self) -> bytes:
-        """See `pages.Source`."""
+        """See `pages.PageSource`."""
         columns = self._history.columns() if self._state is Stage.RUNNING else {}
         return json.dumps({"every": EVERY, "kept": KEPT, "samples": columns}).encode()
 
     def events(self) -> bytes:
-        """See `pages.Source`."""
+        """See `pages.PageSource`."""
         return b"retry: 1000\n\n" + self._recent() + self._snapshot()
 
     # Each second

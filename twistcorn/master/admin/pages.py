@@ -29,7 +29,7 @@ Handler = Callable[[Visit], int]
 
 
 @dataclass(frozen=True)
-class Route:
+class Page:
     """A path.
 
     :ivar role: what its sender must be; `methods`: what answers each.
@@ -39,7 +39,7 @@ class Route:
     methods: dict[bytes, Handler]
 
 
-class Source(Protocol):
+class PageSource(Protocol):
     """Where the answers come from (`admin.Admin`)."""
 
     @property
@@ -68,7 +68,7 @@ class Pages(Resource):
     isLeaf = True
     log = Logger()
 
-    def __init__(self, source: Source, guard: Guard, feed: Feed, cookie: str) -> None:
+    def __init__(self, source: PageSource, guard: Guard, feed: Feed, cookie: str) -> None:
         super().__init__()
         self._source = source
         self._guard = guard
@@ -85,19 +85,19 @@ class Pages(Resource):
             b"/charts.js": self._get(
                 Role.NOBODY, lambda visit: answer(visit, self._files["charts.js"], "text/javascript")
             ),
-            b"/login": Route(Role.NOBODY, {**self._get(Role.NOBODY, self._form).methods, b"POST": self._log_in}),
+            b"/login": Page(Role.NOBODY, {**self._get(Role.NOBODY, self._form).methods, b"POST": self._log_in}),
             b"/events": self._get(Role.READER, self._events),
             b"/history": self._get(Role.READER, lambda visit: answer(visit, self._source.past(), JSON)),
             b"/metrics": self._get(Role.READER, self._metrics),
-            b"/actions/reload": Route(Role.ACTOR, {b"POST": self._reload}),
-            b"/actions/scale": Route(Role.ACTOR, {b"POST": self._scale}),
-            b"/actions/recycle": Route(Role.ACTOR, {b"POST": self._recycle}),
+            b"/actions/reload": Page(Role.ACTOR, {b"POST": self._reload}),
+            b"/actions/scale": Page(Role.ACTOR, {b"POST": self._scale}),
+            b"/actions/recycle": Page(Role.ACTOR, {b"POST": self._recycle}),
             **{f"/{name}".encode(): self._get(Role.NOBODY, self._health) for name in ("livez", "readyz", "startupz")},
         }
 
     @staticmethod
-    def _get(role: Role, handler: Handler) -> Route:
-        return Route(role, {b"GET": handler, b"HEAD": handler})
+    def _get(role: Role, handler: Handler) -> Page:
+        return Page(role, {b"GET": handler, b"HEAD": handler})
 
     def render(self, request: Any) -> int:
         """Answer a request."""
@@ -258,11 +258,11 @@ def _number(visit: Visit, name: str) -> int:
     return int(text)
 
 
-def _allowed(route: Route) -> str:
+def _allowed(route: Page) -> str:
     return ", ".join(method.decode() for method in route.methods)
 
 
-def _fields_of(error: HTTPError, route: Route | None) -> dict[str, str]:
+def _fields_of(error: HTTPError, route: Page | None) -> dict[str, str]:
     """What an error says besides its line (RFC 9110 sections 15.5.6 and 11.6.1)."""
     if error.status == 405 and route is not None:
         return {"Allow": _allowed(route)}

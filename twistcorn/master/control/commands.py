@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from ...errors import OperationError
 from ...wire import amp_commands
-from .orders import Request
+from .orders import ControlRequest
 from .recent import Recent
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Clerk:
         self._recent = recent
         self._stop = stop
 
-    def do(self, request: Request) -> Any:
+    def do(self, request: ControlRequest) -> Any:
         """Do it.
 
         :return: the answer as plain values, or a Deferred that fires with it.
@@ -63,7 +63,7 @@ class Clerk:
         """
         return getattr(self, f"_do_{request.command}")(**request.arguments)
 
-    def follow(self, request: Request, tell: Callable[[object], None]) -> Callable[[], None] | None:
+    def follow(self, request: ControlRequest, tell: Callable[[object], None]) -> Callable[[], None] | None:
         """Go on telling, for a command whose answer has no end; returns what ends that, None for other commands."""
         if request.command == "watch":
             watching = LoopingCall(lambda: tell(self._serving().insight.snapshot()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from ...errors import OperationError
-from ...policy.worker import Outdated, State, Worker
+from ...policy.worker import Outdated, Worker, WorkerState
 from ...syntax import MAX_WORKERS
 from ..metrics.insight import Insight
 from ..workers.supervisor import Supervisor
@@ -68,7 +68,7 @@ class Operations:
     def _serving_worker(self, ident: int) -> Worker:
         self._check_serving()
         worker = self.worker(ident)
-        if worker.state is not State.READY:
+        if worker.state is not WorkerState.READY:
             raise OperationError(f"worker {ident} is not ready but {worker.state.value}")
         return worker
 

@@ -27,7 +27,7 @@ class Argument(NamedTuple):
     default: object = None
 
 
-class Request(NamedTuple):
+class ControlRequest(NamedTuple):
     """What was asked, complete and checked."""
 
     command: str
@@ -58,7 +58,7 @@ FOLLOWING = ("watch", "logs")
 _KINDS = {int: "a whole number", str: "a text without control characters", bool: "true or false"}
 
 
-def read(line: bytes) -> Request:
+def read(line: bytes) -> ControlRequest:
     """The request in a line.
 
     :raises OperationError: with what is wrong and what is allowed.
@@ -72,7 +72,7 @@ def read(line: bytes) -> Request:
     command = value.pop("command", None)
     if not isinstance(command, str) or command not in COMMANDS:
         raise OperationError(f"there is no command {shown(command)}; there are: {', '.join(COMMANDS)}")
-    return Request(command, _arguments(command, value))
+    return ControlRequest(command, _arguments(command, value))
 
 
 def _arguments(command: str, given: dict[str, Any]) -> dict[str, Any]:

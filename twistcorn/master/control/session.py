@@ -20,10 +20,10 @@ from ...errors import OperationError, TwistcornError
 from ...logs.logger import Logger
 from ...wire.control import MAX_REQUEST, encode
 from .commands import Clerk
-from .orders import FOLLOWING, Request, read
+from .orders import FOLLOWING, ControlRequest, read
 
 
-class Phase(enum.Enum):
+class SessionPhase(enum.Enum):
     """What a session does.
 
     WAITING for a request; WORKING at one whose answer is not there yet; FOLLOWING: the answer has no end; CLOSING: what
@@ -50,7 +50,7 @@ class Session(Protocol):
         self.stops = False
         self._clerk = clerk
         self._gone = gone
-        self._phase = Phase.WAITING
+        self._phase = SessionPhase.WAITING
         self._unread = b""
         self._in_loop = False
         #: The client does not take what it was sent; so many lines were left out for that.
@@ -75,8 +75,8 @@ class Session(Protocol):
 
     def close(self) -> None:
         """End the connection: what was said is still sent, unless the client does not take it."""
-        if self._phase is not Phase.CLOSING:
-            self._phase = Phase.CLOSING
+        if self._phase is not SessionPhase.CLOSING:
+            self._phase = SessionPhase.CLOSING
             self._unread = b""
             self._unfollow()
             # With a producer the transport would wait for its last word.
@@ -90,13 +90,13 @@ class Session(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Some bytes of requests."""
-        if self._phase is not Phase.CLOSING:
+        if self._phase is not SessionPhase.CLOSING:
             self._unread += data
             self._go_on()
 
     def readConnectionLost(self) -> None:
         """The client sends nothing more, but may still read (`nc -N`)."""
-        if self._phase is Phase.FOLLOWING:
+        if self._phase is SessionPhase.FOLLOWING:
             self.close()
         self._ended = True
         self._go_on()
@@ -106,8 +106,8 @@ class Session(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over, whoever ended it."""
-        if self._phase is not Phase.CLOSING:
-            self._phase = Phase.CLOSING
+        if self._phase is not SessionPhase.CLOSING:
+            self._phase = SessionPhase.CLOSING
             self._unfollow()
         self._gone(self)
 
@@ -129,7 +129,7 @@ class Session(Protocol):
         if self._in_loop:
             return
         self._in_loop = True
-        while self._phase is Phase.WAITING and not self._full:
+        while self._phase is SessionPhase.WAITING and not self._full:
             line, end, rest = self._unread.partition(b"\n")
             if not end or len(line) >= MAX_REQUEST:
                 break
@@ -139,19 +139,19 @@ class Session(Protocol):
         if self._is_endless():
             self.refuse(f"too long: a request has at most {MAX_REQUEST} bytes")
             return
-        held = self._phase is not Phase.CLOSING and len(self._unread) >= MAX_REQUEST
+        held = self._phase is not SessionPhase.CLOSING and len(self._unread) >= MAX_REQUEST
         if held is not self._held:
             self._held = held
             # A transport that read on after its end would tell the end again: it has none while it is held.
             (self._out.pauseProducing if held else self._out.resumeProducing)()
-        if self._ended and self._phase is Phase.WAITING and not self._full:
+        if self._ended and self._phase is SessionPhase.WAITING and not self._full:
             self.close()
 
     def _is_endless(self) -> bool:
         """Whether the next request is too long, or could only be answered after an answer that has no end."""
         if len(self._unread) < MAX_REQUEST:
             return False
-        return self._phase is Phase.FOLLOWING or b"\n" not in self._unread[:MAX_REQUEST]
+        return self._phase is SessionPhase.FOLLOWING or b"\n" not in self._unread[:MAX_REQUEST]
 
     def _take(self, line: bytes) -> None:
         try:
@@ -159,22 +159,22 @@ class Session(Protocol):
         except OperationError as error:
             self._send({"ok": False, "error": str(error)})
             return
-        self._phase = Phase.WORKING
+        self._phase = SessionPhase.WORKING
         done = maybeDeferred(self._clerk.do, request)
         done.addCallback(self._answer, request)
         done.addErrback(self._fail)
         done.addCallback(lambda _: self._go_on())
 
-    def _answer(self, result: object, request: Request) -> None:
-        if self._phase is Phase.CLOSING:
+    def _answer(self, result: object, request: ControlRequest) -> None:
+        if self._phase is SessionPhase.CLOSING:
             return
         self._send({"ok": True, "result": result})
-        self._phase = Phase.WAITING
+        self._phase = SessionPhase.WAITING
         self.stops = self.stops or request.command == "stop"
         if request.command in FOLLOWING:
             unfollow = self._clerk.follow(request, self._tell)
             if unfollow is not None:
-                self._phase, self._unfollow = Phase.FOLLOWING, unfollow
+                self._phase, self._unfollow = SessionPhase.FOLLOWING, unfollow
 
     def _fail(self, failure: Failure) -> None:
         line: dict[str, object] = {"ok": False, "error": "internal error: the log says more"}
@@ -185,8 +185,8 @@ class Session(Protocol):
                 line["detail"] = detail
         else:
             self.log.failure("a command on the control socket failed", failure=failure)
-        if self._phase is not Phase.CLOSING:
-            self._phase = Phase.WAITING
+        if self._phase is not SessionPhase.CLOSING:
+            self._phase = SessionPhase.WAITING
             self._send(line)
 
     def _tell(self, result: object) -> None:

@@ -14,13 +14,12 @@ from typing import Any
 
 from ... import __version__
 from ...policy.samples import Gauges
-from ...policy.worker import State, Worker
+from ...policy.worker import Worker, WorkerState
 from ...settings import Settings
-from ...wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot
-from ...wire.scoreboard import State as SlotState
+from ...wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot, SlotState
 from ..sockets import tcp_info as kernel
 from ..sockets.dispatcher import Dispatcher
-from ..sockets.table import Connection, ConnectionTable
+from ..sockets.table import ConnectionRecord, ConnectionTable
 from ..workers.heartbeats import rss_of
 from ..workers.supervisor import Supervisor
 
@@ -75,7 +74,7 @@ class Insight:
         """
         supervisor, dispatcher = self._supervisor, self._dispatcher
         workers = list(supervisor.workers.values())
-        ready = [worker for worker in workers if worker.state is State.READY]
+        ready = [worker for worker in workers if worker.state is WorkerState.READY]
         reloads = supervisor.chronicle.reloads
         return {
             "version": __version__,
@@ -88,7 +87,7 @@ class Insight:
             "generation": supervisor.fleet.generation,
             "workers": {
                 "target": supervisor.target,
-                **{each.value: sum(worker.state is each for worker in workers) for each in State},
+                **{each.value: sum(worker.state is each for worker in workers) for each in WorkerState},
             },
             "threads": len(ready) * self.settings.threads,
             "busy": sum(self.word(worker, W_BUSY) for worker in ready),
@@ -109,7 +108,7 @@ class Insight:
         """The server as a whole, in few numbers."""
         threads = self.settings.threads
         workers = list(self._supervisor.workers.values())
-        busy = [self.word(worker, W_BUSY) for worker in workers if worker.state is State.READY]
+        busy = [self.word(worker, W_BUSY) for worker in workers if worker.state is WorkerState.READY]
         return Gauges(
             busy=sum(min(each, threads) for each in busy),
             threads=len(busy) * threads,
@@ -171,7 +170,7 @@ class Insight:
         names = {int(each): each.name.lower() for each in SlotState}
         return Counter(names.get(states[slot], "closing") for slot in slots)
 
-    def _connection(self, connection: Connection) -> JSON:
+    def _connection(self, connection: ConnectionRecord) -> JSON:
         slot = self._scoreboard.read_live(connection.slot)
         now = self._now()
         received, sent = _bytes(connection, slot)
@@ -209,7 +208,7 @@ def _age(now: int, since: int) -> float:
     return max(0.0, (now - since) / 1e9)
 
 
-def _peer(connection: Connection) -> str:
+def _peer(connection: ConnectionRecord) -> str:
     """The client's address: host and port, empty on a UNIX socket."""
     try:
         name = connection.sock.getpeername()
@@ -220,7 +219,7 @@ def _peer(connection: Connection) -> str:
     return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
-def _bytes(connection: Connection, slot: Slot | None) -> tuple[int, int]:
+def _bytes(connection: ConnectionRecord, slot: Slot | None) -> tuple[int, int]:
     """Bytes received and sent: what the kernel counts; on a UNIX socket what the worker noted at its last request."""
     facts = kernel.facts(connection.sock)
     if facts.consumed is not None and facts.written is not None:

@@ -15,9 +15,9 @@ import twisted
 
 from ... import __version__
 from ...policy.blame import Cause
-from ...policy.exposition import Family, Labels, Sample, counter, gauge, histogram
+from ...policy.exposition import Family, Labels, MetricSample, counter, gauge, histogram
 from ...policy.histogram import BOUNDS
-from ...policy.worker import SERVING, State, Worker
+from ...policy.worker import SERVING, Worker, WorkerState
 from ...wire import vitals
 from ...wire.scoreboard import (
     H_QUEUED,
@@ -33,8 +33,8 @@ from ...wire.scoreboard import (
     W_SPOOLED,
     W_WORST_LAG,
     Scoreboard,
+    SlotState,
 )
-from ...wire.scoreboard import State as SlotState
 from ..sockets.dispatcher import Dispatcher
 from ..sockets.table import ConnectionTable
 from ..workers.supervisor import Supervisor
@@ -105,7 +105,7 @@ class Measures:
             ),
             gauge(
                 "twistcorn_workers", "Workers by state.",
-                {(("state", each.value),): states[each] for each in State if each is not State.GONE},
+                {(("state", each.value),): states[each] for each in WorkerState if each is not WorkerState.GONE},
             ),
             _one("twistcorn_workers_target", "Workers wanted.", self._supervisor.target),
         ]  # fmt: skip
@@ -187,7 +187,7 @@ class Measures:
             _one("twistcorn_master_loop_lag_seconds", "By how much the loop was late last.", lag.last),
             _one("twistcorn_master_loop_lag_worst_seconds", "The same, at most within a minute.", lag.worst),
             _one("twistcorn_start_time_seconds", "When the server started, since the epoch.", self._began),
-            Family("twistcorn_build", "info", "What runs.", [Sample("_info", build, 1)]),
+            Family("twistcorn_build", "info", "What runs.", [MetricSample("_info", build, 1)]),
         ]
 
 
@@ -226,7 +226,7 @@ def _labelled(name: str, values: Mapping[str, int]) -> dict[Labels, float]:
 
 def _lives(worker: Worker) -> bool:
     """Whether there is a process, whose region is its own."""
-    return worker.process is not None and worker.state not in (State.WAITING, State.GONE)
+    return worker.process is not None and worker.state not in (WorkerState.WAITING, WorkerState.GONE)
 
 
 def _serves(worker: Worker) -> bool:

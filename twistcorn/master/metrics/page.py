@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from ...policy.exposition import negotiate
 from ...policy.merging import Told
-from ..workers.app_metrics import Exports
+from ..workers.app_metrics import AppMetrics
 from ..workers.totals import Tally
 from .measures import Measures
 
@@ -20,7 +20,7 @@ class Metrics:
     :ivar tally: what the workers have counted.
     """
 
-    def __init__(self, measures: Measures, exports: Exports, tally: Tally) -> None:
+    def __init__(self, measures: Measures, exports: AppMetrics, tally: Tally) -> None:
         self._measures = measures
         self._exports = exports
         self.tally = tally

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from ...logs.access import EntryLog
 from ...logs.entries import Entry
 from ...settings import Settings
-from ...wire.scoreboard import Scoreboard, State
-from .table import Connection
+from ...wire.scoreboard import Scoreboard, SlotState
+from .table import ConnectionRecord
 
 #: The worker's number in the master's lines: no worker has it.
 MASTER = 0
@@ -26,7 +26,7 @@ PEEK = 8192
 _HEAD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n")
 
 
-class RequestLine(NamedTuple):
+class LoggedLine(NamedTuple):
     """A request line, as far as it is known."""
 
     method: str
@@ -36,7 +36,7 @@ class RequestLine(NamedTuple):
     version: tuple[int, int]
 
 
-class HeaderBlock(NamedTuple):
+class LoggedFields(NamedTuple):
     """Header fields: names in lower case, and values."""
 
     headers: tuple[tuple[bytes, bytes], ...]
@@ -56,7 +56,7 @@ class AnswerLog(EntryLog):
         """Be as the settings say from now on."""
         self.set(settings.access_log, settings.access_log_format)
 
-    def note(self, connection: Connection, status: int, sent: int, unread: bytes, since: float) -> None:
+    def note(self, connection: ConnectionRecord, status: int, sent: int, unread: bytes, since: float) -> None:
         """A request gets an answer of the master's, or the rest of a worker's never comes.
 
         :param status: of the answer, or NO_STATUS.
@@ -65,10 +65,10 @@ class AnswerLog(EntryLog):
         :param since: when it began to wait for a worker or a thread, in monotonic seconds; 0.0: it did not wait.
         """
         now, slot = time.monotonic_ns(), self._scoreboard.read_slot(connection.slot)
-        ran = status != 503 and slot.state in (State.IN_APP, State.RESPONDING)
+        ran = status != 503 and slot.state in (SlotState.IN_APP, SlotState.RESPONDING)
         entry = Entry()
         # Where a part of it was taken, what is unread could pass for a head, and is not this request's.
-        if ran or (status == 503 and slot.state is not State.CLOSING):
+        if ran or (status == 503 and slot.state is not SlotState.CLOSING):
             entry.line, entry.block = read(unread, slot.head if ran else "")
         entry.start, entry.end = slot.since if ran and 0 < slot.since < now else now, now
         entry.queued = max(0.0, now / 1e9 - since) if since else 0.0
@@ -77,7 +77,7 @@ class AnswerLog(EntryLog):
         self.add(entry)
 
 
-def read(unread: bytes, known: str) -> tuple[RequestLine | None, HeaderBlock | None]:
+def read(unread: bytes, known: str) -> tuple[LoggedLine | None, LoggedFields | None]:
     """What a log tells of a request.
 
     :param unread: bytes, which begin with the request if nobody has taken it.
@@ -87,17 +87,17 @@ def read(unread: bytes, known: str) -> tuple[RequestLine | None, HeaderBlock | N
     method, _, path = known.partition(" ")
     if found is None or not found[0].startswith(known.encode("latin-1")):
         data = path.encode("latin-1")
-        return (RequestLine(method, data, data, b"", (1, 1)) if method else None), None
+        return (LoggedLine(method, data, data, b"", (1, 1)) if method else None), None
     target = found[2]
     path_of, _, query = target.partition(b"?")
     fields, _, _ = unread.partition(b"\r\n\r\n")
     pairs = [line.partition(b":") for line in fields.lstrip(b"\r\n").split(b"\r\n")[1:]]
     headers = tuple((name.lower(), value.strip(b" \t")) for name, colon, value in pairs if colon)
-    line = RequestLine(found[1].decode(), target, path_of, query, (1, int(found[4])))
-    return line, HeaderBlock(headers)
+    line = LoggedLine(found[1].decode(), target, path_of, query, (1, int(found[4])))
+    return line, LoggedFields(headers)
 
 
-def _address(connection: Connection) -> str:
+def _address(connection: ConnectionRecord) -> str:
     """The other end's: nobody has looked for a proxy's word yet."""
     try:
         name = connection.sock.getpeername()

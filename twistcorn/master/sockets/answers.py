@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from ...settings import Settings
 from . import tcp_info as kernel
 from .answer_log import NO_STATUS, PEEK, AnswerLog
-from .table import Connection
+from .table import ConnectionRecord
 
 #: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
 #: globe, bytes for what was on its way when the answer came early. As in the workers.
@@ -124,12 +124,12 @@ class Answers:
     :ivar log: the access log, while it is on.
     """
 
-    def __init__(self, reactor: Any, close: Callable[[Connection], None], settings: Settings) -> None:
+    def __init__(self, reactor: Any, close: Callable[[ConnectionRecord], None], settings: Settings) -> None:
         self._reactor = reactor
         self._close = close
         self._longer = 0
         self.configure(settings)
-        self._ending: dict[Connection, _Ending] = {}
+        self._ending: dict[ConnectionRecord, _Ending] = {}
         self.sent: Counter[int] = Counter()
         self.log: AnswerLog | None = None
 
@@ -144,7 +144,7 @@ class Answers:
         """Connections that wait for their clients to have read."""
         return len(self._ending)
 
-    def answer(self, connection: Connection, status: int, method: str = "", since: float = 0.0) -> None:
+    def answer(self, connection: ConnectionRecord, status: int, method: str = "", since: float = 0.0) -> None:
         """Answer the request that waits, or was begun, on a connection that nobody else uses, and end it.
 
         :param status: 502, 503 or 504.
@@ -162,16 +162,16 @@ class Answers:
             self.sent[status] += 1
         self._end(connection, self._most, self._seconds)
 
-    def note_cut(self, connection: Connection) -> None:
+    def note_cut(self, connection: ConnectionRecord) -> None:
         """A worker died in the middle of an answer, which nobody can go on with: it ends here."""
         if self.log is not None:
             self.log.note(connection, NO_STATUS, 0, _look(connection.sock, PEEK), 0.0)
 
-    def end(self, connection: Connection) -> None:
+    def end(self, connection: ConnectionRecord) -> None:
         """End a connection that nobody else uses, in order: the client reads what was sent before."""
         self._end(connection, LINGER_BYTES, LINGER_TIME)
 
-    def _end(self, connection: Connection, most: int, seconds: float) -> None:
+    def _end(self, connection: ConnectionRecord, most: int, seconds: float) -> None:
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -186,7 +186,7 @@ class Answers:
         self._longer += fits
         return fits
 
-    def _over(self, connection: Connection) -> None:
+    def _over(self, connection: ConnectionRecord) -> None:
         # The reactor tells the end once more when a socket is closed while it reads.
         if ending := self._ending.pop(connection, None):
             ending.stop()

@@ -17,7 +17,7 @@ from ...settings import Settings
 from ...wire.scoreboard import H_QUEUED, S_DEADLINE, S_QUEUED, Scoreboard
 from . import tcp_info as kernel
 from .answers import Answers
-from .table import Connection
+from .table import ConnectionRecord
 
 #: While requests wait for a thread: the workers tell when one is free, and this is for what they could not tell.
 TICK = 0.01
@@ -26,7 +26,7 @@ SWEEP = 1.0
 LOOKS = 4096
 
 
-class Waiting:
+class Backlog:
     """What waits in the master.
 
     :param pump: lends what can be lent.
@@ -52,8 +52,8 @@ class Waiting:
         self._settings = settings
         self._pump = pump
         self._now = now
-        self.connections: deque[Connection] = deque()
-        self.requests: Queue[Connection] = Queue(settings.queue_size, settings.queue_timeout)
+        self.connections: deque[ConnectionRecord] = deque()
+        self.requests: Queue[ConnectionRecord] = Queue(settings.queue_size, settings.queue_timeout)
         self._tick: Any = None
         self._sweep: Any = None
 
@@ -77,30 +77,30 @@ class Waiting:
     def __len__(self) -> int:
         return len(self.connections) + len(self.requests)
 
-    def add(self, connections: Iterable[Connection]) -> None:
+    def add(self, connections: Iterable[ConnectionRecord]) -> None:
         """They came, or came back: last in the line."""
         now = self._now()
         for connection in connections:
             connection.since = now
             self.connections.append(connection)
 
-    def add_first(self, connections: list[Connection]) -> None:
+    def add_first(self, connections: list[ConnectionRecord]) -> None:
         """They have waited before: first in the line, in this order."""
         for connection in connections:
             connection.since = connection.since or self._now()
         self.connections.extendleft(reversed(connections))
 
-    def add_request(self, connection: Connection) -> None:
+    def add_request(self, connection: ConnectionRecord) -> None:
         """Its request waits for a thread, and its worker had none."""
         since = self._since(connection)
         if not self.requests.push(connection, since):
             self._answers.answer(connection, 503, since=since)
 
-    def refuse_request(self, connection: Connection) -> None:
+    def refuse_request(self, connection: ConnectionRecord) -> None:
         """Its worker says that it has waited for too long, or is one too many."""
         self._answers.answer(connection, 503, since=self._since(connection))
 
-    def _since(self, connection: Connection) -> float:
+    def _since(self, connection: ConnectionRecord) -> float:
         """When the request of a connection that a worker gave back began to wait."""
         since: float = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_QUEUED] / 1e9
         return since
@@ -126,7 +126,7 @@ class Waiting:
         """Nobody takes connections at present: the oldest wait for too long, the newest may be too many."""
         self._sweep = None
         oldest, asking = self._now() - self._settings.queue_timeout, 0
-        kept: list[Connection] = []
+        kept: list[ConnectionRecord] = []
         for _ in range(min(LOOKS, len(self.connections))):
             connection = self.connections.popleft()
             try:

@@ -21,10 +21,10 @@ from ...wire import channel
 from ...wire.channel import Kind
 from ...wire.scoreboard import H_REGIONS, W_BUSY, W_INCOMING, W_SPOOLED, W_THREADS, Scoreboard
 from .answers import Answers
-from .backlog import Waiting
+from .backlog import Backlog
 from .parking import Parking
 from .recovery import Recovery
-from .table import Connection, ConnectionTable
+from .table import ConnectionRecord, ConnectionTable
 
 #: Until a full channel, or too many descriptors in flight for this user (ETOOMANYREFS), is tried again.
 RETRY_DELAY = 0.01
@@ -32,7 +32,7 @@ _KINDS = frozenset(map(int, Kind))
 _TRY_LATER = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 
 #: Connections for each worker that gets some.
-Batches = dict[Worker, list[Connection]]
+Batches = dict[Worker, list[ConnectionRecord]]
 
 
 class Dispatcher:
@@ -69,7 +69,7 @@ class Dispatcher:
         self.workers: list[Worker] = []
         self.answers = Answers(clock, self._close, settings)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
-        self._waiting = Waiting(clock, scoreboard, self.answers, settings, self.pump)
+        self._waiting = Backlog(clock, scoreboard, self.answers, settings, self.pump)
         self.parking = Parking(clock, scoreboard, self.arrived, self._close)
 
     def configure(self, settings: Settings) -> None:
@@ -97,7 +97,7 @@ class Dispatcher:
         words[H_REGIONS] = max(words[H_REGIONS], worker.region + 1)
         self.pump()
 
-    def arrived(self, connections: Iterable[Connection]) -> None:
+    def arrived(self, connections: Iterable[ConnectionRecord]) -> None:
         """New connections were accepted, or parked ones have something to say."""
         for worker in [worker for worker in self.workers if worker.unacknowledged]:
             # What it has taken already counts no longer; its report may be behind the new connection in this round.
@@ -187,7 +187,7 @@ class Dispatcher:
             self._enter(requests.pop(), worker, batches)
         return batches
 
-    def _enter(self, connection: Connection, worker: Worker, batches: Batches) -> None:
+    def _enter(self, connection: ConnectionRecord, worker: Worker, batches: Batches) -> None:
         self._table.lend(connection, worker)
         self._count(worker, 1, 1)
         batches.setdefault(worker, []).append(connection)
@@ -199,7 +199,7 @@ class Dispatcher:
         worker.unacknowledged += unacknowledged
         self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_INCOMING] = worker.unacknowledged
 
-    def _send(self, worker: Worker, batch: list[Connection], flags: int) -> bool:
+    def _send(self, worker: Worker, batch: list[ConnectionRecord], flags: int) -> bool:
         """Send a batch; returns whether it went."""
         lends = [self._table.as_lend(c, flags) for c in batch]
         try:
@@ -243,7 +243,7 @@ class Dispatcher:
     def _take_reports(self, worker: Worker, data: bytes) -> bool:
         """Do what they say; returns whether connections were closed."""
         closed = False
-        bounced: list[Connection] = []
+        bounced: list[ConnectionRecord] = []
         for kind, slot, sequence, carried in channel.unpack_reports(data):
             if kind not in _KINDS:
                 raise ValueError(f"no kind of report: {kind}")
@@ -292,7 +292,7 @@ class Dispatcher:
         worker.channel_failed = worker.channel_failed or self._clock.seconds()
         self.dismiss(worker)
 
-    def _released(self, worker: Worker, connection: Connection, kind: int, carried: bytes) -> None:
+    def _released(self, worker: Worker, connection: ConnectionRecord, kind: int, carried: bytes) -> None:
         self._count(worker, -1, 0)
         connection.holder = None
         connection.deaths = 0
@@ -330,7 +330,7 @@ class Dispatcher:
         self._on_room()
         self.pump()
 
-    def _close(self, connection: Connection) -> None:
+    def _close(self, connection: ConnectionRecord) -> None:
         self._table.close(connection)
         self._on_room()
 

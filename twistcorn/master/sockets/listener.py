@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from ...logs.logger import Logger
 from .binding import address, bind, release, shown
-from .table import Connection, ConnectionTable
+from .table import ConnectionRecord, ConnectionTable
 
 #: tcp(7) of newer kernels; Python 3.10 and 3.11 do not name it.
 TCP_NOTSENT_LOWAT = 25
@@ -65,7 +65,7 @@ class Listener(FileDescriptor):
         description: str,
         index: int,
         table: ConnectionTable,
-        arrived: Callable[[list[Connection]], None],
+        arrived: Callable[[list[ConnectionRecord]], None],
     ) -> None:
         super().__init__(reactor)
         self._clock = reactor
@@ -130,8 +130,8 @@ class Listener(FileDescriptor):
         if batch := self._accept_batch():
             self._arrived(batch)
 
-    def _accept_batch(self) -> list[Connection]:
-        batch: list[Connection] = []
+    def _accept_batch(self) -> list[ConnectionRecord]:
+        batch: list[ConnectionRecord] = []
         for _ in range(BATCH):
             if self._table.full:
                 self._pause("the limit of open connections is reached", 0)

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from ...logs.logger import Logger
 from ...wire.scoreboard import S_DEADLINE, Scoreboard
 from . import tcp_info as kernel
-from .table import Connection
+from .table import ConnectionRecord
 
 _WATCHED = select.EPOLLIN | select.EPOLLRDHUP
 #: Events handled before other descriptors get their turn; also a good batch to lend.
@@ -43,8 +43,8 @@ class Parking(FileDescriptor):
         self,
         reactor: Any,
         scoreboard: Scoreboard,
-        ask: Callable[[list[Connection]], None],
-        close: Callable[[Connection], None],
+        ask: Callable[[list[ConnectionRecord]], None],
+        close: Callable[[ConnectionRecord], None],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(reactor)
@@ -55,7 +55,7 @@ class Parking(FileDescriptor):
         self._now = now
         self._epoll: select.epoll | None = None
         # In the order in which they came, which is nearly that of their deadlines: all have the same time.
-        self._parked: dict[int, Connection] = {}
+        self._parked: dict[int, ConnectionRecord] = {}
         self._timer: Any = None
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Parking(FileDescriptor):
     def fileno(self) -> int:
         return -1 if self._epoll is None else self._epoll.fileno()
 
-    def park(self, connection: Connection) -> None:
+    def park(self, connection: ConnectionRecord) -> None:
         """Watch a connection that no worker has."""
         if self._epoll is None:
             self._epoll = select.epoll()
@@ -92,7 +92,7 @@ class Parking(FileDescriptor):
             # Twisted would drop this reader, and nobody would hear the others.
             self.log.failure("internal error in idle connections that have something to say")
 
-    def _asks(self, connection: Connection) -> bool:
+    def _asks(self, connection: ConnectionRecord) -> bool:
         """Whether there is something to read; otherwise the client has left, and its connection ends."""
         try:
             if kernel.facts(connection.sock).unread:
@@ -102,12 +102,12 @@ class Parking(FileDescriptor):
             self._abandon(connection)
         return False
 
-    def _abandon(self, connection: Connection) -> None:
+    def _abandon(self, connection: ConnectionRecord) -> None:
         self.log.failure("internal error in an idle connection, which is closed")
         with contextlib.suppress(Exception):
             self._close(connection)
 
-    def _ready(self, most: int) -> list[Connection]:
+    def _ready(self, most: int) -> list[ConnectionRecord]:
         """Those on which something happened; they are no longer parked."""
         assert self._epoll is not None
         found = []
@@ -120,7 +120,7 @@ class Parking(FileDescriptor):
                     self._epoll.unregister(descriptor)
         return found
 
-    def _leave(self, descriptor: int) -> Connection:
+    def _leave(self, descriptor: int) -> ConnectionRecord:
         assert self._epoll is not None
         connection = self._parked.pop(descriptor)
         self._epoll.unregister(descriptor)

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...policy.blame import Blame
-from ...policy.redo import REPEATED, Case, Facts, Log, Verdict, verdict
+from ...policy.redo import REPEATED, Facts, Log, RedoCase, RedoVerdict, verdict
 from ...policy.worker import Worker
 from ...settings import Settings
 from ...wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
 from . import tcp_info as kernel
 from .answers import Answers
-from .table import Connection, ConnectionTable
+from .table import ConnectionRecord, ConnectionTable
 
-_ORDER = list(Verdict)
+_ORDER = list(RedoVerdict)
 #: What follows a verdict where the connection goes on.
-_GO_ON = (Verdict.LEND, Verdict.REPLAY, Verdict.DISCARD_AND_LEND)
+_GO_ON = (RedoVerdict.LEND, RedoVerdict.REPLAY, RedoVerdict.DISCARD_AND_LEND)
 
 
 class Recovered(NamedTuple):
@@ -32,7 +32,7 @@ class Recovered(NamedTuple):
     :ivar words: what became of how many, for the log, in the order of the verdicts.
     """
 
-    again: list[Connection]
+    again: list[ConnectionRecord]
     words: dict[str, int]
 
 
@@ -62,19 +62,19 @@ class Recovery:
 
     def recover(self, worker: Worker) -> Recovered:
         """Decide on each connection that a dead worker held, and end those that do not go on."""
-        again: list[Connection] = []
+        again: list[ConnectionRecord] = []
         found: Counter[tuple[int, str]] = Counter()
         for connection in self._table.held_by(worker):
             slot = self._scoreboard.read_slot(connection.slot)
             decision = self._decide(connection, slot, worker.blame)
-            blamed = decision is Verdict.ANSWER_502 and connection.slot in worker.blame.slots
+            blamed = decision is RedoVerdict.ANSWER_502 and connection.slot in worker.blame.slots
             word = f"answered {worker.blame.status}" if blamed else decision.word
             found[_ORDER.index(decision), word] += 1
             if decision in _GO_ON:
                 again.append(connection)
         return Recovered(again, {word: count for (_, word), count in sorted(found.items())})
 
-    def _decide(self, connection: Connection, slot: Slot, blame: Blame) -> Verdict:
+    def _decide(self, connection: ConnectionRecord, slot: Slot, blame: Blame) -> RedoVerdict:
         facts = kernel.facts(connection.sock)
         if not self.counts:
             facts = facts._replace(written=None, consumed=None)
@@ -84,7 +84,7 @@ class Recovery:
         if connection.taken and (facts.unread or carried) and blame.fault and not blame.slots:
             connection.deaths += 1
         connection.holder = None
-        case = Case(
+        case = RedoCase(
             blamed=connection.slot in blame.slots,
             others_blamed=bool(blame.slots - {connection.slot}),
             replayed=connection.replays > 0,
@@ -94,38 +94,38 @@ class Recovery:
         decision = verdict(log_of(slot, len(carried)), facts, case)
         status = blame.status if case.blamed else 502
         self._carry_out(decision, connection, slot, facts, status)
-        if decision is Verdict.REPLAY:
+        if decision is RedoVerdict.REPLAY:
             self.replays += 1
             connection.attempt += 1
             connection.replays += not case.others_blamed
         return decision
 
     def _carry_out(
-        self, decision: Verdict, connection: Connection, slot: Slot, facts: Facts, status: int
+        self, decision: RedoVerdict, connection: ConnectionRecord, slot: Slot, facts: Facts, status: int
     ) -> None:
-        if decision is Verdict.ANSWER_502:
+        if decision is RedoVerdict.ANSWER_502:
             # The method of a request that no app has seen is not in the slot, but still in the kernel.
             method = slot.head.partition(" ")[0] if slot.state.name in ("IN_APP", "RESPONDING") else ""
             if not method and connection.carried.lstrip(b"\r\n").startswith(b"HEAD "):
                 method = "HEAD"
             self._answers.answer(connection, status, method)
-        elif decision is Verdict.CUT:
+        elif decision is RedoVerdict.CUT:
             self._answers.note_cut(connection)
             self._answers.end(connection)
-        elif decision is Verdict.RESET:
+        elif decision is RedoVerdict.RESET:
             self._answers.note_cut(connection)
             self._table.close(connection, reset=True)
-        elif decision is Verdict.CLOSE:
+        elif decision is RedoVerdict.CLOSE:
             self._answers.end(connection)
         else:
             self._set_right(decision, connection, slot, facts)
 
-    def _set_right(self, decision: Verdict, connection: Connection, slot: Slot, facts: Facts) -> None:
+    def _set_right(self, decision: RedoVerdict, connection: ConnectionRecord, slot: Slot, facts: Facts) -> None:
         """The next holder goes on from where the kernel is, whatever the last one had noted half."""
         words, base = self._scoreboard.words, self._scoreboard.slot_base(connection.slot)
         if facts.consumed is not None and facts.written is not None:
             consumed = facts.consumed - len(self._table.carried(connection))
-            if decision is Verdict.DISCARD_AND_LEND:
+            if decision is RedoVerdict.DISCARD_AND_LEND:
                 consumed = facts.consumed + kernel.discard(connection.sock, slot.consume_to - facts.consumed)
                 words[base + S_DEADLINE] = int((self._now() + self.settings.keep_alive) * 1e9)
             words[base + S_CONSUMED0] = consumed

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from ...policy.worker import Worker
 from ...wire.channel import CARRIES, Lend
-from ...wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, State, pack_state
+from ...wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, SlotState, pack_state
 from . import tcp_info as kernel
 
 _SEQUENCES = 1 << 32
@@ -21,7 +21,7 @@ _SEQUENCES = 1 << 32
 MOST_CARRIED = 16 << 20
 
 
-class Connection:
+class ConnectionRecord:
     """One client's connection.
 
     :ivar sock: the master's copy.
@@ -74,7 +74,7 @@ class ConnectionTable:
 
     def __init__(self, scoreboard: Scoreboard) -> None:
         self._scoreboard = scoreboard
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, ConnectionRecord] = {}
         # The lowest slots come first, so that an idle server touches few pages.
         self._free = list(range(scoreboard.slots - 1, -1, -1))
         self._sequence = 0
@@ -83,7 +83,7 @@ class ConnectionTable:
     def __len__(self) -> int:
         return len(self._connections)
 
-    def __iter__(self) -> Iterator[Connection]:
+    def __iter__(self) -> Iterator[ConnectionRecord]:
         return iter(list(self._connections.values()))
 
     @property
@@ -91,20 +91,20 @@ class ConnectionTable:
         """Whether no slot is free."""
         return not self._free
 
-    def add(self, sock: socket.socket, listener: int) -> Connection:
+    def add(self, sock: socket.socket, listener: int) -> ConnectionRecord:
         """File an accepted socket; the caller asked `full` before."""
         slot = self._free.pop()
         self._scoreboard.clear_slot(slot)
-        connection = Connection(sock, slot, listener, time.monotonic())
+        connection = ConnectionRecord(sock, slot, listener, time.monotonic())
         self._connections[slot] = connection
         return connection
 
-    def find(self, slot: int, sequence: int) -> Connection | None:
+    def find(self, slot: int, sequence: int) -> ConnectionRecord | None:
         """The connection of a report, None when the report is stale."""
         connection = self._connections.get(slot)
         return connection if connection is not None and connection.sequence == sequence else None
 
-    def lend(self, connection: Connection, worker: Worker) -> None:
+    def lend(self, connection: ConnectionRecord, worker: Worker) -> None:
         """Enter a new lend: the slot is set before the worker can see the connection."""
         self._sequence = (self._sequence + 1) % _SEQUENCES
         connection.sequence = self._sequence
@@ -112,9 +112,9 @@ class ConnectionTable:
         connection.taken = False
         base = self._scoreboard.slot_base(connection.slot)
         self._scoreboard.words[base + S_ATTEMPT] = connection.attempt
-        self._scoreboard.words[base] = pack_state(State.IDLE, 0, self._sequence)
+        self._scoreboard.words[base] = pack_state(SlotState.IDLE, 0, self._sequence)
 
-    def carry(self, connection: Connection, carried: bytes) -> bool:
+    def carry(self, connection: ConnectionRecord, carried: bytes) -> bool:
         """Keep what its worker had taken of a head; returns False where too much is kept already."""
         self._drop_carried(connection)
         if self._carried + len(carried) > MOST_CARRIED:
@@ -127,7 +127,7 @@ class ConnectionTable:
         self._carried += len(carried)
         return True
 
-    def carried(self, connection: Connection) -> bytes:
+    def carried(self, connection: ConnectionRecord) -> bytes:
         """What is kept of the head of its present request, which the kernel no longer has."""
         if connection.carried:
             base = self._scoreboard.slot_base(connection.slot)
@@ -136,17 +136,17 @@ class ConnectionTable:
                 self._drop_carried(connection)
         return connection.carried
 
-    def _drop_carried(self, connection: Connection) -> None:
+    def _drop_carried(self, connection: ConnectionRecord) -> None:
         self._carried -= len(connection.carried)
         connection.carried = b""
 
-    def as_lend(self, connection: Connection, flags: int) -> Lend:
+    def as_lend(self, connection: ConnectionRecord, flags: int) -> Lend:
         """The present lend of a connection, as its worker is told of it."""
         carried = self.carried(connection)
         flags |= CARRIES if carried else 0
         return Lend(connection.slot, connection.sequence, connection.listener, flags, carried)
 
-    def messages(self, batch: list[Connection]) -> list[list[Connection]]:
+    def messages(self, batch: list[ConnectionRecord]) -> list[list[ConnectionRecord]]:
         """A batch as it is sent: one that carries bytes has a message of its own."""
         if not self._carried:
             return [batch]
@@ -154,11 +154,11 @@ class ConnectionTable:
         others = [connection for connection in batch if not connection.carried]
         return [*([others] if others else []), *alone]
 
-    def held_by(self, worker: Worker) -> list[Connection]:
+    def held_by(self, worker: Worker) -> list[ConnectionRecord]:
         """The connections that a worker has."""
         return [connection for connection in self._connections.values() if connection.holder is worker]
 
-    def close(self, connection: Connection, reset: bool = False) -> None:
+    def close(self, connection: ConnectionRecord, reset: bool = False) -> None:
         """End a connection that nobody else holds, and free its slot.
 
         :param reset: end it by a reset, so that a cut response shows as one.
@@ -173,7 +173,7 @@ class ConnectionTable:
         connection.sock.close()
         self._free.append(connection.slot)
 
-    def close_reported(self, connection: Connection) -> None:
+    def close_reported(self, connection: ConnectionRecord) -> None:
         """End a connection that its worker has already shut down and closed."""
         del self._connections[connection.slot]
         self._drop_carried(connection)

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...logs.logger import Logger
 from ...policy.merging import Told, merge, parse, total, trim
-from ...policy.worker import State, Worker
+from ...policy.worker import Worker, WorkerState
 from ...wire import amp_commands
 from ...wire.scoreboard import W_EXPORTS, Scoreboard
 
@@ -27,7 +27,7 @@ MOST = 1 << 20
 MOST_GONE = 20_000
 
 
-class Exports:
+class AppMetrics:
     """The metrics of the application.
 
     :param workers: all that there are.
@@ -46,7 +46,7 @@ class Exports:
 
     def gather(self) -> Deferred[list[Told]]:
         """The metrics of all workers; who asks meanwhile gets the same."""
-        asked = [worker for worker in self._workers() if worker.state is State.READY and self._counts(worker)]
+        asked = [worker for worker in self._workers() if worker.state is WorkerState.READY and self._counts(worker)]
         if not asked:
             return succeed(merge(self._gone, self._known.values()))
         gathered: Deferred[list[Told]] = Deferred()

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from ...logs.logger import Logger
 from ...policy import rollout
 from ...policy.restarts import BackOff
-from ...policy.worker import TIMERS, Event, Outdated, State, Worker
+from ...policy.worker import TIMERS, Event, Outdated, Worker, WorkerState
 from ...settings import Settings
 from ...syntax import MAX_WORKERS, Span
 from ...wire.scoreboard import Scoreboard
@@ -93,11 +93,11 @@ class Fleet:
 
     # The machine asks (machine.Pace)
 
-    def delay(self, state: State) -> float:
+    def delay(self, state: WorkerState) -> float:
         """Seconds that a worker may be in a state."""
-        if state is State.WAITING:
-            return self._back_off.delay(any(w.state is State.READY for w in self.workers.values()))
-        if state is State.STOPPING:
+        if state is WorkerState.WAITING:
+            return self._back_off.delay(any(w.state is WorkerState.READY for w in self.workers.values()))
+        if state is WorkerState.STOPPING:
             return KILL_TIMEOUT
         return float(getattr(self.settings, TIMERS[state]))
 
@@ -122,7 +122,7 @@ class Fleet:
         if self._next is not None and worker.generation == self._next[0] != self._generation:
             self._commit(*self._next)
         self.machine.handle(worker, Event.BOOTED)
-        for leaving in [each for each in self.workers.values() if each.state is State.DRAINING]:
+        for leaving in [each for each in self.workers.values() if each.state is WorkerState.DRAINING]:
             self.machine.handle(leaving, Event.RETIRE)
 
     def _commit(self, generation: int, settings: Settings) -> None:
@@ -155,7 +155,7 @@ class Fleet:
 
     def ended(self, worker: Worker, reason: str) -> None:
         """A worker is no more, or never came to be; the reason is what the log says of it."""
-        booting = worker.state is State.STARTING
+        booting = worker.state is WorkerState.STARTING
         if booting:
             self._back_off = self._back_off.died_before_ready()
         self.machine.handle(worker, Event.EXITED)
@@ -281,11 +281,11 @@ class Fleet:
 
     def _advance(self, old: list[Worker]) -> None:
         fresh = [worker for worker in self.pool.processes if not self._is_old(worker)]
-        ready = [worker for worker in fresh if worker.state is State.READY]
+        ready = [worker for worker in fresh if worker.state is WorkerState.READY]
         numbers = self.target, len(old), len(ready), len(fresh) - len(ready)
         plan = rollout.step(*numbers, self._strategy(), self._leaving())
         waits = self._strategy() == rollout.TOGETHER
-        if waits and (len(ready) >= self.target or not any(worker.state is State.READY for worker in old)):
+        if waits and (len(ready) >= self.target or not any(worker.state is WorkerState.READY for worker in old)):
             # The generation that waited for all of its own takes over, or nobody else is left.
             for worker in ready:
                 if worker not in self._dispatcher.workers:
@@ -305,7 +305,7 @@ class Fleet:
     def _is_through(self, generation: int) -> bool:
         """Whether a reload to this generation is over; some of its workers may have served their time already."""
         others = [worker for worker in self.pool.processes if worker.generation != generation]
-        ready = [worker for worker in self.pool.processes if worker.state is State.READY]
+        ready = [worker for worker in self.pool.processes if worker.state is WorkerState.READY]
         return rollout.finished(len(others), len(ready) - len(set(ready) & set(others)), self.target)
 
     def _retire(self, worker: Worker) -> None:
@@ -341,7 +341,7 @@ def _least_wanted(worker: Worker) -> tuple[bool, bool, int, int, int]:
     """The order in which workers are retired: first those that do not serve, then old code, trouble, age."""
     trouble = list(Outdated).index(worker.outdated) if worker.outdated else len(Outdated)
     frozen = worker.outdated is Outdated.FROZEN
-    return worker.state is State.READY, not frozen, worker.generation, trouble, worker.ident
+    return worker.state is WorkerState.READY, not frozen, worker.generation, trouble, worker.ident
 
 
 def _least(workers: set[Worker]) -> Worker:

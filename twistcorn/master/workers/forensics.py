@@ -15,8 +15,7 @@ from ...policy.blame import SIGKILL, Blame, Cause, blame, cause, current_thread
 from ...policy.cgroups import read_oom_kills
 from ...policy.quarantine import Quarantine
 from ...policy.worker import LEAVING, Worker
-from ...wire.scoreboard import Scoreboard
-from ...wire.scoreboard import State as SlotState
+from ...wire.scoreboard import Scoreboard, SlotState
 from .. import procfs as files
 from ..sockets.table import ConnectionTable
 from .death_report import Death, Running

@@ -20,7 +20,7 @@ from ...policy.freeze import (
     FIRST_LOOK,
     SUSPICION,
     Freeze,
-    Limits,
+    FreezeLimits,
     Look,
     Task,
     computing,
@@ -32,8 +32,7 @@ from ...policy.freeze import (
 from ...policy.redo import REPEATED
 from ...policy.worker import Worker
 from ...settings import Settings
-from ...wire.scoreboard import S_RESTART, Scoreboard
-from ...wire.scoreboard import State as SlotState
+from ...wire.scoreboard import S_RESTART, Scoreboard, SlotState
 from ...wire.testimony import TESTIFY
 from ..sockets import tcp_info as kernel
 from ..sockets.recovery import log_of
@@ -144,7 +143,7 @@ class Freezes:
             None if freeze.since is None else now - freeze.since,
             crowded,
         )
-        why, freeze.status = verdict(look, Limits(settings.heartbeat_timeout, settings.request_timeout))
+        why, freeze.status = verdict(look, FreezeLimits(settings.heartbeat_timeout, settings.request_timeout))
         return why
 
     def _ask(self, worker: Worker, freeze: Freeze) -> None:

@@ -16,8 +16,8 @@ from ...logs.logger import Logger
 from ...policy.balance import SETTLING, surplus
 from ...policy.freeze import SUSPICION
 from ...policy.hearing import why_deaf
-from ...policy.recycling import Limits, due
-from ...policy.worker import SERVING, Event, Outdated, State, Worker
+from ...policy.recycling import RecyclingLimits, due
+from ...policy.worker import SERVING, Event, Outdated, Worker, WorkerState
 from ...recurring import Recurring
 from ...settings import Settings
 from ...wire import amp_commands
@@ -84,7 +84,9 @@ class Care:
         self._looks += 1
         now = self._clock.seconds()
         settings = self._fleet.settings
-        limits = Limits(settings.max_requests, settings.max_requests_jitter, settings.max_rss, settings.max_age)
+        limits = RecyclingLimits(
+            settings.max_requests, settings.max_requests_jitter, settings.max_rss, settings.max_age
+        )
         serving = set(self._dispatcher.workers)
         for worker in list(self._fleet.workers.values()):
             if worker.state not in SERVING:
@@ -92,7 +94,7 @@ class Care:
             if self._looks % MEMORY_LOOKS == 0:
                 worker.rss = self._rss(worker.pid)
             self._feel_pulse(worker, now, settings)
-            if worker.state is State.READY and not worker.killed:
+            if worker.state is WorkerState.READY and not worker.killed:
                 self._test_hearing(worker, now)
                 self._replace_full(worker, now)
             if worker.interrupted:
@@ -115,7 +117,7 @@ class Care:
         worker.pulse = worker.pulse.look(beat, now, LOOK)
         self._freezes.look(worker, now, settings)
         why = self._freezes.judge(worker, now, settings, self._is_crowded())
-        if worker.state is not State.READY:
+        if worker.state is not WorkerState.READY:
             # Without a connection nobody waits for it: it may be at its exit handlers, and has its own time for those.
             if why and worker.connections:
                 worker.killed = f"{why} while {worker.state.value}"
@@ -168,7 +170,7 @@ class Care:
         frozen = [worker for worker in fleet.workers.values() if worker.outdated is Outdated.FROZEN]
         return sum(worker not in fleet.pool.processes for worker in frozen) > fleet.target
 
-    def _ask_age(self, worker: Worker, now: float, limits: Limits) -> None:
+    def _ask_age(self, worker: Worker, now: float, limits: RecyclingLimits) -> None:
         base = self._scoreboard.worker_base(worker.region)
         requests = self._scoreboard.words[base + W_REQUESTS] + self._scoreboard.words[base + W_LED_REQUESTS]
         reason = due(limits, requests, worker.rss, now - worker.born, worker.chance)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from ...policy.worker import TAKING, TIMERS, Effect, Event, Outdated, State, Worker, step
+from ...policy.worker import TAKING, TIMERS, Effect, Event, Outdated, Worker, WorkerState, step
 from ...wire import amp_commands
 from ..sockets.dispatcher import Dispatcher
 
@@ -19,7 +19,7 @@ from ..sockets.dispatcher import Dispatcher
 class Pace(Protocol):
     """Who says how long a state lasts, and fills the pool (`fleet.Fleet`)."""
 
-    def delay(self, state: State) -> float:
+    def delay(self, state: WorkerState) -> float:
         """Seconds that a worker may be in a state."""
 
     def admits(self, worker: Worker) -> bool:
@@ -60,12 +60,12 @@ class Machine:
         """Start the timer of a worker's state."""
         delay = self._pace.delay(worker.state) if worker.state in TIMERS else None
         # A boot may take for ever, if the operator says 0, as with Gunicorn.
-        if delay is not None and (delay or worker.state is not State.STARTING):
+        if delay is not None and (delay or worker.state is not WorkerState.STARTING):
             worker.timer = self._clock.callLater(delay, self._timed_out, worker)
 
     def retime(self, worker: Worker, difference: float) -> None:
         """The time of the worker's state is so many seconds longer than it was, or shorter."""
-        limited = self._pace.delay(worker.state) or worker.state is not State.STARTING
+        limited = self._pace.delay(worker.state) or worker.state is not WorkerState.STARTING
         if difference == 0:
             return
         if worker.timer is None or not limited:
@@ -77,9 +77,9 @@ class Machine:
 
     def _timed_out(self, worker: Worker) -> None:
         worker.timer = None
-        if worker.state is not State.WAITING and not worker.killed:
+        if worker.state is not WorkerState.WAITING and not worker.killed:
             worker.killed = f"{worker.state.value} for more than {self._pace.delay(worker.state):g} s"
-        if worker.state is State.STOPPING:
+        if worker.state is WorkerState.STOPPING:
             self.start_timer(worker)
         self.handle(worker, Event.TIMEOUT)
 
@@ -108,7 +108,7 @@ class Machine:
             worker.process.kill(signal.SIGKILL)
         elif effect is Effect.FORGET:
             self._pace.forget(worker)
-            if worker.state is State.GONE:
+            if worker.state is WorkerState.GONE:
                 self._on_gone(worker)
         elif effect is Effect.RESPAWN:
             self._pace.fill()

@@ -37,7 +37,7 @@ def adopt_orphans() -> bool:
 
 
 @dataclass
-class Case:
+class OrphanCase:
     """The orphans of one worker.
 
     :ivar who: the worker, as the log names it.
@@ -75,7 +75,7 @@ class Orphans:
         self._image_of = image_of
         self._kill = kill
         self._images: dict[int, bytes] = {}
-        self._cases: list[Case] = []
+        self._cases: list[OrphanCase] = []
         self._waiting: list[Deferred[None]] = []
 
     def know(self, worker: Worker) -> None:
@@ -86,7 +86,7 @@ class Orphans:
         """A worker is dead and reaped; its orphans are ours by now."""
         image = self._images.pop(worker.ident, b"")
         if self._copies_of(image):
-            case = Case(f"worker {worker.ident} (pid {worker.pid})", image)
+            case = OrphanCase(f"worker {worker.ident} (pid {worker.pid})", image)
             case.timer = self._clock.callLater(PAUSE, self._signal, case, signal.SIGTERM)
             self._cases.append(case)
 
@@ -102,7 +102,7 @@ class Orphans:
         self._tell()
         return ended
 
-    def _signal(self, case: Case, number: int) -> None:
+    def _signal(self, case: OrphanCase, number: int) -> None:
         case.number = number
         if number == signal.SIGTERM:
             case.timer = self._clock.callLater(TERM_TIME, self._signal, case, signal.SIGKILL)
@@ -110,7 +110,7 @@ class Orphans:
             case.timer = self._clock.callLater(KILL_TIME, self._give_up, case)
         self._look(case)
 
-    def _look(self, case: Case) -> None:
+    def _look(self, case: OrphanCase) -> None:
         found = self._copies_of(case.image)
         if not found:
             self._close(case)
@@ -121,7 +121,7 @@ class Orphans:
                     with contextlib.suppress(ProcessLookupError):
                         self._kill(pid, case.number)
 
-    def _give_up(self, case: Case) -> None:
+    def _give_up(self, case: OrphanCase) -> None:
         pids = self._copies_of(case.image)
         self.log.warn(
             "{who} left processes that its application had forked, and SIGKILL does not end them: {pids}", who=case.who,
@@ -131,7 +131,7 @@ class Orphans:
             case.sent.pop(pid, None)
         self._close(case)
 
-    def _close(self, case: Case) -> None:
+    def _close(self, case: OrphanCase) -> None:
         self._cases.remove(case)
         if case.timer.active():
             case.timer.cancel()

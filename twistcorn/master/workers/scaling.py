@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...logs.logger import Logger
 from ...policy import memory
-from ...policy.sizing import EVERY, THREADS, WORKERS, Decision, Sample, State, step
+from ...policy.sizing import EVERY, THREADS, WORKERS, Decision, LoadSample, SizingState, step
 from ...policy.worker import Worker
 from ...recurring import Recurring
 from ...settings import Settings
@@ -84,7 +84,7 @@ class Scaling:
         self._processor = processor
         self._room = room
         self._used: dict[Worker, Used] = {}
-        self._states = [State(), State()]
+        self._states = [SizingState(), SizingState()]
         self._target = fleet.target
         self._looking = Recurring(clock, "the look at the load", self._look)
 
@@ -103,7 +103,7 @@ class Scaling:
             self._used = {}
             return
         if self._fleet.target != self._target:
-            self._target, self._states = self._fleet.target, [State(), State()]
+            self._target, self._states = self._fleet.target, [SizingState(), SizingState()]
         load = self._measure(settings.threads)
         settled = len(self._dispatcher.workers) >= self._target and not self._fleet.reloading
         # Where calls wait, threads come first: they cost next to nothing.
@@ -138,7 +138,7 @@ class Scaling:
         if settings.threads_bounds is None:
             return False
         all_threads = settings.threads * len(self._dispatcher.workers)
-        sample = Sample(settings.threads, load.busy / all_threads, load.processor, load.wait)
+        sample = LoadSample(settings.threads, load.busy / all_threads, load.processor, load.wait)
         self._states[1], decision = step(
             self._states[1], sample, THREADS, settings.threads_bounds, settings.scale_down_after
         )
@@ -153,7 +153,7 @@ class Scaling:
         # A worker is as large as it may become.
         threads = settings.threads if settings.threads_bounds is None else settings.threads_bounds.most
         busy = load.busy / (threads * len(self._dispatcher.workers))
-        sample = Sample(self._target, busy, load.processor, load.wait, self._room(), load.size)
+        sample = LoadSample(self._target, busy, load.processor, load.wait, self._room(), load.size)
         self._states[0], decision = step(
             self._states[0], sample, WORKERS, settings.workers_bounds, settings.scale_down_after
         )

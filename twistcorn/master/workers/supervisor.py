@@ -18,14 +18,14 @@ from ...errors import BootError
 from ...logs.logger import Logger
 from ...origins import Sourced
 from ...policy.restarts import Intensity
-from ...policy.worker import Event, Outdated, State, Worker
+from ...policy.worker import Event, Outdated, Worker, WorkerState
 from ...settings import Settings, to_json
 from ...wire import amp_commands
 from ...wire.scoreboard import Scoreboard
 from ..lag import Lag
 from ..sockets.dispatcher import Dispatcher
 from ..sockets.table import ConnectionTable
-from .app_metrics import Exports
+from .app_metrics import AppMetrics
 from .chronicle import Chronicle, Ended
 from .death_report import Death, describe
 from .fleet import Fleet, Spawner
@@ -93,7 +93,7 @@ class Supervisor:
         self._deaths = Intensity(PERIOD, DEATHS)
         self.chronicle = Chronicle()
         self.tally = Tally(scoreboard, lambda: (worker.region for worker in self.workers.values()))
-        self.exports = Exports(clock, scoreboard, self.workers.values)
+        self.exports = AppMetrics(clock, scoreboard, self.workers.values)
         self._reloads = Reloads(clock, self.fleet, self.chronicle, self._reread, lambda: self.state == "stopping")
         self._serving = False
         self._stopped: Deferred[None] | None = None
@@ -253,7 +253,7 @@ class Supervisor:
             # It goes all the same.
             worker.outdated = Outdated.INTERRUPTED
             return
-        if worker.state is not State.READY or worker.outdated is Outdated.FROZEN:
+        if worker.state is not WorkerState.READY or worker.outdated is Outdated.FROZEN:
             return
         if not requests and worker.outdated is Outdated.STUCK:
             self.log.info(
@@ -271,7 +271,7 @@ class Supervisor:
     def overdue(self, worker: Worker, name: str, age: float) -> None:
         """A worker has interrupted a request. What that had locked in the application may be locked for ever."""
         worker.interrupted = True
-        stays = worker.state is not State.READY or worker.outdated is not None
+        stays = worker.state is not WorkerState.READY or worker.outdated is not None
         self.log.error(
             "{name}: {age:.0f} s, over --request-timeout {timeout:g} s; {what}", name=name, age=age,
             timeout=self.settings.request_timeout, ident=worker.ident,
@@ -303,7 +303,7 @@ class Supervisor:
         level, text = describe(worker, death)
         if not self._is_fatal(worker):
             self.log.emit(level, "{text}", text=text)
-        if worker.state is State.READY:
+        if worker.state is WorkerState.READY:
             self._warn_of_crash_loop()
         self._look_for_offenders(death)
         self.chronicle.add_end(
@@ -327,7 +327,7 @@ class Supervisor:
         # Those that have killed last: whoever makes up many others must not have these left out.
         latest = sorted(kept_out.items(), key=lambda each: -each[1])[:MOST_KEPT_OUT]
         names = [{"name": name, "time": int(left * 1000)} for name, left in latest]
-        worker.process.order(amp_commands.Quarantine, names=names)
+        worker.process.order(amp_commands.SetQuarantine, names=names)
 
     def _ended(self, worker: Worker, reason: str) -> None:
         """A worker is no more, or never came to be."""

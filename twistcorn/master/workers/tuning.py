@@ -14,13 +14,13 @@ from typing import Any
 from ...errors import OperationError
 from ...logs.logger import Logger
 from ...origins import DEFAULT, SET, Sourced
-from ...policy.worker import SERVING, TIMERS, State, Worker
+from ...policy.worker import SERVING, TIMERS, Worker, WorkerState
 from ...settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded
 from ...wire import amp_commands
 from .fleet import Fleet
 
 #: In which a worker can hear.
-_HEARS = (State.STARTING, *SERVING)
+_HEARS = (WorkerState.STARTING, *SERVING)
 
 
 class Tuning:

@@ -24,7 +24,7 @@ _SKIPPED = ("__pycache__", "node_modules")
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """What one file defines at its top level.
 
     :ivar names: each name and how it came to be: "import", "call" (assigned from one), "function", "needy"
@@ -47,7 +47,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundApp:
     """What discovery chose when no app was named; exactly one of target, settings and problem is set.
 
     :ivar settings: Django's settings module, whose WSGI_APPLICATION is the app.
@@ -60,7 +60,7 @@ class Found:
     problem: str = ""
 
 
-def find(directory: str, environ: Mapping[str, str]) -> Found:
+def find(directory: str, environ: Mapping[str, str]) -> FoundApp:
     """Choose the app of a directory: manage.py, wsgi.py, app.py, main.py, then the built-in demo."""
     found, complaints = _django(directory, environ)
     if found:
@@ -72,27 +72,27 @@ def find(directory: str, environ: Mapping[str, str]) -> Found:
         source = read(path)
         guess = source.guess()
         if guess:
-            return Found(how=f"found {module}.py: {guess} in it", target=f"{module}:{guess}")
+            return FoundApp(how=f"found {module}.py: {guess} in it", target=f"{module}:{guess}")
         if source.opaque and module != "main":
-            return Found(how=f"found {module}.py", target=module)
+            return FoundApp(how=f"found {module}.py", target=module)
         if module != "main":
             complaints.append(_without_app(module, source))
     if complaints:
-        return Found(problem=f"no --app given, and in {directory} " + "; ".join(complaints))
+        return FoundApp(problem=f"no --app given, and in {directory} " + "; ".join(complaints))
     how = f"no --app given and no manage.py, wsgi.py or app.py in {directory}: serving the built-in demo"
-    return Found(how=how, target=DEMO)
+    return FoundApp(how=how, target=DEMO)
 
 
-def read(path: str) -> Source:
+def read(path: str) -> SourceFile:
     """Read what a Python file defines, without running it."""
     tree = _parse(path)
     if tree is None:
-        return Source(opaque=os.path.isfile(path))
+        return SourceFile(opaque=os.path.isfile(path))
     names: dict[str, str] = {}
     for node in _top_level(tree.body):
         names.update(_defined(node))
     opaque = names.pop("*", "") != ""
-    return Source(names, opaque)
+    return SourceFile(names, opaque)
 
 
 def modules_in(directory: str) -> list[str]:
@@ -194,7 +194,7 @@ def _what_is_in(folder: str, prefix: str, modules: list[str]) -> str:
     )
 
 
-def _without_app(module: str, source: Source) -> str:
+def _without_app(module: str, source: SourceFile) -> str:
     needy = [name for name in FACTORY_NAMES if source.names.get(name) == "needy"]
     if needy:
         return f"`{needy[0]}` of {module}.py needs arguments. Say --app '{module}:{needy[0]}(...)' with them"
@@ -260,7 +260,7 @@ def _required(arguments: ast.arguments) -> bool:
     return positional > len(arguments.defaults) or None in arguments.kw_defaults
 
 
-def _django(directory: str, environ: Mapping[str, str]) -> tuple[Found | None, list[str]]:
+def _django(directory: str, environ: Mapping[str, str]) -> tuple[FoundApp | None, list[str]]:
     """Read manage.py: the settings module it names, or a complaint that it names none."""
     path = os.path.join(directory, "manage.py")
     if not os.path.isfile(path):
@@ -269,12 +269,12 @@ def _django(directory: str, environ: Mapping[str, str]) -> tuple[Found | None, l
     values = list(_settings_values(tree)) if tree else []
     literal = next((value for value in values if value), "")
     if environ.get(SETTINGS_KEY):
-        return Found(how="found manage.py", settings=environ[SETTINGS_KEY]), []
+        return FoundApp(how="found manage.py", settings=environ[SETTINGS_KEY]), []
     if literal:
-        return Found(how="found manage.py", settings=literal), []
+        return FoundApp(how="found manage.py", settings=literal), []
     if values:
         why = f"no --app given, and manage.py computes {SETTINGS_KEY}: set that variable, or give --app"
-        return Found(problem=why), []
+        return FoundApp(problem=why), []
     return None, [f"manage.py sets no {SETTINGS_KEY}"]
 
 

@@ -28,7 +28,7 @@ from ...wire.scoreboard import (
     S_WRITTEN0,
     S_WRITTEN_END,
     Scoreboard,
-    State,
+    SlotState,
     pack_state,
 )
 from ..http.request import Request, RequestLine
@@ -46,7 +46,8 @@ SCRATCH = 65536
 DEADLINE_STEP = 0.5
 
 # What an enumeration's members cost to look up is seen in each request.
-_IDLE, _READING, _IN_APP, _RESPONDING = map(int, (State.IDLE, State.READING, State.IN_APP, State.RESPONDING))
+_IDLE, _READING = int(SlotState.IDLE), int(SlotState.READING)
+_IN_APP, _RESPONDING = int(SlotState.IN_APP), int(SlotState.RESPONDING)
 
 #: Waits until a socket takes more; false when time is over.
 Wait = Callable[[socket.socket], bool]
@@ -241,7 +242,7 @@ class Connection:
 
     def log_closing(self) -> None:
         """The connection ends here; nobody must lend it again."""
-        self._words[self.base] = self.word | State.CLOSING
+        self._words[self.base] = self.word | SlotState.CLOSING
 
     def consume(self, scratch: bytearray) -> None:
         """Take the present request's bytes, all of which were seen, from the kernel."""

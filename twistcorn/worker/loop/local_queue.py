@@ -39,7 +39,7 @@ def waiting_in_all(workers: list[Numbers], queued: int) -> int:
     return sum(max(0, busy - threads) for threads, busy, _ in workers if threads) + queued
 
 
-class Waiting:
+class LocalQueue:
     """The requests of one worker that have no thread yet.
 
     :param region: the first word of this worker on the scoreboard.

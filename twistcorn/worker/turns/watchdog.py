@@ -28,7 +28,7 @@ LONGEST = 10_000_000
 IDLE_LOOKS = 3
 
 
-class Verdict(enum.Enum):
+class CallVerdict(enum.Enum):
     """What becomes of a call."""
 
     KEEP = "it goes on"
@@ -44,7 +44,7 @@ class Judge:
         self._seen = 0
         self._delay = 0
 
-    def look(self, since: int, now: int, delay: Callable[[], int]) -> Verdict:
+    def look(self, since: int, now: int, delay: Callable[[], int]) -> CallVerdict:
         """Look once.
 
         :param since: when the call began; it is its name, too.
@@ -52,16 +52,16 @@ class Judge:
         """
         age = now - since
         if age < SUSPECT:
-            return Verdict.KEEP
+            return CallVerdict.KEEP
         if since != self._since:
             # A look that came late says nothing: the machine is busy, perhaps not the call.
             self._since, self._seen, self._delay = since, now, delay()
-            return Verdict.KEEP
+            return CallVerdict.KEEP
         if age < PATIENCE:
-            return Verdict.KEEP
+            return CallVerdict.KEEP
         if 2 * (delay() - self._delay) <= now - self._seen:
-            return Verdict.REPLACE
-        return Verdict.EXCUSE if age >= LONGEST else Verdict.KEEP
+            return CallVerdict.REPLACE
+        return CallVerdict.EXCUSE if age >= LONGEST else CallVerdict.KEEP
 
 
 class Watchdog:
@@ -127,8 +127,8 @@ class Watchdog:
     def _look(self, judge: Judge, seat: Seat, since: int) -> None:
         try:
             verdict = judge.look(since, time.monotonic_ns(), seat.delay)
-            if verdict is not Verdict.KEEP:
-                self._replace(since, verdict is Verdict.REPLACE)
+            if verdict is not CallVerdict.KEEP:
+                self._replace(since, verdict is CallVerdict.REPLACE)
         except Exception:
             # The next look tries again.
             self.log.failure("a call could not be replaced")

@@ -17,19 +17,19 @@ from ..http import responses
 from ..http.request import Request
 from ..loop.addresses import Address
 from ..loop.connection import ClientGone, Connection
-from ..loop.local_queue import Waiting
+from ..loop.local_queue import LocalQueue
 from ..loop.poller import Poller
 from ..loop.seats import Seat
 from ..process import forks
 from .access_log import AccessLog
 from .call import Application
 from .environ import EnvironMaker
-from .quarantined import Quarantine
+from .quarantined import QuarantinedRequests
 from .reply import Reply
 from .resource import WSGIResource
 
 
-class Service:
+class AppServer:
     """Serves the requests of all connections of a worker with one application (`reply.Surroundings`).
 
     :ivar access: the access log, while it is on.
@@ -45,7 +45,7 @@ class Service:
         listeners: list[Address],
         worker: int,
         board: Scoreboard,
-        quarantine: Quarantine | None = None,
+        quarantine: QuarantinedRequests | None = None,
     ) -> None:
         self._resource = WSGIResource(reactor, reactor.getThreadPool(), app)
         self._reactor = reactor
@@ -53,10 +53,10 @@ class Service:
         self._worker = worker
         self._several: tuple[bool, bool] | None = None
         self._words = board.words
-        self._quarantine = Quarantine() if quarantine is None else quarantine
+        self._quarantine = QuarantinedRequests() if quarantine is None else quarantine
         self.configure(settings)
         self._poller: Poller
-        self._waiting: Waiting
+        self._waiting: LocalQueue
         self.access: AccessLog | None = None
         self._credit: Callable[[], None]
         self.answered: Callable[[Seat, int], None]
@@ -78,7 +78,7 @@ class Service:
     def attach(
         self,
         poller: Poller,
-        waiting: Waiting,
+        waiting: LocalQueue,
         answered: Callable[[Seat, int], None],
         credit: Callable[[], None] = lambda: None,
         waited: Callable[[int], None] = lambda nanoseconds: None,

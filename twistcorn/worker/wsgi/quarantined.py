@@ -11,7 +11,7 @@ from ...pristine import time
 from ...wire.scoreboard import HEAD_ROOM
 
 
-class Quarantine:
+class QuarantinedRequests:
     """Who is kept out.
 
     :ivar until: for each method and path, when that is over, in the seconds of `now`.
