@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from twistcorn.clock import TOLERANCE, SteadyClock
+from twistcorn.clock import TOLERANCE_SECONDS, SteadyClock
 
 
 class Steps:
@@ -34,7 +34,7 @@ def test_late_look_is_no_gap() -> None:
     """A look that is late by less than the tolerance counts in full."""
     steady, steps = clock()
     steady.look_by(101.0)
-    steps.now = 101.0 + TOLERANCE
+    steps.now = 101.0 + TOLERANCE_SECONDS
     assert steady.seconds() == steps.now
     assert steady.take_gap() == 0.0
 

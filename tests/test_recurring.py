@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from twistcorn.recurring import MOST_FAILURES, Recurring
+from twistcorn.recurring import MAX_FAILURES, Recurring
 
 
 def fails(calls: list[float], clock: Clock, times: int) -> None:
@@ -28,7 +28,7 @@ def test_call_fails() -> None:
     assert clock.getDelayedCalls() == []
 
 
-@pytest.mark.parametrize(("failures", "given_up"), [(MOST_FAILURES - 1, 0), (MOST_FAILURES, 1), (MOST_FAILURES + 1, 2)])
+@pytest.mark.parametrize(("failures", "given_up"), [(MAX_FAILURES - 1, 0), (MAX_FAILURES, 1), (MAX_FAILURES + 1, 2)])
 def test_every_call_fails(failures: int, given_up: int) -> None:
     """Somebody who can end the process hears of it, once that is no accident any more."""
     clock, calls, told = Clock(), list[float](), list[str]()
@@ -51,5 +51,5 @@ def test_failures_with_success_between() -> None:
     recurring = Recurring(clock, "the look", every_other, told.append)
     with capturedLogs():
         recurring.start(1.0)
-        clock.pump([1.0] * 4 * MOST_FAILURES)
+        clock.pump([1.0] * 4 * MAX_FAILURES)
     assert told == []

@@ -17,10 +17,10 @@ from .errors import OperationError, UnreachableError
 from .wire.control import OFF, default_paths, encode, peer_of
 
 #: For a server that answers at all; under full load it takes some milliseconds.
-ANSWER_TIME = 10.0
+ANSWER_SECONDS = 10.0
 #: For a process that has ended its connections to be gone.
-EXIT_TIME = 10.0
-_READ = 1 << 16
+EXIT_SECONDS = 10.0
+_READ_BYTES = 1 << 16
 
 JSON = dict[str, Any]
 
@@ -66,7 +66,7 @@ class Client:
         self._unread = b""
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._sock.settimeout(ANSWER_TIME)
+            self._sock.settimeout(ANSWER_SECONDS)
             self._sock.connect(path)
             self.pid = peer_of(self._sock).pid
         except BaseException:
@@ -81,7 +81,7 @@ class Client:
         """For select(2)."""
         return self._sock.fileno()
 
-    def ask(self, command: str, *, time: float | None = ANSWER_TIME, **arguments: object) -> Any:
+    def ask(self, command: str, *, time: float | None = ANSWER_SECONDS, **arguments: object) -> Any:
         """Ask, and wait for the answer.
 
         :param time: for the answer; None: whatever it takes.
@@ -123,7 +123,7 @@ class Client:
 
     def _read(self) -> None:
         try:
-            data = self._sock.recv(_READ)
+            data = self._sock.recv(_READ_BYTES)
         except ConnectionError:
             data = b""
         if not data:
@@ -150,7 +150,7 @@ class Client:
             with contextlib.suppress(OperationError):
                 while True:
                     self.receive()
-            if process is not None and not select.select([process], [], [], EXIT_TIME)[0]:
+            if process is not None and not select.select([process], [], [], EXIT_SECONDS)[0]:
                 raise OperationError(f"the server (pid {self.pid}) has stopped, but its process is still there")
         finally:
             if process is not None:

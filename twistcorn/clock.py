@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 #: Seconds by which a look may be late before that is a gap: no turn of a healthy loop takes as long.
-TOLERANCE = 2.0
+TOLERANCE_SECONDS = 2.0
 
 
 class SteadyClock:
@@ -29,7 +29,7 @@ class SteadyClock:
     def seconds(self) -> float:
         """What it shows. It goes on from where it was expected to be when nobody has looked for too long."""
         now = self._now() - self._left_out
-        if now > self._by + TOLERANCE:
+        if now > self._by + TOLERANCE_SECONDS:
             gap = now - self._by
             self._left_out += gap
             self._untold += gap

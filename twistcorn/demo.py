@@ -18,10 +18,10 @@ from time import sleep
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-LONGEST_SLEEP = 30.0
+MAX_SLEEP_SECONDS = 30.0
 STREAM_LINES = 10
-STREAM_PAUSE = 0.3
-_CHUNK = 65536
+STREAM_PAUSE_SECONDS = 0.3
+_CHUNK_BYTES = 65536
 
 _served = itertools.count(1)  # next() of a count is atomic: threads need no lock
 
@@ -128,7 +128,7 @@ def _slow(environ: Environ, served: int) -> _Reply:
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
         return _text("seconds must be a number from 0 to 30\n", "400 Bad Request")
-    seconds = min(seconds, LONGEST_SLEEP)
+    seconds = min(seconds, MAX_SLEEP_SECONDS)
     sleep(seconds)
     return _text(f"slept for {seconds:g} seconds\n")
 
@@ -141,7 +141,7 @@ def _lines() -> Iterator[bytes]:
     for number in range(1, STREAM_LINES + 1):
         yield f"line {number} of {STREAM_LINES}\n".encode()
         if number < STREAM_LINES:
-            sleep(STREAM_PAUSE)
+            sleep(STREAM_PAUSE_SECONDS)
 
 
 def _crash(environ: Environ, served: int) -> _Reply:
@@ -173,7 +173,7 @@ def _echo(environ: Environ, served: int) -> _Reply:
 def _body(stream: Any, left: int | None) -> Iterator[bytes]:
     """Yield a request's body: so many bytes of it, or all up to its end."""
     while left is None or left > 0:
-        chunk = stream.read(_CHUNK if left is None else min(_CHUNK, left))
+        chunk = stream.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left))
         if not chunk:
             return
         left = None if left is None else left - len(chunk)

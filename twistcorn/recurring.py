@@ -13,14 +13,14 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 #: Calls in a row that may fail before that is no accident any more.
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 
 
 class Recurring:
     """Calls a function again and again; an error in one call is no reason not to make the next.
 
     :param what: what is done, for the log.
-    :param give_up: told, each time, once it has failed `MOST_FAILURES` times in a row; None: it goes on trying.
+    :param give_up: told, each time, once it has failed `MAX_FAILURES` times in a row; None: it goes on trying.
     """
 
     log = Logger()
@@ -55,7 +55,7 @@ class Recurring:
         except Exception:
             self._failures += 1
             self.log.failure("internal error in {what}: it goes on", what=self._what)
-            if self._give_up is not None and self._failures >= MOST_FAILURES:
+            if self._give_up is not None and self._failures >= MAX_FAILURES:
                 self._give_up(f"{self._what} failed {self._failures} times in a row")
         else:
             self._failures = 0

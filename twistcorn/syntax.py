@@ -21,7 +21,7 @@ STATSD_PORT = 8125
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?")
 _DURATION_UNITS = {None: 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: Seconds: some thirty years. What is far longer does not fit a word of the scoreboard, in nanoseconds.
-LONGEST = 1e9
+MAX_SECONDS = 1e9
 _SIZE = re.compile(r"([0-9]{1,18})\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -50,8 +50,8 @@ class Span(NamedTuple):
 def duration(text: str) -> float:
     """Seconds from `30s`, `5m`, `1h`, `250ms` or plain seconds."""
     found = _DURATION.fullmatch(text.strip())
-    seconds = float(found[1]) * _DURATION_UNITS[found[2]] if found is not None else LONGEST + 1
-    if seconds > LONGEST:
+    seconds = float(found[1]) * _DURATION_UNITS[found[2]] if found is not None else MAX_SECONDS + 1
+    if seconds > MAX_SECONDS:
         raise ValueError("a duration such as 30, 30s, 5m or 250ms")
     return seconds
 

@@ -24,7 +24,7 @@ from zope.interface import directlyProvides, providedBy
 from .clock import SteadyClock
 
 #: Seconds by which a clock differs from the wall clock at most when it is the wall clock.
-_SAME = 1.0
+_SAME_CLOCK_SECONDS = 1.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -181,4 +181,4 @@ class HostedReactor:
 
 def steady(reactor: Any) -> Any:
     """A reactor whose time is not the wall clock's: itself, or itself with timers of our own."""
-    return HostedReactor(reactor) if abs(reactor.seconds() - time.time()) < _SAME else reactor
+    return HostedReactor(reactor) if abs(reactor.seconds() - time.time()) < _SAME_CLOCK_SECONDS else reactor

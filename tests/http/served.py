@@ -33,7 +33,7 @@ from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.local_queue import LocalQueue
 from twistcorn.worker.loop.poller import Poller
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.loop.sweeping import SWEEP
+from twistcorn.worker.loop.sweeping import SWEEP_SECONDS
 from twistcorn.worker.turns.roles import Server
 from twistcorn.worker.turns.routes import Route
 from twistcorn.worker.turns.turns import Turns
@@ -287,5 +287,5 @@ class Clock:
     def pass_by(self, served: Served, seconds: float) -> None:
         """Time passes, and the poller looks at its deadlines at the end of it."""
         self.now += seconds
-        served.reactor.advance(SWEEP)
+        served.reactor.advance(SWEEP_SECONDS)
         served.run()

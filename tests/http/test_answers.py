@@ -11,7 +11,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from twistcorn.settings import Settings
-from twistcorn.worker.http.request import PEEK
+from twistcorn.worker.http.request import PEEK_BYTES
 
 from .cases import DEFAULTS, NEXT, chunked, head, post
 from .served import Client, Served
@@ -271,9 +271,9 @@ class TestPipelines:
         field = b"Transfer-Encoding: chunked" if coded else b"Content-Length: 30000"
         framing = (b"7530\r\n", b"\r\n0\r\n\r\n") if coded else (b"", b"")
         body = b"x" * 30_000
-        filler = PEEK + more - len(post(field, b"X: ", body=body)) - len(framing[0] + framing[1])
+        filler = PEEK_BYTES + more - len(post(field, b"X: ", body=body)) - len(framing[0] + framing[1])
         request = post(field, b"X: " + b"a" * filler, body=body.join(framing))
-        assert len(request) == PEEK + more
+        assert len(request) == PEEK_BYTES + more
         served.send(client, request + NEXT)
 
         assert [answer.body for answer in client.answers()] == [b"/ " + body, b"/next "]

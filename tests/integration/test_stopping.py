@@ -16,7 +16,7 @@ from tests.integration.conftest import Start, put_probe
 from tests.integration.gate import Gate
 from tests.integration.harness import READY, TIMEOUT, Server, wait_until
 from tests.integration.load import Load
-from twistcorn.worker.amp_child import FOR_EVERYBODY
+from twistcorn.worker.amp_child import STOP_NOTICE_SECONDS
 
 #: What an end within a moment may take on a busy machine; far less than the graceful time-out of 30 s.
 PROMPT = 10.0
@@ -122,7 +122,7 @@ def test_master_is_late_to_hear_the_signal_for_everybody(start: Start) -> None:
     server.send(signal.SIGSTOP)
     os.killpg(server.pid, signal.SIGTERM)
     # Longer than a worker waits for the master's word.
-    time.sleep(2 * FOR_EVERYBODY)
+    time.sleep(2 * STOP_NOTICE_SECONDS)
     server.send(signal.SIGCONT)
     server.wait_for("stopping gracefully")
     assert [client.get("/pid").status for client in clients] == [200] * 8

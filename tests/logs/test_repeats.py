@@ -14,7 +14,7 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from twistcorn.logs import server
-from twistcorn.logs.repeats import MOST, Repeats, gist, kind_of
+from twistcorn.logs.repeats import MAX_ALIKE_LINES, Repeats, gist, kind_of
 from twistcorn.logs.server import ServerLog
 
 
@@ -151,12 +151,12 @@ class TestServerLog:
         log(event("something else"))
         log.flush()
         lines = (tmp_path / "log").read_text()
-        assert lines.count(": broken") == MOST + 1
+        assert lines.count(": broken") == MAX_ALIKE_LINES + 1
         assert lines.count("something else") == 1
-        assert f"repeated {1000 - MOST} times in 0." in lines
-        assert f"GET /{MOST}: broken: LookupError" in lines
+        assert f"repeated {1000 - MAX_ALIKE_LINES} times in 0." in lines
+        assert f"GET /{MAX_ALIKE_LINES}: broken: LookupError" in lines
         if form == "json":
-            assert f'"repeated": {1000 - MOST}, "seconds": 0.' in lines
+            assert f'"repeated": {1000 - MAX_ALIKE_LINES}, "seconds": 0.' in lines
 
     def test_silence_after_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The count is told though nobody logs any more and the process goes on."""
@@ -170,7 +170,7 @@ class TestServerLog:
                 told.set()
 
         monkeypatch.setattr(log, "_write", write)
-        for _ in range(MOST + 7):
+        for _ in range(MAX_ALIKE_LINES + 7):
             log(event(name="x"))
         assert told.wait(10)
 
@@ -178,7 +178,7 @@ class TestServerLog:
         """Another thread of its parent may have been at it: it begins anew."""
         log = ServerLog(str(tmp_path / "log"))
         monkeypatch.setattr(server, "_current", log)
-        for _ in range(MOST + 7):
+        for _ in range(MAX_ALIKE_LINES + 7):
             log(event(name="x"))
         lock = log._lock
         server._after_fork()

@@ -145,7 +145,7 @@ class TestFullDisk:
 
         log = Sink(str(path))
         monkeypatch.setattr("twistcorn.logs.sink.os.write", write)
-        monkeypatch.setattr(sink, "AGAIN", 0.0)
+        monkeypatch.setattr(sink, "RETRY_SECONDS", 0.0)
         log.write(b"one\ntwo\n", 2)
         assert log.flush()
         log.close()
@@ -171,7 +171,7 @@ class TestBlockedReader:
 
     def test_bytes_are_bounded_as_well(self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
         """Few lines can be long."""
-        monkeypatch.setattr(sink, "MOST_BYTES", 20_000)
+        monkeypatch.setattr(sink, "MAX_WAITING_BYTES", 20_000)
         log = Sink(descriptor=pipe[1])
         for _ in range(5):
             log.write(b"y" * 9999 + b"\n")
@@ -224,7 +224,7 @@ def test_lines_stay_whole_among_several_writers() -> None:
 
     assert b"".join(pieces) == data
     assert all(piece.endswith(b"\n") for piece in pieces)
-    assert [len(piece) for piece in pieces if len(piece) > sink.TOGETHER] == [5001]
+    assert [len(piece) for piece in pieces if len(piece) > sink.ATOMIC_WRITE_BYTES] == [5001]
 
 
 class TestNoThread:

@@ -17,7 +17,7 @@ from tests.master.fake_sockets import Sockets
 from twistcorn.errors import BootError, TwistcornError
 from twistcorn.master.sockets.dispatcher import Dispatcher
 from twistcorn.master.sockets.table import ConnectionRecord, ConnectionTable
-from twistcorn.master.workers.heartbeats import LOOK
+from twistcorn.master.workers.heartbeats import CHECK_SECONDS
 from twistcorn.master.workers.process import ExitStatus
 from twistcorn.master.workers.supervisor import Supervisor
 from twistcorn.policy.blame import NOBODY, Blame
@@ -211,10 +211,10 @@ class Stage(Desk):
 
     def pass_by(self, seconds: float, without: Iterable[Worker] = ()) -> None:
         """Time passes; the hearts of all workers but these beat."""
-        for _ in range(round(seconds / LOOK)):
+        for _ in range(round(seconds / CHECK_SECONDS)):
             for worker in set(self.spawner.alive) - set(without):
                 self.board.words[self.board.worker_base(worker.region) + W_HEARTBEAT] += 1
-            self.clock.advance(LOOK)
+            self.clock.advance(CHECK_SECONDS)
 
     def answers(self, worker: Worker, requests: int) -> None:
         """A worker notes on the scoreboard how many requests it has answered."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.master.fake_sockets import Sockets
-from twistcorn.master.admin.http_server import MOST_CONNECTIONS
+from twistcorn.master.admin.http_server import MAX_CONNECTIONS
 from twistcorn.master.assembly import (
     DEFAULT_CONNECTIONS,
     DESCRIPTORS_OF_A_WORKER,
@@ -18,7 +18,7 @@ from twistcorn.master.assembly import (
     RESERVED_DESCRIPTORS,
     Assembly,
 )
-from twistcorn.master.control.socket import MOST_CLIENTS
+from twistcorn.master.control.socket import MAX_CLIENTS
 from twistcorn.settings import Settings
 from twistcorn.syntax import MAX_WORKERS
 
@@ -69,8 +69,8 @@ class TestConnections:
         with limit_of_files(1000):
             slots = assemble(workers=10, admin="tcp:0:interface=127.0.0.1").scoreboard.slots
         assert slots == 1000 - RESERVED_DESCRIPTORS - DESCRIPTORS_OF_ADMIN - 10 * DESCRIPTORS_OF_A_WORKER
-        assert DESCRIPTORS_OF_ADMIN == MOST_CONNECTIONS
-        assert RESERVED_DESCRIPTORS >= 128 + MOST_CLIENTS
+        assert DESCRIPTORS_OF_ADMIN == MAX_CONNECTIONS
+        assert RESERVED_DESCRIPTORS >= 128 + MAX_CLIENTS
 
     def test_operator_says_too_much(self, assemble: Callable[..., Assembly]) -> None:
         """No more than there can be."""

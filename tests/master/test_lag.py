@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from twistcorn.master.lag import EVERY, KEPT, Lag
+from twistcorn.master.lag import INTERVAL_SECONDS, KEPT_MEASUREMENTS, Lag
 
 
 @pytest.fixture
@@ -27,32 +27,32 @@ def test_nothing_was_measured(lag: Lag) -> None:
 
 def test_loop_is_in_time(clock: Clock, lag: Lag) -> None:
     """There is none."""
-    clock.pump([EVERY] * 10)
+    clock.pump([INTERVAL_SECONDS] * 10)
 
     assert lag.last == lag.worst == pytest.approx(0)
 
 
-@pytest.mark.parametrize("late", [0.04, EVERY, 0.25, 3 * EVERY, 60.0])
+@pytest.mark.parametrize("late", [0.04, INTERVAL_SECONDS, 0.25, 3 * INTERVAL_SECONDS, 60.0])
 def test_loop_was_blocked_once(clock: Clock, lag: Lag, late: float) -> None:
     """That is the worst; the next measurement says that it is over."""
-    clock.advance(EVERY + late)
+    clock.advance(INTERVAL_SECONDS + late)
     assert lag.last == pytest.approx(late)
 
-    clock.pump([EVERY] * 3)
+    clock.pump([INTERVAL_SECONDS] * 3)
     assert [lag.last, lag.worst] == pytest.approx([0, late])
 
 
 def test_loop_is_late_each_time(clock: Clock, lag: Lag) -> None:
     """Each time counts by itself: it does not add up."""
-    clock.pump([EVERY + 0.03] * 20)
+    clock.pump([INTERVAL_SECONDS + 0.03] * 20)
 
     assert [lag.last, lag.worst] == pytest.approx([0.03, 0.03])
 
 
 def test_it_is_long_ago(clock: Clock, lag: Lag) -> None:
     """The worst is that of the last minute."""
-    clock.advance(EVERY + 1)
-    clock.pump([EVERY] * KEPT)
+    clock.advance(INTERVAL_SECONDS + 1)
+    clock.pump([INTERVAL_SECONDS] * KEPT_MEASUREMENTS)
 
     assert lag.worst == pytest.approx(0)
 

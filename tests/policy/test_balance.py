@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.policy.balance import AT_ONCE, TOLERANCE, surplus
+from twistcorn.policy.balance import MAX_GIVEN_BACK, TOLERANCE_DIVISOR, surplus
 
 #: situation: connections of each worker -> how many each gives back
 CASES = [
@@ -18,7 +18,7 @@ CASES = [
     ("only one of the old ones has more than its share", [9, 3, 0], [5, 0, 0]),
     ("a few more of very many are not worth it", [1020, 1000, 980], [0, 0, 0]),
     ("so many more are", [1060, 1000, 940], [60, 0, 0]),
-    ("thousands go in portions", [5000, 0], [AT_ONCE, 0]),
+    ("thousands go in portions", [5000, 0], [MAX_GIVEN_BACK, 0]),
 ]
 
 
@@ -37,7 +37,7 @@ def test_any_numbers(connections: list[int]) -> None:
     share = sum(connections) // len(connections)
 
     for count, given_back in zip(connections, surplus(connections), strict=True):
-        assert 0 <= given_back <= AT_ONCE
+        assert 0 <= given_back <= MAX_GIVEN_BACK
         assert given_back == 0 or count - given_back >= share
 
 
@@ -56,4 +56,4 @@ def test_again_and_again(connections: list[int]) -> None:
     share = sum(counts) // len(counts)
     assert sum(counts) == sum(connections)
     assert not any(surplus(counts))
-    assert max(counts) <= share + max(1, share // TOLERANCE + 1)
+    assert max(counts) <= share + max(1, share // TOLERANCE_DIVISOR + 1)

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.policy.histogram import BOUNDS, BUCKETS, STEP, add, bucket, percentile, subtract
+from twistcorn.policy.histogram import (
+    BOUNDS,
+    BUCKETS,
+    FIRST_BOUND_NANOSECONDS,
+    add,
+    bucket,
+    percentile,
+    subtract,
+)
 from twistcorn.wire import scoreboard
 
 COUNTS = st.lists(st.integers(0, 1 << 40), min_size=BUCKETS, max_size=BUCKETS)
@@ -26,7 +34,7 @@ def test_bucket(nanoseconds: int, number: int) -> None:
 
 def test_buckets_are_those_of_the_scoreboard() -> None:
     """Worker and master mean the same by a bucket."""
-    assert (BUCKETS, STEP) == (scoreboard.LATENCY_BUCKETS, scoreboard.LATENCY_STEP)
+    assert (BUCKETS, FIRST_BOUND_NANOSECONDS) == (scoreboard.LATENCY_BUCKETS, scoreboard.LATENCY_STEP)
 
 
 class TestPercentile:

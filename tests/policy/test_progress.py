@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistcorn.policy.progress import STALLED, Progress
+from twistcorn.policy.progress import STALLED_SECONDS, Progress
 
 
 def looked(*looks: tuple[int, int], threads: int = 2) -> Progress:
@@ -16,15 +16,15 @@ def looked(*looks: tuple[int, int], threads: int = 2) -> Progress:
 def test_all_threads_are_in_calls_and_nothing_is_answered() -> None:
     """It has stalled after its time, and not before."""
     progress = looked((7, 2), (7, 2), (7, 2))
-    assert not progress.has_stalled(STALLED)
-    assert progress.has_stalled(1 + STALLED)
+    assert not progress.has_stalled(STALLED_SECONDS)
+    assert progress.has_stalled(1 + STALLED_SECONDS)
 
 
 def test_one_is_answered_now_and_then() -> None:
     """The time begins anew."""
     progress = looked((7, 2), (7, 2), (8, 2), (8, 2))
-    assert not progress.has_stalled(2 + STALLED)
-    assert progress.has_stalled(3 + STALLED)
+    assert not progress.has_stalled(2 + STALLED_SECONDS)
+    assert progress.has_stalled(3 + STALLED_SECONDS)
 
 
 def test_a_thread_is_free() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.policy.quarantine import PERIOD, SENTENCE, Quarantine
+from twistcorn.policy.quarantine import PERIOD_SECONDS, SENTENCE_SECONDS, Quarantine
 
 A, B, C = "GET /a", "GET /b", "POST /c"
 
@@ -55,14 +55,14 @@ class TestTime:
     def test_deaths_are_long_ago(self) -> None:
         """They count no longer."""
         record, _ = Quarantine().add(0.0, [A], 2)
-        record, told = record.add(PERIOD + 1, [A], 2)
+        record, told = record.add(PERIOD_SECONDS + 1, [A], 2)
 
-        assert (told, record.kept_out(PERIOD + 1)) == ({}, {})
+        assert (told, record.kept_out(PERIOD_SECONDS + 1)) == ({}, {})
 
     def test_deaths_are_within_the_period(self) -> None:
         """They count until its end."""
         record, _ = Quarantine().add(0.0, [A], 2)
-        record, told = record.add(PERIOD, [A], 2)
+        record, told = record.add(PERIOD_SECONDS, [A], 2)
 
         assert told == {A: 2}
 
@@ -70,9 +70,9 @@ class TestTime:
         """It gets shorter, and ends by itself."""
         record, _ = died(A, after=1)
 
-        assert record.kept_out(0.0) == {A: SENTENCE}
-        assert record.kept_out(SENTENCE - 1) == {A: 1.0}
-        assert record.kept_out(SENTENCE) == {}
+        assert record.kept_out(0.0) == {A: SENTENCE_SECONDS}
+        assert record.kept_out(SENTENCE_SECONDS - 1) == {A: 1.0}
+        assert record.kept_out(SENTENCE_SECONDS) == {}
 
     def test_it_kills_again(self) -> None:
         """After its sentence, the next one begins anew; and nobody else's grows with it."""
@@ -80,7 +80,7 @@ class TestTime:
         record, _ = record.add(10.0, [B], 1)
         record, _ = record.add(20.0, [B], 1)
 
-        assert record.kept_out(20.0) == {A: SENTENCE - 20, B: SENTENCE}
+        assert record.kept_out(20.0) == {A: SENTENCE_SECONDS - 20, B: SENTENCE_SECONDS}
 
     @given(st.lists(st.floats(0, 30), max_size=40))
     def test_deaths_go_on_for_ever(self, gaps: list[float]) -> None:
@@ -90,7 +90,7 @@ class TestTime:
             now += gap
             record, _ = record.add(now, [f"GET /{now}"], 1)
 
-        assert all(now - kill.at <= PERIOD for kill in record.kills)
+        assert all(now - kill.at <= PERIOD_SECONDS for kill in record.kills)
         assert all(end > now for _, end in record.until)
 
 
@@ -117,4 +117,4 @@ class TestSuspects:
         """Nobody is suspected any more."""
         record, _ = died(A)
 
-        assert record.suspects([A], PERIOD + 1) == frozenset()
+        assert record.suspects([A], PERIOD_SECONDS + 1) == frozenset()

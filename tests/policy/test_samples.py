@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twistcorn.policy.histogram import BUCKETS
-from twistcorn.policy.samples import KEPT, Counted, Gauges, Sample, Samples, Shares, sample
+from twistcorn.policy.samples import KEPT_SAMPLES, Counted, Gauges, Sample, Samples, Shares, sample
 
 
 def counted(requests: int, errors: int = 0, bucket: int = 5) -> Counted:
@@ -61,10 +61,10 @@ class TestSamples:
     def test_bound(self) -> None:
         """Only the latest are kept."""
         samples = Samples()
-        for time in range(KEPT + 5):
+        for time in range(KEPT_SAMPLES + 5):
             samples.add(sample(Counted(), Counted(), 1.0, float(time), Gauges()))
 
-        assert len(samples.columns()["time"]) == KEPT
+        assert len(samples.columns()["time"]) == KEPT_SAMPLES
         assert samples.columns()["time"][0] == 5.0
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from twistcorn.policy.sizing import (
     HIGH,
-    PATIENCE,
-    SPARE,
+    SAMPLES_TO_GROW,
+    SPARE_FACTOR,
     THREADS,
     WORKERS,
     Decision,
@@ -121,7 +121,7 @@ class TestSpike:
         simulation = Simulation(lambda second: 6.0 if 60 <= second < 120 else 1.0).run(20 * MINUTE)
 
         assert simulation.most == 8
-        assert simulation.changes[0][0] == 60 + PATIENCE - 1
+        assert simulation.changes[0][0] == 60 + SAMPLES_TO_GROW - 1
         assert next(second for second, number in simulation.changes if number >= 6) <= 60 + 30
         assert simulation.number == 2
         assert len(simulation.changes) == 12
@@ -200,8 +200,8 @@ class TestReasons:
     )
     def test_one_more(self, sample: LoadSample, reason: str) -> None:
         """The log says what it saw."""
-        assert last(sample, PATIENCE) == Decision(3, reason)
-        assert last(sample, PATIENCE - 1) == Decision(2)
+        assert last(sample, SAMPLES_TO_GROW) == Decision(3, reason)
+        assert last(sample, SAMPLES_TO_GROW - 1) == Decision(2)
 
     def test_one_fewer(self) -> None:
         """It says how long fewer had been enough."""
@@ -220,14 +220,14 @@ class TestMemory:
 
         assert told == ["90% of the threads are busy, but 99 MiB of memory are too little for one more of 80 MiB"]
 
-    @pytest.mark.parametrize("room", [None, int(SPARE * (80 << 20))])
+    @pytest.mark.parametrize("room", [None, int(SPARE_FACTOR * (80 << 20))])
     def test_there_is_enough_or_nobody_knows(self, room: int | None) -> None:
         """It grows."""
-        assert last(LoadSample(2, 0.9, 0.1, room=room, size=80 << 20), PATIENCE).number == 3
+        assert last(LoadSample(2, 0.9, 0.1, room=room, size=80 << 20), SAMPLES_TO_GROW).number == 3
 
     def test_threads_need_none(self) -> None:
         """They share it."""
-        assert step_often(LoadSample(4, 1.0, 0.1, wait=1.0, room=0, size=1), THREADS, PATIENCE).number == 5
+        assert step_often(LoadSample(4, 1.0, 0.1, wait=1.0, room=0, size=1), THREADS, SAMPLES_TO_GROW).number == 5
 
 
 SAMPLES = st.builds(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twistcorn.policy.histogram import BOUNDS, BUCKETS
-from twistcorn.policy.statsd import DATAGRAM, datagrams, gauges, middle, requests
+from twistcorn.policy.statsd import DATAGRAM_BYTES, datagrams, gauges, middle, requests
 
 NONE = [0] * BUCKETS
 
@@ -51,5 +51,5 @@ def test_datagrams() -> None:
     lines = [f"gunicorn.request.status.{number}:1|c" for number in range(100, 200)]
     packed = datagrams(lines)
     assert b"\n".join(packed).decode().split("\n") == lines
-    assert max(map(len, packed)) <= DATAGRAM
+    assert max(map(len, packed)) <= DATAGRAM_BYTES
     assert len(packed) == 3

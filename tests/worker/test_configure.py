@@ -21,8 +21,8 @@ from twistcorn.wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.lifecycle import Lifecycle
 from twistcorn.worker.loop.connection import Phase
-from twistcorn.worker.loop.retiming import OVER
-from twistcorn.worker.turns.deadlines import GRACE, LOOK
+from twistcorn.worker.loop.retiming import EXPIRED_SECONDS
+from twistcorn.worker.turns.deadlines import CHECK_SECONDS, GRACE_NANOSECONDS
 
 ENVIRONS: list[dict[str, Any]] = []
 
@@ -85,8 +85,8 @@ class TestDeadlines:
         (connection,) = served.connections()
         connection.deadline = 5.0
         served.poller.configure(replace(DEFAULTS, keep_alive=0.0))
-        assert connection.deadline == OVER
-        assert served.board.words[connection.base + S_DEADLINE] == int(OVER * 1e9)
+        assert connection.deadline == EXPIRED_SECONDS
+        assert served.board.words[connection.base + S_DEADLINE] == int(EXPIRED_SECONDS * 1e9)
         served.reactor.advance(1)
         assert served.connections() == []
 
@@ -96,17 +96,17 @@ class TestDeadlines:
         thread, connection = room.runs()
         thread.seat.exposed = connection
         room.now += 10 * SECOND
-        room.clock.advance(LOOK)
+        room.clock.advance(CHECK_SECONDS)
         assert not thread.seat.aim
         room.deadlines.configure(Settings(request_timeout=3.0))
-        room.clock.advance(LOOK)
+        room.clock.advance(CHECK_SECONDS)
         assert thread.seat.aim
-        room.now += GRACE + 1
-        room.clock.advance(LOOK)
+        room.now += GRACE_NANOSECONDS + 1
+        room.clock.advance(CHECK_SECONDS)
         assert room.told == [[connection.slot]]
         room.deadlines.configure(Settings(request_timeout=0.0))
         assert room.told == [[connection.slot], []]
-        room.clock.advance(LOOK)
+        room.clock.advance(CHECK_SECONDS)
         room.close()
 
 

@@ -19,7 +19,7 @@ from tests.master.stage import texts
 from twistcorn.policy.exposition import openmetrics
 from twistcorn.policy.merging import parse
 from twistcorn.wire.amp_commands import MAX_TEXT
-from twistcorn.worker.exports import MOST, Exports
+from twistcorn.worker.exports import MAX_BYTES, Exports
 
 
 class Reactor:
@@ -153,15 +153,15 @@ def test_pieces(exporting: Exporting) -> None:
 def test_too_much(exporting: Exporting) -> None:
     """What does not fit the bound is left out, and the log says so, once."""
     for number in range(8):
-        prometheus_client.Counter(f"hits{number}", "x" * (MOST // 5), registry=exporting.registry)
+        prometheus_client.Counter(f"hits{number}", "x" * (MAX_BYTES // 5), registry=exporting.registry)
     with capturedLogs() as logged:
         data = exporting.whole()
         exporting.whole()
 
-    assert len(data) <= MOST
+    assert len(data) <= MAX_BYTES
     assert [each[0] for each in json.loads(data)] == ["hits0", "hits1", "hits2", "hits3"]
     assert texts(logged) == [
-        f"4 metrics of the application are not told: all together have more than {MOST} bytes"
+        f"4 metrics of the application are not told: all together have more than {MAX_BYTES} bytes"
     ]
 
 

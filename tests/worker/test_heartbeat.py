@@ -20,7 +20,7 @@ from twistcorn.wire.scoreboard import (
     W_WORST_LAG,
     Scoreboard,
 )
-from twistcorn.worker.heartbeat import HEARTBEAT, Heartbeat
+from twistcorn.worker.heartbeat import HEARTBEAT_SECONDS, Heartbeat
 
 
 class Heart:
@@ -52,8 +52,8 @@ def heart() -> Iterator[Heart]:
 def test_it_beats(heart: Heart) -> None:
     """Each beat writes the time."""
     first = heart.word(W_HEARTBEAT)
-    heart.clock.advance(HEARTBEAT)
-    assert heart.word(W_HEARTBEAT) - first == HEARTBEAT * 1e9
+    heart.clock.advance(HEARTBEAT_SECONDS)
+    assert heart.word(W_HEARTBEAT) - first == HEARTBEAT_SECONDS * 1e9
 
 
 @pytest.mark.parametrize(("timeout", "interval"), [(0.4, 0.1), (60.0, 1.0)])
@@ -95,16 +95,16 @@ def test_what_is_dear_is_looked_at_rarely(heart: Heart) -> None:
 class TestLag:
     def test_in_time(self, heart: Heart) -> None:
         """A loop that is not blocked is not late."""
-        heart.clock.pump([HEARTBEAT] * 3)
+        heart.clock.pump([HEARTBEAT_SECONDS] * 3)
         assert heart.lags() == (0, 0)
 
     def test_late(self, heart: Heart) -> None:
         """The last lag is that of this beat, the worst that of the last minute."""
-        heart.clock.advance(HEARTBEAT + 0.25)
+        heart.clock.advance(HEARTBEAT_SECONDS + 0.25)
         assert heart.lags() == (0.25, 0.25)
         heart.clock.advance(0.75)
         assert heart.lags() == (0, 0.25)
-        heart.clock.pump([HEARTBEAT] * 61)
+        heart.clock.pump([HEARTBEAT_SECONDS] * 61)
         assert heart.lags() == (0, 0)
 
     def test_beats_were_missed(self, heart: Heart) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from twistcorn.worker.output import LONGEST, LineStream
+from twistcorn.worker.output import MAX_LINE_CHARS, LineStream
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_threads_do_not_tear_lines(stream: LineStream, written: Path) -> None:
 
 def test_endless_line_gets_an_end(stream: LineStream, written: Path) -> None:
     """What has none shall not fill the memory."""
-    for _ in range(LONGEST // 1000 + 1):
+    for _ in range(MAX_LINE_CHARS // 1000 + 1):
         stream.write("." * 1000)
 
     assert written.read_text().startswith("[worker 3] ....")
@@ -78,10 +78,10 @@ def test_endless_line_gets_an_end(stream: LineStream, written: Path) -> None:
 
 def test_long_line_is_one(stream: LineStream, written: Path) -> None:
     """`print` writes its end by itself, which shall not be an empty line; one that is meant stays."""
-    print("." * (LONGEST + 1), file=stream)
+    print("." * (MAX_LINE_CHARS + 1), file=stream)
     print("\nnext", file=stream)
 
-    assert written.read_text() == f"[worker 3] {'.' * (LONGEST + 1)}\n[worker 3] \n[worker 3] next\n"
+    assert written.read_text() == f"[worker 3] {'.' * (MAX_LINE_CHARS + 1)}\n[worker 3] \n[worker 3] next\n"
 
 
 def test_it_is_a_stream_like_the_one_before(stream: LineStream, written: Path) -> None:

@@ -15,19 +15,19 @@ from .view import Ranked, View, rank
 JSON = dict[str, Any]
 
 #: Rows above the table of workers, its head included, and below everything.
-_ABOVE, _BELOW = 5, 1
+_ROWS_ABOVE, _ROWS_BELOW = 5, 1
 #: Sections below the table of workers have a title with an empty row above it.
-_TITLE = 2
+_TITLE_ROWS = 2
 #: Rows that each of them has at most while there are workers to show, and how high a screen must be for it.
-_MOST_RUNNING, _MOST_ENDED = 5, 3
-_HIGH_ENOUGH = 22
+_MAX_RUNNING_ROWS, _MAX_ENDED_ROWS = 5, 3
+_HIGH_ENOUGH_ROWS = 22
 #: The cause of an end that is no news (`policy.blame.Cause`, in lower case).
 ORDERLY = "ordered"
 #: Cells of the bar that shows how busy the threads are.
-_BAR = 20
+_BAR_CELLS = 20
 
 KEYS = "q quit  r order  p pause  + - scale  R reload  up/down select  c replace it"
-_NUMBERS = (0, 1, 2, 4, 5, 6, 7, 8, 9)
+_NUMBER_COLUMNS = (0, 1, 2, 4, 5, 6, 7, 8, 9)
 
 
 class Row(NamedTuple):
@@ -50,7 +50,7 @@ def render(snapshot: JSON, previous: JSON | None, width: int, height: int, view:
     running = _running(snapshot)
     ended = _ended(snapshot)
     for_workers, for_running, for_ended = share(
-        height - _ABOVE - _BELOW, len(table) - 1, len(running), len(ended)
+        height - _ROWS_ABOVE - _ROWS_BELOW, len(table) - 1, len(running), len(ended)
     )
     first = _first(ranked, view.selected, for_workers)
     rows = [*_head(snapshot, ranked), Row(table[0], "reverse")]
@@ -61,8 +61,8 @@ def render(snapshot: JSON, previous: JSON | None, width: int, height: int, view:
     ):  # fmt: skip
         if room:
             rows += [Row(""), Row(title, "bold"), *map(Row, lines[:room])]
-    rows = rows[: max(0, height - _BELOW)]
-    rows += [Row("")] * (height - _BELOW - len(rows))
+    rows = rows[: max(0, height - _ROWS_BELOW)]
+    rows += [Row("")] * (height - _ROWS_BELOW - len(rows))
     return [_fit(row, width) for row in [*rows, _foot(view)]][-height:]
 
 
@@ -77,10 +77,10 @@ def plain(snapshot: JSON) -> list[str]:
 
 def share(room: int, workers: int, running: int, ended: int) -> tuple[int, int, int]:
     """How many rows each section gets; the workers come first, and what is left over goes to the others."""
-    low = room + _ABOVE + _BELOW < _HIGH_ENOUGH
-    for_ended = 0 if low else min(ended, _MOST_ENDED)
-    for_running = 0 if low else min(running, _MOST_RUNNING)
-    titles = _TITLE * ((for_ended > 0) + (for_running > 0))
+    low = room + _ROWS_ABOVE + _ROWS_BELOW < _HIGH_ENOUGH_ROWS
+    for_ended = 0 if low else min(ended, _MAX_ENDED_ROWS)
+    for_running = 0 if low else min(running, _MAX_RUNNING_ROWS)
+    titles = _TITLE_ROWS * ((for_ended > 0) + (for_running > 0))
     for_workers = min(workers, max(0, room - titles - for_ended - for_running))
     left = max(0, room - titles - for_ended - for_running - for_workers)
     more = min(left, running - for_running) if for_running else 0
@@ -90,7 +90,7 @@ def share(room: int, workers: int, running: int, ended: int) -> tuple[int, int, 
 def _table(ranked: list[Ranked]) -> list[str]:
     """The table of workers, its head first."""
     head = ("WORKER", "PID", "GEN", "STATE", "AGE", "BUSY", "CONN", "RSS", "REQUESTS", "RATE", "DOING")
-    return align([head, *map(_cells, ranked)], _NUMBERS)
+    return align([head, *map(_cells, ranked)], _NUMBER_COLUMNS)
 
 
 def _cells(ranked: Ranked) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ def _head(snapshot: JSON, ranked: list[Ranked]) -> list[Row]:
     seen = snapshot["status"]
     busy, threads = tables.busy_threads(seen), seen["threads"]
     used = busy / threads if threads else 0.0
-    bar = "#" * round(used * _BAR)
+    bar = "#" * round(used * _BAR_CELLS)
     queued = seen["waiting"] + sum(max(0, each.worker["busy"] - each.worker["threads"]) for each in ranked)
     notes = [f"reload: {tables.reload(seen)}"]
     notes += ["recycling paused: workers do not boot"] * bool(seen["recycling_paused"])
@@ -118,7 +118,7 @@ def _head(snapshot: JSON, ranked: list[Ranked]) -> list[Row]:
             f"  {', '.join(seen['listeners'])}  up {time(seen['uptime'])}", "bold",
         ),
         Row(
-            f"{rate(sum(each.rate for each in ranked))}  threads [{bar:-<{_BAR}}] {busy}/{threads} {used:.0%}"
+            f"{rate(sum(each.rate for each in ranked))}  threads [{bar:-<{_BAR_CELLS}}] {busy}/{threads} {used:.0%}"
             f"  queue {queued}  connections {seen['connections']} ({seen['parked']} parked)"
         ),
         Row(

@@ -22,9 +22,9 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[0m\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN, _PLAIN = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[0m"
 _STYLES = {"plain": "", "bold": "\x1b[1m", "reverse": "\x1b[7m"}
 #: These end the program; a shell knows 128 and the number.
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 #: For a terminal that does not say.
-_SIZE = (80, 24)
+_DEFAULT_SIZE = (80, 24)
 
 
 def usable(environ: Mapping[str, str]) -> bool:
@@ -54,11 +54,11 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         self._before: list[Any] = termios.tcgetattr(self.keys)
-        self._handlers = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGWINCH)}
+        self._handlers = {number: signal.getsignal(number) for number in (*_ENDING_SIGNALS, signal.SIGWINCH)}
         self.wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._earlier_waker = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         try:
-            for number in _ENDING:
+            for number in _ENDING_SIGNALS:
                 signal.signal(number, _end)
             signal.signal(signal.SIGWINCH, lambda number, frame: None)
             self._take_keys()
@@ -82,7 +82,7 @@ class Terminal:
         termios.tcsetattr(self.keys, termios.TCSADRAIN, mode)
 
     def _give_back(self) -> None:
-        for number in _ENDING:
+        for number in _ENDING_SIGNALS:
             # A second one must not come between.
             signal.signal(number, signal.SIG_IGN)
         self._write(_LEAVE)
@@ -111,8 +111,8 @@ class Terminal:
         try:
             columns, lines = os.get_terminal_size(self._screen)
         except OSError:
-            return _SIZE
-        return (columns, lines) if columns and lines else _SIZE
+            return _DEFAULT_SIZE
+        return (columns, lines) if columns and lines else _DEFAULT_SIZE
 
     def show(self, rows: Sequence[Row], width: int) -> None:
         """Put rows on the screen."""

@@ -17,7 +17,7 @@ from .terminal import Terminal, usable
 from .view import Action, View, keys, press
 
 #: For the first snapshot.
-FIRST_TIME = 10.0
+FIRST_SNAPSHOT_SECONDS = 10.0
 
 
 def run_top(client: Client) -> int:
@@ -30,7 +30,7 @@ def run_top(client: Client) -> int:
         print("\n".join(plain(client.ask("snapshot"))))
         return 0
     client.send("watch")
-    first: JSON = result(client.receive(FIRST_TIME))
+    first: JSON = result(client.receive(FIRST_SNAPSHOT_SECONDS))
     with Terminal() as terminal:
         Top(client, terminal, first).run()
     return 0

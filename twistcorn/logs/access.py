@@ -22,9 +22,9 @@ from .lines import Lines, compile_format
 from .sink import Sink, plain
 
 #: Seconds between two times at which all that was added is written: what a crash can lose.
-MOMENT = 0.1
+WRITE_INTERVAL_SECONDS = 0.1
 #: Entries that are written between two rounds of the loop, when there are so many: half a millisecond of work.
-BATCH = 128
+MAX_UNWRITTEN_ENTRIES = 128
 
 
 class EntryLog:
@@ -85,7 +85,7 @@ class EntryLog:
         if sink is None:
             self._writing.stop()
         elif not self._writing.running:
-            self._writing.start(MOMENT, now=False)
+            self._writing.start(WRITE_INTERVAL_SECONDS, now=False)
 
     def reopen(self) -> None:
         """Go on in a new file under the name: the old one was moved away."""
@@ -115,13 +115,13 @@ class EntryLog:
 
     def between_rounds(self) -> None:
         """Write some, when there are many."""
-        if len(self._noted) >= BATCH:
-            self._write_some(BATCH)
+        if len(self._noted) >= MAX_UNWRITTEN_ENTRIES:
+            self._write_some(MAX_UNWRITTEN_ENTRIES)
 
     def write(self) -> None:
         """Write all that was added."""
         while self._noted:
-            self._write_some(BATCH)
+            self._write_some(MAX_UNWRITTEN_ENTRIES)
 
     def _write_some(self, most: int) -> None:
         noted, lines = self._noted, self._lines

@@ -19,7 +19,7 @@ _NAMES = {"ident": "worker"}
 #: Members that are not for an event's own fields; and what only the old logging system has.
 _TAKEN = {"time", "level", "event", "logger", "text", "traceback", "message", "system", "format", "isError"}
 #: Characters of one member: longer ones are cut, so that a line can be read by what reads logs.
-_LONGEST = 32768
+_MAX_MEMBER_CHARS = 32768
 
 _second: tuple[int, str] = (-1, "")
 
@@ -81,16 +81,16 @@ def as_json(event: dict[str, Any], worker: int = 0) -> str:
         return ""
     members: dict[str, Any] = {
         "time": stamp(event.get("log_time") or 0), "level": level_of(event), "event": "log",
-        "logger": event.get("log_namespace") or "", "text": text[:_LONGEST],
+        "logger": event.get("log_namespace") or "", "text": text[:_MAX_MEMBER_CHARS],
     }  # fmt: skip
     if traceback:
-        members["traceback"] = traceback[-_LONGEST:]
+        members["traceback"] = traceback[-_MAX_MEMBER_CHARS:]
     if worker:
         members["worker"] = worker
     for name, value in event.items():
         key = _NAMES.get(name, name)
         if not key.startswith("log_") and key not in _TAKEN and key not in members and _is_plain(value):
-            members[key] = value[:_LONGEST] if isinstance(value, str) else value
+            members[key] = value[:_MAX_MEMBER_CHARS] if isinstance(value, str) else value
     return json.dumps(members) + "\n"
 
 

@@ -18,9 +18,9 @@ from ..pristine import os, time
 from .entries import Block, Entry, Line
 
 #: Request lines and blocks of fields whose text is remembered; when there are more, all are forgotten.
-MOST_KNOWN = 1024
+MAX_KNOWN = 1024
 #: Characters of one value: a line is read by programs that have limits.
-LONGEST = 4096
+MAX_VALUE_CHARS = 4096
 
 Get = Callable[[Entry], object]
 _UNSAFE = re.compile(r'[^\x20\x21\x23-\x5b\x5d-\x7e]')
@@ -47,9 +47,9 @@ class Lines(Protocol):
 
 def escape(text: str) -> str:
     """A value that can stand in a line, in quotes: as Apache writes it, `\\"`, `\\\\` and `\\xhh`."""
-    if _UNSAFE.search(text) is None and len(text) <= LONGEST:
+    if _UNSAFE.search(text) is None and len(text) <= MAX_VALUE_CHARS:
         return text
-    return _UNSAFE.sub(_escaped, text[:LONGEST])
+    return _UNSAFE.sub(_escaped, text[:MAX_VALUE_CHARS])
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -168,7 +168,7 @@ def _of_address(make: Callable[[str], str]) -> Get:
 
 
 def _learn(known: dict[Any, str], key: Any, make: Callable[[Any], str]) -> str:
-    if len(known) >= MOST_KNOWN:
+    if len(known) >= MAX_KNOWN:
         known.clear()
     text = known[key] = make(key)
     return text
@@ -305,8 +305,8 @@ def _line_members(line: Line | None) -> str:
     version = "" if line is None else f"HTTP/{line.version[0]}.{line.version[1]}"
     members = {
         "method": line.method if line else "",
-        "path": line.path.decode("latin-1")[:LONGEST] if line else "",
-        "query": line.query.decode("latin-1")[:LONGEST] if line else "",
+        "path": line.path.decode("latin-1")[:MAX_VALUE_CHARS] if line else "",
+        "query": line.query.decode("latin-1")[:MAX_VALUE_CHARS] if line else "",
         "protocol": version,
     }
     return json.dumps(members)[1:-1]
@@ -314,9 +314,9 @@ def _line_members(line: Line | None) -> str:
 
 def _block_members(block: Block | None) -> str:
     members = {
-        "referer": field(block, "referer")[:LONGEST],
-        "user_agent": field(block, "user-agent")[:LONGEST],
-        "user": user(block)[:LONGEST],
+        "referer": field(block, "referer")[:MAX_VALUE_CHARS],
+        "user_agent": field(block, "user-agent")[:MAX_VALUE_CHARS],
+        "user": user(block)[:MAX_VALUE_CHARS],
     }
     return json.dumps(members)[1:-1]
 

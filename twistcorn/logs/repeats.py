@@ -17,11 +17,11 @@ from .events import level_of
 
 #: Lines of one kind that are written within so many seconds: enough to see every request of a site with some trouble;
 #: a loop that logs as fast as it can fills no disk with that.
-MOST, WINDOW = 50, 10.0
+MAX_ALIKE_LINES, WINDOW_SECONDS = 50, 10.0
 #: Kinds that are known at once. Strangers cannot make up kinds, but an application can raise in many places.
-MOST_KINDS = 512
+MAX_KINDS = 512
 #: Characters of a text that is its own kind, or stands for what was held back.
-LONGEST = 500
+MAX_KIND_CHARS = 500
 
 #: Whose events count. What an application logs by itself is its own, as what it prints.
 _OURS = frozenset(("twistcorn", "twisted", "ampoule", "log_legacy"))
@@ -55,7 +55,7 @@ class _Run:
 class Repeats:
     """Counts events by kind. All times are monotonic seconds."""
 
-    def __init__(self, most: int = MOST, window: float = WINDOW, most_kinds: int = MOST_KINDS) -> None:
+    def __init__(self, most: int = MAX_ALIKE_LINES, window: float = WINDOW_SECONDS, most_kinds: int = MAX_KINDS) -> None:
         self._most, self._window, self._most_kinds = most, window, most_kinds
         #: In the order in which the windows began, and so end.
         self._runs: dict[Hashable, _Run] = {}
@@ -119,7 +119,7 @@ def kind_of(event: dict[str, Any]) -> Hashable | None:
         # `twisted.python.log.err` has the exception in its text.
         text = str(event.get("why"))
     elif level == "info" or _FIELD.fullmatch(text):
-        text = (formatEvent(event) or "")[:LONGEST]
+        text = (formatEvent(event) or "")[:MAX_KIND_CHARS]
     return namespace, level, text, None if failure is None else _place(failure)
 
 
@@ -147,7 +147,7 @@ def gist(event: dict[str, Any]) -> dict[str, Any]:
         kind = getattr(failure.type, "__name__", str(failure.type))
         text = f"{text}: {kind}: {failure.getErrorMessage()}" if text else f"{kind}: {failure.getErrorMessage()}"
     return {
-        "log_level": event.get("log_level"), "log_namespace": event.get("log_namespace"), "text": text[:LONGEST],
+        "log_level": event.get("log_level"), "log_namespace": event.get("log_namespace"), "text": text[:MAX_KIND_CHARS],
     }  # fmt: skip
 
 

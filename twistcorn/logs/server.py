@@ -19,7 +19,7 @@ from ..pristine import os, threading, time
 from ..shelter import hide, show
 from .events import as_json, as_text, level_of, own
 from .repeats import Repeats, gist, kind_of, tell
-from .sink import LAST, Sink
+from .sink import FINAL_FLUSH_SECONDS, Sink
 
 #: From the least to the most important.
 LEVELS = tuple(level.name for level in logger.LogLevel.iterconstants())
@@ -125,7 +125,7 @@ class ServerLog:
         """Go on in a new file under the name, if it is a file."""
         self._sink.reopen()
 
-    def flush(self, timeout: float = LAST) -> None:
+    def flush(self, timeout: float = FINAL_FLUSH_SECONDS) -> None:
         """Before the end of the process: wait so many seconds at most for what is not yet written."""
         self._tell_repeats(all_of_them=True)
         self._sink.flush(timeout)
@@ -189,7 +189,7 @@ def set_level(name: str) -> None:
         _current.set_level(name)
 
 
-def flush(timeout: float = LAST) -> None:
+def flush(timeout: float = FINAL_FLUSH_SECONDS) -> None:
     """Before the end of the process."""
     if _current is not None:
         _current.flush(timeout)

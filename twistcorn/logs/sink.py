@@ -18,14 +18,14 @@ from queue import Empty, SimpleQueue
 from ..pristine import os, select, threading
 
 #: Lines, and bytes, that may wait for a reader: some seconds of a busy access log.
-MOST_LINES = 65536
-MOST_BYTES = 8 << 20
+MAX_WAITING_LINES = 65536
+MAX_WAITING_BYTES = 8 << 20
 #: Bytes that a pipe keeps together whoever else writes (PIPE_BUF of pipe(7)).
-TOGETHER = 4096
+ATOMIC_WRITE_BYTES = 4096
 #: Seconds until a file that could not be written is tried again.
-AGAIN = 1.0
+RETRY_SECONDS = 1.0
 #: Seconds that the end of a process waits for what is still to be written.
-LAST = 2.0
+FINAL_FLUSH_SECONDS = 2.0
 
 
 def plain(text: str, lost: int) -> bytes:
@@ -48,7 +48,7 @@ class Sink:
 
     def __init__(
         self, path: str = "", descriptor: int = -1, say: Callable[[str, int], bytes] = plain,
-        most_lines: int = MOST_LINES, idle: Callable[[], float | None] = lambda: None, standby: int = -1,
+        most_lines: int = MAX_WAITING_LINES, idle: Callable[[], float | None] = lambda: None, standby: int = -1,
     ) -> None:  # fmt: skip
         self._path = path
         self._descriptor = _open(path) if path else descriptor
@@ -81,7 +81,7 @@ class Sink:
     def write(self, data: bytes, lines: int = 1) -> None:
         """Have whole lines written; so many are in the data."""
         with self._lock:
-            if self._lines + lines > self._most_lines or self._bytes + len(data) > MOST_BYTES:
+            if self._lines + lines > self._most_lines or self._bytes + len(data) > MAX_WAITING_BYTES:
                 self._lost += lines
                 return
             self._lines += lines
@@ -113,7 +113,7 @@ class Sink:
         while self._waiting and room.poll(0):
             data, lines = self._waiting[0]
             # Room in a pipe is room for so much (pipe(7)); a longer line would wait.
-            if self._together and len(data) > TOGETHER:
+            if self._together and len(data) > ATOMIC_WRITE_BYTES:
                 break
             del self._waiting[0]
             self._lines -= lines
@@ -136,7 +136,7 @@ class Sink:
         if unused >= 0:
             os.close(unused)
 
-    def flush(self, timeout: float = LAST) -> bool:
+    def flush(self, timeout: float = FINAL_FLUSH_SECONDS) -> bool:
         """Wait until all is written; returns whether it was, within so many seconds."""
         done: SimpleQueue[None] = SimpleQueue()
         with self._lock:
@@ -150,7 +150,7 @@ class Sink:
             return False
         return True
 
-    def close(self, timeout: float = LAST) -> None:
+    def close(self, timeout: float = FINAL_FLUSH_SECONDS) -> None:
         """Write what waits, for so long, then end."""
         self.flush(timeout)
         with self._lock:
@@ -209,7 +209,7 @@ class Sink:
                 refused += lost
             self._note_written(lines + bool(lost), size, refused)
             # A full disk: not sooner than somebody can do something about it, unless the process ends.
-            if refused and self._ends_within(AGAIN):
+            if refused and self._ends_within(RETRY_SECONDS):
                 break
         if self._path:
             os.close(self._descriptor)
@@ -276,8 +276,8 @@ os.register_at_fork(after_in_child=_after_fork)
 def _pieces(data: bytes) -> Iterator[bytes]:
     """Whole lines, as many together as a pipe keeps together; a longer line alone."""
     start = 0
-    while len(data) - start > TOGETHER:
-        end = data.rfind(b"\n", start, start + TOGETHER) + 1 or data.find(b"\n", start) + 1 or len(data)
+    while len(data) - start > ATOMIC_WRITE_BYTES:
+        end = data.rfind(b"\n", start, start + ATOMIC_WRITE_BYTES) + 1 or data.find(b"\n", start) + 1 or len(data)
         yield data[start:end]
         start = end
     yield data[start:]

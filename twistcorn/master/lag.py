@@ -10,9 +10,9 @@ from collections import deque
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 #: Seconds between two measurements; a loop that was blocked for 40 ms is seen with 40 % probability each time.
-EVERY = 0.1
+INTERVAL_SECONDS = 0.1
 #: Measurements that are kept: a minute.
-KEPT = 600
+KEPT_MEASUREMENTS = 600
 
 
 class Lag:
@@ -24,7 +24,7 @@ class Lag:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._expected = 0.0
-        self._lags: deque[float] = deque(maxlen=KEPT)
+        self._lags: deque[float] = deque(maxlen=KEPT_MEASUREMENTS)
         self._next: IDelayedCall | None = None
 
     @property
@@ -39,8 +39,8 @@ class Lag:
 
     def start(self) -> None:
         """Begin to measure."""
-        self._expected = self._clock.seconds() + EVERY
-        self._next = self._clock.callLater(EVERY, self._measure)
+        self._expected = self._clock.seconds() + INTERVAL_SECONDS
+        self._next = self._clock.callLater(INTERVAL_SECONDS, self._measure)
 
     def stop(self) -> None:
         """Measure no more."""

@@ -19,7 +19,7 @@ from ..wire.scoreboard import Scoreboard
 from .sockets import tcp_info as kernel
 
 #: Milliseconds that something may take to arrive over loopback, which it usually does at once.
-PATIENCE = 1000
+ARRIVAL_MILLISECONDS = 1000
 
 
 def try_channel() -> bool:
@@ -55,9 +55,9 @@ def try_edges() -> bool:
     with ours, theirs, select.epoll() as epoll:
         epoll.register(ours, mask)
         theirs.send(b"x")
-        told = [bool(epoll.poll(PATIENCE / 1000)), bool(epoll.poll(0))]
+        told = [bool(epoll.poll(ARRIVAL_MILLISECONDS / 1000)), bool(epoll.poll(0))]
         epoll.modify(ours, mask)
-        return [*told, bool(epoll.poll(PATIENCE / 1000))] == [True, False, True]
+        return [*told, bool(epoll.poll(ARRIVAL_MILLISECONDS / 1000))] == [True, False, True]
 
 
 def try_unread() -> bool:
@@ -123,7 +123,7 @@ def missing(trials: Mapping[Ability, Callable[[], bool]] = TRIALS) -> list[Abili
 def _tcp() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a connection over loopback: the server's, and the client's."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        client = socket.create_connection(listening.getsockname(), PATIENCE / 1000)
+        client = socket.create_connection(listening.getsockname(), ARRIVAL_MILLISECONDS / 1000)
         with client:
             ours, _ = listening.accept()
             with ours:
@@ -133,4 +133,4 @@ def _tcp() -> Iterator[tuple[socket.socket, socket.socket]]:
 def _await(sock: socket.socket) -> None:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    poll.poll(PATIENCE)
+    poll.poll(ARRIVAL_MILLISECONDS)

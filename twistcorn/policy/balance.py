@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 #: Seconds after a worker got ready in which connections are spread: a few looks, because some are busy when asked for.
-SETTLING = 5.0
+SETTLING_SECONDS = 5.0
 #: Of each worker's share, this part more or less is as good: not worth moving thousands of idle connections.
-TOLERANCE = 20
+TOLERANCE_DIVISOR = 20
 #: Given back by a worker at once: some milliseconds of work for the master.
-AT_ONCE = 256
+MAX_GIVEN_BACK = 256
 
 
 def surplus(connections: Sequence[int]) -> list[int]:
@@ -29,6 +29,6 @@ def surplus(connections: Sequence[int]) -> list[int]:
     for place, index in enumerate(order):
         fair = share + (place < rest)
         over = connections[index] - fair
-        if over > share // TOLERANCE:
-            given[index] = min(over, AT_ONCE)
+        if over > share // TOLERANCE_DIVISOR:
+            given[index] = min(over, MAX_GIVEN_BACK)
     return given

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from .cgroups import Read, folders
 
 #: Microseconds; what the kernel takes when only the quota is written to `cpu.max`.
-DEFAULT_PERIOD = 100_000
+DEFAULT_PERIOD_MICROSECONDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _quota_v2(folder: PurePosixPath, read: Read) -> Quota | None:
     numbers = _numbers((read(str(folder / "cpu.max")) or "").split())
     if numbers is None or not 1 <= len(numbers) <= 2:
         return None
-    return _quota(numbers[0], (*numbers, DEFAULT_PERIOD)[1], "cpu.max")
+    return _quota(numbers[0], (*numbers, DEFAULT_PERIOD_MICROSECONDS)[1], "cpu.max")
 
 
 def _quota_v1(folder: PurePosixPath, read: Read) -> Quota | None:

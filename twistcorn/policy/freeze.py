@@ -13,14 +13,14 @@ from typing import NamedTuple
 from .redo import UNTOUCHED, Log
 
 #: After this part of the heartbeat's time the threads are counted for the first time, and what waits is looked for.
-FIRST_LOOK = 0.4
+FIRST_CHECK_SHARE = 0.4
 #: After this part of it a worker gets a successor and nothing more, and the thread that computes is asked where it is.
-SUSPICION = 0.6
+SUSPICION_SHARE = 0.6
 #: The part of a process's time that one thread must have had between two counts. A thread that waits for the lock wakes
 #: every 5 ms and looks (sys.setswitchinterval), which is less than a hundredth of a processor.
-MOST = 0.8
+HOLDER_SHARE = 0.8
 #: Ticks (10 ms) of processor time below which nobody computes.
-LEAST = 2
+MIN_TICKS = 2
 
 
 class Task(NamedTuple):
@@ -49,10 +49,10 @@ def computing(before: Mapping[int, Task], after: Mapping[int, Task]) -> int | No
     """
     spent = {thread: task.ticks - before[thread].ticks for thread, task in after.items() if thread in before}
     total = sum(spent.values())
-    if total < LEAST:
+    if total < MIN_TICKS:
         return None
     thread, most = max(spent.items(), key=lambda each: each[1])
-    return thread if most >= MOST * total else None
+    return thread if most >= HOLDER_SHARE * total else None
 
 
 def is_stopped(tasks: Mapping[int, Task]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 #: Of the time between two looks no more than this many times the usual distance counts.
-LATE = 2
+MAX_INTERVALS = 2
 
 
 class Pulse(NamedTuple):
@@ -32,7 +32,7 @@ class Pulse(NamedTuple):
         """
         if beat != self.beat or beat == 0 or self.looked == 0:
             return Pulse(beat, now, 0.0)
-        return Pulse(beat, now, self.still + min(max(now - self.looked, 0.0), LATE * every))
+        return Pulse(beat, now, self.still + min(max(now - self.looked, 0.0), MAX_INTERVALS * every))
 
     def is_lost(self, timeout: float) -> bool:
         """Whether it stood still for longer than `timeout` seconds; 0: that is never asked."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 #: Seconds for which lends may stay unacknowledged, and heartbeats that must have come meanwhile.
-DEAF_SECONDS, BEATS = 2.0, 2
+DEAF_SECONDS, MIN_BEATS = 2.0, 2
 #: Seconds from an error of its channel until a worker that lives on is ended: one that is dying is gone by then.
 GRACE_SECONDS = 1.0
 
@@ -41,7 +41,7 @@ class Hearing(NamedTuple):
 
     def is_deaf(self, now: float) -> bool:
         """Whether it had time and heartbeats enough, and has acknowledged nothing."""
-        return self.since > 0 and now - self.since >= DEAF_SECONDS and self.beats >= BEATS
+        return self.since > 0 and now - self.since >= DEAF_SECONDS and self.beats >= MIN_BEATS
 
 
 #: Of a worker that nobody has looked at.

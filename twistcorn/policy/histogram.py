@@ -11,14 +11,14 @@ from collections.abc import Sequence
 #: As many as a worker's region of the scoreboard has room for.
 BUCKETS = 24
 #: The first bound, in nanoseconds.
-STEP = 64_000
+FIRST_BOUND_NANOSECONDS = 64_000
 #: Upper bounds in seconds, all but the last bucket's, which has none.
-BOUNDS = tuple((STEP << number) / 1e9 for number in range(BUCKETS - 1))
+BOUNDS = tuple((FIRST_BOUND_NANOSECONDS << number) / 1e9 for number in range(BUCKETS - 1))
 
 
 def bucket(nanoseconds: int) -> int:
     """The bucket of a time."""
-    return min((nanoseconds // STEP).bit_length(), BUCKETS - 1) if nanoseconds > 0 else 0
+    return min((nanoseconds // FIRST_BOUND_NANOSECONDS).bit_length(), BUCKETS - 1) if nanoseconds > 0 else 0
 
 
 def percentile(counts: Sequence[int], fraction: float) -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 #: Seconds in which a worker with all of its threads in calls answers nothing, after which it is not waited for: longer
 #: than nearly all requests, and much less than the time-out that each of them would have to reach.
-STALLED = 10.0
+STALLED_SECONDS = 10.0
 
 
 class Progress(NamedTuple):
@@ -31,4 +31,4 @@ class Progress(NamedTuple):
 
     def has_stalled(self, now: float) -> bool:
         """Whether nothing is to be hoped for."""
-        return self.since >= 0 and now - self.since >= STALLED
+        return self.since >= 0 and now - self.since >= STALLED_SECONDS

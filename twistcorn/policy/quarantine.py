@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 #: Seconds in which deaths count.
-PERIOD = 60.0
+PERIOD_SECONDS = 60.0
 #: Seconds for which a method and path is kept from the application: long enough to end a storm, short enough that a
 #: mended application serves it again soon.
-SENTENCE = 300.0
+SENTENCE_SECONDS = 300.0
 #: Deaths by one method and path that are worth a word of their own.
-ALERT = 2
+ALERT_DEATHS = 2
 
 
 class Kill(NamedTuple):
@@ -45,17 +45,18 @@ class Quarantine(NamedTuple):
         :param after: deaths that bring quarantine; 0: none.
         :return: the new record, and the offenders that have to be told of, with their deaths.
         """
-        kills = (*(kill for kill in self.kills if now - kill.at <= PERIOD), Kill(now, frozenset(names)))
+        kills = (*(kill for kill in self.kills if now - kill.at <= PERIOD_SECONDS), Kill(now, frozenset(names)))
         # A death is no news about those that had no part in it.
         counts = {name: count for name, count in _offenders(kills).items() if name in kills[-1].names}
         until = {name: end for name, end in self.until if end > now}
-        until.update((name, now + SENTENCE) for name, count in counts.items() if 0 < after <= count)
-        told = {name: count for name, count in counts.items() if count >= (after or ALERT) or count == ALERT}
+        until.update((name, now + SENTENCE_SECONDS) for name, count in counts.items() if 0 < after <= count)
+        enough = after or ALERT_DEATHS
+        told = {name: count for name, count in counts.items() if count >= enough or count == ALERT_DEATHS}
         return Quarantine(kills, tuple(until.items())), told
 
     def suspects(self, names: Collection[str], now: float) -> frozenset[str]:
         """Those of some requests that were there at every death of late, or killed before."""
-        known = _offenders(tuple(kill for kill in self.kills if now - kill.at <= PERIOD))
+        known = _offenders(tuple(kill for kill in self.kills if now - kill.at <= PERIOD_SECONDS))
         return frozenset(name for name in names if name in known)
 
     def kept_out(self, now: float) -> dict[str, float]:

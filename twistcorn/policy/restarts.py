@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 
 #: Seconds before the attempt that follows the first failed boot. About what a small app takes to import, so
 #: that a boot failing at once keeps at most half a core busy. systemd waits 0.1 s, s6 1 s, Kubernetes 10 s.
-FIRST_DELAY = 0.5
+FIRST_DELAY_SECONDS = 0.5
 
 #: Each further failed boot doubles the wait, as in Kubernetes and in most reconnecting clients.
 FACTOR = 2.0
 
 #: The longest wait while other workers serve: a database that came back is used again within half a minute.
-LONGEST_DELAY = 30.0
+MAX_DELAY_SECONDS = 30.0
 
 #: The longest wait while no worker is ready. Nobody is served then, and waiting longer protects nobody.
-LONGEST_DELAY_UNSERVED = 1.0
+MAX_UNSERVED_DELAY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class BackOff:
 
         :param any_ready: whether another worker serves meanwhile.
         """
-        longest = LONGEST_DELAY if any_ready else LONGEST_DELAY_UNSERVED
-        wait = 0.0 if self.failures == 0 else FIRST_DELAY
+        longest = MAX_DELAY_SECONDS if any_ready else MAX_UNSERVED_DELAY_SECONDS
+        wait = 0.0 if self.failures == 0 else FIRST_DELAY_SECONDS
         for _ in range(self.failures - 1):
             wait *= FACTOR
             if wait >= longest:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 #: Once the first new worker is ready, this share of the target boots at a time: short reloads without a crowd of
 #: imports competing with the serving workers for the processors.
-SHARE = 4
+BATCH_DIVISOR = 4
 
 
 class Step(NamedTuple):
@@ -53,7 +53,7 @@ def step(
         retire = max(0, min(old, old + new_ready - target))
     at_once = 1
     if new_ready and strategy != SINGLE:
-        at_once = target if strategy == TOGETHER else target // SHARE
+        at_once = target if strategy == TOGETHER else target // BATCH_DIVISOR
     spawn = max(0, min(max(1, at_once, missing), target - new_ready) - new_starting)
     return Step(spawn, retire)
 

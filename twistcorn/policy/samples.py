@@ -13,8 +13,8 @@ from typing import Any
 from .histogram import percentile
 
 #: Seconds from one sample to the next, and how many are kept: 15 minutes.
-EVERY = 1.0
-KEPT = 900
+SAMPLE_SECONDS = 1.0
+KEPT_SAMPLES = 900
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _percentile(latency: Sequence[int], part: float) -> float | None:
 class Samples:
     """The samples of the last while, oldest first."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT_SAMPLES) -> None:
         self._samples: deque[Sample] = deque(maxlen=kept)
 
     def add(self, sample: Sample) -> None:

@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 #: Seconds from one sample to the next.
-EVERY = 1.0
+SAMPLE_SECONDS = 1.0
 #: Samples with too much load, more than with less, before there is one step up: a burst of two seconds is no load.
-PATIENCE = 3
+SAMPLES_TO_GROW = 3
 #: From this load on there are too few; below that, shared by fewer, these are enough.
 HIGH, LOW = 0.8, 0.6
 #: Seconds that a request may wait for a thread: what a client hardly notices.
-LONG_WAIT = 0.05
+LONG_WAIT_SECONDS = 0.05
 #: A worker that uses less of a processor computes little: its calls wait for somebody else.
-WAITING = 0.5
+WAITING_SHARE = 0.5
 #: One sample that speaks against fewer undoes so many that spoke for it.
-SETBACK = 5
+SETBACK_SAMPLES = 5
 #: A step down that was taken back doubles the time before the next one, up to so many times.
-MOST_CARE = 8
+MAX_CAUTION = 8
 #: There must be room for so much more than one worker of the size that is there.
-SPARE = 1.25
+SPARE_FACTOR = 1.25
 
 
 class LoadSample(NamedTuple):
@@ -103,17 +103,17 @@ def step(
     enough = not why and number > least and rules.load(sample) * number <= LOW * fewer
     state = replace(
         state,
-        high=min(PATIENCE, state.high + 1) if why else max(0, state.high - 1),
-        low=state.low + 1 if enough else max(0, state.low - SETBACK),
+        high=min(SAMPLES_TO_GROW, state.high + 1) if why else max(0, state.high - 1),
+        low=state.low + 1 if enough else max(0, state.low - SETBACK_SAMPLES),
         since=state.since + 1,
     )
-    calm = patience / EVERY * state.care
+    calm = patience / SAMPLE_SECONDS * state.care
     if state.since > 4 * calm:
         state = replace(state, care=1)
-    if state.high == PATIENCE and number < most:
+    if state.high == SAMPLES_TO_GROW and number < most:
         return _grow(state, sample, rules, why, min(most, number + rules.step(number)), calm)
     if state.low >= calm and number > least:
-        seconds = state.low * EVERY
+        seconds = state.low * SAMPLE_SECONDS
         return SizingState(since=0, care=state.care), Decision(fewer, f"{fewer} were enough for {seconds:.0f} s")
     return state, Decision(number)
 
@@ -121,15 +121,15 @@ def step(
 def _grow(
     state: SizingState, sample: LoadSample, rules: Rules, why: str, more: int, calm: float
 ) -> tuple[SizingState, Decision]:
-    if rules.needs_memory and sample.room is not None and sample.room < SPARE * sample.size:
+    if rules.needs_memory and sample.room is not None and sample.room < SPARE_FACTOR * sample.size:
         told = f"{why}, but {sample.room >> 20} MiB of memory are too little for one more of {sample.size >> 20} MiB"
         return replace(state, cramped=True), Decision(sample.number, "" if state.cramped else told)
-    care = min(MOST_CARE, 2 * state.care) if state.since <= 2 * calm else state.care
+    care = min(MAX_CAUTION, 2 * state.care) if state.since <= 2 * calm else state.care
     return SizingState(since=state.since, care=care), Decision(more, why)
 
 
 def _too_few_workers(sample: LoadSample) -> str:
-    if sample.wait > LONG_WAIT:
+    if sample.wait > LONG_WAIT_SECONDS:
         return _waiting(sample)
     if sample.processor >= HIGH:
         return f"workers use {sample.processor:.0%} of a processor each"
@@ -137,7 +137,7 @@ def _too_few_workers(sample: LoadSample) -> str:
 
 
 def _too_few_threads(sample: LoadSample) -> str:
-    if sample.busy < HIGH or sample.wait <= LONG_WAIT or sample.processor >= WAITING:
+    if sample.busy < HIGH or sample.wait <= LONG_WAIT_SECONDS or sample.processor >= WAITING_SHARE:
         return ""
     return f"{_waiting(sample)}, and workers use {sample.processor:.0%} of a processor only"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .histogram import BOUNDS, subtract
 
 #: Bytes of a datagram: what an Ethernet frame carries, less the headers of IPv6 and UDP, and some for tunnels.
-DATAGRAM = 1400
+DATAGRAM_BYTES = 1400
 
 
 def requests(
@@ -54,7 +54,7 @@ def datagrams(lines: Iterable[str]) -> list[bytes]:
     packed: list[bytes] = []
     for line in lines:
         data = line.encode()
-        if packed and len(packed[-1]) + 1 + len(data) <= DATAGRAM:
+        if packed and len(packed[-1]) + 1 + len(data) <= DATAGRAM_BYTES:
             packed[-1] += b"\n" + data
         else:
             packed.append(data)

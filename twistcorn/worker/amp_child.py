@@ -33,9 +33,9 @@ from .process.stacks import format_places
 from .wsgi.quarantined import QuarantinedRequests
 
 #: Seconds that a worker which leaves may take to tell what its application has counted.
-FAREWELL = 1.0
+FAREWELL_SECONDS = 1.0
 #: Seconds after a SIGTERM in which the master, if it got one as well, says that the server stops.
-FOR_EVERYBODY = 0.25
+STOP_NOTICE_SECONDS = 0.25
 
 
 class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
@@ -178,7 +178,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
         """Everything was handed over: tell what the application has counted, and leave."""
         # An end that the master has not heard of yet would be a death.
         told = self._heard.addCallback(lambda _: self._exports.whole()).addCallback(self._tell_exported)
-        told.addTimeout(FAREWELL, self._reactor)
+        told.addTimeout(FAREWELL_SECONDS, self._reactor)
         told.addErrback(_ignore).addCallback(lambda _: self._leave_unless_stopped())
 
     def _leave_unless_stopped(self) -> None:
@@ -217,13 +217,13 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
         if self._lifecycle is None:
             self.leave()
         else:
-            self._reactor.callLater(FOR_EVERYBODY, self._terminated_alone, self._lifecycle)
+            self._reactor.callLater(STOP_NOTICE_SECONDS, self._terminated_alone, self._lifecycle)
 
     def _terminated_alone(self, life: Lifecycle) -> None:
         """Tell the master, which sends nothing more, and drain, unless it was only late to hear of its own signal."""
         if not life.stopping:
             self._heard = self.callRemote(amp_commands.Leaving).addErrback(_ignore)
-            self._heard.addCallback(lambda _: self._reactor.callLater(FOR_EVERYBODY, self._drain_alone, life))
+            self._heard.addCallback(lambda _: self._reactor.callLater(STOP_NOTICE_SECONDS, self._drain_alone, life))
 
     def _drain_alone(self, life: Lifecycle) -> None:
         if not life.stopping:

@@ -25,7 +25,7 @@ from ..wire.scoreboard import (
 )
 from ..wire.statuses import COLUMNS
 
-_LAST = LATENCY_BUCKETS - 1
+_LAST_BUCKET = LATENCY_BUCKETS - 1
 #: The column of every number that an application can give as its status, and of 0. What is in no class counts as 5xx,
 #: which is how clients take it (RFC 9110 section 15).
 _COLUMNS = [COLUMNS.get(code, 5 if code else 0) for code in range(1000)]
@@ -93,7 +93,7 @@ class Counts:
             words, region = self._words, self._region
             words[region + W_LED_REQUESTS] += alike
             words[region + W_LED_STATUS + self._place] += alike
-            words[region + W_LED_LATENCY + min(self._number, _LAST)] += alike
+            words[region + W_LED_LATENCY + min(self._number, _LAST_BUCKET)] += alike
             words[region + W_LED_LATENCY_SUM] += self._took
             self._alike = self._took = 0
 
@@ -108,12 +108,12 @@ class Counts:
         words[region + W_BUSY] = self.busy = busy
         words[region + W_REQUESTS] += 1
         words[region + W_STATUS + row + _COLUMNS[code]] += 1
-        words[region + W_LATENCY + min((took // LATENCY_STEP).bit_length(), _LAST)] += 1
+        words[region + W_LATENCY + min((took // LATENCY_STEP).bit_length(), _LAST_BUCKET)] += 1
         words[region + W_LATENCY_SUM] += took
 
     def count_queued(self, waited: int) -> None:
         """A request has waited so long for a thread, which is there now; on any thread."""
         words, region = self._words, self._region
         with self._queue_lock:
-            words[region + W_QUEUE_TIME + min((waited // LATENCY_STEP).bit_length(), _LAST)] += 1
+            words[region + W_QUEUE_TIME + min((waited // LATENCY_STEP).bit_length(), _LAST_BUCKET)] += 1
             words[region + W_QUEUE_SUM] += waited

@@ -21,10 +21,10 @@ from ..wire.amp_commands import MAX_TEXT
 
 #: Most bytes of all families together: some three thousand samples. Reading and merging them costs the master
 #: some three milliseconds.
-MOST = 240_000
+MAX_BYTES = 240_000
 
 #: Names that begin so are the server's.
-OURS = "twistcorn_"
+OUR_PREFIX = "twistcorn_"
 #: What a name and a label may be, in both formats.
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -93,13 +93,13 @@ class Exports:
     def _collect(self, registry: Any) -> bytes:
         texts, size, over = [], 2, 0
         for text in self._told(registry):
-            if size + len(text) + 2 > MOST:
+            if size + len(text) + 2 > MAX_BYTES:
                 over += 1
             else:
                 size += len(text) + 2
                 texts.append(text)
         if over:
-            self._warn(f"{over} metrics of the application are not told: all together have more than {MOST} bytes")
+            self._warn(f"{over} metrics of the application are not told: all together have more than {MAX_BYTES} bytes")
         return f"[{', '.join(texts)}]".encode()
 
     def _told(self, registry: Any) -> Iterator[str]:
@@ -137,7 +137,7 @@ def _registry() -> Any:
 def _families(metrics: Iterable[Any]) -> Iterable[str]:
     """Families in JSON, ASCII. When a counter began says nothing of the sum of several, so that is left out."""
     for metric in metrics:
-        if metric.name.startswith(OURS) or not _NAME.fullmatch(metric.name):
+        if metric.name.startswith(OUR_PREFIX) or not _NAME.fullmatch(metric.name):
             continue
         groups: dict[str, dict[str, float]] = {}
         for sample in metric.samples:

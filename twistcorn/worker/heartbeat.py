@@ -29,13 +29,13 @@ from ..wire.scoreboard import (
 from .process import failing
 
 #: Between two heartbeats.
-HEARTBEAT = 1.0
+HEARTBEAT_SECONDS = 1.0
 #: At least so many within the time after which a worker without any counts as dead.
-BEATS = 4
+MIN_BEATS_PER_TIMEOUT = 4
 #: Nanoseconds from one look at what is dear to the next: PSS costs milliseconds for a large process.
-RARELY = 10_000_000_000
+MEMORY_INTERVAL_NANOSECONDS = 10_000_000_000
 #: Over which the worst lag is told, in nanoseconds.
-MINUTE = 60_000_000_000
+LAG_PERIOD_NANOSECONDS = 60_000_000_000
 
 
 class Heartbeat:
@@ -70,7 +70,7 @@ class Heartbeat:
     def start(self) -> None:
         """Beat, from now on."""
         self._began = self._last = self._now()
-        self._rare = self._began - RARELY
+        self._rare = self._began - MEMORY_INTERVAL_NANOSECONDS
         self._heart.start(self.interval)
 
     def end(self) -> None:
@@ -96,7 +96,7 @@ class Heartbeat:
         words[region + W_OS_THREADS] = seen.threads
         self.on_beat()
         words[region + W_EXPORTS] = "prometheus_client" in sys.modules
-        if now - self._rare >= RARELY:
+        if now - self._rare >= MEMORY_INTERVAL_NANOSECONDS:
             self._rare = now
             words[region + W_PSS] = vitals.pss()
             words[region + W_FDS] = vitals.descriptors()
@@ -107,11 +107,11 @@ class Heartbeat:
         # Beats are due at multiples of the interval; those that were missed altogether show in the time since the last.
         lag = max((now - self._began) % interval if now > self._last else 0, now - self._last - interval)
         self._last = now
-        while self._lags and self._lags[0][0] < now - MINUTE:
+        while self._lags and self._lags[0][0] < now - LAG_PERIOD_NANOSECONDS:
             self._lags.popleft()
         self._lags.append((now, lag))
         return lag, max(each for _, each in self._lags)
 
 
 def _pace(timeout: float) -> float:
-    return min(HEARTBEAT, timeout / BEATS or HEARTBEAT)
+    return min(HEARTBEAT_SECONDS, timeout / MIN_BEATS_PER_TIMEOUT or HEARTBEAT_SECONDS)

@@ -37,7 +37,7 @@ from .process.descriptors import LAST_WORDS, STDERR, Descriptors
 from .process.echo import Echo
 from .process.soundness import Soundness
 from .turns.deadlines import Deadlines
-from .turns.threads import UPKEEP
+from .turns.threads import UPKEEP_SECONDS
 from .turns.turns import Turns
 from .wsgi.access_log import AccessLog
 from .wsgi.app_server import AppServer
@@ -190,7 +190,7 @@ class Lifecycle:
         self._mind_gaps(poller, deadlines)
         self._begin_logs(service, poller, turns, worker)
         self._begin_heartbeat()
-        Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP, now=False)
+        Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP_SECONDS, now=False)
         self.on_configured += [
             poller.heads.configure, poller.spool.configure, poller.configure, waiting.configure, service.configure,
             deadlines.configure, self._vitals.configure, self.configure_logs,

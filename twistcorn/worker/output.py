@@ -21,7 +21,7 @@ from ..settings import Settings
 from ..shelter import hide, show
 
 #: Characters of a line that has no end yet, before it gets one: who prints dots for hours shall not fill the memory.
-LONGEST = 65536
+MAX_LINE_CHARS = 65536
 
 
 class LineStream(io.TextIOWrapper):
@@ -67,11 +67,11 @@ class LineStream(io.TextIOWrapper):
                 self._ended.discard(me)
                 text = text.removeprefix("\n")
             whole, end, part = (self._parts.pop(me, "") + text).rpartition("\n")
-            if part and len(part) <= LONGEST:
+            if part and len(part) <= MAX_LINE_CHARS:
                 self._parts[me] = part
             elif part:
                 self._ended.add(me)
-            lines = (whole.split("\n") if end else []) + ([part] if len(part) > LONGEST else [])
+            lines = (whole.split("\n") if end else []) + ([part] if len(part) > MAX_LINE_CHARS else [])
             if lines:
                 super().write("".join([self._dress(line) for line in lines]))
         return size

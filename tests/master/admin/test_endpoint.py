@@ -18,7 +18,12 @@ from twisted.python.failure import Failure
 from tests.master.stage import texts
 from tests.master.visitors import HOST, Answer, House
 from twistcorn.errors import AddressError, SettingsError
-from twistcorn.master.admin.http_server import IDLE, MOST_BODY, MOST_CONNECTIONS, MOST_DROPPED
+from twistcorn.master.admin.http_server import (
+    IDLE_SECONDS,
+    MAX_BODY_BYTES,
+    MAX_CONNECTIONS,
+    MAX_DROPPED_BYTES,
+)
 
 Make = Callable[..., House]
 
@@ -375,10 +380,10 @@ class TestRefusals:
     def test_body(self, make: Make) -> None:
         """A large one is not kept, and told so; a huge one is not even read to its end."""
         house = make(admin_action_token="act")
-        assert house.ask("POST", "/login", "x" * (MOST_BODY + 1)).status == 413
+        assert house.ask("POST", "/login", "x" * (MAX_BODY_BYTES + 1)).status == 413
         visitor = house.visitor()
         visitor.send(b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(MOST_DROPPED // 65536 + 1):
+        for _ in range(MAX_DROPPED_BYTES // 65536 + 1):
             visitor.send(b"10000\r\n%s\r\n" % (b"x" * 65536))
         assert visitor.transport.value().startswith(b"HTTP/1.1 413 ")
         assert visitor.transport.disconnecting
@@ -387,7 +392,7 @@ class TestRefusals:
         """What came with the piece that was too much is not refused once more."""
         visitor = house.visitor()
         visitor.send(b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        visitor.send(b"10000\r\n%s\r\n" % (b"x" * 65536) * (MOST_DROPPED // 65536 + 3))
+        visitor.send(b"10000\r\n%s\r\n" % (b"x" * 65536) * (MAX_DROPPED_BYTES // 65536 + 3))
         assert visitor.transport.value().count(b"HTTP/1.1 413 ") == 1
 
     @pytest.mark.parametrize(
@@ -407,7 +412,7 @@ class TestRefusals:
     def test_too_many_connections(self, house: House) -> None:
         """One too many is closed while all others wait for an answer; when one leaves there is room."""
         house.scraped = Deferred()
-        visitors = [house.visitor() for _ in range(MOST_CONNECTIONS)]
+        visitors = [house.visitor() for _ in range(MAX_CONNECTIONS)]
         for visitor in visitors:
             visitor.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert house.visitor().protocol is None
@@ -416,7 +421,7 @@ class TestRefusals:
 
     def test_many_that_ask_nothing(self, house: House) -> None:
         """Who sends half a head, for ever, keeps nobody out: the oldest go, but not who waits for an answer."""
-        reader, *others = [house.visitor() for _ in range(MOST_CONNECTIONS)]
+        reader, *others = [house.visitor() for _ in range(MAX_CONNECTIONS)]
         reader.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for each in others:
             each.send(b"GET / HTTP/1.1\r\nHost: ")
@@ -428,7 +433,7 @@ class TestRefusals:
         """It is ended after a while, and nothing is logged."""
         visitor = house.visitor()
         with capturedLogs() as logged:
-            house.clock.advance(IDLE + 1)
+            house.clock.advance(IDLE_SECONDS + 1)
         assert visitor.transport.disconnecting
         assert not logged
 

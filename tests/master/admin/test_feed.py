@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.master.visitors import House, Visitor
-from twistcorn.master.admin.feed import MOST, PATIENCE, event
+from twistcorn.master.admin.feed import MAX_READERS, STALLED_READER_SECONDS, event
 from twistcorn.wire.scoreboard import SlotState
 
 
@@ -103,7 +103,7 @@ def test_all_get_the_same(house: House, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_too_many(house: House) -> None:
     """One more than there may be is told so; when somebody leaves there is room."""
-    visitors = [watch(house) for _ in range(MOST)]
+    visitors = [watch(house) for _ in range(MAX_READERS)]
     refused = house.get("/events")
     assert (refused.status, refused.body) == (503, "too many are watching already\n")
 
@@ -133,7 +133,7 @@ class TestSlowReader:
     def test_is_dropped(self, house: House, slow: Visitor) -> None:
         """After a while; others go on."""
         other = watch(house)
-        house.pass_by(PATIENCE + 2)
+        house.pass_by(STALLED_READER_SECONDS + 2)
 
         assert slow.transport.aborted
         assert not other.transport.aborted

@@ -10,7 +10,7 @@ import pytest
 from tests.master.reception import THREADS, Reception
 from tests.master.stage import Stage, process
 from twistcorn.errors import SettingsError
-from twistcorn.master.control.commands import STACK_TIME, Clerk
+from twistcorn.master.control.commands import STACK_SECONDS, Clerk
 from twistcorn.policy.worker import Outdated
 from twistcorn.wire import amp_commands
 
@@ -131,7 +131,7 @@ class TestStack:
         worker = reception.stage.ready[0]
         session, line = reception.connect()
         session.dataReceived(b'{"command": "stack", "worker": 1}\n')
-        reception.stage.clock.advance(STACK_TIME - 0.1)
+        reception.stage.clock.advance(STACK_SECONDS - 0.1)
         assert line.answers == []
         reception.stage.clock.advance(0.2)
 

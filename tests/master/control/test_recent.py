@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 
-from twistcorn.master.control.recent import KEPT, MOST_TEXT, Recent
+from twistcorn.master.control.recent import MAX_EVENT_CHARS, MAX_EVENTS, Recent
 
 
 class Book:
@@ -20,7 +20,7 @@ class Book:
 
     @property
     def texts(self) -> list[str]:
-        return [entry["text"] for entry in self.recent.last(KEPT)]
+        return [entry["text"] for entry in self.recent.last(MAX_EVENTS)]
 
 
 def test_an_event() -> None:
@@ -58,13 +58,13 @@ def test_a_failure() -> None:
 def test_it_is_bounded() -> None:
     """The oldest are forgotten, and a long text is cut."""
     book = Book()
-    for number in range(KEPT + 5):
+    for number in range(MAX_EVENTS + 5):
         book.log.info("{number}", number=number)
-    book.log.info("{text}", text="x" * (MOST_TEXT + 1))
+    book.log.info("{text}", text="x" * (MAX_EVENT_CHARS + 1))
 
-    assert len(book.texts) == KEPT
+    assert len(book.texts) == MAX_EVENTS
     assert book.texts[0] == "6"
-    assert len(book.texts[-1]) == MOST_TEXT
+    assert len(book.texts[-1]) == MAX_EVENT_CHARS
 
 
 def test_the_last_ones() -> None:

@@ -19,7 +19,14 @@ from tests.master.reception import Line, Reception
 from tests.master.stage import Stage, texts
 from twistcorn.errors import OperationError
 from twistcorn.master.control import socket as control
-from twistcorn.master.control.socket import MOST_CLIENTS, PAUSE, Control, claim, open_control, place
+from twistcorn.master.control.socket import (
+    ACCEPT_RETRY_SECONDS,
+    MAX_CLIENTS,
+    Control,
+    claim,
+    open_control,
+    place,
+)
 from twistcorn.wire.control import MAX_PATH, Peer
 
 
@@ -206,11 +213,11 @@ class TestClients:
     def test_too_many(self, make: Callable[[], Control], reactor: Adopting, folder: Path) -> None:
         """One more than there may be is told so; when one has gone there is room again."""
         make()
-        for _ in range(MOST_CLIENTS + 1):
+        for _ in range(MAX_CLIENTS + 1):
             connected(folder / "x.sock").close()
             reactor.turn()
-        assert [line.disconnecting for line in reactor.lines] == [False] * MOST_CLIENTS + [True]
-        assert reactor.lines[-1].answer["error"] == f"there are {MOST_CLIENTS} clients already"
+        assert [line.disconnecting for line in reactor.lines] == [False] * MAX_CLIENTS + [True]
+        assert reactor.lines[-1].answer["error"] == f"there are {MAX_CLIENTS} clients already"
 
     def test_no_descriptor_is_left(
         self, make: Callable[[], Control], reactor: Adopting, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,7 +228,7 @@ class TestClients:
             patch.setattr(made, "_sock", Exhausted(made._sock))
             reactor.turn()
             assert made not in reactor.readers
-        reactor.advance(PAUSE)
+        reactor.advance(ACCEPT_RETRY_SECONDS)
         reactor.turn()
         assert len(reactor.lines) == 1
 

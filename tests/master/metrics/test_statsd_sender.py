@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 
 from tests.master.stage import Stage, texts
-from twistcorn.master.metrics.statsd_sender import AGAIN, EVERY, Addresses, StatsD
+from twistcorn.master.metrics.statsd_sender import INTERVAL_SECONDS, RESOLVE_RETRY_SECONDS, Addresses, StatsD
 from twistcorn.wire.scoreboard import W_LED_LATENCY, W_LED_REQUESTS, W_LED_STATUS
 from twistcorn.wire.statuses import COLUMNS, ROWS
 
@@ -71,14 +71,14 @@ def test_it_is_told_each_second(sending: Sending) -> None:
     sending.statsd.start()
     sending.answer(3)
     assert sending.told() == []
-    sending.clock.advance(EVERY)
+    sending.clock.advance(INTERVAL_SECONDS)
     assert sending.told() == [
         "gunicorn.requests:3|c", "gunicorn.request.status.200:3|c", "gunicorn.request.duration:0.096|ms|@0.333333333",
         "gunicorn.workers:1|g", "gunicorn.backlog:0|g",
     ]  # fmt: skip
 
     sending.answer(1, 404)
-    sending.clock.advance(EVERY)
+    sending.clock.advance(INTERVAL_SECONDS)
     assert sending.told()[:2] == ["gunicorn.requests:1|c", "gunicorn.request.status.404:1|c"]
     assert sending.asked == [("stats.example", sending.server.getsockname()[1])]
 
@@ -89,7 +89,7 @@ def test_a_worker_dies(sending: Sending) -> None:
     sending.answer(3)
     sending.spawner.exits(sending.ready[0], signal=9)
     for expected in ("gunicorn.requests:3|c", "gunicorn.requests:0|c"):
-        sending.clock.advance(EVERY)
+        sending.clock.advance(INTERVAL_SECONDS)
         assert sending.told()[0] == expected
 
 
@@ -99,7 +99,7 @@ def test_the_last_word(sending: Sending) -> None:
     sending.answer(2)
     sending.statsd.stop()
     assert sending.told()[0] == "gunicorn.requests:2|c"
-    sending.clock.advance(EVERY)
+    sending.clock.advance(INTERVAL_SECONDS)
     assert sending.told() == []
 
 
@@ -109,7 +109,7 @@ def test_the_name_is_not_known(sending: Sending) -> None:
     with capturedLogs() as logged:
         sending.statsd.start()
         sending.answer(2)
-        sending.clock.advance(EVERY)
+        sending.clock.advance(INTERVAL_SECONDS)
     port = sending.server.getsockname()[1]
     assert texts(logged) == [
         f"--statsd stats.example:{port}: [Errno -2] Name or service not known; no metrics are sent,"
@@ -117,8 +117,8 @@ def test_the_name_is_not_known(sending: Sending) -> None:
     ]
 
     sending.problem = None
-    sending.clock.advance(AGAIN)
-    sending.clock.advance(EVERY)
+    sending.clock.advance(RESOLVE_RETRY_SECONDS)
+    sending.clock.advance(INTERVAL_SECONDS)
     assert sending.told()[0] == "gunicorn.requests:2|c"
 
 
@@ -128,7 +128,7 @@ def test_nobody_listens(sending: Sending) -> None:
     sending.server.close()
     for _ in range(3):
         sending.answer(1)
-        sending.clock.advance(EVERY)
+        sending.clock.advance(INTERVAL_SECONDS)
 
 
 def test_the_server_comes_back(sending: Sending) -> None:
@@ -136,12 +136,12 @@ def test_the_server_comes_back(sending: Sending) -> None:
     sending.statsd.start()
     address = sending.server.getsockname()
     sending.server.close()
-    sending.clock.advance(EVERY)
+    sending.clock.advance(INTERVAL_SECONDS)
     sending.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sending.server.bind(address)
     sending.server.setblocking(False)
     sending.answer(2)
-    sending.clock.advance(EVERY)
+    sending.clock.advance(INTERVAL_SECONDS)
     assert sending.told()[0] == "gunicorn.requests:2|c"
 
 

@@ -13,7 +13,7 @@ from tests.http.cases import DEFAULTS
 from tests.http.served import answers
 from tests.master.stage import Desk, tcp
 from twistcorn.master.sockets import answers as module
-from twistcorn.master.sockets.answers import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
+from twistcorn.master.sockets.answers import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 from twistcorn.master.sockets.table import ConnectionRecord
 
 Make = Callable[[], tuple[socket.socket, socket.socket]]
@@ -108,7 +108,7 @@ class TestEnd:
     def test_client_does_not_close(self, desk: Desk) -> None:
         """It has a while, and no longer."""
         desk.dispatcher.answers.answer(asked(desk), 502)
-        desk.clock.advance(LINGER_TIME - 0.1)
+        desk.clock.advance(LINGER_SECONDS - 0.1)
         assert len(desk.table) == 1
 
         desk.clock.advance(0.1)
@@ -127,7 +127,7 @@ class TestEnd:
         desk.dispatcher.configure(replace(DEFAULTS, limit_request_body=100))
         desk.dispatcher.answers.answer(asked(desk), 503)
 
-        assert REFUSED_BYTES <= send(desk, 0, 2 * REFUSED_BYTES) < REFUSED_BYTES + (10 << 20)
+        assert MIN_REFUSED_BYTES <= send(desk, 0, 2 * MIN_REFUSED_BYTES) < MIN_REFUSED_BYTES + (10 << 20)
 
     def test_connection_is_ended_without_an_answer(self, desk: Desk) -> None:
         """What was on its way is taken."""
@@ -156,14 +156,14 @@ class TestEnd:
         desk.dispatcher.answers.answer(asked(desk, make=socket.socketpair), 502)
         desk.client(0).sendall(b"more")
         desk.clock.turn()
-        desk.clock.advance(LINGER_TIME)
+        desk.clock.advance(LINGER_SECONDS)
         assert len(desk.table) == 1
-        desk.clock.advance(LINGER_TIME)
+        desk.clock.advance(LINGER_SECONDS)
         assert len(desk.table) == 0
 
     def test_many_uploads(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         """So many are waited for at one time; the others have what was on its way. Who is done makes room."""
-        monkeypatch.setattr(module, "LONGER", 1)
+        monkeypatch.setattr(module, "MAX_PATIENT_CONNECTIONS", 1)
         first, second, third = desk.file(3)
         for each in (first, second):
             desk.dispatcher.answers.answer(each, 502)

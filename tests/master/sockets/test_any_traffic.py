@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.master.stage import Desk, process
-from twistcorn.master.sockets.answers import LINGER_TIME
-from twistcorn.master.sockets.dispatcher import RETRY_DELAY
+from twistcorn.master.sockets.answers import LINGER_SECONDS
+from twistcorn.master.sockets.dispatcher import RETRY_SECONDS
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.testing import RecordingChannel
@@ -69,7 +69,7 @@ def reads(desk: Desk, worker: Worker) -> None:
 
 
 def time_passes(desk: Desk, worker: Worker) -> None:
-    desk.clock.advance(RETRY_DELAY)
+    desk.clock.advance(RETRY_SECONDS)
 
 
 def channel_of(worker: Worker) -> RecordingChannel:
@@ -155,7 +155,7 @@ def test_end(script: list[tuple[Callable[[Desk, Worker], None], int]]) -> None:
             while process(last).lends:
                 takes(desk, last)
                 closes(desk, last)
-        desk.clock.advance(LINGER_TIME)
+        desk.clock.advance(LINGER_SECONDS)
         assert len(desk.table) == desk.dispatcher.waiting == 0
     finally:
         desk.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.master.stage import Desk, process, tcp
-from twistcorn.master.sockets.backlog import SWEEP, TICK
+from twistcorn.master.sockets.backlog import SWEEP_SECONDS, THREAD_CHECK_SECONDS
 from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.wire.channel import HOPPED, Kind, Report, pack_reports
 from twistcorn.wire.scoreboard import H_QUEUED, S_QUEUED, W_INCOMING
@@ -97,7 +97,7 @@ class TestRequests:
         fill(desk, first, second)
         slot = give_back(desk, first)
         desk.busy(second, 0)
-        desk.clock.advance(TICK)
+        desk.clock.advance(THREAD_CHECK_SECONDS)
 
         assert [lend.slot for lend in process(second).lends] == [slot]
         assert desk.clock.getDelayedCalls() == []
@@ -151,7 +151,7 @@ class TestRequests:
         (full,) = desk.workers(1)
         fill(desk, full)
         give_back(desk, full, waited=0.6)
-        desk.clock.advance(TICK)
+        desk.clock.advance(THREAD_CHECK_SECONDS)
 
         assert status(desk.client(0)) == 503
         assert desk.dispatcher.waiting == desk.board.words[H_QUEUED] == 0
@@ -187,12 +187,12 @@ class TestConnections:
         desk.client(0).sendall(b"GET / HTTP/1.1\r\n\r\n")
         for connection in desk.table:
             connection.since -= 4.0
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
         assert desk.dispatcher.waiting == 2
 
         for connection in desk.table:
             connection.since -= 2.0
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
         assert status(desk.client(0)) == 503
         assert desk.dispatcher.waiting == 1
         assert [lend.slot for lend in process(desk.worker()).lends] == [1]
@@ -205,7 +205,7 @@ class TestConnections:
         worker = desk.worker()
         desk.spawner.takes(worker)
         desk.spawner.exits(worker, signal=signal.SIGKILL)
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
 
         assert desk.dispatcher.waiting == 1
         assert not desk.dispatcher.answers.sent
@@ -216,7 +216,7 @@ class TestConnections:
         desk.arrive(5, tcp)
         for number in (0, 2, 3, 4):
             desk.client(number).sendall(b"GET / HTTP/1.1\r\n\r\n")
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
 
         assert [status(desk.client(number)) for number in (3, 4)] == [503, 503]
         assert [lend.slot for lend in process(desk.worker()).lends] == [0, 1, 2]

@@ -166,7 +166,7 @@ class TestSocketFile:
             live.listen(0)
             client.connect(str(path))
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("twistcorn.master.sockets.binding.PROBE_TIMEOUT", 0.01)
+                patch.setattr("twistcorn.master.sockets.binding.PROBE_SECONDS", 0.01)
                 with pytest.raises(AddressError, match="Address already in use"):
                     place.bind(endpoint(f"unix:{path}"))
 

@@ -83,7 +83,7 @@ def test_request_was_answered(desk: Desk) -> None:
 
 def test_too_much_is_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes beyond the bound is answered 503."""
-    monkeypatch.setattr("twistcorn.master.sockets.table.MOST_CARRIED", len(HEAD) - 1)
+    monkeypatch.setattr("twistcorn.master.sockets.table.MAX_CARRIED_BYTES", len(HEAD) - 1)
     _, second = carried(desk)
     assert process(second).lends == []
     assert desk.client(0).recv(1000).startswith(b"HTTP/1.1 503 ")

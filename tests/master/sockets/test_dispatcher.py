@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.master.stage import Desk, process, slots, tcp
-from twistcorn.master.sockets.dispatcher import RETRY_DELAY
+from twistcorn.master.sockets.dispatcher import RETRY_SECONDS
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.policy.worker import WorkerState
 from twistcorn.testing import RecordingChannel
@@ -173,7 +173,7 @@ class TestSendingFails:
         assert len(desk.clock.getDelayedCalls()) == 2
 
         channel_of(worker).error = 0
-        desk.clock.advance(RETRY_DELAY)
+        desk.clock.advance(RETRY_SECONDS)
         assert lent(worker) == [0, 1, 2, 3]
         assert desk.clock.getDelayedCalls() == []
 
@@ -183,7 +183,7 @@ class TestSendingFails:
         channel_of(worker).error = errno.EAGAIN
         desk.arrive(1)
         for _ in range(50):
-            desk.clock.advance(RETRY_DELAY)
+            desk.clock.advance(RETRY_SECONDS)
             assert len(desk.clock.getDelayedCalls()) == 2
 
         assert desk.dispatcher.waiting == 1
@@ -197,7 +197,7 @@ class TestSendingFails:
         desk.arrive(1)
         desk.spawner.exits(workers[0])
         channel_of(workers[1]).error = 0
-        desk.clock.advance(RETRY_DELAY)
+        desk.clock.advance(RETRY_SECONDS)
 
         assert lent(workers[1]) == [0, 1, 2, 3, 4]
 
@@ -330,7 +330,7 @@ class TestWhenUnneeded:
         assert not unneeded.called
 
         channel_of(worker).error = 0
-        desk.clock.advance(RETRY_DELAY)
+        desk.clock.advance(RETRY_SECONDS)
         assert lent(worker) == [0]
 
     def test_another_one_gives_back_late(self, desk: Desk) -> None:

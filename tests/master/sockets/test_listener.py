@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.master.fake_sockets import Place
-from twistcorn.master.sockets.listener import BATCH, PAUSE
+from twistcorn.master.sockets.listener import ACCEPT_BATCH, ACCEPT_RETRY_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,12 +67,12 @@ class TestAccept:
     def test_crowd_connects(self, place: Place) -> None:
         """No more than a batch is accepted before other descriptors get their turn."""
         listener = place.listen("tcp:0:interface=127.0.0.1")
-        place.connect(listener, BATCH + 6)
+        place.connect(listener, ACCEPT_BATCH + 6)
         place.reactor.turn()
-        assert [len(batch) for batch in place.batches] == [BATCH]
+        assert [len(batch) for batch in place.batches] == [ACCEPT_BATCH]
 
         place.reactor.turn()
-        assert [len(batch) for batch in place.batches] == [BATCH, 6]
+        assert [len(batch) for batch in place.batches] == [ACCEPT_BATCH, 6]
 
     def test_nobody_connects(self, place: Place) -> None:
         """An event without a connection, as when another one took it, hands nothing on."""
@@ -119,7 +119,7 @@ class TestExhausted:
             f"tcp:0:interface=127.0.0.1: {os.strerror(number)}; new connections wait in the kernel"
         ]
 
-        place.reactor.advance(PAUSE)
+        place.reactor.advance(ACCEPT_RETRY_SECONDS)
         place.reactor.turn()
         assert [len(batch) for batch in place.batches] == [2]
 
@@ -131,7 +131,7 @@ class TestExhausted:
         with capturedLogs() as logged:
             for _ in range(20):
                 place.reactor.turn()
-                place.reactor.advance(PAUSE)
+                place.reactor.advance(ACCEPT_RETRY_SECONDS)
 
         assert len(logged) == 1
 
@@ -200,10 +200,10 @@ class TestEnd:
     def test_backlog_is_accepted(self, place: Place) -> None:
         """Clients that the kernel has queued believe that they are connected: all are accepted before the end."""
         listener = place.listen("tcp:0:interface=127.0.0.1")
-        place.connect(listener, BATCH + 10)
+        place.connect(listener, ACCEPT_BATCH + 10)
         listener.drain_backlog()
 
-        assert sum(map(len, place.batches)) == BATCH + 10
+        assert sum(map(len, place.batches)) == ACCEPT_BATCH + 10
 
     def test_closed(self, place: Place) -> None:
         """Nobody can connect any more, and nothing is watched."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master.sockets import tcp_info as kernel
-from twistcorn.master.sockets.parking import EVENTS, SWEEP
+from twistcorn.master.sockets.parking import EVENTS_AT_ONCE, SWEEP_SECONDS
 from twistcorn.master.sockets.table import ConnectionRecord
 from twistcorn.wire.channel import Kind, Report
 from twistcorn.wire.scoreboard import S_DEADLINE
@@ -70,14 +70,14 @@ class TestParked:
 
     def test_many_ask_at_once(self, desk: Desk) -> None:
         """All of them are lent, by and by."""
-        park(desk, 2 * EVENTS)
+        park(desk, 2 * EVENTS_AT_ONCE)
         desk.workers(9)
-        for number in range(2 * EVENTS):
+        for number in range(2 * EVENTS_AT_ONCE):
             desk.client(number).sendall(b"GET")
         for _ in range(3):
             desk.clock.turn()
 
-        assert sum(len(process(worker).lends) for worker in desk.dispatcher.workers) == 2 * EVENTS
+        assert sum(len(process(worker).lends) for worker in desk.dispatcher.workers) == 2 * EVENTS_AT_ONCE
 
     def test_client_closes(self, desk: Desk) -> None:
         """No worker hears of it; the slot is free."""
@@ -102,7 +102,7 @@ class TestTime:
         """The time-out that the worker had set holds; others live on."""
         park(desk, left=-1)
         park(desk, left=60)
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
 
         assert len(desk.table) == len(desk.dispatcher.parking) == 1
         assert desk.client(0).recv(1) == b""
@@ -110,7 +110,7 @@ class TestTime:
     def test_timer_ends(self, desk: Desk) -> None:
         """With the last parked connection."""
         park(desk, left=-1)
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
 
         assert desk.clock.getDelayedCalls() == []
 
@@ -124,7 +124,7 @@ class TestTime:
         (connection,) = desk.table
         connection.sock.recv(3)
         desk.spawner.reports(worker, Report(Kind.PARKED, lend.slot, lend.sequence))
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
 
         assert len(desk.dispatcher.parking) == 1
 

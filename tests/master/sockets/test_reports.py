@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import Desk, process
-from twistcorn.master.sockets.dispatcher import RETRY_DELAY
+from twistcorn.master.sockets.dispatcher import RETRY_SECONDS
 from twistcorn.wire.channel import Kind, Lend, Report, pack_reports
 
 if TYPE_CHECKING:
@@ -296,5 +296,5 @@ def test_full_worker_of_a_server_that_stops(desk: Desk) -> None:
     desk.dispatcher.when_empty()
     desk.spawner.releases(worker, *process(worker).lends)
     assert worker in desk.dispatcher.workers
-    desk.clock.advance(RETRY_DELAY)
+    desk.clock.advance(RETRY_SECONDS)
     assert len(process(worker).lends) == 1

@@ -12,7 +12,7 @@ from tests.master.sockets.test_parking import park
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master.sockets import backlog as waiting
 from twistcorn.master.sockets import tcp_info as kernel
-from twistcorn.master.sockets.parking import SWEEP
+from twistcorn.master.sockets.parking import SWEEP_SECONDS
 
 
 def once(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ def test_idle_connection_whose_time_is_over(desk: Desk, monkeypatch: pytest.Monk
     parking: Any = desk.dispatcher.parking
     monkeypatch.setattr(parking, "_close", once(parking._close))
     with capturedLogs() as told:
-        desk.clock.advance(SWEEP)
+        desk.clock.advance(SWEEP_SECONDS)
     assert len(parking) == 0
     assert len([event for event in told if "log_failure" in event]) == 1
     assert [desk.client(number).recv(1) for number in range(3)] == [b""] * 3
@@ -60,7 +60,7 @@ def test_connection_that_waits_for_a_worker(desk: Desk, monkeypatch: pytest.Monk
     desk.arrive(3, tcp)
     monkeypatch.setattr(kernel, "facts", once(kernel.facts))
     with capturedLogs() as told:
-        desk.clock.advance(waiting.SWEEP)
+        desk.clock.advance(waiting.SWEEP_SECONDS)
     assert desk.dispatcher.waiting == 3
     assert len([event for event in told if "log_failure" in event]) == 1
     assert len(process(desk.worker()).lends) == 3

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from tests.master.stage import Stage, process, texts
-from twistcorn.master.workers.app_metrics import MOST, PATIENCE
+from twistcorn.master.workers.app_metrics import MAX_WORKER_BYTES, SCRAPE_SECONDS
 from twistcorn.policy.merging import Told
 from twistcorn.policy.worker import Worker
 from twistcorn.wire import amp_commands
@@ -57,7 +57,7 @@ class Asked(Stage):
     def known(self) -> float:
         """The hits that a scrape finds which nobody answers."""
         told = self.gather()
-        self.clock.advance(PATIENCE)
+        self.clock.advance(SCRAPE_SECONDS)
         return sum(value_of(family) for family in told[0] if family.name == "hits")
 
 
@@ -106,7 +106,7 @@ def test_one_does_not_answer_in_time(stage: Asked) -> None:
 
     told = stage.gather()
     stage.answers_with(first, hits(10))
-    stage.clock.advance(PATIENCE)
+    stage.clock.advance(SCRAPE_SECONDS)
     assert value_of(told[0][0]) == 12
     stage.answers_with(second, hits(20))
 
@@ -179,7 +179,7 @@ def test_one_says_too_much(stage: Asked) -> None:
     first, second = stage.serve()
     told = stage.gather()
     answer: Deferred[object] = process(first).asked[0][1]
-    answer.callback({"data": b"[", "size": MOST + 1})
+    answer.callback({"data": b"[", "size": MAX_WORKER_BYTES + 1})
     stage.answers_with(second, hits(2))
     assert value_of(told[0][0]) == 2
     assert [order.command for order, _ in process(first).asked] == [amp_commands.Export]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twistcorn.master.workers.chronicle import KEPT, Chronicle, Reloaded
+from twistcorn.master.workers.chronicle import MAX_ENTRIES, Chronicle, Reloaded
 
 if TYPE_CHECKING:
     from tests.master.stage import Stage
@@ -46,8 +46,8 @@ def test_reloads(stage: Stage) -> None:
 def test_memory_is_bounded() -> None:
     """The latest ones are kept, all are counted."""
     chronicle = Chronicle()
-    for number in range(KEPT + 5):
+    for number in range(MAX_ENTRIES + 5):
         chronicle.add_reload(Reloaded(float(number), 1.0, number, ""))
 
-    assert (len(chronicle.reloads), chronicle.reloads[-1].generation) == (KEPT, KEPT + 4)
-    assert chronicle.reloads_done == KEPT + 5
+    assert (len(chronicle.reloads), chronicle.reloads[-1].generation) == (MAX_ENTRIES, MAX_ENTRIES + 4)
+    assert chronicle.reloads_done == MAX_ENTRIES + 5

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel
 
-from twistcorn.master.workers.death_report import NAMED, Death, Running, describe
+from twistcorn.master.workers.death_report import MAX_NAMED_REQUESTS, Death, Running, describe
 from twistcorn.policy.blame import Cause
 from twistcorn.policy.worker import Worker, WorkerState
 
@@ -96,12 +96,13 @@ def test_worker_is_gone(situation: str, record: dict[str, Any], death: Death, le
 def test_many_requests_were_running() -> None:
     """Some are named, the blamed one among them, and the rest is counted: the log keeps its lines."""
     worker = Worker(7, 0, 1, None, pid=4711, **READY)
-    running = [Running(number, f"GET /{number}", 1.0, number == NAMED + 2) for number in range(NAMED + 3)]
+    numbers = range(MAX_NAMED_REQUESTS + 3)
+    running = [Running(number, f"GET /{number}", 1.0, number == numbers[-1]) for number in numbers]
 
     text = describe(worker, Death("SIGKILL", Cause.OUTSIDE, running=running))[1]
 
-    assert f"running: GET /{NAMED + 2} for 1.0 s (blamed), GET /0" in text
-    assert text.endswith(f"GET /{NAMED - 2} for 1.0 s and 3 more")
+    assert f"running: GET /{MAX_NAMED_REQUESTS + 2} for 1.0 s (blamed), GET /0" in text
+    assert text.endswith(f"GET /{MAX_NAMED_REQUESTS - 2} for 1.0 s and 3 more")
 
 
 @pytest.mark.parametrize(("others", "said"), [(0, ""), (1, "\n(1 other thread)"), (30, "\n(30 other threads)")])

@@ -9,8 +9,8 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import Desk, texts
-from twistcorn.master.workers.freezes import SEARCH, Freezes
-from twistcorn.policy.freeze import SUSPICION, Task
+from twistcorn.master.workers.freezes import SEARCH_SECONDS, Freezes
+from twistcorn.policy.freeze import SUSPICION_SHARE, Task
 from twistcorn.policy.health import Pulse
 from twistcorn.settings import Settings
 
@@ -71,7 +71,7 @@ def stands_still(desk: Desk, witness: Any, seconds: float) -> Any:
 def test_holder_computes_alone(desk: Desk) -> None:
     """It is asked where it is, once."""
     witness = Watched({MAIN: 0, ONE: 20, OTHER: 0})
-    freeze = stands_still(desk, witness, 2 * SUSPICION + 4 * SEARCH)
+    freeze = stands_still(desk, witness, 2 * SUSPICION_SHARE + 4 * SEARCH_SECONDS)
     assert (witness.asked, freeze.thread) == ([ONE], 0x70 + ONE)
 
 
@@ -98,6 +98,6 @@ def test_nobody_computes(desk: Desk) -> None:
     """Who sleeps with the lock cannot be told: the log has the stacks once, however long it lasts."""
     witness = Watched({MAIN: 0, ONE: 0, OTHER: 0})
     with capturedLogs() as logged:
-        freeze = stands_still(desk, witness, 2 * SUSPICION + 6 * SEARCH)
+        freeze = stands_still(desk, witness, 2 * SUSPICION_SHARE + 6 * SEARCH_SECONDS)
     assert (len(witness.asked), freeze.thread, witness.forgotten) == (1, None, 0)
     assert len([text for text in texts(logged) if "holds the interpreter lock" in text]) == 1

@@ -9,8 +9,8 @@ import pytest
 from twisted.logger import capturedLogs
 
 from tests.master.stage import process, tcp, texts
-from twistcorn.master.workers.supervisor import MOST_KEPT_OUT
-from twistcorn.policy.quarantine import SENTENCE
+from twistcorn.master.workers.supervisor import MAX_QUARANTINED
+from twistcorn.policy.quarantine import SENTENCE_SECONDS
 from twistcorn.policy.worker import Outdated, Worker, WorkerState
 from twistcorn.wire import amp_commands
 from twistcorn.wire.scoreboard import SlotState
@@ -168,7 +168,7 @@ class TestQuarantine:
 
     def test_enough_deaths(self, stage: Stage) -> None:
         """All workers are ordered to keep it from the application, and the log says so."""
-        out = [{"name": "GET /segfault", "time": int(SENTENCE * 1000)}]
+        out = [{"name": "GET /segfault", "time": int(SENTENCE_SECONDS * 1000)}]
 
         assert [kept_out(worker) for worker in stage.ready] == [out, out]
         assert "GET /segfault has killed 1 worker within a minute" in self.logged
@@ -181,24 +181,24 @@ class TestQuarantine:
         stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
 
         assert process(stage.newest).ordered == [amp_commands.Boot, amp_commands.SetQuarantine]
-        assert kept_out(stage.newest) == [{"name": "GET /segfault", "time": int((SENTENCE - 100) * 1000)}]
+        assert kept_out(stage.newest) == [{"name": "GET /segfault", "time": int((SENTENCE_SECONDS - 100) * 1000)}]
 
     def test_many_killers(self, stage: Stage) -> None:
         """More than an order has room for: those that killed last are told."""
         stage.boot_all()
         now, quarantine = stage.clock.seconds(), stage.supervisor.forensics.quarantine
-        for number in range(MOST_KEPT_OUT + 50):
+        for number in range(MAX_QUARANTINED + 50):
             quarantine, _ = quarantine.add(now + number / 100, [f"GET /{number}"], 1)
         stage.supervisor.forensics.quarantine = quarantine
         stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
 
         names = {each["name"] for each in kept_out(stage.newest)}
-        assert names == {f"GET /{number}" for number in range(50, MOST_KEPT_OUT + 50)}
+        assert names == {f"GET /{number}" for number in range(50, MAX_QUARANTINED + 50)}
 
     def test_it_is_over(self, stage: Stage) -> None:
         """Workers that boot later are told of nobody."""
         stage.boot_all()
-        stage.clock.advance(SENTENCE)
+        stage.clock.advance(SENTENCE_SECONDS)
         stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
 
         assert process(stage.newest).ordered == [amp_commands.Boot]

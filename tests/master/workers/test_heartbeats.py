@@ -11,8 +11,14 @@ from twisted.logger import capturedLogs
 
 from tests.master.stage import process, texts
 from twistcorn.master.workers.freezes import Freezes
-from twistcorn.master.workers.heartbeats import LOOK, MEMORY_LOOKS, SETTLED, Care, rss_of
-from twistcorn.policy.balance import SETTLING
+from twistcorn.master.workers.heartbeats import (
+    CHECK_SECONDS,
+    CHECKS_PER_MEMORY_CHECK,
+    SETTLED_SECONDS,
+    Care,
+    rss_of,
+)
+from twistcorn.policy.balance import SETTLING_SECONDS
 from twistcorn.policy.hearing import DEAF_SECONDS, GRACE_SECONDS
 from twistcorn.policy.worker import Outdated, Worker, WorkerState
 from twistcorn.wire import amp_commands
@@ -73,7 +79,7 @@ class TestHearts:
         frozen = beating.ready[0]
         beating.pass_by(1.75, [frozen])
         with capturedLogs() as logged:
-            beating.pass_by(LOOK)
+            beating.pass_by(CHECK_SECONDS)
 
         assert beating.states == {1: "ready", 2: "ready", 3: "ready", 4: "stopping"}
         assert beating.dispatcher.workers.count(frozen) == 1
@@ -84,7 +90,7 @@ class TestHearts:
         frozen = beating.ready[0]
         beating.pass_by(1.75, [frozen])
         beating.boot_all()
-        beating.pass_by(LOOK)
+        beating.pass_by(CHECK_SECONDS)
 
         assert beating.states == {1: "draining", 2: "ready", 3: "ready", 4: "ready"}
         assert frozen not in beating.dispatcher.workers
@@ -208,7 +214,7 @@ class TestLimits:
         freezes = Freezes(stage.table, stage.board)
         care = Care(stage.clock, supervisor.fleet, stage.dispatcher, stage.board, freezes, rss)
         care.start()
-        stage.pass_by(LOOK * MEMORY_LOOKS)
+        stage.pass_by(CHECK_SECONDS * CHECKS_PER_MEMORY_CHECK)
         care.stop()
 
         assert asked == [first.pid, second.pid]
@@ -243,7 +249,7 @@ class TestShares:
         stage.spawner.takes(old)
         stage.supervisor.scale(1)
         stage.boot_all()
-        stage.pass_by(LOOK)
+        stage.pass_by(CHECK_SECONDS)
 
         order = process(old).orders[-1]
         assert (order.command, order.arguments) == (amp_commands.Release, {"count": 5})
@@ -253,7 +259,7 @@ class TestShares:
         """Connections stay where they are, however unequal they have become."""
         stage = stages(workers=2)
         first, second = stage.serve()
-        stage.pass_by(SETTLING + 1)
+        stage.pass_by(SETTLING_SECONDS + 1)
         stage.arrive(10)
         stage.spawner.takes(first)
         stage.spawner.takes(second)
@@ -291,7 +297,7 @@ class TestHearing:
         (deaf,) = [worker for worker in beating.ready if worker.unacknowledged]
         beating.pass_by(DEAF_SECONDS)
         assert process(deaf).signals == []
-        beating.pass_by(2 * LOOK)
+        beating.pass_by(2 * CHECK_SECONDS)
         assert process(deaf).signals == [signal.SIGKILL]
         with capturedLogs() as logged:
             beating.spawner.exits(deaf)
@@ -305,7 +311,7 @@ class TestHearing:
         broken.channel_failed = beating.clock.seconds()
         beating.pass_by(GRACE_SECONDS)
         assert process(broken).signals == []
-        beating.pass_by(2 * LOOK)
+        beating.pass_by(2 * CHECK_SECONDS)
         assert process(broken).signals == [signal.SIGKILL]
 
 
@@ -319,10 +325,10 @@ class TestFull:
 
     def test_it_was_ready_for_long(self, beating: Stage) -> None:
         """It is replaced, and stays until its replacement is ready; nothing is lent to it."""
-        beating.pass_by(SETTLED)
+        beating.pass_by(SETTLED_SECONDS)
         with capturedLogs() as logged:
             full = self.full(beating)
-            beating.pass_by(LOOK)
+            beating.pass_by(CHECK_SECONDS)
         assert beating.states == {1: "ready", 2: "ready", 3: "ready", 4: "starting"}
         assert full not in beating.dispatcher.workers
         assert len([text for text in texts(logged) if "has no file descriptor left" in text]) == 1
@@ -334,15 +340,15 @@ class TestFull:
         stage: Stage = stages(workers=3, heartbeat_timeout=2.0)
         stage.serve()
         self.full(stage)
-        stage.pass_by(SETTLED - LOOK)
+        stage.pass_by(SETTLED_SECONDS - CHECK_SECONDS)
         assert stage.starting == []
-        stage.pass_by(2 * LOOK)
+        stage.pass_by(2 * CHECK_SECONDS)
         assert len(stage.starting) == 1
 
     def test_its_heart_stood_still_meanwhile(self, beating: Stage) -> None:
         """A heart that beats again does not bring it back."""
         full = self.full(beating)
         beating.pass_by(1.75, [full])
-        beating.pass_by(3 * LOOK)
+        beating.pass_by(3 * CHECK_SECONDS)
         assert full not in beating.dispatcher.workers
         assert full.outdated is Outdated.FULL or full.state is not WorkerState.READY

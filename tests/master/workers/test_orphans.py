@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
-from twistcorn.master.workers.orphans import KILL_TIME, PAUSE, TERM_TIME, Orphans
+from twistcorn.master.workers.orphans import AFTER_KILL_SECONDS, EXEC_SECONDS, TERM_SECONDS, Orphans
 
 IMAGE = b"image of 7"
 WORKER: Any = SimpleNamespace(ident=1, pid=7)
@@ -84,14 +84,14 @@ def test_what_becomes_a_program_is_let_go(left: Left) -> None:
     """It was between fork and exec when its worker died."""
     left.begin(8)
     left.alive.clear()
-    left.clock.advance(PAUSE)
+    left.clock.advance(EXEC_SECONDS)
     assert (left.sent, left.said, left.waits()) == ([], [], False)
 
 
 def test_term_is_enough(left: Left) -> None:
     """Each gets it once, one line says so when all have ended, and nothing follows."""
     left.begin(8, 9)
-    left.clock.advance(PAUSE)
+    left.clock.advance(EXEC_SECONDS)
     left.ends(8)
     assert left.waits()
     left.ends(9)
@@ -104,9 +104,9 @@ def test_term_is_enough(left: Left) -> None:
 def test_one_that_does_not_hear(left: Left) -> None:
     """KILL, a moment later, to those that are left."""
     left.begin(8, 9)
-    left.clock.advance(PAUSE)
+    left.clock.advance(EXEC_SECONDS)
     left.ends(8)
-    left.clock.advance(TERM_TIME)
+    left.clock.advance(TERM_SECONDS)
     left.ends(9)
     assert left.sent[2:] == [(9, signal.SIGKILL)]
     (line,) = left.said
@@ -116,7 +116,7 @@ def test_one_that_does_not_hear(left: Left) -> None:
 def test_what_comes_later(left: Left) -> None:
     """A child of an orphan is one when that has ended."""
     left.begin(8)
-    left.clock.advance(PAUSE)
+    left.clock.advance(EXEC_SECONDS)
     left.alive.add(9)
     left.ends(8)
     assert left.sent[-1] == (9, signal.SIGTERM)
@@ -127,9 +127,9 @@ def test_what_comes_later(left: Left) -> None:
 def test_one_that_is_gone_already(left: Left) -> None:
     """A signal that finds nobody does no harm."""
     left.begin(8)
-    left.clock.advance(PAUSE / 2)
+    left.clock.advance(EXEC_SECONDS / 2)
     left.orphans._copies_of = lambda image: [8] if left.alive else []
-    left.clock.advance(PAUSE / 2)
+    left.clock.advance(EXEC_SECONDS / 2)
     left.ends(8)
     assert not left.waits()
 
@@ -137,9 +137,9 @@ def test_one_that_is_gone_already(left: Left) -> None:
 def test_one_that_nothing_ends(left: Left) -> None:
     """What the kernel holds is told, and waited for no longer."""
     left.begin(8)
-    left.clock.advance(PAUSE)
-    left.clock.advance(TERM_TIME)
-    left.clock.advance(KILL_TIME)
+    left.clock.advance(EXEC_SECONDS)
+    left.clock.advance(TERM_SECONDS)
+    left.clock.advance(AFTER_KILL_SECONDS)
     (line,) = left.said
     assert line.endswith("SIGKILL does not end them: 8")
     assert not left.waits()
@@ -152,7 +152,7 @@ def test_two_workers(left: Left) -> None:
     other: Any = SimpleNamespace(ident=2, pid=77)
     left.orphans.know(other)
     left.orphans.left(other)
-    left.clock.advance(PAUSE)
+    left.clock.advance(EXEC_SECONDS)
     left.ends(8)
     assert left.said == ["worker 1 (pid 7) left 1 process that its application had forked: ended (8)"]
 

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from tests.master.stage import texts
 from tests.master.workers.test_tuning import told
 from twistcorn.master.workers.scaling import free_memory, processor_time
-from twistcorn.policy.sizing import PATIENCE
+from twistcorn.policy.sizing import SAMPLES_TO_GROW
 from twistcorn.settings import Settings, from_values
 from twistcorn.wire.scoreboard import W_BUSY, W_REQUESTS
 
@@ -45,7 +45,7 @@ class Scaled:
     def threads(self) -> int:
         return self.stage.supervisor.settings.threads
 
-    def load(self, busy: int, seconds: int = PATIENCE + 1, answers: int = 10) -> None:
+    def load(self, busy: int, seconds: int = SAMPLES_TO_GROW + 1, answers: int = 10) -> None:
         """So many requests are in each worker, for so long, and it answers so many in a second."""
         for _ in range(seconds):
             for worker in self.stage.ready:

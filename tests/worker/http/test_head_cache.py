@@ -8,7 +8,7 @@ import pytest
 
 from tests.http.cases import DEFAULTS, head, post
 from twistcorn.errors import HTTPError
-from twistcorn.worker.http.head_cache import LONGEST_BLOCK, LONGEST_LINE, MOST_BLOCKS, MOST_LINES, Heads
+from twistcorn.worker.http.head_cache import MAX_BLOCK_BYTES, MAX_BLOCKS, MAX_LINE_BYTES, MAX_LINES, Heads
 from twistcorn.worker.http.request import Request, parse_head
 
 
@@ -32,8 +32,8 @@ SHAPES = {
     "1.0": head(b"X: a", line=b"GET / HTTP/1.0"),
     "an absolute target": head(line=b"GET http://a/ HTTP/1.1"),
     "every resource": head(line=b"OPTIONS * HTTP/1.1"),
-    "a long line": head(line=b"GET /%b HTTP/1.1" % (b"a" * LONGEST_LINE)),
-    "a long block": head(b"X: " + b"a" * LONGEST_BLOCK),
+    "a long line": head(line=b"GET /%b HTTP/1.1" % (b"a" * MAX_LINE_BYTES)),
+    "a long block": head(b"X: " + b"a" * MAX_BLOCK_BYTES),
     "a close": head(b"Connection: close"),
     "an expectation": post(b"Content-Length: 5", b"Expect: 100-continue"),
 }
@@ -94,13 +94,13 @@ class TestBounds:
     def test_clients_never_repeat_themselves(self) -> None:
         """What is remembered is bounded."""
         heads = Heads(DEFAULTS)
-        for number in range(2 * MOST_LINES):
+        for number in range(2 * MAX_LINES):
             heads.read(head(b"X: %d" % number, line=b"GET /%d HTTP/1.1" % number))
             heads.read(head(line=b"GET /%d HTTP/1.1" % number))
 
-        assert len(heads._lines) <= MOST_LINES
-        assert len(heads._blocks) <= MOST_BLOCKS
-        assert len(heads._whole) <= MOST_LINES
+        assert len(heads._lines) <= MAX_LINES
+        assert len(heads._blocks) <= MAX_BLOCKS
+        assert len(heads._whole) <= MAX_LINES
 
 
 class TestRefusals:

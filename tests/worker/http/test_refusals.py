@@ -9,7 +9,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from twistcorn.errors import HTTPError
 from twistcorn.wire.scoreboard import W_ERRORS, Scoreboard
-from twistcorn.worker.http.refusals import LINES, Refusals
+from twistcorn.worker.http.refusals import LINES_PER_SECOND, Refusals
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def test_request_is_refused(board: Scoreboard) -> None:
 def test_flood_of_bad_requests(board: Scoreboard) -> None:
     """So many lines a second, and later how many were left out; all of them count."""
     refusals = Refusals(board, board.worker_base(0))
-    assert len(told(board, refusals, *[5.0] * 100)) == LINES
+    assert len(told(board, refusals, *[5.0] * 100)) == LINES_PER_SECOND
 
-    assert told(board, refusals, 6.0)[0] == f"refused {100 - LINES} more requests meanwhile"
+    assert told(board, refusals, 6.0)[0] == f"refused {100 - LINES_PER_SECOND} more requests meanwhile"
     assert len(told(board, refusals, 7.0)) == 1
     assert board.words[board.worker_base(0) + W_ERRORS] == 102

@@ -224,7 +224,7 @@ class TestMemory:
         for number in range(3 * responses._KNOWN_LIMIT):
             check_fields([(f"X-{number}", "a"), ("Y", "b")])
             check_status(f"200 {number}")
-        long = [("X", "a" * (responses._KNOWN_LENGTH * 4 + 1))]
+        long = [("X", "a" * (responses._KNOWN_CHARS * 4 + 1))]
 
         assert check_fields(long) is not check_fields(long)
         for known in (responses._known_lists, responses._known_fields, responses._known_statuses):

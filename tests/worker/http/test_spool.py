@@ -19,7 +19,7 @@ from tests.http.cases import DEFAULTS
 from twistcorn import pristine
 from twistcorn.errors import HTTPError
 from twistcorn.wire.scoreboard import WORKER_WORDS
-from twistcorn.worker.http.spool import IN_MEMORY, MEMORY, Spool, Store, find_directory
+from twistcorn.worker.http.spool import MAX_BODY_MEMORY_BYTES, MAX_MEMORY_BYTES, Spool, Store, find_directory
 
 Made = Callable[[int], Store]
 MIB = 1 << 20
@@ -47,7 +47,7 @@ def on_board(spool: Spool) -> int:
 
 
 class TestStore:
-    @pytest.mark.parametrize("pieces", [[IN_MEMORY], [IN_MEMORY - 1, 1], [1] * 10, []])
+    @pytest.mark.parametrize("pieces", [[MAX_BODY_MEMORY_BYTES], [MAX_BODY_MEMORY_BYTES - 1, 1], [1] * 10, []])
     def test_body_of_up_to_a_mebibyte(self, store: Made, pieces: list[int]) -> None:
         """It stays in memory."""
         made = store(0)
@@ -57,7 +57,7 @@ class TestStore:
         assert is_in_memory(made)
         assert kept(made) == b"x" * sum(pieces)
 
-    @pytest.mark.parametrize("pieces", [[IN_MEMORY + 1], [IN_MEMORY, 1], [IN_MEMORY, 1, 100_000, 5]])
+    @pytest.mark.parametrize("pieces", [[MAX_BODY_MEMORY_BYTES + 1], [MAX_BODY_MEMORY_BYTES, 1], [MAX_BODY_MEMORY_BYTES, 1, 100_000, 5]])
     def test_larger_body(self, store: Made, tmp_path: Path, pieces: list[int]) -> None:
         """It is in a file that has no name, so that nothing has to remove it."""
         made = store(0)
@@ -82,7 +82,7 @@ class TestStore:
 
         monkeypatch.setattr(pristine.os, "open", refuses)
         made = store(0)
-        made.add(b"x" * (IN_MEMORY + 1))
+        made.add(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
 
         assert os.fstat(made.finish().file.fileno()).st_nlink == 0
         assert list(tmp_path.iterdir()) == []
@@ -113,7 +113,7 @@ class TestStore:
         """It leaves no descriptor behind, and its room is free, however often it is dropped."""
         made = store(0)
         before = len(os.listdir("/proc/self/fd"))
-        made.add(b"x" * (IN_MEMORY + 1))
+        made.add(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
         if whole:
             made.finish()
         made.drop()
@@ -130,7 +130,7 @@ class TestMemory:
         for _ in range(10):
             for each in made:
                 each.add(b"x" * 100_000)
-                assert spool._held <= MEMORY
+                assert spool._held <= MAX_MEMORY_BYTES
 
         assert on_board(spool) == 150_000_000
         assert all(len(kept(each)) == 1_000_000 for each in made)
@@ -241,11 +241,11 @@ class TestNoFiles:
     def test_memory_is_full(self, store: Made, spool: Spool) -> None:
         """507; the others keep what they have, and small bodies go on to come."""
         first, second = store(0), store(0)
-        first.add(b"a" * (MEMORY - MIB))
+        first.add(b"a" * (MAX_MEMORY_BYTES - MIB))
         second.add(b"b" * 2000)
 
         assert refusal(store(0), b"x" * 2 * MIB) == 507
-        assert len(kept(first)) == MEMORY - MIB
+        assert len(kept(first)) == MAX_MEMORY_BYTES - MIB
         assert kept(second) == b"b" * 2000
         first.drop()
         second.drop()
@@ -266,7 +266,7 @@ class TestNoFiles:
     def test_file_cannot_be_read_back(self, store: Made, monkeypatch: pytest.MonkeyPatch) -> None:
         """507."""
         made = store(0)
-        made.add(b"x" * (IN_MEMORY + 1))
+        made.add(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
         monkeypatch.setattr(pristine.os, "pread", lambda *arguments: b"")
 
         assert refusal(made, b"x" * 2 * MIB) == 507

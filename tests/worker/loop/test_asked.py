@@ -330,7 +330,7 @@ class TestDoesNotCome:
 
     def test_no_room(self, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """507, where the spool cannot be written and memory is full."""
-        monkeypatch.setattr(spool, "MEMORY", 1 << 10)
+        monkeypatch.setattr(spool, "MAX_MEMORY_BYTES", 1 << 10)
         served, client = make(reader(lambda stream: stream.read()), b"x" * 2000)
         served.poller.spool._directory = str(tmp_path / "nowhere")
         with capturedLogs() as events:

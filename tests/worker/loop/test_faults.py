@@ -20,7 +20,7 @@ from twistcorn.worker.http.spool import Store
 from twistcorn.worker.loop import poller, sweeping
 from twistcorn.worker.loop.connection import Connection, Phase
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.loop.sweeping import LOST_LOOKS, SWEEP
+from twistcorn.worker.loop.sweeping import LOST_SWEEPS, SWEEP_SECONDS
 from twistcorn.worker.process import failing
 from twistcorn.worker.turns.turns import Turns
 
@@ -304,7 +304,7 @@ class TestLostTurns:
 
     def looks(self, served: Served, count: int) -> None:
         for _ in range(count):
-            served.reactor.advance(SWEEP)
+            served.reactor.advance(SWEEP_SECONDS)
             served.run()
 
     def test_it_is_found(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +314,7 @@ class TestLostTurns:
         served.send(client, head())
         self.lose(served, monkeypatch, lambda connection, seat: None)
         served.send(client, head())
-        self.looks(served, LOST_LOOKS - 1)
+        self.looks(served, LOST_SWEEPS - 1)
         assert not served.reports
         with told() as events:
             self.looks(served, 1)
@@ -338,7 +338,7 @@ class TestLostTurns:
         with told(2):
             served.send(client, head())
             assert turns._running == 0
-            self.looks(served, LOST_LOOKS)
+            self.looks(served, LOST_SWEEPS)
         assert served.reports == [(Kind.CLOSED, 0, 1)]
 
     def test_it_waits(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +346,7 @@ class TestLostTurns:
         served, client = serve()
         self.lose(served, monkeypatch, lambda connection, seat: served.turns._queue.append(connection))
         served.send(client, head())
-        self.looks(served, 3 * LOST_LOOKS)
+        self.looks(served, 3 * LOST_SWEEPS)
         assert served.reports == []
         served.turns._running += 1
         served.turns._run_pooled(served.turns._queue.popleft(), served.turns._other)
@@ -358,7 +358,7 @@ class TestLostTurns:
         looked: list[int] = []
 
         def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-            for _ in range(3 * LOST_LOOKS):
+            for _ in range(3 * LOST_SWEEPS):
                 served.poller._sweep()
                 looked.append(1)
             start_response("200 OK", [])
@@ -367,7 +367,7 @@ class TestLostTurns:
         served, client = serve(application)
         served.poller.census = served.turns.census
         served.send(client, head())
-        assert len(looked) == 3 * LOST_LOOKS
+        assert len(looked) == 3 * LOST_SWEEPS
         assert len(client.answers()) == 1
 
 

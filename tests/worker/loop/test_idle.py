@@ -13,8 +13,8 @@ from tests.http.served import Client, Clock, Served
 from tests.worker.apps import app
 from twistcorn.wire.channel import Kind
 from twistcorn.wire.scoreboard import Scoreboard
-from twistcorn.worker.loop.idle import AT_ONCE
-from twistcorn.worker.loop.sweeping import SWEEP
+from twistcorn.worker.loop.idle import MAX_GIVEN_BACK
+from twistcorn.worker.loop.sweeping import SWEEP_SECONDS
 
 Serve = Callable[..., Served]
 
@@ -85,9 +85,9 @@ class TestIdleForLong:
     def test_there_are_many(self, serve: Serve, clock: Clock) -> None:
         """They go in parts, so that nobody else waits for long."""
         served = serve()
-        connect(served, AT_ONCE + 10)
+        connect(served, MAX_GIVEN_BACK + 10)
         clock.pass_by(served, 11)
-        assert len(served.reports) == AT_ONCE
+        assert len(served.reports) == MAX_GIVEN_BACK
 
-        clock.pass_by(served, SWEEP)
-        assert len(served.reports) == AT_ONCE + 10
+        clock.pass_by(served, SWEEP_SECONDS)
+        assert len(served.reports) == MAX_GIVEN_BACK + 10

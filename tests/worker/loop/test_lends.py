@@ -15,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from twistcorn.wire import channel
 from twistcorn.wire.channel import MAX_LENDS, MAX_REPORTS, REPORTS_SIZE, Kind, Lend, Report
-from twistcorn.worker.loop.lends import MESSAGES, LendChannel
+from twistcorn.worker.loop.lends import MESSAGES_AT_ONCE, LendChannel
 
 
 class Worker:
@@ -134,13 +134,13 @@ class TestLends:
 
     def test_many_messages(self, worker: Worker) -> None:
         """Other descriptors get their turn in between."""
-        for slot in range(MESSAGES + 1):
+        for slot in range(MESSAGES_AT_ONCE + 1):
             worker.lend(slot)
         worker.read()
-        assert len(worker.adopted) == MESSAGES
+        assert len(worker.adopted) == MESSAGES_AT_ONCE
 
         worker.read()
-        assert worker.reports() == taken(*range(MESSAGES + 1))
+        assert worker.reports() == taken(*range(MESSAGES_AT_ONCE + 1))
 
     def test_full_message(self, worker: Worker) -> None:
         """As many as the master may send at once are taken at once."""

@@ -23,7 +23,7 @@ from twistcorn.wire.scoreboard import (
     Scoreboard,
 )
 from twistcorn.worker.loop.connection import Connection
-from twistcorn.worker.loop.local_queue import MOMENT, spare_threads, waiting_in_all
+from twistcorn.worker.loop.local_queue import HOP_AFTER_SECONDS, spare_threads, waiting_in_all
 from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.turns.routes import Route
 
@@ -79,10 +79,10 @@ class Worker(Served):
             self.send(clients[-1], request)
         return clients
 
-    def wait(self, seconds: float = 2 * MOMENT) -> None:
+    def wait(self, seconds: float = 2 * HOP_AFTER_SECONDS) -> None:
         """Time passes."""
         self.now += seconds
-        self.reactor.advance(MOMENT)
+        self.reactor.advance(HOP_AFTER_SECONDS)
         self.run()
 
     def given_back(self) -> list[tuple[Kind, int]]:
@@ -131,7 +131,7 @@ class TestWait:
     def test_thread_is_free_elsewhere(self, worker: Worker) -> None:
         """After a moment the request goes there, with its age; until then it stays."""
         worker.ask(THREADS + 1)
-        worker.wait(MOMENT / 2)
+        worker.wait(HOP_AFTER_SECONDS / 2)
         assert worker.reports == []
 
         worker.wait()
@@ -151,7 +151,7 @@ class TestWait:
         worker.ask(THREADS + 1)
         worker.board.words[H_REGIONS] = 1
         monkeypatch.setattr(Scoreboard, "column", admitting)
-        worker.wait(MOMENT)
+        worker.wait(HOP_AFTER_SECONDS)
         worker.wait()
         assert [kind for kind, _ in worker.given_back()] == [Kind.WAITS]
 

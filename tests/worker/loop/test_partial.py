@@ -16,9 +16,9 @@ from tests.worker.apps import app
 from twistcorn.errors import HTTPError
 from twistcorn.wire.channel import CARRIES, Kind, Lend
 from twistcorn.wire.scoreboard import SlotState
-from twistcorn.worker.http.request import PEEK
+from twistcorn.worker.http.request import PEEK_BYTES
 from twistcorn.worker.loop.addresses import Address
-from twistcorn.worker.loop.partial import LOOKS, REST, Partial
+from twistcorn.worker.loop.partial import MAX_PEEKS, REST_SECONDS, Partial
 
 LIMITS = replace(DEFAULTS, limit_request_line=64, limit_request_fields=3, limit_request_field_size=64)
 LINE = b"GET / HTTP/1.1\r\n"
@@ -60,7 +60,7 @@ def test_limits_hold_as_they_come(data: bytes, size: int, status: int) -> None:
 def test_byte_by_byte_costs_no_more_than_its_length() -> None:
     """Each byte looks at what is new: 32 KiB one by one take a moment, and not half a minute."""
     data = head(*[b"X: " + b"a" * 4000] * 8)[:-2]
-    assert len(data) < PEEK
+    assert len(data) < PEEK_BYTES
     partial, begun = Partial(), time.process_time()
     for size in range(1, len(data) + 1):
         assert partial.find_end(data[:size], DEFAULTS) == 0
@@ -85,9 +85,9 @@ def test_head_in_many_pieces_waits_its_turn(worker: Served) -> None:
     assert not client.read()
     (connection,) = worker.connections()
     assert connection.partial is not None
-    assert connection.partial.looks == LOOKS + 1
+    assert connection.partial.looks == MAX_PEEKS + 1
 
-    worker.reactor.advance(REST)
+    worker.reactor.advance(REST_SECONDS)
     worker.run()
     assert [answer.body for answer in client.answers()] == [b"hello"]
 
@@ -100,7 +100,7 @@ def test_unix_client_that_writes_byte_by_byte_is_read() -> None:
     for n in range(len(request)):
         # Blocks no more than the kernel lets it: with a head that is left there it ends at some 270 writes.
         served.send(client, request[n : n + 1])
-        served.reactor.advance(REST)
+        served.reactor.advance(REST_SECONDS)
     served.run()
 
     assert [answer.body for answer in client.answers()] == [b"hello"]
@@ -132,7 +132,7 @@ def test_head_that_was_taken_travels(worker: Served, size: int) -> None:
     client = worker.connect()
     for n in range(size):
         worker.send(client, request[n : n + 1])
-        worker.reactor.advance(REST)
+        worker.reactor.advance(REST_SECONDS)
     (connection,) = worker.connections()
     if connection.partial is not None and not connection.partial.taken:
         worker.reactor.advance(0)

@@ -19,8 +19,8 @@ from twistcorn.wire.channel import Kind, Lend
 from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS
 from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.loop.connection import Connection
-from twistcorn.worker.loop.lingering import LINGER_BYTES, LINGER_TIME, REFUSED_BYTES
-from twistcorn.worker.loop.sweeping import LAST_REQUEST_TIME
+from twistcorn.worker.loop.lingering import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
+from twistcorn.worker.loop.sweeping import LAST_REQUEST_SECONDS
 
 pytestmark = pytest.mark.usefixtures("mode")
 
@@ -152,10 +152,10 @@ class TestDeadlines:
         assert client.read()
         assert served.reports == []
 
-        clock.pass_by(served, LINGER_TIME + 0.5)
+        clock.pass_by(served, LINGER_SECONDS + 0.5)
         assert served.reports == [(Kind.CLOSED, 0, 1)]
 
-    @pytest.mark.parametrize(("request_", "bound"), [(head(), LINGER_BYTES), (head(b"X : a"), REFUSED_BYTES)])
+    @pytest.mark.parametrize(("request_", "bound"), [(head(), LINGER_BYTES), (head(b"X : a"), MIN_REFUSED_BYTES)])
     def test_closing_client_sends_on(self, serve: Serve, request_: bytes, bound: int) -> None:
         """What it sends is forgotten, up to a bound; more of it where the request was refused before it was whole."""
         closes = app([b"hello"], [("Connection", "close")])
@@ -189,7 +189,7 @@ class TestStop:
         served.send(client, head())
         served.poller.stop()
         assert served.emptied == 0
-        clock.pass_by(served, LAST_REQUEST_TIME + 0.5)
+        clock.pass_by(served, LAST_REQUEST_SECONDS + 0.5)
 
         client.read()
         assert client.closed

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from twistcorn.syntax import LONGEST
-from twistcorn.worker.loop.connection import SCRATCH
+from twistcorn.syntax import MAX_SECONDS
+from twistcorn.worker.loop.connection import SCRATCH_BYTES
 from twistcorn.worker.loop.seats import Seat
 
 
@@ -46,7 +46,7 @@ class TestThread:
     def test_names(self, seat: Seat) -> None:
         """They are those of the thread that makes it, and its buffer holds what `consume` takes at once."""
         assert (seat.thread, seat.ident) == (threading.get_native_id(), threading.get_ident())
-        assert len(seat.scratch) == SCRATCH
+        assert len(seat.scratch) == SCRATCH_BYTES
 
     def test_gate_is_shut(self, seat: Seat) -> None:
         """Whoever has nothing to do waits there until somebody lets it go on."""
@@ -110,7 +110,7 @@ class TestClient:
 
     def test_may_take_years(self, seat: Seat, sock: socket.socket) -> None:
         """A write time-out that poll(2) cannot be told is as long as it can be."""
-        assert seat.await_client(sock, LONGEST)
+        assert seat.await_client(sock, MAX_SECONDS)
 
     def test_takes_nothing(self, seat: Seat, journal: Journal, sock: socket.socket) -> None:
         """It waits no longer than it was told to."""

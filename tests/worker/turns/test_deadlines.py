@@ -17,7 +17,7 @@ from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.http.request import RequestLine
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.seats import AT_EASE, FIRED
-from twistcorn.worker.turns.deadlines import GRACE, LOOK, Deadlines
+from twistcorn.worker.turns.deadlines import CHECK_SECONDS, GRACE_NANOSECONDS, Deadlines
 
 SECOND = 1_000_000_000
 START = 1000 * SECOND
@@ -200,7 +200,7 @@ class TestStuck:
         """Nobody is told before."""
         room.runs()
         room.passes(3.1)
-        room.passes(GRACE / SECOND)
+        room.passes(GRACE_NANOSECONDS / SECOND)
 
         assert room.told == []
 
@@ -270,7 +270,7 @@ class TestLooking:
         room.runs()
         room.deadlines.start()
         room.now += 4 * SECOND
-        room.clock.advance(LOOK)
+        room.clock.advance(CHECK_SECONDS)
 
         assert room.raised() == [HIT]
 

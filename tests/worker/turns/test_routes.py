@@ -6,14 +6,14 @@ import pytest
 
 from twistcorn.worker.http.request import RequestLine
 from twistcorn.worker.turns.routes import (
-    CLIP,
-    EVERY,
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    MOST_ROUTES,
-    PROBATION,
-    TOO_LONG,
-    WAITS,
+    CALLS_PER_SAMPLE,
+    FIRST_PAUSE_NANOSECONDS,
+    MAX_PAUSE_NANOSECONDS,
+    MAX_ROUTES,
+    MAX_SAMPLE_NANOSECONDS,
+    PROBATION_PAUSES,
+    TOO_LONG_NANOSECONDS,
+    WAITS_NANOSECONDS,
     Route,
     Routes,
 )
@@ -52,7 +52,7 @@ class TestDecisions:
         route.sample(10**12, 10**12, 0)
 
         assert not route.pooled
-        assert route.mean <= SHORT + CLIP / EVERY
+        assert route.mean <= SHORT + MAX_SAMPLE_NANOSECONDS / CALLS_PER_SAMPLE
 
     def test_calls_begin_to_wait(self) -> None:
         """A few of them are enough."""
@@ -87,8 +87,8 @@ class TestDecisions:
         assert route.pooled
         assert not route.waits
 
-        assert route.wants_trial(FIRST_PAUSE)
-        route.sample(SHORT, SHORT, FIRST_PAUSE)
+        assert route.wants_trial(FIRST_PAUSE_NANOSECONDS)
+        route.sample(SHORT, SHORT, FIRST_PAUSE_NANOSECONDS)
         assert not route.pooled
 
 
@@ -96,17 +96,17 @@ class TestTiming:
     def test_calls_that_are_timed(self) -> None:
         """The first ones, then one in so many."""
         route = Route()
-        due = [route.is_due() for _ in range(4 * EVERY)]
+        due = [route.is_due() for _ in range(4 * CALLS_PER_SAMPLE)]
 
-        assert due[:EVERY] == [True] * EVERY
-        assert sum(due[EVERY:]) == 3
+        assert due[:CALLS_PER_SAMPLE] == [True] * CALLS_PER_SAMPLE
+        assert sum(due[CALLS_PER_SAMPLE:]) == 3
 
     def test_trial(self) -> None:
         """It is timed, whichever call it is."""
         route = pooled()
-        for _ in range(EVERY + 2):
+        for _ in range(CALLS_PER_SAMPLE + 2):
             route.is_due()
-        route.wants_trial(FIRST_PAUSE)
+        route.wants_trial(FIRST_PAUSE_NANOSECONDS)
 
         assert route.is_due()
 
@@ -124,42 +124,44 @@ class TestTrials:
             route.sample(LONG, LONG, now)
             assert route.pooled
 
-        assert pauses[:4] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE]
-        assert pauses[-1] == LONGEST_PAUSE
+        assert pauses[:4] == [times * FIRST_PAUSE_NANOSECONDS for times in (1, 2, 4, 8)]
+        assert pauses[-1] == MAX_PAUSE_NANOSECONDS
 
-    @pytest.mark.parametrize(("wait", "wall"), [(LONG, LONG), (SHORT, TOO_LONG + 1)])
+    @pytest.mark.parametrize(("wait", "wall"), [(LONG, LONG), (SHORT, TOO_LONG_NANOSECONDS + 1)])
     def test_trial_would_be_in_vain(self, wait: int, wall: int) -> None:
         """What a call in a thread of its own has shown meanwhile spares the others a trial."""
         route = Route()
         route.trip(0)
-        route.sample(wait, wall, FIRST_PAUSE // 2)
-        assert not route.wants_trial(FIRST_PAUSE)
-        assert route.again_at == 3 * FIRST_PAUSE
+        route.sample(wait, wall, FIRST_PAUSE_NANOSECONDS // 2)
+        assert not route.wants_trial(FIRST_PAUSE_NANOSECONDS)
+        assert route.again_at == 3 * FIRST_PAUSE_NANOSECONDS
 
-        assert route.wants_trial(3 * FIRST_PAUSE)
+        assert route.wants_trial(3 * FIRST_PAUSE_NANOSECONDS)
 
     def test_trial_is_good(self) -> None:
         """The route is back."""
         route = pooled()
-        route.wants_trial(FIRST_PAUSE)
-        route.sample(SHORT, SHORT, FIRST_PAUSE)
+        route.wants_trial(FIRST_PAUSE_NANOSECONDS)
+        route.sample(SHORT, SHORT, FIRST_PAUSE_NANOSECONDS)
 
         assert not route.pooled
 
-    @pytest.mark.parametrize(("well", "pause"), [(1, 2 * FIRST_PAUSE), (PROBATION + 1, FIRST_PAUSE)])
+    @pytest.mark.parametrize(
+        ("well", "pause"), [(1, 2 * FIRST_PAUSE_NANOSECONDS), (PROBATION_PAUSES + 1, FIRST_PAUSE_NANOSECONDS)]
+    )
     def test_route_is_put_off_again(self, well: int, pause: int) -> None:
         """The pause begins anew only where it did well for long."""
         route = pooled()
-        route.wants_trial(FIRST_PAUSE)
-        route.sample(SHORT, SHORT, FIRST_PAUSE)
-        later = FIRST_PAUSE + well * FIRST_PAUSE
+        route.wants_trial(FIRST_PAUSE_NANOSECONDS)
+        route.sample(SHORT, SHORT, FIRST_PAUSE_NANOSECONDS)
+        later = FIRST_PAUSE_NANOSECONDS + well * FIRST_PAUSE_NANOSECONDS
         route.trip(later)
 
         assert route.again_at - later == pause
 
     def test_wait_between_the_bounds(self) -> None:
         """It neither puts a route off nor brings it back: no route goes to and fro."""
-        between = int(WAITS * 0.75)
+        between = int(WAITS_NANOSECONDS * 0.75)
         route = Route()
         for _ in range(50):
             route.sample(between, between, 0)
@@ -222,27 +224,27 @@ class TestTable:
         """A route that is used stays known, whatever strangers ask for, and so does one that comes later."""
         routes = Routes()
         first = known(routes, "/first")
-        for number in range(3 * MOST_ROUTES):
+        for number in range(3 * MAX_ROUTES):
             first.is_due()
             known(routes, f"/made-up-{number}").is_due()
-            if number == 2 * MOST_ROUTES:
+            if number == 2 * MAX_ROUTES:
                 later = known(routes, "/later")
                 later.is_due(), later.is_due()
 
         assert routes.find(line("/first")) is first
         assert routes.find(line("/later")) is later
-        assert len(routes._known) == MOST_ROUTES
+        assert len(routes._known) == MAX_ROUTES
 
     def test_all_routes_are_used(self) -> None:
         """Then the oldest makes room, and nobody shares what is known of another."""
         routes = Routes()
-        found = [known(routes, f"/made-up-{number}") for number in range(MOST_ROUTES)]
+        found = [known(routes, f"/made-up-{number}") for number in range(MAX_ROUTES)]
         for route in found:
             route.is_due(), route.is_due()
 
         assert known(routes, "/new") is not known(routes, "/newer")
-        assert routes.find(line(f"/made-up-{MOST_ROUTES - 1}")) is found[-1]
-        assert len(routes._known) == MOST_ROUTES
+        assert routes.find(line(f"/made-up-{MAX_ROUTES - 1}")) is found[-1]
+        assert len(routes._known) == MAX_ROUTES
 
     @pytest.mark.parametrize(
         ("one", "other"),

@@ -9,7 +9,14 @@ import pytest
 from twisted.logger import capturedLogs
 
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.turns.watchdog import LONGEST, PATIENCE, SUSPECT, CallVerdict, Judge, Watchdog
+from twistcorn.worker.turns.watchdog import (
+    MAX_LEAD_NANOSECONDS,
+    PATIENCE_NANOSECONDS,
+    SUSPECT_NANOSECONDS,
+    CallVerdict,
+    Judge,
+    Watchdog,
+)
 
 PATIENT = 10.0
 
@@ -33,41 +40,41 @@ def look(judge: Judge, now: int, delay: int = 0, since: int = 1) -> CallVerdict:
 class TestJudge:
     def test_call_is_young(self) -> None:
         """Nothing is asked about it."""
-        assert Judge().look(0, SUSPECT - 1, lambda: pytest.fail("asked")) is CallVerdict.KEEP
+        assert Judge().look(0, SUSPECT_NANOSECONDS - 1, lambda: pytest.fail("asked")) is CallVerdict.KEEP
 
     def test_call_lasts(self) -> None:
         """Seen twice, it loses the reactor when its time is over."""
         judge = Judge()
-        assert look(judge, SUSPECT) is CallVerdict.KEEP
-        assert look(judge, PATIENCE - 1) is CallVerdict.KEEP
-        assert look(judge, PATIENCE) is CallVerdict.REPLACE
+        assert look(judge, SUSPECT_NANOSECONDS) is CallVerdict.KEEP
+        assert look(judge, PATIENCE_NANOSECONDS - 1) is CallVerdict.KEEP
+        assert look(judge, PATIENCE_NANOSECONDS) is CallVerdict.REPLACE
 
     def test_watchdog_comes_late(self) -> None:
         """A call that is seen for the first time goes on, whatever its age: perhaps nobody ran."""
         judge = Judge()
-        assert look(judge, 100 * PATIENCE) is CallVerdict.KEEP
-        assert look(judge, 101 * PATIENCE) is CallVerdict.REPLACE
+        assert look(judge, 100 * PATIENCE_NANOSECONDS) is CallVerdict.KEEP
+        assert look(judge, 101 * PATIENCE_NANOSECONDS) is CallVerdict.REPLACE
 
     def test_another_call(self) -> None:
         """What was seen of one says nothing of the next."""
         judge = Judge()
-        look(judge, SUSPECT, since=1)
+        look(judge, SUSPECT_NANOSECONDS, since=1)
 
-        assert look(judge, PATIENCE, since=2) is CallVerdict.KEEP
+        assert look(judge, PATIENCE_NANOSECONDS, since=2) is CallVerdict.KEEP
 
     def test_thread_lacks_a_processor(self) -> None:
         """It keeps the reactor for longer, then loses it, and its route is not to blame."""
         judge = Judge()
-        assert look(judge, SUSPECT) is CallVerdict.KEEP
-        assert look(judge, PATIENCE, delay=PATIENCE) is CallVerdict.KEEP
-        assert look(judge, LONGEST, delay=LONGEST) is CallVerdict.EXCUSE
+        assert look(judge, SUSPECT_NANOSECONDS) is CallVerdict.KEEP
+        assert look(judge, PATIENCE_NANOSECONDS, delay=PATIENCE_NANOSECONDS) is CallVerdict.KEEP
+        assert look(judge, MAX_LEAD_NANOSECONDS, delay=MAX_LEAD_NANOSECONDS) is CallVerdict.EXCUSE
 
     def test_thread_lacked_a_processor_before(self) -> None:
         """Only what was seen of this call counts."""
         judge = Judge()
-        look(judge, SUSPECT, delay=10**12)
+        look(judge, SUSPECT_NANOSECONDS, delay=10**12)
 
-        assert look(judge, PATIENCE, delay=10**12) is CallVerdict.REPLACE
+        assert look(judge, PATIENCE_NANOSECONDS, delay=10**12) is CallVerdict.REPLACE
 
 
 class Calls:
@@ -120,7 +127,7 @@ class TestWatchdog:
             since = calls.begin()
             assert calls.replaced.wait(PATIENT)
             assert calls.told[-1][0] == since
-            assert time.monotonic_ns() - since >= PATIENCE
+            assert time.monotonic_ns() - since >= PATIENCE_NANOSECONDS
 
     def test_nothing_runs(self, calls: Calls) -> None:
         """It sleeps, and replaces nothing."""

@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 
 from tests.http.served import Client, Served
 from tests.worker.conftest import TIMES
-from twistcorn.logs.access import BATCH, MOMENT
+from twistcorn.logs.access import MAX_UNWRITTEN_ENTRIES, WRITE_INTERVAL_SECONDS
 from twistcorn.worker.wsgi.access_log import AccessLog
 
 Serve = Callable[..., tuple[Served, Client]]
@@ -228,19 +228,19 @@ class TestTimes:
         log, client = logged()
         log.served.send(client, GET)
         assert log.log._noted
-        log.reactor.advance(MOMENT)
+        log.reactor.advance(WRITE_INTERVAL_SECONDS)
         assert not log.log._noted
 
     def test_many_are_written_between_rounds(self, logged: Any) -> None:
         """Without waiting for that, some at a time."""
         log, client = logged()
-        for _ in range(BATCH):
+        for _ in range(MAX_UNWRITTEN_ENTRIES):
             log.log.between_rounds()
-            assert len(log.log._noted) < BATCH
+            assert len(log.log._noted) < MAX_UNWRITTEN_ENTRIES
             log.served.send(client, GET)
         log.log.between_rounds()
         assert not log.log._noted
-        assert len(log.lines()) == BATCH
+        assert len(log.lines()) == MAX_UNWRITTEN_ENTRIES
 
     def test_while_it_is_off_nothing_runs(self, logged: Any) -> None:
         """No timer, no note."""

@@ -11,7 +11,7 @@ import pytest
 from tests.worker.apps import Body, RecordingOut, Start, app, call
 from tests.worker.wsgi.test_call import RAISED
 from twistcorn.errors import RequestTimeout
-from twistcorn.worker.wsgi.call import LOOK
+from twistcorn.worker.wsgi.call import CHECK_NANOSECONDS
 
 TOOK_TOO_LONG = "the application took too long"
 CLOSE_RAISED = "close() of the application's iterable raised"
@@ -220,7 +220,7 @@ class TestNothingIsSaid:
     @pytest.fixture(autouse=True)
     def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each look at the clock is half the time between two looks at the client later."""
-        times = itertools.count(1, LOOK // 2)
+        times = itertools.count(1, CHECK_NANOSECONDS // 2)
         monkeypatch.setattr("twistcorn.worker.wsgi.call.time", types.SimpleNamespace(monotonic_ns=lambda: next(times)))
 
     def test_client_is_looked_for(self) -> None:

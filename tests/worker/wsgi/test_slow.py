@@ -17,7 +17,7 @@ from twistcorn.settings import Settings
 from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.wsgi.call import Call
-from twistcorn.worker.wsgi.slow import LINES, LOOK, SlowRequests
+from twistcorn.worker.wsgi.slow import CHECK_SECONDS, LINES_PER_SECOND, SlowRequests
 
 PATIENCE = 10.0
 
@@ -146,9 +146,9 @@ def test_request_that_was_out_of_the_application_for_a_moment(room: Room) -> Non
 
 def test_many_are_counted(room: Room) -> None:
     """Some stacks say why; how many more there were is told in the next second."""
-    for _ in range(LINES + 3):
+    for _ in range(LINES_PER_SECOND + 3):
         room.runs()
-    assert len(room.told(2)) == LINES
+    assert len(room.told(2)) == LINES_PER_SECOND
     (event,) = room.told(1)
     assert formatEvent(event) == "slow: 3 more requests meanwhile"
 
@@ -161,5 +161,5 @@ def test_nothing_runs_while_nothing_is_asked_for(room: Room) -> None:
     room.runs()
     room.now += SECOND
     with capturedLogs() as told:
-        room.clock.advance(LOOK)
+        room.clock.advance(CHECK_SECONDS)
     assert len(told) == 1

@@ -120,8 +120,8 @@ class TestBodies:
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch, request_: bytes
     ) -> None:
         """What is there is asked for again, though no event tells of it."""
-        monkeypatch.setattr("twistcorn.worker.loop.intake._PIECE", 20)
-        monkeypatch.setattr("twistcorn.worker.loop.intake.PEEK", 100)
+        monkeypatch.setattr("twistcorn.worker.loop.intake._PIECE_BYTES", 20)
+        monkeypatch.setattr("twistcorn.worker.loop.intake.PEEK_BYTES", 100)
         served, client = serve(echo)
         served.send(client, request_ + NEXT)
 

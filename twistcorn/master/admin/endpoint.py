@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from ...errors import SettingsError
 from ...logs.logger import Logger
-from ...policy.samples import EVERY, KEPT, Counted, Shares
+from ...policy.samples import KEPT_SAMPLES, SAMPLE_SECONDS, Counted, Shares
 from ...settings import Settings
 from ...wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
 from ..control.operations import Operations
@@ -34,7 +34,7 @@ from .http_server import Visits
 from .pages import Pages
 
 #: Connections that the page lists: the oldest ones.
-LISTED = 30
+LISTED_CONNECTIONS = 30
 
 
 class Stage(enum.Enum):
@@ -117,7 +117,7 @@ class Admin:
         self.operations = operations
         self._metrics = metrics
         self._history = History(self._counted, operations.insight.gauges)
-        self._beat.start(EVERY, now=False).addErrback(self._broken)
+        self._beat.start(SAMPLE_SECONDS, now=False).addErrback(self._broken)
 
     def close(self) -> Deferred[None]:
         """No worker is left: end all connections and listen no more."""
@@ -162,7 +162,7 @@ class Admin:
     def past(self) -> bytes:
         """See `pages.PageSource`."""
         columns = self._history.columns() if self._state is Stage.RUNNING else {}
-        return json.dumps({"every": EVERY, "kept": KEPT, "samples": columns}).encode()
+        return json.dumps({"every": SAMPLE_SECONDS, "kept": KEPT_SAMPLES, "samples": columns}).encode()
 
     def events(self) -> bytes:
         """See `pages.PageSource`."""
@@ -198,7 +198,7 @@ class Admin:
             "sample": self._sample,
             "status": insight.status(),
             "workers": workers,
-            "connections": insight.connections(LISTED),
+            "connections": insight.connections(LISTED_CONNECTIONS),
         }
         return event("snapshot", value)
 

@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 #: Readers at once: a page in every operator's browser, and some more.
-MOST = 32
+MAX_READERS = 32
 #: Seconds without taking a byte after which a reader is dropped.
-PATIENCE = 10.0
+STALLED_READER_SECONDS = 10.0
 
 
 def event(name: str, value: Any) -> bytes:
@@ -60,7 +60,7 @@ class Feed:
     @property
     def is_full(self) -> bool:
         """Whether there are as many readers as may be."""
-        return len(self._readers) >= MOST
+        return len(self._readers) >= MAX_READERS
 
     def add(self, request: Any, first: bytes) -> None:
         """Send events to whoever sent this request from now on, these first."""
@@ -75,7 +75,7 @@ class Feed:
         for reader in list(self._readers):
             if reader.paused is None:
                 reader.request.write(data)
-            elif self._clock.seconds() - reader.paused > PATIENCE:
+            elif self._clock.seconds() - reader.paused > STALLED_READER_SECONDS:
                 # What waits for it is not worth waiting for.
                 reader.request.channel.transport.abortConnection()
 

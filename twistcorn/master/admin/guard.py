@@ -18,7 +18,7 @@ from dataclasses import dataclass
 _HOST = re.compile(r"(?P<name>\[[^]]*\]|[^:]*)(:\d*)?")
 
 #: A form cannot send this field and a script of another origin may not: what acts by a cookie has to show it.
-MARK = "X-Twistcorn"
+ACTION_HEADER = "X-Twistcorn"
 
 
 class Role(enum.IntEnum):
@@ -33,7 +33,7 @@ class Role(enum.IntEnum):
 class Shown:
     """What a request shows of who sent it: the values of its fields, empty where there is none.
 
-    :ivar marked: whether the field `MARK` is there.
+    :ivar marked: whether the field `ACTION_HEADER` is there.
     """
 
     host: str = ""

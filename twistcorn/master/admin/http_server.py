@@ -18,13 +18,13 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from ...errors import HTTPError
 
 #: Bytes of a body that are taken: a form with a token or a number has less.
-MOST_BODY = 4096
+MAX_BODY_BYTES = 4096
 #: Bytes that are read and dropped, so that the client reads why it is refused; whoever sends more is cut off.
-MOST_DROPPED = 1 << 20
+MAX_DROPPED_BYTES = 1 << 20
 #: Connections at once: readers, scrapes, load balancers that look whether we live.
-MOST_CONNECTIONS = 128
+MAX_CONNECTIONS = 128
 #: Seconds that an idle connection is kept.
-IDLE = 60
+IDLE_SECONDS = 60
 
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -59,9 +59,9 @@ class Visit(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Bytes of the body: those that are too many are dropped."""
         self._size += len(data)
-        if self._size <= MOST_BODY:
+        if self._size <= MAX_BODY_BYTES:
             self._body.write(data)
-        elif self._size - len(data) <= MOST_DROPPED < self._size:
+        elif self._size - len(data) <= MAX_DROPPED_BYTES < self._size:
             # Once: more pieces may have come with this one.
             channel: Any = self.channel
             channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
@@ -70,8 +70,8 @@ class Visit(Request):
     def process(self) -> None:
         """All of it is there: answer it."""
         self.whole = True
-        if self._size > MOST_BODY:
-            refuse(self, HTTPError(413, f"a body has at most {MOST_BODY} bytes"))
+        if self._size > MAX_BODY_BYTES:
+            refuse(self, HTTPError(413, f"a body has at most {MAX_BODY_BYTES} bytes"))
         elif self.path == b"*":
             # Twisted would answer by itself, without our fields.
             refuse(self, HTTPError(404, "there is nothing at this path"))
@@ -122,7 +122,7 @@ class Visits(WrappingFactory[ProtocolWrapper]):
     noisy = False
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._site = _Quiet(Resource(), requestFactory=Visit, timeout=IDLE, reactor=clock)
+        self._site = _Quiet(Resource(), requestFactory=Visit, timeout=IDLE_SECONDS, reactor=clock)
         super().__init__(self._site)
 
     def show(self, resource: Resource) -> None:
@@ -132,7 +132,7 @@ class Visits(WrappingFactory[ProtocolWrapper]):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection; one too many takes the place of the oldest that asks nothing, or is closed."""
         open_ones = [each for each in self.protocols if not _channel(each).cut]
-        if len(open_ones) >= MOST_CONNECTIONS:
+        if len(open_ones) >= MAX_CONNECTIONS:
             idle = next((each for each in open_ones if not _channel(each).answering), None)
             if idle is None:
                 return None

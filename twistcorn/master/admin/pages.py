@@ -20,7 +20,7 @@ from ...errors import HTTPError, OperationError
 from ...logs.logger import Logger
 from ..control.operations import Operations
 from .feed import Feed
-from .guard import MARK, Guard, Role, Shown
+from .guard import ACTION_HEADER, Guard, Role, Shown
 from .http_server import JSON, Visit, answer, begin, refuse
 
 HTML = "text/html; charset=utf-8"
@@ -134,7 +134,7 @@ class Pages(Resource):
         if not self._guard.allows_actions:
             return HTTPError(403, "this server is read-only: it was started without --admin-action-token")
         if self._guard.remembers(shown.cookie) is Role.ACTOR:
-            return HTTPError(403, f"with a cookie, an action needs the field {MARK} and no other origin")
+            return HTTPError(403, f"with a cookie, an action needs the field {ACTION_HEADER} and no other origin")
         return HTTPError(403, "the token for actions is needed")
 
     def _shown(self, visit: Visit) -> Shown:
@@ -144,7 +144,7 @@ class Pages(Resource):
             authorization=visit.field("Authorization"),
             cookie=cookie.decode("latin-1"),
             origin=visit.field("Origin"),
-            marked=bool(visit.field(MARK)),
+            marked=bool(visit.field(ACTION_HEADER)),
         )
 
     # For whoever looks

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .operations import Operations
 
 #: Time for a worker to say where its threads are: it needs milliseconds, unless something holds its interpreter lock.
-STACK_TIME = 2.0
+STACK_SECONDS = 2.0
 #: Between two snapshots of `watch`.
-WATCH_EVERY = 1.0
+WATCH_SECONDS = 1.0
 
 JSON = dict[str, Any]
 
@@ -69,7 +69,7 @@ class Clerk:
             watching = LoopingCall(lambda: tell(self._serving().insight.snapshot()))
             watching.clock = self._clock
             # A server that stops has nothing to show any more.
-            watching.start(WATCH_EVERY, now=False).addErrback(lambda failure: failure.trap(OperationError))
+            watching.start(WATCH_SECONDS, now=False).addErrback(lambda failure: failure.trap(OperationError))
             return lambda: watching.stop() if watching.running else None
         if request.command == "logs" and request.arguments["follow"] and self._recent is not None:
             return self._recent.follow(lambda entry: tell([entry]))
@@ -127,7 +127,7 @@ class Clerk:
         if process is None:
             raise OperationError(f"worker {worker} has no process")
         answer: Deferred[Any] = process.ask(amp_commands.Stack)
-        answer.addTimeout(STACK_TIME, self._clock)
+        answer.addTimeout(STACK_SECONDS, self._clock)
         gone = OperationError(f"worker {worker} is gone")
 
         def silent(failure: Failure) -> None:

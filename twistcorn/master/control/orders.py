@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ...errors import OperationError
 
 #: Of something wrong that is shown in a refusal: enough to be recognized.
-SHOWN = 60
+SHOWN_CHARS = 60
 
 
 class Argument(NamedTuple):
@@ -98,4 +98,4 @@ def shown(value: object) -> str:
     except RecursionError:
         # It could just be read.
         return "of too many levels"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."

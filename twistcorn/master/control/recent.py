@@ -14,8 +14,8 @@ from twisted.logger import ILogObserver, LogLevel, eventAsText
 from zope.interface import implementer
 
 #: Events that are remembered, and most characters of each: four MiB at the very worst, 100 KiB as a rule.
-KEPT = 1000
-MOST_TEXT = 4096
+MAX_EVENTS = 1000
+MAX_EVENT_CHARS = 4096
 
 #: An event: `time` in seconds since the epoch, `level`, `text`.
 Entry = dict[str, Any]
@@ -31,7 +31,7 @@ class Recent:
 
     def __init__(self, deliver: Callable[..., object]) -> None:
         self._deliver = deliver
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._entries: deque[Entry] = deque(maxlen=MAX_EVENTS)
         self._followers: list[Callable[[Entry], None]] = []
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Recent:
         text = eventAsText(event, includeTimestamp=False, includeSystem=False)
         if not text:
             return
-        entry = {"time": event["log_time"], "level": level.name, "text": text[:MOST_TEXT]}
+        entry = {"time": event["log_time"], "level": level.name, "text": text[:MAX_EVENT_CHARS]}
         self._entries.append(entry)
         if self._followers:
             self._deliver(self._tell, entry)

@@ -26,14 +26,14 @@ from .commands import Clerk
 from .session import Session
 
 #: Connections at once: some people who look, some scripts. Each holds at most one long answer in memory.
-MOST_CLIENTS = 64
+MAX_CLIENTS = 64
 #: Connections that the kernel queues.
 BACKLOG = 64
 #: Until accepting is tried again after the system ran out of descriptors.
-PAUSE = 1.0
+ACCEPT_RETRY_SECONDS = 1.0
 #: Two servers that start at once look for a socket in the way, and replace it, one after the other; each takes less
 #: than a millisecond. Tries, and the seconds between them.
-_TRIES, _MOMENT = 20, 0.005
+_LOCK_TRIES, _LOCK_RETRY_SECONDS = 20, 0.005
 
 
 def place(environ: Mapping[str, str], uid: int) -> str:
@@ -77,12 +77,12 @@ def claim(path: str) -> socket.socket:
 def _one_at_a_time(folder: str) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for _ in range(_TRIES):
+        for _ in range(_LOCK_TRIES):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                time.sleep(_MOMENT)
+                time.sleep(_LOCK_RETRY_SECONDS)
         # A lock that somebody keeps is no reason to have no socket: then bind(2) decides.
         yield
     finally:
@@ -139,7 +139,7 @@ class Control(FileDescriptor):
         except OSError:
             # No descriptor is left.
             self.stopReading()
-            self._clock.callLater(PAUSE, self._again)
+            self._clock.callLater(ACCEPT_RETRY_SECONDS, self._again)
             return
         with accepted:
             accepted.setblocking(False)
@@ -155,13 +155,13 @@ class Control(FileDescriptor):
 
     def _welcome(self, accepted: socket.socket) -> None:
         session = Session(self._clerk, self._sessions.discard)
-        many = len(self._sessions) >= MOST_CLIENTS
+        many = len(self._sessions) >= MAX_CLIENTS
         self._sessions.add(session)
         factory = Factory.forProtocol(lambda: session)
         factory.noisy = False
         self._clock.adoptStreamConnection(accepted.fileno(), socket.AF_UNIX, factory)
         if many:
-            session.refuse(f"there are {MOST_CLIENTS} clients already")
+            session.refuse(f"there are {MAX_CLIENTS} clients already")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """An error on the socket itself, or the end of the reactor."""

@@ -26,7 +26,7 @@ from ..workers.supervisor import Supervisor
 #: In which a thread is at work on a request.
 _RUNNING = (SlotState.IN_APP, SlotState.RESPONDING)
 #: Connections that are listed at most: the oldest ones.
-MOST_LISTED = 1000
+MAX_LISTED_CONNECTIONS = 1000
 
 JSON = dict[str, Any]
 
@@ -158,7 +158,7 @@ class Insight:
                 found.setdefault(connection.holder.ident, []).append(entry)
         return found
 
-    def connections(self, most: int = MOST_LISTED) -> list[JSON]:
+    def connections(self, most: int = MAX_LISTED_CONNECTIONS) -> list[JSON]:
         """Every connection, the oldest first; `state` is the worker's, or `waiting` where no worker has it."""
         oldest = sorted(self._table, key=lambda connection: connection.accepted)
         return [self._connection(connection) for connection in oldest[:most]]

@@ -41,7 +41,7 @@ from ..workers.supervisor import Supervisor
 from ..workers.totals import Totals
 
 #: Seconds from one look at the master's own PSS and descriptors to the next.
-RARELY = 10.0
+MEMORY_INTERVAL_SECONDS = 10.0
 #: The states of connections that a worker has.
 _STATES = {each: each.name.lower() for each in SlotState if each is not SlotState.FREE}
 
@@ -82,7 +82,7 @@ class Measures:
         self._board = board
         self._monotonic = monotonic
         self._began = now()
-        self._rare: tuple[float, int, int] = (-RARELY, 0, 0)
+        self._rare: tuple[float, int, int] = (-MEMORY_INTERVAL_SECONDS, 0, 0)
 
     def families(self) -> list[Family]:
         """All of them."""
@@ -173,7 +173,7 @@ class Measures:
 
     def _of_master(self) -> list[Family]:
         seen, lag = vitals.look(), self._supervisor.lag
-        if self._monotonic() - self._rare[0] >= RARELY:
+        if self._monotonic() - self._rare[0] >= MEMORY_INTERVAL_SECONDS:
             self._rare = (self._monotonic(), vitals.pss(), vitals.descriptors())
         _, pss, descriptors = self._rare
         python = platform.python_version()

@@ -21,9 +21,9 @@ from ...recurring import Recurring
 from ..workers.totals import Tally
 
 #: Seconds from one message to the next.
-EVERY = 1.0
+INTERVAL_SECONDS = 1.0
 #: Seconds until a name that was not resolved is tried again.
-AGAIN = 60.0
+RESOLVE_RETRY_SECONDS = 60.0
 
 #: What socket.getaddrinfo(3) says of a name: family, type, protocol, canonical name and address.
 Addresses = list[tuple[Any, ...]]
@@ -95,7 +95,7 @@ class StatsD:
         except OSError as error:
             self._not_found(Failure(error))
             return
-        self._looping.start(EVERY, now=False)
+        self._looping.start(INTERVAL_SECONDS, now=False)
 
     def _not_found(self, failure: Failure) -> None:
         if self._stopped:
@@ -105,9 +105,9 @@ class StatsD:
             self._socket = None
         self.log.warn(
             "--statsd {address}: {error}; no metrics are sent, it is tried again in {again:g} s",
-            address=self._address, error=failure.getErrorMessage(), again=AGAIN,
+            address=self._address, error=failure.getErrorMessage(), again=RESOLVE_RETRY_SECONDS,
         )  # fmt: skip
-        self._retry = self._reactor.callLater(AGAIN, self.start)
+        self._retry = self._reactor.callLater(RESOLVE_RETRY_SECONDS, self.start)
 
     def _send(self) -> None:
         last, self._last = self._last, self._tally.totals()

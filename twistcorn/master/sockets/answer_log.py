@@ -18,11 +18,11 @@ from ...wire.scoreboard import Scoreboard, SlotState
 from .table import ConnectionRecord
 
 #: The worker's number in the master's lines: no worker has it.
-MASTER = 0
+MASTER_NUMBER = 0
 #: Of an answer that a dead worker had begun, which nobody knows any more.
 NO_STATUS = 0
 #: Bytes of a head that are looked at: what a log tells of one, and more.
-PEEK = 8192
+PEEK_BYTES = 8192
 _HEAD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n")
 
 
@@ -49,7 +49,7 @@ class AnswerLog(EntryLog):
     """
 
     def __init__(self, clock: Any, scoreboard: Scoreboard, attach: Callable[[AnswerLog | None], None]) -> None:
-        super().__init__(clock, MASTER, lambda on: attach(self if on else None))
+        super().__init__(clock, MASTER_NUMBER, lambda on: attach(self if on else None))
         self._scoreboard = scoreboard
 
     def configure(self, settings: Settings) -> None:

@@ -19,22 +19,22 @@ from twisted.python.failure import Failure
 
 from ...settings import Settings
 from . import tcp_info as kernel
-from .answer_log import NO_STATUS, PEEK, AnswerLog
+from .answer_log import NO_STATUS, PEEK_BYTES, AnswerLog
 from .table import ConnectionRecord
 
 #: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
 #: globe, bytes for what was on its way when the answer came early. As in the workers.
-LINGER_TIME = 2.0
+LINGER_SECONDS = 2.0
 LINGER_BYTES = 4 << 20
 #: Bytes of a request that is answered here that are dropped at least, so that its client, a proxy perhaps, reads the
 #: answer and does not see its upload fail. As in the workers.
-REFUSED_BYTES = 64 << 20
+MIN_REFUSED_BYTES = 64 << 20
 #: Connections at one time that may be waited for so long: the master has others to look after.
-LONGER = 64
+MAX_PATIENT_CONNECTIONS = 64
 #: Bytes taken from one connection before others get their turn.
-_PIECE = 1 << 18
+_PIECE_BYTES = 1 << 18
 #: When to come back: soon, because a worker boots within seconds and a queue moves faster.
-RETRY_AFTER = 1
+RETRY_AFTER_SECONDS = 1
 
 _REASONS = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 
@@ -43,7 +43,7 @@ def make(status: int, method: str = "GET") -> bytes:
     """A whole response; the connection ends behind it (RFC 9110 sections 15.6 and 10.2.3)."""
     reason = f"{status} {_REASONS[status]}"
     body = f"{reason}\n"
-    retry = f"Retry-After: {RETRY_AFTER}\r\n" if status == 503 else ""
+    retry = f"Retry-After: {RETRY_AFTER_SECONDS}\r\n" if status == 503 else ""
     head = (
         f"HTTP/1.1 {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
         f"{retry}Connection: close\r\n\r\n"
@@ -77,14 +77,14 @@ class _Ending(FileDescriptor):
         self._until = reactor.seconds() + seconds
         self._left = LINGER_BYTES
         self._came = self.longer = False
-        self._timer = reactor.callLater(LINGER_TIME, self._look)
+        self._timer = reactor.callLater(LINGER_SECONDS, self._look)
         self.startReading()
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def doRead(self) -> None:
-        size = kernel.discard(self._sock, min(_PIECE, self._left))
+        size = kernel.discard(self._sock, min(_PIECE_BYTES, self._left))
         self._left -= size
         self._came = True
         if size == 0 or (self._left <= 0 and not self._goes_on()):
@@ -95,7 +95,7 @@ class _Ending(FileDescriptor):
         """One that sends nothing for so long is not waited for."""
         if self._came and self._clock.seconds() < self._until and self._goes_on():
             self._came = False
-            self._timer = self._clock.callLater(LINGER_TIME, self._look)
+            self._timer = self._clock.callLater(LINGER_SECONDS, self._look)
         else:
             self._over()
 
@@ -136,8 +136,8 @@ class Answers:
     def configure(self, settings: Settings) -> None:
         """From now on so much of a request that is answered here is dropped, and for so long."""
         limit = settings.limit_request_body
-        self._most = max(REFUSED_BYTES, limit) if limit else sys.maxsize
-        self._seconds = max(LINGER_TIME, settings.body_timeout)
+        self._most = max(MIN_REFUSED_BYTES, limit) if limit else sys.maxsize
+        self._seconds = max(LINGER_SECONDS, settings.body_timeout)
 
     @property
     def ending(self) -> int:
@@ -151,7 +151,7 @@ class Answers:
         :param method: of the request, if a worker told it; otherwise its bytes are looked at.
         :param since: when it began to wait, in monotonic seconds; 0.0: it did not.
         """
-        unread = _look(connection.sock, PEEK if self.log is not None else len("HEAD "))
+        unread = _look(connection.sock, PEEK_BYTES if self.log is not None else len("HEAD "))
         text = make(status, method or _method(unread))
         if self.log is not None:
             self.log.note(connection, status, len(text.partition(b"\r\n\r\n")[2]), unread, since)
@@ -165,11 +165,11 @@ class Answers:
     def note_cut(self, connection: ConnectionRecord) -> None:
         """A worker died in the middle of an answer, which nobody can go on with: it ends here."""
         if self.log is not None:
-            self.log.note(connection, NO_STATUS, 0, _look(connection.sock, PEEK), 0.0)
+            self.log.note(connection, NO_STATUS, 0, _look(connection.sock, PEEK_BYTES), 0.0)
 
     def end(self, connection: ConnectionRecord) -> None:
         """End a connection that nobody else uses, in order: the client reads what was sent before."""
-        self._end(connection, LINGER_BYTES, LINGER_TIME)
+        self._end(connection, LINGER_BYTES, LINGER_SECONDS)
 
     def _end(self, connection: ConnectionRecord, most: int, seconds: float) -> None:
         try:
@@ -182,7 +182,7 @@ class Answers:
         )
 
     def _may_go_on(self) -> bool:
-        fits = self._longer < LONGER
+        fits = self._longer < MAX_PATIENT_CONNECTIONS
         self._longer += fits
         return fits
 

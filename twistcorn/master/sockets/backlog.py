@@ -20,10 +20,10 @@ from .answers import Answers
 from .table import ConnectionRecord
 
 #: While requests wait for a thread: the workers tell when one is free, and this is for what they could not tell.
-TICK = 0.01
+THREAD_CHECK_SECONDS = 0.01
 #: While connections wait for a worker: between two looks at how long, and for how many of them at once.
-SWEEP = 1.0
-LOOKS = 4096
+SWEEP_SECONDS = 1.0
+CHECKED_AT_ONCE = 4096
 
 
 class Backlog:
@@ -109,9 +109,9 @@ class Backlog:
         """What could be lent was: tell the workers how many requests wait, and come back for the rest."""
         self._scoreboard.words[H_QUEUED] = len(self.requests)
         if self.requests and self._tick is None:
-            self._tick = self._clock.callLater(TICK, self._look_at_requests)
+            self._tick = self._clock.callLater(THREAD_CHECK_SECONDS, self._look_at_requests)
         if self.connections and self._sweep is None:
-            self._sweep = self._clock.callLater(SWEEP, self._look_at_connections)
+            self._sweep = self._clock.callLater(SWEEP_SECONDS, self._look_at_connections)
         elif self._sweep is not None and not self.connections:
             self._sweep.cancel()
             self._sweep = None
@@ -127,7 +127,7 @@ class Backlog:
         self._sweep = None
         oldest, asking = self._now() - self._settings.queue_timeout, 0
         kept: list[ConnectionRecord] = []
-        for _ in range(min(LOOKS, len(self.connections))):
+        for _ in range(min(CHECKED_AT_ONCE, len(self.connections))):
             connection = self.connections.popleft()
             try:
                 asks = bool(connection.carried) or kernel.facts(connection.sock).unread > 0

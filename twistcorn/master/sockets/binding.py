@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from ...errors import AddressError
 
 #: Time for a live server to answer on a UNIX socket that is in the way.
-PROBE_TIMEOUT = 1.0
+PROBE_SECONDS = 1.0
 
 
 def bind(reactor: Any, description: str, backlog: int, factory: IProtocolFactory) -> Deferred[Any]:
@@ -111,7 +111,7 @@ def _clear_stale_socket(path: str) -> None:
     if not stat.S_ISSOCK(os.stat(path).st_mode):
         raise AddressError(f"cannot listen on unix:{path}: a file that is no socket is in the way")
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(PROBE_TIMEOUT)
+        probe.settimeout(PROBE_SECONDS)
         try:
             probe.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):

@@ -27,7 +27,7 @@ from .recovery import Recovery
 from .table import ConnectionRecord, ConnectionTable
 
 #: Until a full channel, or too many descriptors in flight for this user (ETOOMANYREFS), is tried again.
-RETRY_DELAY = 0.01
+RETRY_SECONDS = 0.01
 _KINDS = frozenset(map(int, Kind))
 _TRY_LATER = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 
@@ -215,7 +215,7 @@ class Dispatcher:
 
     def _retry_later(self) -> None:
         if self._retry is None:
-            self._retry = self._clock.callLater(RETRY_DELAY, self._retry_now)
+            self._retry = self._clock.callLater(RETRY_SECONDS, self._retry_now)
 
     def _retry_now(self) -> None:
         self._retry = None

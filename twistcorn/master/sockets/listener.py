@@ -26,11 +26,11 @@ from .table import ConnectionRecord, ConnectionTable
 TCP_NOTSENT_LOWAT = 25
 #: Bytes that wait in the kernel beyond what the network has taken on: without a limit, a client that reads slowly is
 #: given four MiB at once, and two hundred of them keep a processor copying for seconds while others wait.
-UNSENT = 128 << 10
+MAX_UNSENT_BYTES = 128 << 10
 #: Connections accepted before other descriptors get their turn; one message to a worker carries as many.
-BATCH = 64
+ACCEPT_BATCH = 64
 #: Until accepting is tried again after the system ran out of descriptors or memory.
-PAUSE = 1.0
+ACCEPT_RETRY_SECONDS = 1.0
 #: The connection was gone before it was accepted, or a firewall forbids it; and errors of its network, which accept(2)
 #: passes on and asks to be treated like nothing to accept.
 _PASSING = (
@@ -95,7 +95,7 @@ class Listener(FileDescriptor):
             if self.sock.family != socket.AF_UNIX:
                 # Accepted sockets inherit both.
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+                self.sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
             # Its own maker, or a default time-out of an embedding program, may have it otherwise.
             self.sock.setblocking(False)
             # Once more, for sockets that came from systemd with a backlog of its own.
@@ -132,7 +132,7 @@ class Listener(FileDescriptor):
 
     def _accept_batch(self) -> list[ConnectionRecord]:
         batch: list[ConnectionRecord] = []
-        for _ in range(BATCH):
+        for _ in range(ACCEPT_BATCH):
             if self._table.full:
                 self._pause("the limit of open connections is reached", 0)
                 break
@@ -144,7 +144,7 @@ class Listener(FileDescriptor):
                 if problem.errno in _PASSING:
                     continue
                 # Out of descriptors or memory; or nobody foresaw it, and accepting goes on after a while just the same.
-                self._pause(os.strerror(problem.errno or 0), PAUSE)
+                self._pause(os.strerror(problem.errno or 0), ACCEPT_RETRY_SECONDS)
                 break
             sock.setblocking(False)
             batch.append(self._table.add(sock, self.index))

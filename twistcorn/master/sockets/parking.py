@@ -24,9 +24,9 @@ from .table import ConnectionRecord
 
 _WATCHED = select.EPOLLIN | select.EPOLLRDHUP
 #: Events handled before other descriptors get their turn; also a good batch to lend.
-EVENTS = 64
+EVENTS_AT_ONCE = 64
 #: Between two looks at the deadlines.
-SWEEP = 1.0
+SWEEP_SECONDS = 1.0
 
 
 class Parking(FileDescriptor):
@@ -73,7 +73,7 @@ class Parking(FileDescriptor):
         self._parked[descriptor] = connection
         self._epoll.register(descriptor, _WATCHED)
         if self._timer is None:
-            self._timer = self._clock.callLater(SWEEP, self._sweep)
+            self._timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)
 
     def retime(self, difference: float) -> None:
         """Idle connections have so many seconds more, or less."""
@@ -85,7 +85,7 @@ class Parking(FileDescriptor):
 
     def doRead(self) -> None:
         try:
-            asking = [connection for connection in self._ready(EVENTS) if self._asks(connection)]
+            asking = [connection for connection in self._ready(EVENTS_AT_ONCE) if self._asks(connection)]
             if asking:
                 self._ask(asking)
         except Exception:
@@ -137,11 +137,11 @@ class Parking(FileDescriptor):
             except Exception:
                 self._abandon(connection)
         if self._parked:
-            self._timer = self._clock.callLater(SWEEP, self._sweep)
+            self._timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)
 
     def clear(self) -> None:
         """The server stops: who asks already is handed on, the others are idle and end."""
-        while self._parked and (ready := self._ready(EVENTS)):
+        while self._parked and (ready := self._ready(EVENTS_AT_ONCE)):
             self._ask(ready)
         for descriptor in list(self._parked):
             self._close(self._leave(descriptor))

@@ -18,7 +18,7 @@ from . import tcp_info as kernel
 
 _SEQUENCES = 1 << 32
 #: Bytes of heads kept for all connections together: 512 of the largest. What would be more is answered 503.
-MOST_CARRIED = 16 << 20
+MAX_CARRIED_BYTES = 16 << 20
 
 
 class ConnectionRecord:
@@ -117,10 +117,10 @@ class ConnectionTable:
     def carry(self, connection: ConnectionRecord, carried: bytes) -> bool:
         """Keep what its worker had taken of a head; returns False where too much is kept already."""
         self._drop_carried(connection)
-        if self._carried + len(carried) > MOST_CARRIED:
+        if self._carried + len(carried) > MAX_CARRIED_BYTES:
             for each in self._connections.values():
                 self.carried(each)
-            if self._carried + len(carried) > MOST_CARRIED:
+            if self._carried + len(carried) > MAX_CARRIED_BYTES:
                 return False
         connection.carried = carried
         connection.carried_from = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_CONSUMED0]

@@ -25,10 +25,10 @@ _TCP_INFO_SIZE = 216
 _ESTABLISHED, _CLOSE_WAIT = 1, 8
 
 #: Taken at once of what nobody wants to know.
-_SCRATCH = 65536
+_SCRATCH_BYTES = 65536
 
 #: A pair of looks takes some microseconds; a client that sends in each of so many is not there.
-_LOOKS = 100
+_MAX_READS = 100
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -62,7 +62,7 @@ def facts(sock: socket.socket) -> Facts:
 
 def _at_one_time(sock: socket.socket, waiting: int) -> tuple[int, bytes]:
     """Unread bytes, and TCP_INFO of the same moment: what arrives in between would pass for taken."""
-    for _ in range(_LOOKS):
+    for _ in range(_MAX_READS):
         before, info = waiting, sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
         waiting = unread(sock)
         if waiting == before:
@@ -83,7 +83,7 @@ def discard(sock: socket.socket, most: int) -> int:
     """Take and forget up to so many bytes of those that are there; returns how many those were."""
     left = most
     with contextlib.suppress(OSError):
-        while left > 0 and (size := len(sock.recv(min(left, _SCRATCH), socket.MSG_DONTWAIT))):
+        while left > 0 and (size := len(sock.recv(min(left, _SCRATCH_BYTES), socket.MSG_DONTWAIT))):
             left -= size
     return most - left
 

@@ -1,8 +1,8 @@
 """What the applications in the workers count of their own: asked for, remembered, added up.
 
-Law: asks only workers that count something, all at once, and waits for none longer than `PATIENCE`; who does not answer
-in time is taken with what he said last. What a worker has said last is kept when it is gone, so that sums never go
-down.
+Law: asks only workers that count something, all at once, and waits for none longer than `SCRAPE_SECONDS`; a worker that
+does not answer in time counts with its last answer. A worker's last answer is kept when it is gone, so that sums never
+go down.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ...wire import amp_commands
 from ...wire.scoreboard import W_EXPORTS, Scoreboard
 
 #: Seconds that a scrape waits for a worker.
-PATIENCE = 0.5
+SCRAPE_SECONDS = 0.5
 #: Most bytes that a worker may tell; it tells less by itself (`worker.exports`).
-MOST = 1 << 20
+MAX_WORKER_BYTES = 1 << 20
 #: Samples with labels of their own that are kept of workers that are gone: a label may hold what clients have made up.
-MOST_GONE = 20_000
+MAX_KEPT_SAMPLES = 20_000
 
 
 class AppMetrics:
@@ -53,7 +53,7 @@ class AppMetrics:
         self._waiting.append(gathered)
         if len(self._waiting) == 1:
             answers = DeferredList([self._ask(worker) for worker in asked])
-            timer = self._clock.callLater(PATIENCE, answers.cancel)
+            timer = self._clock.callLater(SCRAPE_SECONDS, answers.cancel)
             answers.addBoth(self._finish, timer)
         return gathered
 
@@ -73,7 +73,7 @@ class AppMetrics:
         """Ask a worker, piece by piece; a death, an error and a cancellation leave what is known as it is."""
         data, size = b"", 1
         try:
-            while len(data) < size <= MOST:
+            while len(data) < size <= MAX_WORKER_BYTES:
                 piece = yield worker.process.ask(amp_commands.Export, offset=len(data))
                 data, size = data + piece["data"], piece["size"]
                 if not piece["data"]:
@@ -88,7 +88,7 @@ class AppMetrics:
         whole = self._parts.pop(worker.ident, b"") + data
         if last:
             self._learn(worker, whole)
-        elif len(whole) <= MOST:
+        elif len(whole) <= MAX_WORKER_BYTES:
             self._parts[worker.ident] = whole
 
     def _learn(self, worker: Worker, data: bytes) -> None:
@@ -105,4 +105,4 @@ class AppMetrics:
         known = self._known.pop(worker.ident, None)
         if known is not None:
             self._gone = total([self._gone, known])
-            trim(self._gone, MOST_GONE, self._known.values())
+            trim(self._gone, MAX_KEPT_SAMPLES, self._known.values())

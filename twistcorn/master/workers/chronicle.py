@@ -9,7 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 #: Of each kind that are remembered: more than anybody reads.
-KEPT = 50
+MAX_ENTRIES = 50
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Chronicle:
     """
 
     def __init__(self) -> None:
-        self.ended: deque[Ended] = deque(maxlen=KEPT)
+        self.ended: deque[Ended] = deque(maxlen=MAX_ENTRIES)
         self.causes: Counter[str] = Counter()
-        self.reloads: deque[Reloaded] = deque(maxlen=KEPT)
+        self.reloads: deque[Reloaded] = deque(maxlen=MAX_ENTRIES)
         self.reloads_done = 0
         self.reloads_failed = 0
 

@@ -17,7 +17,7 @@ from ...policy.worker import LEAVING, Worker
 #: As it stands in a stack.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 #: Requests named in one line; the rest are counted.
-NAMED = 8
+MAX_NAMED_REQUESTS = 8
 
 
 class Running(NamedTuple):
@@ -89,8 +89,8 @@ def _requests(running: Sequence[Running]) -> str:
         return "; no request was running"
     # Whoever is to blame is always named.
     first = sorted(running, key=lambda each: not each.blamed)
-    more = f" and {len(running) - NAMED} more" if len(running) > NAMED else ""
-    return "; running: " + ", ".join(map(str, first[:NAMED])) + more
+    more = f" and {len(running) - MAX_NAMED_REQUESTS} more" if len(running) > MAX_NAMED_REQUESTS else ""
+    return "; running: " + ", ".join(map(str, first[:MAX_NAMED_REQUESTS])) + more
 
 
 def _words(death: Death) -> str:

@@ -26,7 +26,7 @@ from .machine import Machine
 from .pool import WorkerPool
 
 #: What an order to leave at once, or a SIGKILL, may take before SIGKILL is sent (again).
-KILL_TIMEOUT = 2.0
+KILL_SECONDS = 2.0
 
 
 class Spawner(Protocol):
@@ -98,7 +98,7 @@ class Fleet:
         if state is WorkerState.WAITING:
             return self._back_off.delay(any(w.state is WorkerState.READY for w in self.workers.values()))
         if state is WorkerState.STOPPING:
-            return KILL_TIMEOUT
+            return KILL_SECONDS
         return float(getattr(self.settings, TIMERS[state]))
 
     def admits(self, worker: Worker) -> bool:

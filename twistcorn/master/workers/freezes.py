@@ -17,8 +17,8 @@ from typing import NamedTuple
 from ...logs.logger import Logger
 from ...policy.blame import current_thread
 from ...policy.freeze import (
-    FIRST_LOOK,
-    SUSPICION,
+    FIRST_CHECK_SHARE,
+    SUSPICION_SHARE,
     Freeze,
     FreezeLimits,
     Look,
@@ -38,10 +38,10 @@ from ..sockets import tcp_info as kernel
 from ..sockets.recovery import log_of
 from ..sockets.table import ConnectionTable
 from .death_report import of_application, without_ours
-from .process import LAST_WORDS
+from .process import MAX_LAST_WORDS_BYTES
 
 #: Seconds from one search for clients that wait to the next: it asks the kernel about each connection of the worker.
-SEARCH = 1.0
+SEARCH_SECONDS = 1.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,7 +69,7 @@ class Witness:
 
     def hear(self, worker: Worker) -> str:
         """What was written so far."""
-        return os.pread(worker.process.box, LAST_WORDS, 0).decode("utf-8", "replace")
+        return os.pread(worker.process.box, MAX_LAST_WORDS_BYTES, 0).decode("utf-8", "replace")
 
     def forget(self, worker: Worker) -> None:
         """Empty the file for the last words, of which the worker has the same open description."""
@@ -108,21 +108,21 @@ class Freezes:
     def look(self, worker: Worker, now: float, settings: Settings) -> None:
         """Learn more about a worker whose pulse was just felt; one that lives has nothing to hide."""
         timeout, still, freeze = settings.heartbeat_timeout, worker.pulse.still, worker.freeze
-        if not worker.pulse.is_lost(FIRST_LOOK * timeout):
+        if not worker.pulse.is_lost(FIRST_CHECK_SHARE * timeout):
             if freeze is not None and freeze.asked and freeze.tasks:
                 self._witness.forget(worker)
             worker.freeze = None
             return
         if freeze is None:
             freeze = worker.freeze = Freeze(self._witness.tasks(worker))
-        elif still > SUSPICION * timeout and not freeze.asked:
+        elif still > SUSPICION_SHARE * timeout and not freeze.asked:
             self._ask(worker, freeze)
         elif freeze.asked and not freeze.heard:
             self._hear(worker, freeze)
-        elif freeze.asked and freeze.thread is None and now - freeze.searched >= SEARCH:
+        elif freeze.asked and freeze.thread is None and now - freeze.searched >= SEARCH_SECONDS:
             # On a busy machine one count may say too little; the holder shows sooner or later.
             self._ask(worker, freeze)
-        if now - freeze.searched >= SEARCH:
+        if now - freeze.searched >= SEARCH_SECONDS:
             waits = self._is_waited_for(worker, freeze, settings)
             # Who is found first may have waited all the while.
             began = now - still if freeze.searched < 0 else freeze.searched

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from ...logs.logger import Logger
-from ...policy.balance import SETTLING, surplus
-from ...policy.freeze import SUSPICION
+from ...policy.balance import SETTLING_SECONDS, surplus
+from ...policy.freeze import SUSPICION_SHARE
 from ...policy.hearing import why_deaf
 from ...policy.recycling import RecyclingLimits, due
 from ...policy.worker import SERVING, Event, Outdated, Worker, WorkerState
@@ -27,11 +27,11 @@ from .fleet import Fleet
 from .freezes import Freezes
 
 #: Seconds for which a worker must have been ready before it is replaced because it has no descriptor left.
-SETTLED = 2.0
+SETTLED_SECONDS = 2.0
 #: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
-LOOK = 0.25
+CHECK_SECONDS = 0.25
 #: Looks from one question for memory to the next; each costs some 20 us a worker.
-MEMORY_LOOKS = 4
+CHECKS_PER_MEMORY_CHECK = 4
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -73,7 +73,7 @@ class Care:
 
     def start(self) -> None:
         """Begin to look."""
-        self._looking.start(LOOK, now=False)
+        self._looking.start(CHECK_SECONDS, now=False)
 
     def stop(self) -> None:
         """Look no more."""
@@ -91,7 +91,7 @@ class Care:
         for worker in list(self._fleet.workers.values()):
             if worker.state not in SERVING:
                 continue
-            if self._looks % MEMORY_LOOKS == 0:
+            if self._looks % CHECKS_PER_MEMORY_CHECK == 0:
                 worker.rss = self._rss(worker.pid)
             self._feel_pulse(worker, now, settings)
             if worker.state is WorkerState.READY and not worker.killed:
@@ -106,7 +106,7 @@ class Care:
     def _spread(self, now: float) -> None:
         """After new workers came, have the others give them a share of the connections."""
         taking = self._dispatcher.workers
-        if len(taking) < 2 or all(now - worker.ready_at > SETTLING for worker in taking):
+        if len(taking) < 2 or all(now - worker.ready_at > SETTLING_SECONDS for worker in taking):
             return
         for worker, count in zip(taking, surplus([worker.connections for worker in taking]), strict=True):
             if count:
@@ -114,7 +114,7 @@ class Care:
 
     def _feel_pulse(self, worker: Worker, now: float, settings: Settings) -> None:
         beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]
-        worker.pulse = worker.pulse.look(beat, now, LOOK)
+        worker.pulse = worker.pulse.look(beat, now, CHECK_SECONDS)
         self._freezes.look(worker, now, settings)
         why = self._freezes.judge(worker, now, settings, self._is_crowded())
         if worker.state is not WorkerState.READY:
@@ -124,7 +124,7 @@ class Care:
                 self._fleet.machine.handle(worker, Event.KILL)
         elif why:
             self._fleet.kill(worker, why)
-        elif worker.pulse.is_lost(SUSPICION * settings.heartbeat_timeout):
+        elif worker.pulse.is_lost(SUSPICION_SHARE * settings.heartbeat_timeout):
             if worker.outdated is not Outdated.FROZEN:
                 self.log.error(
                     "worker {ident} (pid {pid}) has shown no life for {still:.1f} s: a replacement is started",
@@ -152,7 +152,7 @@ class Care:
 
     def _replace_full(self, worker: Worker, now: float) -> None:
         """It has no descriptor left. Not at once where it got so as soon as it was ready: the next may be as full."""
-        if worker.full and worker.outdated is None and now - worker.ready_at >= SETTLED:
+        if worker.full and worker.outdated is None and now - worker.ready_at >= SETTLED_SECONDS:
             self._fleet.outdate(worker, Outdated.FULL)
 
     def _ask_progress(self, worker: Worker, now: float, threads: int) -> None:

@@ -24,9 +24,9 @@ from ...policy.worker import Worker
 #: prctl(2), Linux 3.4: orphans among our descendants become our children.
 PR_SET_CHILD_SUBREAPER = 36
 #: Seconds before an orphan is told to end: what was between fork(2) and execve(2) is a program by then.
-PAUSE = 0.1
+EXEC_SECONDS = 0.1
 #: Seconds that it has after TERM; and after KILL, which nothing outlives but what the kernel holds.
-TERM_TIME, KILL_TIME = 1.0, 2.0
+TERM_SECONDS, AFTER_KILL_SECONDS = 1.0, 2.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,7 +87,7 @@ class Orphans:
         image = self._images.pop(worker.ident, b"")
         if self._copies_of(image):
             case = OrphanCase(f"worker {worker.ident} (pid {worker.pid})", image)
-            case.timer = self._clock.callLater(PAUSE, self._signal, case, signal.SIGTERM)
+            case.timer = self._clock.callLater(EXEC_SECONDS, self._signal, case, signal.SIGTERM)
             self._cases.append(case)
 
     def look(self) -> None:
@@ -105,9 +105,9 @@ class Orphans:
     def _signal(self, case: OrphanCase, number: int) -> None:
         case.number = number
         if number == signal.SIGTERM:
-            case.timer = self._clock.callLater(TERM_TIME, self._signal, case, signal.SIGKILL)
+            case.timer = self._clock.callLater(TERM_SECONDS, self._signal, case, signal.SIGKILL)
         else:
-            case.timer = self._clock.callLater(KILL_TIME, self._give_up, case)
+            case.timer = self._clock.callLater(AFTER_KILL_SECONDS, self._give_up, case)
         self._look(case)
 
     def _look(self, case: OrphanCase) -> None:

@@ -57,7 +57,7 @@ GROUP_SIGNALS = (
 )  # fmt: skip
 
 #: Bytes of last words that are read: a traceback of a hundred threads.
-LAST_WORDS = 1 << 16
+MAX_LAST_WORDS_BYTES = 1 << 16
 
 #: Messages read from a channel before other descriptors get their turn.
 MESSAGES_AT_ONCE = 64
@@ -263,7 +263,7 @@ class WorkerProcess:
     def last_words(self) -> str:
         """What faulthandler wrote when it died; asked once, when it is dead."""
         try:
-            return os.pread(self.box, LAST_WORDS, 0).decode("utf-8", "replace")
+            return os.pread(self.box, MAX_LAST_WORDS_BYTES, 0).decode("utf-8", "replace")
         finally:
             os.close(self.box)
 

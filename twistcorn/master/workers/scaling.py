@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...logs.logger import Logger
 from ...policy import memory
-from ...policy.sizing import EVERY, THREADS, WORKERS, Decision, LoadSample, SizingState, step
+from ...policy.sizing import SAMPLE_SECONDS, THREADS, WORKERS, Decision, LoadSample, SizingState, step
 from ...policy.worker import Worker
 from ...recurring import Recurring
 from ...settings import Settings
@@ -90,7 +90,7 @@ class Scaling:
 
     def start(self) -> None:
         """Begin to look."""
-        self._looking.start(EVERY, now=False)
+        self._looking.start(SAMPLE_SECONDS, now=False)
 
     def stop(self) -> None:
         """Look no more."""
@@ -121,7 +121,7 @@ class Scaling:
             now = Used(self._processor(worker.pid), words[base + W_REQUESTS] + words[base + W_LED_REQUESTS])
             self._used[worker] = now
             if worker in before:
-                processor.append(min(1.0, (now.processor - before[worker].processor) / EVERY))
+                processor.append(min(1.0, (now.processor - before[worker].processor) / SAMPLE_SECONDS))
                 answered += now.answered - before[worker].answered
             busy += min(threads, words[base + W_BUSY])
             waiting += max(0, words[base + W_BUSY] - threads)
@@ -130,7 +130,7 @@ class Scaling:
             return None
         waiting += words[H_QUEUED]
         # Little's law: what waits is the time that it waits, times what is answered in that.
-        wait = waiting * EVERY / answered if answered else float("inf")
+        wait = waiting * SAMPLE_SECONDS / answered if answered else float("inf")
         return Load(busy, sum(processor) / len(processor), wait if waiting else 0.0, size)
 
     def _size_threads(self, settings: Settings, load: Load) -> bool:

@@ -39,9 +39,9 @@ from .totals import Tally
 from .tuning import Tuning
 
 #: More deaths of serving workers than this many in so many seconds get a warning of their own.
-DEATHS, PERIOD = 5, 60.0
+MAX_DEATHS_IN_PERIOD, DEATHS_PERIOD_SECONDS = 5, 60.0
 #: Methods and paths in quarantine that are told: as many as fit an AMP value (65 535 bytes), and more than anybody has.
-MOST_KEPT_OUT = 200
+MAX_QUARANTINED = 200
 
 
 class Supervisor:
@@ -90,7 +90,7 @@ class Supervisor:
         #: Called with a worker that runs, and has nothing of the application yet; with one that is dead.
         self.on_born: list[Callable[[Worker], object]] = []
         self.on_dead: list[Callable[[Worker], object]] = []
-        self._deaths = Intensity(PERIOD, DEATHS)
+        self._deaths = Intensity(DEATHS_PERIOD_SECONDS, MAX_DEATHS_IN_PERIOD)
         self.chronicle = Chronicle()
         self.tally = Tally(scoreboard, lambda: (worker.region for worker in self.workers.values()))
         self.exports = AppMetrics(clock, scoreboard, self.workers.values)
@@ -325,7 +325,7 @@ class Supervisor:
 
     def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
         # Those that have killed last: whoever makes up many others must not have these left out.
-        latest = sorted(kept_out.items(), key=lambda each: -each[1])[:MOST_KEPT_OUT]
+        latest = sorted(kept_out.items(), key=lambda each: -each[1])[:MAX_QUARANTINED]
         names = [{"name": name, "time": int(left * 1000)} for name, left in latest]
         worker.process.order(amp_commands.SetQuarantine, names=names)
 
@@ -346,5 +346,5 @@ class Supervisor:
         if exceeded:
             self.log.warn(
                 "workers keep dying: more than {deaths} within {period:g} s; each is replaced at once",
-                deaths=DEATHS, period=PERIOD,
+                deaths=MAX_DEATHS_IN_PERIOD, period=DEATHS_PERIOD_SECONDS,
             )  # fmt: skip

@@ -18,9 +18,9 @@ _CHUNK_LINE = re.compile(
     rb"|\"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*"
 )
 #: Longest chunk-size line with its extensions: nobody uses them.
-_LINE_LIMIT = 256
+_MAX_LINE_BYTES = 256
 #: Steps in one call: a chunk that is not small takes three of them, some microseconds.
-_STEPS = 300
+_STEPS_AT_ONCE = 300
 #: Small chunks, whole ones with a length of one digit: a client that sends nothing else would cost two microseconds for
 #: each of its bytes, were they not taken many at a time.
 _SMALL_CHUNK = re.compile(
@@ -80,7 +80,7 @@ class ChunkedBody:
             data, self._kept = self._kept + data, b""
         pieces: list[bytes] = []
         position = 0
-        for _ in range(_STEPS):
+        for _ in range(_STEPS_AT_ONCE):
             if self.done or position == len(data):
                 break
             taken = self._step(data, position, pieces)
@@ -103,13 +103,13 @@ class ChunkedBody:
             return len(piece)
         if self._ending:
             return self._end_of_chunk(data, position)
-        end = data.find(b"\n", position, position + _LINE_LIMIT + self._trailer_limit)
+        end = data.find(b"\n", position, position + _MAX_LINE_BYTES + self._trailer_limit)
         if self._trailers is not None:
             return self._trailer(data, position, end)
         if (run := _SMALL_CHUNKS.match(data, position)) is not None:
             pieces += [chunk[3:-2] for chunk in _SMALL_CHUNK.findall(data, position, run.end())]
             return run.end() - position
-        if (len(data) if end < 0 else end) - position > _LINE_LIMIT:
+        if (len(data) if end < 0 else end) - position > _MAX_LINE_BYTES:
             raise HTTPError(400, "chunk-size line too long")
         if end < 0:
             return 0

@@ -20,7 +20,7 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~]+)(?::[0-9]{1,5})?")
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 _SCHEMES = ("http", "https")
 #: Hops looked at; longer chains are not proxies but attempts.
-_HOPS = 32
+_MAX_HOPS = 32
 
 
 class Hop(NamedTuple):
@@ -86,7 +86,7 @@ def client_of(trust: Trust, forwarded: str, x_for: str, x_proto: str, x_host: st
 def _standard(forwarded: str) -> list[Hop]:
     """The elements of Forwarded, as far as they can be read from the right end."""
     hops: list[Hop] = []
-    for element in _split(forwarded)[-_HOPS:]:
+    for element in _split(forwarded)[-_MAX_HOPS:]:
         said: dict[str, str] = {}
         position = 0
         while position < len(element):
@@ -110,7 +110,7 @@ def _split(forwarded: str) -> list[str]:
 
 def _customary(x_for: str, x_proto: str, x_host: str) -> list[Hop]:
     """The X- fields, hop by hop where they have as many entries, otherwise each with its last."""
-    addresses = [entry.strip() for entry in x_for.split(",")][-_HOPS:] if x_for else [""]
+    addresses = [entry.strip() for entry in x_for.split(",")][-_MAX_HOPS:] if x_for else [""]
     schemes = _aligned(x_proto, len(addresses))
     hosts = _aligned(x_host, len(addresses))
     return [_hop(*entry) for entry in zip(addresses, schemes, hosts, strict=True)] if x_for or x_proto or x_host else []

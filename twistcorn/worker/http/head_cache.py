@@ -11,11 +11,11 @@ from .request import HeaderBlock, Request, RequestLine, find_head, parse_head, p
 
 #: Request lines, and blocks of header fields, that are remembered. When there are more, all are forgotten: clients that
 #: never repeat themselves cost the others little more than nothing.
-MOST_LINES = 1024
-MOST_BLOCKS = 512
+MAX_LINES = 1024
+MAX_BLOCKS = 512
 #: Bytes of the longest that is remembered; with what is made of it a block of this size takes some 8 KiB.
-LONGEST_LINE = 512
-LONGEST_BLOCK = 2048
+MAX_LINE_BYTES = 512
+MAX_BLOCK_BYTES = 2048
 
 
 class Heads:
@@ -52,17 +52,17 @@ class Heads:
             if line is None:
                 return self._read_anew(data)
         request = Request(line, block, size)
-        if block.length == 0 and size == len(data) <= LONGEST_BLOCK:
+        if block.length == 0 and size == len(data) <= MAX_BLOCK_BYTES:
             # Nothing in it changes, so that all who ask for this can share it.
-            if len(self._whole) >= MOST_LINES:
+            if len(self._whole) >= MAX_LINES:
                 self._whole.clear()
             self._whole[data] = request
         return request
 
     def _learn_line(self, text: bytes) -> RequestLine | None:
         line = parse_line(text, self._settings)
-        if line is not None and len(text) <= LONGEST_LINE:
-            if len(self._lines) >= MOST_LINES:
+        if line is not None and len(text) <= MAX_LINE_BYTES:
+            if len(self._lines) >= MAX_LINES:
                 self._lines.clear()
             self._lines[text] = line
         return line
@@ -74,8 +74,8 @@ class Heads:
         request = parse_head(data[:size], self._settings)
         end = data.find(b"\r\n")
         # One behind an empty line is not at the start, and what a block says depends on the version.
-        if end > 0 and size - end <= LONGEST_BLOCK and request.line.version == (1, 1):
-            if len(self._blocks) >= MOST_BLOCKS:
+        if end > 0 and size - end <= MAX_BLOCK_BYTES and request.line.version == (1, 1):
+            if len(self._blocks) >= MAX_BLOCKS:
                 self._blocks.clear()
             self._blocks[data[end:size]] = request.block
         return request

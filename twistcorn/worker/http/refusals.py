@@ -11,7 +11,7 @@ from ...errors import HTTPError
 from ...wire.scoreboard import W_ERRORS, Scoreboard
 
 #: Lines a second: enough to see who and why, too few for a flood of bad requests to fill a disk.
-LINES = 10
+LINES_PER_SECOND = 10
 
 
 class Refusals:
@@ -41,7 +41,7 @@ class Refusals:
             if self._unsaid:
                 self.log.info("refused {count} more requests meanwhile", count=self._unsaid)
                 self._unsaid = 0
-        if self._lines >= LINES:
+        if self._lines >= LINES_PER_SECOND:
             self._unsaid += 1
             return
         self._lines += 1

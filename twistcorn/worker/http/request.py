@@ -18,7 +18,7 @@ from ...wire.statuses import OTHER_ROW, ROWS
 
 #: Bytes looked at while they stay in the kernel; a head must fit. As large as llhttp-based servers allow (Node: 16
 #: KiB, raised to 32 for the cookies of large sites).
-PEEK = 32768
+PEEK_BYTES = 32768
 
 #: RFC 9112 section 2.2: a recipient ignores at least one empty line before the request line.
 _BLANK = b"\r\n"
@@ -27,7 +27,7 @@ FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r
 #: RFC 9110 section 9.1: a method is a token.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 #: The longest registered one has 17 characters.
-_LONGEST_METHOD = 32
+_MAX_METHOD_CHARS = 32
 _BEHIND_VALUE = re.compile(rb"[ \t]+\r\n")
 #: RFC 9112 section 6.3: digits only; 18 of them fit in 64 bits.
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -133,7 +133,7 @@ def find_head(data: bytes, settings: Settings) -> int:
     end = data.find(b"\r\n\r\n", start)
     if end >= 0:
         return end + 4
-    if len(data) >= PEEK:
+    if len(data) >= PEEK_BYTES:
         raise HTTPError(431, "head too large")
     # Refuse at once what can never become a request: the rest may not come, and time is all that a dribbler has.
     # Only a CR at the end is undecided.
@@ -156,7 +156,7 @@ def parse_head(head: bytes, settings: Settings) -> Request:
     parts = _REQUEST_LINE.fullmatch(line)
     if parts is None:
         raise HTTPError(400, "malformed request line")
-    if len(parts[1]) > _LONGEST_METHOD:
+    if len(parts[1]) > _MAX_METHOD_CHARS:
         raise HTTPError(501, "method longer than any")
     if parts[3] != b"1":
         raise HTTPError(505, "HTTP version not supported")
@@ -175,7 +175,7 @@ def parse_line(line: bytes, settings: Settings) -> RequestLine | None:
         or (parts[3], parts[4]) != (b"1", b"1")
         or not parts[2].startswith(b"/")
         or b"#" in parts[2]
-        or len(parts[1]) > _LONGEST_METHOD
+        or len(parts[1]) > _MAX_METHOD_CHARS
         or parts[1] == b"CONNECT"
         or len(line) > settings.limit_request_line
     ):

@@ -30,7 +30,7 @@ _known_fields: dict[tuple[str, str], str | _Special] = {}
 _known_lists: dict[tuple[tuple[str, str], ...], Fields] = {}
 _KNOWN_LIMIT = 1024
 #: Characters of the longest field that is remembered: what is longer (cookies, policies) differs each time, or is rare.
-_KNOWN_LENGTH = 128
+_KNOWN_CHARS = 128
 
 
 class _Special(NamedTuple):
@@ -78,7 +78,7 @@ def check_status(status: object) -> str:
         raise TypeError(f"status must be str, not {status!r} ({type(status).__name__})")
     if _STATUS.fullmatch(status) is None:
         raise ValueError(f"status must be three digits, a space and a reason, not {status!r}")
-    if len(status) < _KNOWN_LENGTH:
+    if len(status) < _KNOWN_CHARS:
         if len(_known_statuses) >= _KNOWN_LIMIT:
             # An application may write what its clients say into its reasons.
             _known_statuses.clear()
@@ -99,7 +99,7 @@ def check_fields(headers: Any) -> Fields:
         return _check_anew(headers)
     if known is None or type(headers) is not list:
         known = _check_anew(headers)
-        if len(known.text) <= _KNOWN_LENGTH * 4:
+        if len(known.text) <= _KNOWN_CHARS * 4:
             if len(_known_lists) >= _KNOWN_LIMIT:
                 _known_lists.clear()
             _known_lists[key] = known
@@ -139,7 +139,7 @@ def _check_field(header: object) -> str | _Special:
     if lower == "content-length" and _LENGTH.fullmatch(value) is None:
         raise ValueError(f"Content-Length {value!r} is malformed")
     made = _Special(lower, value, line) if lower in _SPECIAL else line
-    if len(name) + len(value) <= _KNOWN_LENGTH and type(header) is tuple:
+    if len(name) + len(value) <= _KNOWN_CHARS and type(header) is tuple:
         if len(_known_fields) >= _KNOWN_LIMIT:
             _known_fields.clear()
         _known_fields[name, value] = made
@@ -299,7 +299,7 @@ REASONS = {
 
 
 #: Seconds after which to come back where bodies of others take all the room: some of them are whole by then.
-RETRY_AFTER = 5
+RETRY_AFTER_SECONDS = 5
 
 
 def plain(code: int, text: str = "", close: bool = False, retry_after: int = 0) -> tuple[str, Fields, bytes]:
@@ -319,6 +319,6 @@ def plain(code: int, text: str = "", close: bool = False, retry_after: int = 0) 
 
 def refusal(code: int, method: str = "GET") -> bytes:
     """A whole response that refuses a request; the connection ends behind it."""
-    status, fields, body = plain(code, retry_after=RETRY_AFTER if code == 503 else 0)
+    status, fields, body = plain(code, retry_after=RETRY_AFTER_SECONDS if code == 503 else 0)
     head = make_head(status, fields, method, (1, 1), False, len(body)).data
     return head if method == "HEAD" else head + body

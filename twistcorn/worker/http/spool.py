@@ -20,13 +20,13 @@ from ...settings import Settings
 from ...wire.scoreboard import W_SPOOLED, Scoreboard
 
 #: A body up to here stays in memory, as long as there is plenty of that; a larger one goes to a file.
-IN_MEMORY = 1 << 20
+MAX_BODY_MEMORY_BYTES = 1 << 20
 #: Bytes that all bodies of one worker may take in memory.
-MEMORY = 64 << 20
+MAX_MEMORY_BYTES = 64 << 20
 #: A body may have this part of what is left of that. So many slow ones of a medium size go to files, and leave room.
-SHARE = 16
+BODY_DIVISOR = 16
 #: Seconds between two lines about files that cannot be written.
-QUIET = 60.0
+LOG_INTERVAL_SECONDS = 60.0
 #: Without O_TMPFILE (NFS, some overlays) a file gets a name for a moment.
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
@@ -59,7 +59,7 @@ class Spool:
         self._lock = threading.Lock()
         #: Bytes of all bodies here; of those in memory.
         self._kept = self._held = 0
-        self._told = -QUIET
+        self._told = -LOG_INTERVAL_SECONDS
         self.asked = 0
         self.configure(settings)
 
@@ -116,8 +116,8 @@ class Spool:
         :param must: it can be kept nowhere else.
         """
         with self._lock:
-            left = MEMORY - self._held
-            fits = size <= left if must else whole <= min(IN_MEMORY, left // SHARE)
+            left = MAX_MEMORY_BYTES - self._held
+            fits = size <= left if must else whole <= min(MAX_BODY_MEMORY_BYTES, left // BODY_DIVISOR)
             if fits:
                 self._held += size
             return fits
@@ -163,13 +163,13 @@ class Spool:
         """A file could not be had, or not be written."""
         now = time.monotonic()
         with self._lock:
-            if now - self._told < QUIET:
+            if now - self._told < LOG_INTERVAL_SECONDS:
                 return
             self._told = now
         self.log.error(
             "request bodies cannot be written to {directory}: {why}. Up to {most} MiB of them stay in memory in each"
             " worker, the others get 507. Make room there, or have TMPDIR name another directory.",
-            directory=self._directory, why=problem.strerror or str(problem), most=MEMORY >> 20,
+            directory=self._directory, why=problem.strerror or str(problem), most=MAX_MEMORY_BYTES >> 20,
         )  # fmt: skip
 
 
@@ -256,7 +256,7 @@ class Store:
         memory = io.BytesIO()
         while (done := memory.tell()) < size:
             try:
-                piece = os.pread(self._descriptor, min(IN_MEMORY, size - done), done)
+                piece = os.pread(self._descriptor, min(MAX_BODY_MEMORY_BYTES, size - done), done)
             except OSError:
                 piece = b""
             if not piece:

@@ -28,7 +28,7 @@ _NOT_THE_APPS = {
     importlib.__file__,
     *(os.path.join(_HERE, name) for name in ("application.py", "discovery.py", "hints.py")),
 }
-_FRAMES = 30
+_MAX_FRAMES = 30
 
 
 def parameters(value: Any, unwrap: bool = False) -> list[inspect.Parameter] | None:
@@ -331,6 +331,6 @@ def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackEx
 def _cut(told: traceback.TracebackException) -> int:
     """Keep the app's frames of one exception, the outermost and innermost of very many."""
     kept = [frame for frame in told.stack if _is_the_apps(frame.filename)]
-    left_out = max(0, len(kept) - _FRAMES)
-    told.stack[:] = kept[: _FRAMES // 2] + kept[-(_FRAMES // 2) :] if left_out else kept
+    left_out = max(0, len(kept) - _MAX_FRAMES)
+    told.stack[:] = kept[: _MAX_FRAMES // 2] + kept[-(_MAX_FRAMES // 2) :] if left_out else kept
     return left_out

@@ -19,14 +19,14 @@ from ..http.bodies import LengthBody
 from ..http.request import Request
 from ..http.spool import Spool, Store
 from ..process import forks
-from .connection import SCRATCH, ClientGone, Connection
+from .connection import SCRATCH_BYTES, ClientGone, Connection
 from .seats import Seat
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes taken at once.
-_PIECE = 65536
+_PIECE_BYTES = 65536
 #: Milliseconds after which a thread of the application's own looks whether the answer has begun meanwhile.
-_LOOK = 100
+_CHECK_MILLISECONDS = 100
 
 
 class AskedBody(io.BufferedIOBase):
@@ -123,7 +123,7 @@ class AskedBody(io.BufferedIOBase):
         """Take the head, and tell the client to go on unless it has done so already."""
         connection = self._connection
         connection.log_asked()
-        connection.consume(bytearray(SCRATCH) if seat is None else seat.scratch)
+        connection.consume(bytearray(SCRATCH_BYTES) if seat is None else seat.scratch)
         try:
             begun = bool(connection.sock.recv(1, socket.MSG_PEEK))
         except BlockingIOError:
@@ -135,7 +135,7 @@ class AskedBody(io.BufferedIOBase):
         connection, body = self._connection, LengthBody(self._request.block.length, self._store)
         while not body.done and not self._over:
             try:
-                data = connection.sock.recv(min(body.left, _PIECE))
+                data = connection.sock.recv(min(body.left, _PIECE_BYTES))
             except BlockingIOError:
                 if not self._wait(seat, select.POLLIN):
                     raise HTTPError(408, "the request took too long") from None
@@ -156,7 +156,7 @@ class AskedBody(io.BufferedIOBase):
         poll.register(self._connection.sock, event)
         end = time.monotonic() + timeout
         while not self._over and time.monotonic() < end:
-            if poll.poll(_LOOK):
+            if poll.poll(_CHECK_MILLISECONDS):
                 return True
         return bool(self._over)
 

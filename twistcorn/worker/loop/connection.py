@@ -37,13 +37,13 @@ from .partial import Partial
 from .phases import Phase as Phase
 
 #: One send: the kernel takes what its buffer has room for.
-SEND_SIZE = 1 << 18
+SEND_BYTES = 1 << 18
 #: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
-COPIED = 65536
+MAX_COPIED_BYTES = 65536
 #: Bytes of the buffers that `consume` is given.
-SCRATCH = 65536
+SCRATCH_BYTES = 65536
 #: Seconds by which the deadline of an idle connection may be wrong in its slot.
-DEADLINE_STEP = 0.5
+DEADLINE_STEP_SECONDS = 0.5
 
 # What an enumeration's members cost to look up is seen in each request.
 _IDLE, _READING = int(SlotState.IDLE), int(SlotState.READING)
@@ -154,7 +154,7 @@ class Connection:
         self.deadline = deadline
         self._flags = 0
         words, base = self._words, self.base
-        if not -DEADLINE_STEP < deadline - self._logged_deadline < DEADLINE_STEP:
+        if not -DEADLINE_STEP_SECONDS < deadline - self._logged_deadline < DEADLINE_STEP_SECONDS:
             words[base + S_DEADLINE] = int(deadline * 1e9)
             self._logged_deadline = deadline
         words[base + S_CONSUMED0] = self.consumed
@@ -268,7 +268,7 @@ class Connection:
             in memory anyway and needs no thread.
         :raises ClientGone: the client is gone, or took nothing for too long.
         """
-        if len(data) <= COPIED:
+        if len(data) <= MAX_COPIED_BYTES:
             head, data = b"", head + data
         try:
             sent = self.sock.sendmsg((head, data)) if head else self.sock.send(data)
@@ -317,7 +317,7 @@ class Connection:
         try:
             # As `consume`, in short: nearly always all of it is taken at once.
             left = self.request_end - self.consumed
-            if 0 < left <= SCRATCH:
+            if 0 < left <= SCRATCH_BYTES:
                 self.consumed += sock.recv_into(scratch, left)
             if self.consumed != self.request_end:
                 self.consume(scratch)
@@ -327,7 +327,7 @@ class Connection:
     def send_some(self, data: memoryview) -> int:
         """Send what the kernel takes now; returns how many bytes that was."""
         try:
-            sent = self.sock.send(data[:SEND_SIZE])
+            sent = self.sock.send(data[:SEND_BYTES])
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -16,10 +16,10 @@ from ...recurring import Recurring
 from .connection import Connection, Phase
 
 #: Seconds between two looks at the processor time.
-LOOK = 1.0
+CHECK_SECONDS = 1.0
 #: The part of a gap in which a process that was stopped may have computed; what came before it since the last look is
 #: among that.
-MOST = 0.5
+COMPUTED_SHARE = 0.5
 
 
 class Gaps:
@@ -47,14 +47,14 @@ class Gaps:
 
     def start(self) -> None:
         """Begin to look."""
-        self._looking.start(LOOK, now=False)
+        self._looking.start(CHECK_SECONDS, now=False)
 
     def _look(self) -> None:
         self._known = self._spent()
 
     def missed(self, gap: float) -> None:
         """The loop did not turn for so many seconds."""
-        computed = self._spent() - self._known > MOST * gap
+        computed = self._spent() - self._known > COMPUTED_SHARE * gap
         for connection in self._connections():
             _put_off(connection, gap, not computed)
         for put_off in self._others:

@@ -13,7 +13,7 @@ from .connection import Connection, Phase
 from .intake import has_bytes
 
 #: Connections given back at once: some milliseconds of work.
-AT_ONCE = 256
+MAX_GIVEN_BACK = 256
 
 
 def leaving(connections: Iterable[Connection], settings: Settings, now: float) -> Iterator[Connection]:
@@ -22,7 +22,7 @@ def leaving(connections: Iterable[Connection], settings: Settings, now: float) -
         return
     # The end of an answer has set the deadline.
     latest = now - settings.park_after + settings.keep_alive
-    left = AT_ONCE
+    left = MAX_GIVEN_BACK
     for connection in list(connections):
         if connection.deadline < latest and _between_requests(connection) and not has_bytes(connection):
             yield connection

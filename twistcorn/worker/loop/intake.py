@@ -15,18 +15,18 @@ from ...pristine import socket, time
 from ...settings import Settings
 from ..http.bodies import ChunkedBody, LengthBody
 from ..http.head_cache import Heads
-from ..http.request import PEEK, Request
+from ..http.request import PEEK_BYTES, Request
 from ..http.spool import Spool, Store
 from .asked import CONTINUE, AskedBody
 from .connection import ClientGone, Connection, Phase
-from .partial import PATIENCE, Partial
+from .partial import STALLED_HEAD_SECONDS, Partial
 
 #: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.
-_FIRST = 4096
+_FIRST_PEEK_BYTES = 4096
 #: Bytes of a body taken at once.
-_PIECE = 65536
+_PIECE_BYTES = 65536
 #: Bytes of a body taken from one connection, and seconds spent on it, before others get their turn.
-_BYTES, _TIME = 1 << 20, 0.001
+_TURN_BYTES, _TURN_SECONDS = 1 << 20, 0.001
 
 
 class Found(enum.Enum):
@@ -52,9 +52,9 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
         return _take_body(connection, settings, ended)
     if connection.partial is not None:
         return _go_on_with_head(connection, connection.partial, heads, settings, ended, spool)
-    data = connection.sock.recv(_FIRST, socket.MSG_PEEK)
-    if len(data) == _FIRST:
-        data = connection.sock.recv(PEEK, socket.MSG_PEEK)
+    data = connection.sock.recv(_FIRST_PEEK_BYTES, socket.MSG_PEEK)
+    if len(data) == _FIRST_PEEK_BYTES:
+        data = connection.sock.recv(PEEK_BYTES, socket.MSG_PEEK)
     if not data:
         return Found.END
     request = heads.read(data)
@@ -67,7 +67,7 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
     connection.request = request
     size = request.size
     connection.request_end = connection.consumed + size
-    connection.missed = len(data) > size or size == PEEK
+    connection.missed = len(data) > size or size == PEEK_BYTES
     return _REQUEST
 
 
@@ -81,7 +81,7 @@ def _found_head(
     length = request.block.length
     if length == 0:
         # What stands behind the request will cause no event of its own.
-        connection.missed = len(data) > size or size == PEEK
+        connection.missed = len(data) > size or size == PEEK_BYTES
         return _REQUEST
     if settings.limit_request_body and length > settings.limit_request_body:
         raise HTTPError(413, "request body too large")
@@ -94,7 +94,7 @@ def _go_on_with_head(
     connection: Connection, partial: Partial, heads: Heads, settings: Settings, ended: bool, spool: Spool
 ) -> Found:
     """More of a head: only what is new of it is looked at."""
-    data = connection.sock.recv(PEEK - len(partial.taken), socket.MSG_PEEK)
+    data = connection.sock.recv(PEEK_BYTES - len(partial.taken), socket.MSG_PEEK)
     if not data:
         return Found.END
     data = partial.taken + data
@@ -140,7 +140,7 @@ def relieve(connection: Connection, now: float) -> bool:
     if (
         partial is not None
         and not partial.taken
-        and now - connection.header_since > PATIENCE
+        and now - connection.header_since > STALLED_HEAD_SECONDS
         and partial.must_be_taken(connection.sock, late=True)
     ):
         try:
@@ -158,7 +158,7 @@ def _begin_body(
     if 0 < length <= len(rest):
         request.body, request.expects = rest[:length], False
         connection.request_end += length
-        connection.missed = len(rest) > length or request.size + length == PEEK
+        connection.missed = len(rest) > length or request.size + length == PEEK_BYTES
         return Found.REQUEST
     spool.check(max(0, length))
     if expects and length > 0 and spool.may_ask():
@@ -175,7 +175,7 @@ def _begin_body(
         body.store.drop()
         body = _new_body(length, settings, spool)
     connection.log_reading(consumed=True)
-    connection.consume(bytearray(PEEK))
+    connection.consume(bytearray(PEEK_BYTES))
     connection.phase = Phase.BODY
     connection.body = body
     connection.deadline = time.monotonic() + settings.body_timeout
@@ -201,7 +201,7 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
     """Take what is there of a body, and nothing behind it."""
     body, request = connection.body, connection.request
     assert request is not None
-    end, left = time.monotonic() + _TIME, _BYTES
+    end, left = time.monotonic() + _TURN_SECONDS, _TURN_BYTES
     while left > 0:
         try:
             taken = _take_piece(connection, body)
@@ -224,14 +224,14 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
 def _take_piece(connection: Connection, body: LengthBody | ChunkedBody) -> int | None:
     """Take one piece; returns its size, None at the end of the stream."""
     if isinstance(body, LengthBody):
-        data = connection.sock.recv(min(body.left, _PIECE))
+        data = connection.sock.recv(min(body.left, _PIECE_BYTES))
         taken = body.feed(data)
         connection.request_end += taken
         connection.consumed += taken
         return taken or None
     # Where a chunked body ends shows only in its bytes: look first, then take what belongs to it, parts of lines too.
     # What is left would fill the kernel's memory, and the rest of the line could not come.
-    data = connection.sock.recv(_PIECE, socket.MSG_PEEK)
+    data = connection.sock.recv(_PIECE_BYTES, socket.MSG_PEEK)
     if not data:
         return None
     taken = body.feed(data)

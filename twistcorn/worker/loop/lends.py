@@ -29,7 +29,7 @@ _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
 _NO_MEMORY = (errno.ENOBUFS, errno.ENOMEM)
 
 #: Messages received before other descriptors get their turn.
-MESSAGES = 8
+MESSAGES_AT_ONCE = 8
 
 
 class LendChannel(FileDescriptor):
@@ -67,7 +67,7 @@ class LendChannel(FileDescriptor):
             failing.fail("its channel to the master cannot be read", Failure())
 
     def _receive(self) -> None:
-        for _ in range(MESSAGES):
+        for _ in range(MESSAGES_AT_ONCE):
             with forks.gate:
                 try:
                     descriptors, lends = channel.receive_lends(self._sock)

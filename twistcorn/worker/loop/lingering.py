@@ -15,15 +15,15 @@ from .connection import Connection, Phase
 from .parting import reset
 
 #: How long, and for how many bytes, a closing connection waits for its client: a round trip or two, what is on its way.
-LINGER_TIME = 2.0
+LINGER_SECONDS = 2.0
 LINGER_BYTES = 4 << 20
 #: Bytes of a refused request that are dropped at least, however small the limit is that it broke: who sends a photo
 #: where a form is allowed shall read why not. It costs no memory.
-REFUSED_BYTES = 64 << 20
+MIN_REFUSED_BYTES = 64 << 20
 #: Bytes of an endless one that are dropped in all.
-MOST = 1 << 62
+MAX_DROPPED_BYTES = 1 << 62
 #: Bytes dropped before other connections get their turn.
-AT_ONCE = 1 << 20
+BYTES_AT_ONCE = 1 << 20
 
 
 def begin(connection: Connection, settings: Settings, now: float, refused: bool) -> None:
@@ -42,26 +42,27 @@ def begin(connection: Connection, settings: Settings, now: float, refused: bool)
     connection.log_closing()
     with contextlib.suppress(OSError):
         connection.sock.shutdown(socket.SHUT_WR)
-    most, seconds = LINGER_BYTES, LINGER_TIME
+    most, seconds = LINGER_BYTES, LINGER_SECONDS
     if refused:
         limit = settings.limit_request_body
-        most, seconds = max(REFUSED_BYTES, limit) if limit else MOST, max(seconds, settings.body_timeout)
-    connection.deadline, connection.end_by = now + LINGER_TIME, now + seconds
+        most = max(MIN_REFUSED_BYTES, limit) if limit else MAX_DROPPED_BYTES
+        seconds = max(seconds, settings.body_timeout)
+    connection.deadline, connection.end_by = now + LINGER_SECONDS, now + seconds
     connection.request_end = connection.consumed + most
     connection.phase = Phase.LINGERING
 
 
 def drop(connection: Connection, scratch: bytearray) -> bool | None:
     """Drop what is there; returns whether the connection is over, None where more may be there."""
-    left = AT_ONCE
+    left = BYTES_AT_ONCE
     while connection.consumed < connection.request_end:
         if left <= 0:
             return None
         try:
             taken = connection.sock.recv_into(scratch)
         except BlockingIOError:
-            if left < AT_ONCE:
-                connection.deadline = min(time.monotonic() + LINGER_TIME, connection.end_by)
+            if left < BYTES_AT_ONCE:
+                connection.deadline = min(time.monotonic() + LINGER_SECONDS, connection.end_by)
             return False
         except OSError:
             return True

@@ -20,7 +20,7 @@ from ...wire.scoreboard import H_QUEUED, W_BUSY, W_HOPS, W_INCOMING, W_THREADS, 
 from .connection import Connection
 
 #: A request waits so long for a thread of its own worker: most turns are shorter, and a hop is work for three.
-MOMENT = 0.002
+HOP_AFTER_SECONDS = 0.002
 
 #: One worker's numbers on the scoreboard: its threads, requests in it, lends on their way to it.
 Numbers = tuple[int, int, int]
@@ -96,7 +96,7 @@ class LocalQueue:
 
     def _tick_later(self) -> None:
         if not self._ticking:
-            self._clock.callLater(MOMENT, self._tick)
+            self._clock.callLater(HOP_AFTER_SECONDS, self._tick)
             self._ticking = True
 
     def has_free_thread(self) -> bool:
@@ -113,7 +113,7 @@ class LocalQueue:
 
     def _full(self, now: float) -> bool:
         """Whether too many wait. A look at all workers is dear: behind one, this one may fill its share of the room."""
-        if self._room > 0 and now - self._looked < MOMENT:
+        if self._room > 0 and now - self._looked < HOP_AFTER_SECONDS:
             self._room -= 1
             return False
         numbers = self._numbers()
@@ -152,7 +152,7 @@ class LocalQueue:
             elif draining:
                 if connection.untouched:
                     self._take(connection, Kind.RELEASED)
-            elif spare <= 0 or waited < MOMENT:
+            elif spare <= 0 or waited < HOP_AFTER_SECONDS:
                 return
             elif connection.untouched and self._take(connection, Kind.WAITS):
                 self._board.words[self._region + W_HOPS] += 1

@@ -12,23 +12,24 @@ import struct
 from ...errors import HTTPError
 from ...pristine import socket
 from ...settings import Settings
-from ..http.request import FORBIDDEN, PEEK
+from ..http.request import FORBIDDEN, PEEK_BYTES
 
 #: Looks at an incomplete head before its connection waits a moment for the next: the largest head is 22 packets.
-LOOKS = 16
+MAX_PEEKS = 16
 #: Seconds of that moment.
-REST = 0.01
+REST_SECONDS = 0.01
 #: Seconds after which the sweep looks whether a head that does not go on is held up by the kernel's memory.
-PATIENCE = 0.5
+STALLED_HEAD_SECONDS = 0.5
 
 # getsockopt(SO_MEMINFO), asm-generic/socket.h: words of memory in use for receiving, and of what may be (sock_diag.h).
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=2I")
 #: The window closes when half of the memory is in use, and packets are dropped when the next one does not fit (tcp(7),
-#: tcp_rmem): with a quarter there is room for one more. After `PATIENCE` a sixteenth is enough: more than a short head.
+#: tcp_rmem): with a quarter there is room for one more. After `STALLED_HEAD_SECONDS` a sixteenth is enough: more than
+#: a short head.
 _CROWDED, _LATE = 4, 16
 #: A UNIX socket charges its sender for each write, and allows some 270 that nobody takes; the receiver cannot ask.
-_UNIX_LOOKS = 8
+_UNIX_PEEKS = 8
 
 
 class Partial:
@@ -57,7 +58,7 @@ class Partial:
         end = data.find(b"\r\n\r\n", max(seen, 2 if data.startswith(b"\r\n") else 0))
         if end >= 0:
             return end + 4
-        if len(data) >= PEEK:
+        if len(data) >= PEEK_BYTES:
             raise HTTPError(431, "head too large")
         # Only a CR at the end is undecided.
         whole = len(data) - data.endswith(b"\r")
@@ -99,10 +100,10 @@ class Partial:
         if self.taken:
             return True
         if sock.family == socket.AF_UNIX:
-            return late or self.looks > _UNIX_LOOKS
+            return late or self.looks > _UNIX_PEEKS
         try:
             used, most = _MEMINFO.unpack_from(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
         except (OSError, struct.error):
             # A kernel that does not tell.
-            return late or self.looks > _UNIX_LOOKS
+            return late or self.looks > _UNIX_PEEKS
         return bool(used * (_LATE if late else _CROWDED) > most)

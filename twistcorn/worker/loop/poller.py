@@ -26,7 +26,7 @@ from .addresses import Address
 from .arrivals import arrived
 from .connection import ClientGone, Connection, Phase
 from .intake import Found, advance, drop_body, method_of
-from .partial import LOOKS
+from .partial import MAX_PEEKS
 from .parting import check_known, part, take_descriptor
 from .resting import Resting
 from .rounds import WATCHED
@@ -227,7 +227,7 @@ class Poller(Sweeping):
             self._end(connection)
         elif found is Found.AGAIN:
             self._epoll.modify(connection.sock, WATCHED)
-        elif connection.partial is not None and connection.partial.looks > LOOKS:
+        elif connection.partial is not None and connection.partial.looks > MAX_PEEKS:
             self._epoll.modify(connection.sock, _RESTING)
             self._resting.add(connection)
 

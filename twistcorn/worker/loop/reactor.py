@@ -18,7 +18,7 @@ from ..process import failing, forks
 from .seats import Seat
 
 #: Seconds between two turns of the loop that are a gap: hearts beat each second, and a call that lasts loses the loop.
-GAP = 3.0
+GAP_SECONDS = 3.0
 
 #: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
 Poll = Callable[[float | None, Seat], None]
@@ -112,7 +112,7 @@ class WorkerReactor(EPollReactor):
                 while self.running and goes_on():
                     threadable.registerAsIOThread()
                     now = time.monotonic()
-                    if now - self._turned > GAP:
+                    if now - self._turned > GAP_SECONDS:
                         self._tell_gap(now - self._turned)
                     self._turned = now
                     self.runUntilCurrent()

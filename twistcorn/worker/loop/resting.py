@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .connection import Connection
-from .partial import REST
+from .partial import REST_SECONDS
 
 
 class Resting:
@@ -27,7 +27,7 @@ class Resting:
     def add(self, connection: Connection) -> None:
         """This one waits until the next moment."""
         if not self._resting:
-            self._clock.callLater(REST, self._over)
+            self._clock.callLater(REST_SECONDS, self._over)
         self._resting.append(connection)
 
     def _over(self) -> None:

@@ -12,7 +12,7 @@ from ...settings import Settings
 from .connection import Connection, Phase
 
 #: Seconds: a deadline that is over, whatever the clock says; 0 would be none.
-OVER = 0.001
+EXPIRED_SECONDS = 0.001
 
 
 def retime(connections: Iterable[Connection], old: Settings, new: Settings) -> None:
@@ -29,4 +29,4 @@ def retime(connections: Iterable[Connection], old: Settings, new: Settings) -> N
         elif connection.header_since:
             connection.deadline += first
         elif shift := idle if connection.consumed else first:
-            connection.log_idle(max(OVER, connection.deadline + shift))
+            connection.log_idle(max(EXPIRED_SECONDS, connection.deadline + shift))

@@ -18,18 +18,18 @@ from ...pristine import select, time
 from ...settings import Settings
 from ...wire.scoreboard import WORD
 from ..process import failing
-from .connection import SCRATCH, Connection, Phase
+from .connection import SCRATCH_BYTES, Connection, Phase
 from .retiming import retime
 from .seats import Seat
 
 #: Every event: edge-triggered, because bytes that were only looked at would be told again and again.
 WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 #: Events taken at once.
-EVENTS = 64
+EVENTS_AT_ONCE = 64
 #: Nanoseconds of turns in one round, before timers and the reactor's own descriptors get theirs.
-ROUND = 5_000_000
+ROUND_NANOSECONDS = 5_000_000
 #: Nanoseconds that an answer may wait for others to be sent with it, while requests are at hand.
-HOLD = 1_000_000
+HOLD_NANOSECONDS = 1_000_000
 
 class ConnectionLog(Protocol):
     """What notes how requests end (`wsgi.access_log.AccessLog`)."""
@@ -61,7 +61,7 @@ class Rounds(abc.ABC):
         #: From other threads: connections whose events must change.
         self._back: deque[Connection] = deque()
         self._made_since = 0
-        self._scratch = bytearray(SCRATCH)
+        self._scratch = bytearray(SCRATCH_BYTES)
         self.draining = False
         #: Called before answers are sent.
         self.on_send: Callable[[], None] = lambda: None
@@ -135,7 +135,7 @@ class Rounds(abc.ABC):
                 self.abandon(connection, seat)
         if self._ready:
             timeout = 0
-        self._pending = iter(self._epoll.poll(-1 if timeout is None else timeout, EVENTS))
+        self._pending = iter(self._epoll.poll(-1 if timeout is None else timeout, EVENTS_AT_ONCE))
         self._work_off(seat)
 
     def _work_off(self, seat: Seat) -> None:
@@ -153,7 +153,7 @@ class Rounds(abc.ABC):
                     self.abandon(connection, seat)
             elif (source := self._sources.get(descriptor)) is not None:
                 source()
-        ready, take, end = self._ready, self._take, time.monotonic_ns() + ROUND
+        ready, take, end = self._ready, self._take, time.monotonic_ns() + ROUND_NANOSECONDS
         while ready:
             connection = ready.popleft()
             try:
@@ -178,7 +178,7 @@ class Rounds(abc.ABC):
         if not self._made:
             self._made_since = now
         self._made.append(connection)
-        if now - self._made_since > HOLD:
+        if now - self._made_since > HOLD_NANOSECONDS:
             self.send_made()
 
     def send_made(self) -> None:

@@ -14,12 +14,12 @@ from ...errors import RequestTimeout
 from ...pristine import os, select, socket, threading, time
 from ...shelter import exposed_threads
 from ..process.interrupt import set_exception
-from .connection import SCRATCH, Connection
+from .connection import SCRATCH_BYTES, Connection
 
 #: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.
 AT_EASE, AIMING, FIRED = range(3)
 #: Milliseconds: the longest that poll(2) can be told to wait, some 24 days.
-LONGEST_POLL = (1 << 31) - 1
+MAX_POLL_MILLISECONDS = (1 << 31) - 1
 
 
 class Aside(Protocol):
@@ -69,7 +69,7 @@ class Seat:
     def __init__(self, turns: Aside, serves: bool = True, leads: bool = False) -> None:
         self.thread = threading.get_native_id()
         self.ident = threading.get_ident()
-        self.scratch = bytearray(SCRATCH)
+        self.scratch = bytearray(SCRATCH_BYTES)
         self.gate = threading.Lock()
         self.gate.acquire()
         self.serves = serves
@@ -161,6 +161,6 @@ class Seat:
         poll.register(sock, event)
         try:
             self._turns.stand_aside(self)
-            return bool(poll.poll(min(timeout * 1000, LONGEST_POLL)))
+            return bool(poll.poll(min(timeout * 1000, MAX_POLL_MILLISECONDS)))
         finally:
             self._turns.come_back(self)

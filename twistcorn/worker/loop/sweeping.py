@@ -25,12 +25,12 @@ from .seats import Seat
 from .traffic import Traffic
 
 #: Idle time of an open connection when the server stops: clients that are about to ask once more are answered.
-LAST_REQUEST_TIME = 1.0
+LAST_REQUEST_SECONDS = 1.0
 #: Between two looks at the deadlines.
-SWEEP = 0.5
+SWEEP_SECONDS = 0.5
 #: Looks in a row at which nobody has a turn, until it is lost: on its way from one to the next it is seen with nobody
 #: for microseconds.
-LOST_LOOKS = 10
+LOST_SWEEPS = 10
 
 #: Who has turns: connections that wait for a thread; threads, and since when each has its turn.
 Census = tuple[Collection[Connection], Collection[tuple[int, int]]]
@@ -69,7 +69,7 @@ class Sweeping(Rounds):
     def _refuse(self, connection: Connection, error: HTTPError) -> None: ...
 
     def _start_sweeping(self) -> None:
-        self._sweeping.start(SWEEP, now=False)
+        self._sweeping.start(SWEEP_SECONDS, now=False)
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -89,7 +89,7 @@ class Sweeping(Rounds):
 
     def _look_at(self, connection: Connection, now: float) -> None:
         if self.stopping and connection.phase is Phase.READING and not connection.header_since:
-            connection.deadline = min(connection.deadline, now + LAST_REQUEST_TIME)
+            connection.deadline = min(connection.deadline, now + LAST_REQUEST_SECONDS)
         if connection.deadline < now and connection.phase is not Phase.TURN:
             self._expire(connection, now)
         elif connection.phase is Phase.READING and not relieve(connection, now):
@@ -126,7 +126,7 @@ class Sweeping(Rounds):
             before, looks = self._missing.get(connection, (since, 0))
             missing[connection] = since, looks + 1 if before == since else 1
         self._missing = missing
-        for connection in [each for each, (_, looks) in missing.items() if looks >= LOST_LOOKS]:
+        for connection in [each for each, (_, looks) in missing.items() if looks >= LOST_SWEEPS]:
             self._alone(connection, self._end_lost)
 
     def _end_lost(self, connection: Connection) -> None:

@@ -17,7 +17,7 @@ from ...pristine import os
 
 #: Calls that may be unanswered when the next one is due. Between two of them the loop has waited at least once; with
 #: more events than it takes at once the reactor's own may be told a round later.
-PATIENCE = 3
+MAX_UNANSWERED = 3
 
 
 class Echo(FileDescriptor):
@@ -39,7 +39,7 @@ class Echo(FileDescriptor):
 
         :raises OSError: the pipe is not there any more.
         """
-        if self._unanswered >= PATIENCE:
+        if self._unanswered >= MAX_UNANSWERED:
             return False
         self._unanswered += 1
         os.write(self._writer, b"?")

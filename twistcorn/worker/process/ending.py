@@ -23,11 +23,11 @@ from . import forks, ground, handlers, offspring
 from .stacks import format_places
 
 #: Seconds that the application has at an orderly end, and at one that is to be quick: the master kills after 2 s.
-MOMENT, QUICK_MOMENT = 5.0, 1.5
+END_SECONDS, QUICK_END_SECONDS = 5.0, 1.5
 #: Of them, the share after which threads that are not daemons are waited for no longer, so that `atexit` has its turn.
 THREADS_SHARE = 0.6
 #: Seconds after the moment in which the process is ended without Python: something holds the interpreter lock.
-AFTER = 0.4
+KILL_AFTER_SECONDS = 0.4
 
 
 class Ending:
@@ -90,10 +90,10 @@ class Ending:
             # Nothing waits for those as it should; the log has said what that means.
             flush()
             os._exit(0)
-        moment = QUICK_MOMENT if quick else MOMENT
+        moment = QUICK_END_SECONDS if quick else END_SECONDS
         # Where no thread can be started the master's own time for the end is the only bound.
         with contextlib.suppress(RuntimeError):
-            faulthandler.dump_traceback_later(moment + AFTER, exit=True, file=2)
+            faulthandler.dump_traceback_later(moment + KILL_AFTER_SECONDS, exit=True, file=2)
             threading.Thread(target=self._watch, args=(moment,), name="end", daemon=True).start()
         if self._theirs is not None:
             try:

@@ -20,7 +20,7 @@ from . import forks
 from .descriptors import LAST_WORDS, Identity
 
 #: Seconds that the end waits for its line to be written: nobody may read it, and clients wait.
-FLUSH = 0.5
+FLUSH_SECONDS = 0.5
 
 _log = Logger()
 #: Held by the one thread that ends the process.
@@ -87,7 +87,7 @@ def fail(what: str, failure: Failure | None = None, sure: bool | None = None) ->
             _log.critical(text, what=what)
         else:
             _log.failure(text, failure=failure, what=what)
-        flush(FLUSH)
+        flush(FLUSH_SECONDS)
     finally:
         os._exit(EXIT_DEAF if blames else EXIT_DEAF_SINCE)
 

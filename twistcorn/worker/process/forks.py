@@ -26,7 +26,7 @@ from .descriptors import LAST_WORDS
 #: madvise(2), Linux 4.14: a child finds zeros in place of the page. The module `mmap` does not name it.
 MADV_WIPEONFORK = 18
 #: Numbers below this are looked at for descriptors of ours when the application is about to be loaded: some twenty.
-FEW = 256
+MAX_OWN_DESCRIPTOR = 256
 #: Blocked while a child comes to be: until it has let go of our handlers they would run there.
 BLOCKED = (
     signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD,
@@ -60,7 +60,7 @@ def begin(words: mmap.mmap) -> None:
         page.madvise(MADV_WIPEONFORK)
         page[0] = 1
         mark = page
-    for number in range(3, FEW):
+    for number in range(3, MAX_OWN_DESCRIPTOR):
         with contextlib.suppress(OSError):
             status = os.fstat(number)
             _descriptors[number] = status.st_dev, status.st_ino

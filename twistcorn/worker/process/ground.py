@@ -13,10 +13,10 @@ from ...pristine import signal, sys
 from ...wire.testimony import TESTIFY
 
 #: Frames that the server's own code, with Twisted's logging below it, must be able to use.
-LEAST_FRAMES = 200
+MIN_FRAMES = 200
 #: Seconds that one thread may keep the interpreter while others want it; Python's own choice is 0.005. With more, the
 #: thread that leads the reactor waits that long for each call that computes.
-LONGEST_INTERVAL = 0.1
+MAX_SWITCH_SECONDS = 0.1
 #: Signals without which the worker cannot be told to end, nor asked where its threads are.
 NEEDED = {int(signal.SIGTERM), TESTIFY}
 
@@ -47,12 +47,12 @@ def green_threads() -> str:
 def put_right() -> list[str]:
     """Put right what can be; says what that was."""
     told = []
-    if sys.getrecursionlimit() < LEAST_FRAMES:
-        told.append(f"a recursion limit of {sys.getrecursionlimit()} (now {LEAST_FRAMES})")
-        sys.setrecursionlimit(LEAST_FRAMES)
-    if sys.getswitchinterval() > LONGEST_INTERVAL:
-        told.append(f"a switch interval of {sys.getswitchinterval():g} s (now {LONGEST_INTERVAL:g} s)")
-        sys.setswitchinterval(LONGEST_INTERVAL)
+    if sys.getrecursionlimit() < MIN_FRAMES:
+        told.append(f"a recursion limit of {sys.getrecursionlimit()} (now {MIN_FRAMES})")
+        sys.setrecursionlimit(MIN_FRAMES)
+    if sys.getswitchinterval() > MAX_SWITCH_SECONDS:
+        told.append(f"a switch interval of {sys.getswitchinterval():g} s (now {MAX_SWITCH_SECONDS:g} s)")
+        sys.setswitchinterval(MAX_SWITCH_SECONDS)
     # Of this thread; those that are started later have the same.
     if blocked := NEEDED.intersection(signal.pthread_sigmask(signal.SIG_BLOCK, ())):
         told.append("signals to be blocked that the server needs (now they are not)")

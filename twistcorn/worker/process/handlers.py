@@ -18,7 +18,7 @@ from ...pristine import os, signal, sys, threading, time
 from ...shelter import exposed_threads
 
 #: Seconds between two lines about the same signal: a timer may fire a thousand times a second.
-QUIET = 60.0
+LOG_INTERVAL_SECONDS = 60.0
 
 _log = Logger()
 _told: dict[int, float] = {}
@@ -54,7 +54,7 @@ class Guarded:
 def tell(error: BaseException, name: str = "signal", number: int = 0) -> None:
     """A handler of the application's has raised this in our code."""
     now = time.monotonic()
-    if now - _told.get(number, -QUIET) >= QUIET:
+    if now - _told.get(number, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
         _told[number] = now
         _log.warn(
             "the application's {name} handler raised {kind} while none of its code ran on the main thread: ignored",

@@ -17,12 +17,12 @@ from ...pristine import os, select, signal, time
 from . import forks
 
 #: Seconds that a child has after TERM.
-TERM_TIME = 0.5
+TERM_SECONDS = 0.5
 
 _log = Logger()
 
 
-def end(patience: float = TERM_TIME) -> None:
+def end(patience: float = TERM_SECONDS) -> None:
     """End the copies of this process.
 
     :param patience: seconds between TERM and KILL.

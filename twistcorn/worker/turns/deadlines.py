@@ -24,9 +24,9 @@ from ..process.interrupt import set_exception
 from ..process.stacks import format_stacks
 
 #: Seconds between two looks: what a time-out may be late.
-LOOK = 0.1
+CHECK_SECONDS = 0.1
 #: Nanoseconds that a request has to end after the exception.
-GRACE = 1_000_000_000
+GRACE_NANOSECONDS = 1_000_000_000
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Deadlines:
     def start(self) -> None:
         """Begin to look."""
         if self._timeout:
-            self._looking.start(LOOK, now=False)
+            self._looking.start(CHECK_SECONDS, now=False)
 
     def configure(self, settings: Settings) -> None:
         """From now on this time counts, also for requests that run."""
@@ -115,7 +115,7 @@ class Deadlines:
                     continue
                 self._on_late(name, age)
                 hit = Hit(seat, connection, connection.since, now)
-            elif not hit.stuck and now - hit.at > GRACE:
+            elif not hit.stuck and now - hit.at > GRACE_NANOSECONDS:
                 hit.stuck = True
             hits[seat] = hit
         self._hits = hits

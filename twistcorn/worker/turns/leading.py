@@ -21,7 +21,7 @@ from .watchdog import Watchdog
 
 #: Seconds that the main thread, in a call of the application, has to leave when the reactor has stopped; with the time
 #: for a quick end (`ending`) less than the 2 s after which the master kills.
-LEAVE_TIME = 0.25
+LEAVE_SECONDS = 0.25
 
 
 class Leading(Threads):
@@ -190,7 +190,7 @@ class Leading(Threads):
         self._over = True
         if self._main is not None and self._main is not seat:
             self._main.gate.release()
-            if not self._main_left.wait(LEAVE_TIME):
+            if not self._main_left.wait(LEAVE_SECONDS):
                 # It is stuck in a call, and nobody waits for that.
                 self.on_stuck()
 

@@ -12,23 +12,23 @@ import re
 from ..http.request import RequestLine
 
 #: A mean wait above this many nanoseconds is worth two thread switches and what the interpreter lock costs.
-WAITS = 150_000
+WAITS_NANOSECONDS = 150_000
 #: One long wait says no more than this, and one of them alone, among short ones, does not move a route.
-CLIP = 800_000
+MAX_SAMPLE_NANOSECONDS = 800_000
 #: The weight of the newest sample is one in so many.
-WEIGHT = 8
+SAMPLE_DIVISOR = 8
 #: After the first ones, one call in so many is timed: reading a thread's clock twice costs about a microsecond.
-EVERY = 8
+CALLS_PER_SAMPLE = 8
 #: After this long, doubled each time that it was in vain, a route that waits is tried again.
-FIRST_PAUSE = 1_000_000_000
-LONGEST_PAUSE = 60_000_000_000
+FIRST_PAUSE_NANOSECONDS = 1_000_000_000
+MAX_PAUSE_NANOSECONDS = 60_000_000_000
 #: A call of this length, in nanoseconds, would lose the reactor, whatever it does (`watchdog`).
-TOO_LONG = 2_000_000
+TOO_LONG_NANOSECONDS = 2_000_000
 #: A pause begins anew at the first one, when the route did well for so many times its length.
-PROBATION = 8
+PROBATION_PAUSES = 8
 
 #: Routes that are told apart.
-MOST_ROUTES = 512
+MAX_ROUTES = 512
 #: Path segments that count: `/api/users/17` and `/api/users/18` are the same work.
 _SEGMENTS = 2
 #: Segments that name one thing of many: numbers, UUIDs and other hexadecimal ones with a digit, and very long ones.
@@ -78,12 +78,12 @@ class Route:
     @property
     def waits(self) -> bool:
         """Whether the next call will probably wait for something else than the processor."""
-        return self.mean > WAITS
+        return self.mean > WAITS_NANOSECONDS
 
     def is_due(self) -> bool:
         """Whether the call that comes is to be timed; asked once for each call."""
         self._calls += 1
-        return self._trying or self._calls <= EVERY or self._calls % EVERY == 0
+        return self._trying or self._calls <= CALLS_PER_SAMPLE or self._calls % CALLS_PER_SAMPLE == 0
 
     def was_used(self) -> bool:
         """Whether it had more than one call since this was asked last: one alone may be anybody's invention."""
@@ -109,18 +109,18 @@ class Route:
 
     def sample(self, wait: int, wall: int, now: int) -> None:
         """One call took so long, and waited for this part of it, and no other ran beside it."""
-        wait = min(max(wait, 0), CLIP)
-        self._hopeless = self.pooled and (wait > WAITS or wall > TOO_LONG)
+        wait = min(max(wait, 0), MAX_SAMPLE_NANOSECONDS)
+        self._hopeless = self.pooled and (wait > WAITS_NANOSECONDS or wall > TOO_LONG_NANOSECONDS)
         decided = self._trying
         if decided:
             self._trying = self._tripped = False
             self.mean = wait
         else:
             self._samples += 1
-            self.mean = wait if self._samples == 1 else self.mean + (wait - self.mean) / WEIGHT
-        if self.mean > WAITS and (decided or not self.pooled):
+            self.mean = wait if self._samples == 1 else self.mean + (wait - self.mean) / SAMPLE_DIVISOR
+        if self.mean > WAITS_NANOSECONDS and (decided or not self.pooled):
             self._put_off(now)
-        elif self.mean < WAITS / 2 and self.pooled and not self._tripped:
+        elif self.mean < WAITS_NANOSECONDS / 2 and self.pooled and not self._tripped:
             # What was tripped may compute for long, which no wait shows: only a trial brings it back.
             self._bring_back(now)
 
@@ -131,8 +131,8 @@ class Route:
         self._put_off(now)
 
     def _put_off(self, now: int) -> None:
-        did_well = not self.pooled and now - self._since >= PROBATION * self._pause
-        self._pause = FIRST_PAUSE if did_well else min(2 * self._pause, LONGEST_PAUSE)
+        did_well = not self.pooled and now - self._since >= PROBATION_PAUSES * self._pause
+        self._pause = FIRST_PAUSE_NANOSECONDS if did_well else min(2 * self._pause, MAX_PAUSE_NANOSECONDS)
         self.pooled = True
         self._hopeless = False
         self.again_at = now + self._pause
@@ -169,7 +169,7 @@ class Routes:
         if name in self._known:
             line.route = self._known[name]
             return
-        if len(self._known) >= MOST_ROUTES:
+        if len(self._known) >= MAX_ROUTES:
             self._make_room()
         self._known[name] = route
         route.known = True

@@ -21,14 +21,14 @@ from ..loop.seats import Seat
 from ..process import failing
 
 #: Seconds until a thread that could not be started is tried again; between two lines about that.
-AGAIN, QUIET = 1.0, 60.0
+RETRY_SECONDS, LOG_INTERVAL_SECONDS = 1.0, 60.0
 #: Seconds that stand-ins are kept for the next slow client, because what the application has built up in a thread (a
 #: connection to a database) costs more than a thread that waits.
-KEEP = 10.0
+STAND_IN_SECONDS = 10.0
 #: Seconds that a collection waits for a moment without a request, at most: what it finds may hold scarce resources.
-LONGEST_WAIT = 10.0
+COLLECT_WITHIN_SECONDS = 10.0
 #: Seconds between two calls of `keep_up`.
-UPKEEP = 1.0
+UPKEEP_SECONDS = 1.0
 
 
 class Threads(abc.ABC):
@@ -68,7 +68,7 @@ class Threads(abc.ABC):
         self._ended, self._ended_since = 0, 0.0
         #: Why the last thread could not be started, and when the next is tried.
         self._refusal, self._again_at = "", 0.0
-        self._refusal_told = self._crowd_told = -QUIET
+        self._refusal_told = self._crowd_told = -LOG_INTERVAL_SECONDS
         self._crowded = self._stood_in = self._stood_in_told = False
 
     @abc.abstractmethod
@@ -177,7 +177,7 @@ class Threads(abc.ABC):
         try:
             threading.Thread(target=self._begin, args=(serves, leads), name=name, daemon=True).start()
         except (RuntimeError, MemoryError) as problem:
-            self._refusal, self._again_at = str(problem) or "no memory", now + AGAIN
+            self._refusal, self._again_at = str(problem) or "no memory", now + RETRY_SECONDS
             return False
         self._alive += 1
         self._active += serves
@@ -206,10 +206,10 @@ class Threads(abc.ABC):
         now = time.monotonic()
         with self._lock:
             if now >= self._crest_until:
-                self._kept, self._crest, self._crest_until = self._crest, self._aside, now + KEEP
+                self._kept, self._crest, self._crest_until = self._crest, self._aside, now + STAND_IN_SECONDS
                 self._dismiss()
-            collects = self._ended and now - self._ended_since >= UPKEEP
-            collects = collects and (self._is_idle() or now - self._ended_since >= LONGEST_WAIT)
+            collects = self._ended and now - self._ended_since >= UPKEEP_SECONDS
+            collects = collects and (self._is_idle() or now - self._ended_since >= COLLECT_WITHIN_SECONDS)
         if collects:
             self._collect()
         self._tell(now)
@@ -226,7 +226,7 @@ class Threads(abc.ABC):
             self._ended += ended
 
     def _tell(self, now: float) -> None:
-        if self._refusal and now - self._refusal_told >= QUIET:
+        if self._refusal and now - self._refusal_told >= LOG_INTERVAL_SECONDS:
             self._refusal_told = now
             self.log.error(
                 "no thread can be started: {why}; {threads} threads go on, and requests wait for these. Look at the"
@@ -243,7 +243,7 @@ class Threads(abc.ABC):
                 " a database",
                 stand_ins=self._stand_ins,
             )  # fmt: skip
-        if self._crowded and now - self._crowd_told >= QUIET and self.threads > 1:
+        if self._crowded and now - self._crowd_told >= LOG_INTERVAL_SECONDS and self.threads > 1:
             self._crowded, self._crowd_told = False, now
             self.log.warn(
                 "{stand_ins} threads wait for clients that read slowly, and have stand-ins (--stand-ins): further such"

@@ -21,7 +21,7 @@ from .roles import Loop, Server
 from .routes import Route
 
 #: How long a turn may wait for the thread that runs before another is woken.
-TICK = 0.002
+TICK_SECONDS = 0.002
 
 
 class Turns(Leading):
@@ -140,7 +140,7 @@ class Turns(Leading):
 
     def _tick_later(self) -> None:
         if not self._ticking:
-            self._loop.callLater(TICK, self._tick)
+            self._loop.callLater(TICK_SECONDS, self._tick)
             self._ticking = True
 
     def _have_taken(self, leader: Seat) -> None:

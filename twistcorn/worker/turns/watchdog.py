@@ -16,16 +16,16 @@ from ..loop.seats import Seat
 from ..process import failing
 
 #: Seconds between two looks while calls are made. A look costs some ten microseconds.
-LOOK = 0.002
+CHECK_SECONDS = 0.002
 #: Nanoseconds after which a call loses the reactor: well below what a client notices, well above what a call takes that
 #: does not wait.
-PATIENCE = 2_000_000
+PATIENCE_NANOSECONDS = 2_000_000
 #: A call is watched closely from this age on, in nanoseconds.
-SUSPECT = 500_000
+SUSPECT_NANOSECONDS = 500_000
 #: A call that only lacks a processor keeps the reactor for so many nanoseconds: another thread would lack it as well.
-LONGEST = 10_000_000
+MAX_LEAD_NANOSECONDS = 10_000_000
 #: Looks without a new call before the watchdog sleeps: one request now and then shall not pay for many looks.
-IDLE_LOOKS = 3
+IDLE_CHECKS = 3
 
 
 class CallVerdict(enum.Enum):
@@ -51,17 +51,17 @@ class Judge:
         :param delay: how long its thread lacked a processor so far.
         """
         age = now - since
-        if age < SUSPECT:
+        if age < SUSPECT_NANOSECONDS:
             return CallVerdict.KEEP
         if since != self._since:
             # A look that came late says nothing: the machine is busy, perhaps not the call.
             self._since, self._seen, self._delay = since, now, delay()
             return CallVerdict.KEEP
-        if age < PATIENCE:
+        if age < PATIENCE_NANOSECONDS:
             return CallVerdict.KEEP
         if 2 * (delay() - self._delay) <= now - self._seen:
             return CallVerdict.REPLACE
-        return CallVerdict.EXCUSE if age >= LONGEST else CallVerdict.KEEP
+        return CallVerdict.EXCUSE if age >= MAX_LEAD_NANOSECONDS else CallVerdict.KEEP
 
 
 class Watchdog:
@@ -112,7 +112,7 @@ class Watchdog:
     def _look_on(self) -> None:
         judge, idle, last = Judge(), 0, 0
         while not self._over:
-            time.sleep(LOOK)
+            time.sleep(CHECK_SECONDS)
             call = self._running()
             if call is None or call[1] == last:
                 idle += 1
@@ -120,7 +120,7 @@ class Watchdog:
                 idle, last = 0, call[1]
             if call is not None:
                 self._look(judge, *call)
-            elif idle > IDLE_LOOKS:
+            elif idle > IDLE_CHECKS:
                 self._sleep()
                 idle = 0
 

@@ -225,7 +225,7 @@ class AppServer:
 
     def _answer(self, reply: Reply, error: HTTPError) -> None:
         try:
-            retry_after = responses.RETRY_AFTER if error.status == 503 else 0
+            retry_after = responses.RETRY_AFTER_SECONDS if error.status == 503 else 0
             reply.begin(*responses.plain(error.status, error.reason, True, retry_after), True)
             reply.end()
         except ClientGone:

@@ -28,7 +28,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 #: Nanoseconds of empty pieces between two looks at the client, which nothing that is sent would find gone.
-LOOK = 100_000_000
+CHECK_NANOSECONDS = 100_000_000
 
 
 class NoBodyIsDue(ClientGone):
@@ -148,7 +148,7 @@ class Call:
         now = time.monotonic_ns()
         if not self._looked:
             self._looked = now
-        elif now - self._looked > LOOK:
+        elif now - self._looked > CHECK_NANOSECONDS:
             self._looked = now
             self.out.look()
 

@@ -11,7 +11,7 @@ from ...pristine import select, socket
 
 #: Seconds until the kernel asks a client that has ended its side, then between two questions; how many unanswered ones
 #: are the end (tcp(7)).
-ASK_AFTER, ASK_EVERY, ASK_TIMES = 1, 5, 6
+ASK_AFTER_SECONDS, ASK_EVERY_SECONDS, ASK_TIMES = 1, 5, 6
 
 
 def is_gone(sock: socket.socket) -> bool:
@@ -28,8 +28,8 @@ def is_gone(sock: socket.socket) -> bool:
         return True
     if events and sock.family != socket.AF_UNIX and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
         with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, ASK_AFTER)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, ASK_EVERY)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, ASK_AFTER_SECONDS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, ASK_EVERY_SECONDS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, ASK_TIMES)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return False

@@ -17,7 +17,7 @@ from . import presence
 from .sendfile import send_file
 
 #: Bytes of a body that may wait a moment, so that it is sent together with others.
-DEFERRED = 16384
+MAX_DEFERRED_BYTES = 16384
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -93,7 +93,7 @@ class Reply:
         framing, start = head.framing, self._identify(head)
         if framing is Framing.LENGTH and whole:
             self._whole = True
-            if seat.inline and len(data) <= DEFERRED:
+            if seat.inline and len(data) <= MAX_DEFERRED_BYTES:
                 # Whoever sends it tells before it does.
                 self._answered = True
                 connection.made, connection.code = start + data, self.code

@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 
 from ...pristine import os
-from ..loop.connection import SEND_SIZE, ClientGone, Connection, Wait
+from ..loop.connection import SEND_BYTES, ClientGone, Connection, Wait
 
 #: One call: others get their turn in between.
-FILE_PIECE = 1 << 20
+FILE_PIECE_BYTES = 1 << 20
 
 #: Errors that are the client's: its connection is broken.
 _CLIENT = frozenset((errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH,
@@ -28,7 +28,7 @@ def send_file(connection: Connection, descriptor: int, offset: int, size: int, w
     left = size
     while left > 0:
         try:
-            sent = os.sendfile(connection.sock.fileno(), descriptor, offset, min(left, FILE_PIECE))
+            sent = os.sendfile(connection.sock.fileno(), descriptor, offset, min(left, FILE_PIECE_BYTES))
         except BlockingIOError:
             connection.await_client(wait)
             continue
@@ -37,7 +37,7 @@ def send_file(connection: Connection, descriptor: int, offset: int, size: int, w
                 connection.keep = False
                 raise ClientGone from error
             # Not every file system can do it; and what is wrong with a file, reading tells.
-            data = os.pread(descriptor, min(left, SEND_SIZE), offset)
+            data = os.pread(descriptor, min(left, SEND_BYTES), offset)
             connection.send(b"", data, wait, False)
             sent = len(data)
         else:

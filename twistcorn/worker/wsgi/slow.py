@@ -22,9 +22,9 @@ from ..turns.deadlines import line_of
 from .call import Call
 
 #: Seconds between two looks, at most and at least: what a line may be late.
-LOOK, LEAST_LOOK = 0.1, 0.01
+CHECK_SECONDS, MIN_CHECK_SECONDS = 0.1, 0.01
 #: Lines a second; when all requests are slow, some stacks say why.
-LINES = 5
+LINES_PER_SECOND = 5
 
 
 class SlowRequests:
@@ -51,7 +51,7 @@ class SlowRequests:
         if self._looking.running:
             self._looking.stop()
         if self._limit:
-            self._looking.start(max(LEAST_LOOK, min(LOOK, settings.slow / 2)), now=False)
+            self._looking.start(max(MIN_CHECK_SECONDS, min(CHECK_SECONDS, settings.slow / 2)), now=False)
 
     def look(self) -> None:
         """Look once."""
@@ -73,7 +73,7 @@ class SlowRequests:
 
     def _tell(self, seat: Seat, running: tuple[Connection, int], now: int) -> None:
         connection, since = running
-        if self._lines >= LINES:
+        if self._lines >= LINES_PER_SECOND:
             self._unsaid += 1
             return
         frame = sys._current_frames().get(seat.ident)
