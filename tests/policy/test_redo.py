@@ -95,11 +95,14 @@ CASES = [
     ("sent in part", log("RESPONDING"), facts(180, 1200), RedoCase(), CUT),
     ("sent in part, the request not taken", log("RESPONDING"), facts(100, 1200), RedoCase(), CUT),
     ("sent in part, in chunks", log("RESPONDING", written_end=0), facts(180, 1200), RedoCase(), CUT),
-    ("sent in part, up to the end", log("RESPONDING", framed=False, written_end=0), facts(180, 1200), RedoCase(), RESET),
+    (
+        "sent in part, up to the end", log("RESPONDING", framed=False, written_end=0), facts(180, 1200), RedoCase(),
+        RESET,
+    ),
     ("on a UNIX socket", log("RESPONDING"), facts(None, None), RedoCase(), CUT),
     (
-        "on a UNIX socket, up to the end", log("RESPONDING", framed=False, written_end=0), facts(None, None), RedoCase(),
-        RESET,
+        "on a UNIX socket, up to the end", log("RESPONDING", framed=False, written_end=0), facts(None, None),
+        RedoCase(), RESET,
     ),
     ("more is out than could be", log("RESPONDING"), facts(180, 1401), RedoCase(), RESET),
     ("less is out than before", log("RESPONDING"), facts(180, 900), RedoCase(), RESET),

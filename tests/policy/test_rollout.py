@@ -153,7 +153,11 @@ def test_whole_reload(target: int, strategy: str, events: list[str]) -> None:
 
 
 #: How many new workers boot at once, at most, after the first.
-CROWDS = {ROLLING: lambda target: max(1, target // BATCH_DIVISOR), SINGLE: lambda target: 1, TOGETHER: lambda target: target}
+CROWDS = {
+    ROLLING: lambda target: max(1, target // BATCH_DIVISOR),
+    SINGLE: lambda target: 1,
+    TOGETHER: lambda target: target,
+}
 
 
 @pytest.mark.parametrize("strategy", [ROLLING, SINGLE, TOGETHER])

@@ -55,7 +55,9 @@ class _Run:
 class Repeats:
     """Counts events by kind. All times are monotonic seconds."""
 
-    def __init__(self, most: int = MAX_ALIKE_LINES, window: float = WINDOW_SECONDS, most_kinds: int = MAX_KINDS) -> None:
+    def __init__(
+        self, most: int = MAX_ALIKE_LINES, window: float = WINDOW_SECONDS, most_kinds: int = MAX_KINDS
+    ) -> None:
         self._most, self._window, self._most_kinds = most, window, most_kinds
         #: In the order in which the windows began, and so end.
         self._runs: dict[Hashable, _Run] = {}

@@ -57,7 +57,9 @@ class TestStore:
         assert is_in_memory(made)
         assert kept(made) == b"x" * sum(pieces)
 
-    @pytest.mark.parametrize("pieces", [[MAX_BODY_MEMORY_BYTES + 1], [MAX_BODY_MEMORY_BYTES, 1], [MAX_BODY_MEMORY_BYTES, 1, 100_000, 5]])
+    @pytest.mark.parametrize(
+        "pieces", [[MAX_BODY_MEMORY_BYTES + 1], [MAX_BODY_MEMORY_BYTES, 1], [MAX_BODY_MEMORY_BYTES, 1, 100_000, 5]]
+    )
     def test_larger_body(self, store: Made, tmp_path: Path, pieces: list[int]) -> None:
         """It is in a file that has no name, so that nothing has to remove it."""
         made = store(0)
