@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "pristine": set[str](),
     "recurring": set[str](),
     "clock": set[str](),
-    "reactor": {"clock"},
+    "steady_reactor": {"clock"},
     "timers": {"clock"},
     "copies": {"pristine"},
     "pidfile": set[str](),
@@ -55,8 +55,8 @@ MAY_IMPORT = {
     "tap": {"sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
     "__main__": {"cli"},
     "cli": {
-        "console", "logs", "reactor", "sources", "origins", "standalone", "service", "master", "wire", "settings",
-        "errors",
+        "console", "logs", "steady_reactor", "sources", "origins", "standalone", "service", "master", "wire",
+        "settings", "errors",
     },
 }
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from twistcorn.reactor import SteadyReactor
+from twistcorn.steady_reactor import SteadyReactor
 from twistcorn.timers import HostedReactor, steady
 
 PATIENCE = 10.0

@@ -112,7 +112,7 @@ def run(
     :param reread: the settings as they are at a reload.
     :param origins: where the settings come from.
     """
-    from .reactor import install
+    from .steady_reactor import install
 
     install()
     from twisted.internet import reactor
