@@ -23,8 +23,10 @@ from twistcorn.wire.scoreboard import Scoreboard
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.http.request import Request
 from twistcorn.worker.http.spool import Spool
-from twistcorn.worker.loop.connection import ClientGone, Connection, Phase
+from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.intake import Found, advance, drop_body
+from twistcorn.worker.loop.phases import Phase
+from twistcorn.worker.loop.stream import ClientGone
 
 from .cases import Seen
 
@@ -123,13 +125,13 @@ class Feed:
         """The client sends, and the intake looks at what came."""
         self.client.sendall(piece)
         self._sent += len(piece)
-        until(self.connection.sock, self._sent - self.connection.consumed)
+        until(self.connection.stream.sock, self._sent - self.connection.stream.consumed)
         self.pump(ended=False)
 
     def end(self) -> None:
         """The client has nothing more to send."""
         self.client.shutdown(socket.SHUT_WR)
-        until_end(self.connection.sock)
+        until_end(self.connection.stream.sock)
         self.pump(ended=True)
 
     def pump(self, *, ended: bool) -> None:
@@ -161,13 +163,13 @@ class Feed:
         connection = self.connection
         request = connection.request
         assert request is not None
-        connection.log_responding(0)
-        connection.consume(bytearray(4096))
+        connection.begin_response(0)
+        connection.stream.consume(bytearray(4096))
         self.seen.append(_seen(request))
         self.targets.append(request.line.target)
-        self.ends.append(connection.consumed)
+        self.ends.append(connection.stream.consumed)
         connection.request = None
-        connection.log_idle(0.0)
+        connection.become_idle(0.0)
         connection.phase = Phase.READING
 
 

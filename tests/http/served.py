@@ -269,7 +269,7 @@ class Served:
         self.poller.stop()
         self.run()
         for connection in self.connections():
-            connection.sock.close()
+            connection.stream.sock.close()
         self.poller._epoll.close()
         self.turns.close()
         self.board.close()

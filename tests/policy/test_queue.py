@@ -109,7 +109,11 @@ class Request:
         self.waiting = False
         self.answered = True
 
-    def log_queued(self) -> None:
+    @property
+    def redo_log(self) -> Request:
+        return self
+
+    def write_queued(self, since: float) -> None:
         """Its age goes with it."""
 
 

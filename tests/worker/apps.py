@@ -9,7 +9,7 @@ from typing import Any
 from twisted.logger import Logger, capturedLogs
 
 from twistcorn.worker.http.responses import Fields
-from twistcorn.worker.loop.connection import ClientGone
+from twistcorn.worker.loop.stream import ClientGone
 from twistcorn.worker.wsgi.call import Application, Call
 
 Headers = list[tuple[str, str]]

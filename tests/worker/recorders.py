@@ -145,10 +145,10 @@ class Recorded(Served):
     def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0, flags: int = 0) -> None:
         super().lend(server, slot, sequence, flags)
         (connection,) = self.connections()
-        self.descriptor = connection.sock.fileno()
-        recording = RecordingSocket(fileno=connection.sock.detach())
+        self.descriptor = connection.stream.sock.fileno()
+        recording = RecordingSocket(fileno=connection.stream.sock.detach())
         recording.journal = self.journal
-        connection.sock = recording
+        connection.stream.sock = recording
 
     def connect(self, slot: int = 0, flags: int = 0) -> Client:
         client = super().connect(slot, flags)

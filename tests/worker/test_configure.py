@@ -17,10 +17,10 @@ from tests.worker.turns.test_deadlines import SECOND, Room
 from twistcorn.errors import HTTPError
 from twistcorn.settings import Settings
 from twistcorn.syntax import Span
-from twistcorn.wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
+from twistcorn.wire.scoreboard import W_THREADS, Scoreboard
 from twistcorn.worker.http.head_cache import Heads
 from twistcorn.worker.lifecycle import Lifecycle
-from twistcorn.worker.loop.connection import Phase
+from twistcorn.worker.loop.phases import Phase
 from twistcorn.worker.loop.retiming import EXPIRED_SECONDS
 from twistcorn.worker.turns.deadlines import CHECK_SECONDS, GRACE_NANOSECONDS
 
@@ -59,7 +59,7 @@ class TestDeadlines:
         """As far as the time-out did, of what the connection waits for; of nothing else."""
         served.connect()
         (connection,) = served.connections()
-        connection.phase, connection.header_since, connection.consumed = phase, header_since, consumed
+        connection.phase, connection.header_since, connection.stream.consumed = phase, header_since, consumed
         connection.deadline = 1000.0
         for name in ("keep_alive", "header_timeout", "body_timeout", "write_timeout"):
             changed = replace(served.poller._settings, **{name: getattr(DEFAULTS, name) + difference})
@@ -86,7 +86,7 @@ class TestDeadlines:
         connection.deadline = 5.0
         served.poller.configure(replace(DEFAULTS, keep_alive=0.0))
         assert connection.deadline == EXPIRED_SECONDS
-        assert served.board.words[connection.base + S_DEADLINE] == int(EXPIRED_SECONDS * 1e9)
+        assert connection.redo_log.deadline == EXPIRED_SECONDS
         served.reactor.advance(1)
         assert served.connections() == []
 

@@ -272,7 +272,7 @@ class Lifecycle:
     def _give_up(self, connections: list[Connection]) -> None:
         """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
         assert self._poller is not None
-        self._told_stuck = self._tell_stuck({connection.slot: connection.since for connection in connections})
+        self._told_stuck = self._tell_stuck({connection.slot: connection.redo_log.since for connection in connections})
         self._poller.give_up(connections)
 
     def drain(self) -> None:

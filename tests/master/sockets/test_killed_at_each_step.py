@@ -196,7 +196,7 @@ class Scene:
     def close(self) -> None:
         """Leave nothing open."""
         for connection in self._second.connections():
-            connection.sock.close()
+            connection.stream.sock.close()
         self._second.poller._epoll.close()
         self._desk.close()
         os.close(self._runs)

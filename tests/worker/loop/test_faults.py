@@ -18,7 +18,8 @@ from tests.worker.loop.test_local_queue import THREADS, Worker
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.worker.http.spool import Store
 from twistcorn.worker.loop import poller, sweeping
-from twistcorn.worker.loop.connection import Connection, Phase
+from twistcorn.worker.loop.connection import Connection
+from twistcorn.worker.loop.phases import Phase
 from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.loop.sweeping import LOST_SWEEPS, SWEEP_SECONDS
 from twistcorn.worker.process import failing
@@ -153,8 +154,8 @@ class TestAnswers:
         """The others are."""
         served, first = serve()
         clients = [first, served.connect(1), served.connect(2)]
-        real = Connection.send_made
-        monkeypatch.setattr(Connection, "send_made", once(real, lambda connection, _: connection.slot == which))
+        real = Connection.send_answer
+        monkeypatch.setattr(Connection, "send_answer", once(real, lambda connection, _: connection.slot == which))
         for client in clients:
             client.sock.sendall(head())
         with told():
@@ -177,7 +178,7 @@ class TestAnswers:
         """The worker ends: nobody may think that it serves a connection that it has lost."""
         served, client = serve()
         with monkeypatch.context() as patched:
-            patched.setattr(Connection, "send_made", once(Connection.send_made))
+            patched.setattr(Connection, "send_answer", once(Connection.send_answer))
             patched.setattr(served.poller, "_close", once(served.poller._close))
             client.sock.sendall(head())
             with told(), pytest.raises(Ended):
@@ -255,7 +256,7 @@ class TestAdopt:
     def collide(self, served: Served) -> tuple[socket.socket, socket.socket]:
         """The application closes the descriptor of the connection, and the kernel gives its number to another."""
         (connection,) = served.connections()
-        number = connection.sock.fileno()
+        number = connection.stream.sock.fileno()
         # The master has a copy of each.
         kept = socket.socket(fileno=os.dup(number))
         ours, server = socket.socketpair()
@@ -265,7 +266,7 @@ class TestAdopt:
         try:
             served.poller.adopt(number, Lend(1, 9, 0))
         except Ended:
-            connection.sock.detach()
+            connection.stream.sock.detach()
             kept.close()
             ours.close()
             raise

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from twistcorn.worker.loop.connection import Connection, Phase
+from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.gaps import Gaps
+from twistcorn.worker.loop.phases import Phase
 
 
 class Held:
@@ -17,10 +18,11 @@ class Held:
     def __init__(self, phase: Phase, header_since: float = 0.0, waiting: bool = False) -> None:
         self.phase, self.header_since, self.waiting = phase, header_since, waiting
         self.deadline = self.end_by = self.queued_since = 100.0
+        self.redo_log = self
         self.counted_from = 50_000_000_000
         self.idle: list[float] = []
 
-    def log_idle(self, deadline: float) -> None:
+    def become_idle(self, deadline: float) -> None:
         self.idle.append(deadline)
 
     def restart_clock(self, now: int) -> None:

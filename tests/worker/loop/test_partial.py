@@ -137,7 +137,7 @@ def test_head_that_was_taken_travels(worker: Served, size: int) -> None:
     if connection.partial is not None and not connection.partial.taken:
         worker.reactor.advance(0)
         assert worker.slot().consumed is False
-    server = connection.sock.dup()
+    server = connection.stream.sock.dup()
     carried: list[bytes] = []
     report = worker.poller._report
     worker.poller._report = lambda *told: carried.extend(told[3:]) or report(*told[:3])  # type: ignore[func-returns-value]

@@ -300,7 +300,7 @@ class TestThreads:
 
         def preempted(connection: Connection) -> bool:
             wants = ends(connection)
-            if late and connection.rest is None:
+            if late and connection.stream.unsent is None:
                 # Not before now: the client asks again, and the leader answers, while this thread stands still.
                 served.send(client, late.pop())
             return wants

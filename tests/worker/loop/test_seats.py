@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from twistcorn.syntax import MAX_SECONDS
-from twistcorn.worker.loop.connection import SCRATCH_BYTES
 from twistcorn.worker.loop.seats import Seat
+from twistcorn.worker.loop.stream import SCRATCH_BYTES
 
 
 class Journal:

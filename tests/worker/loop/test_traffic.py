@@ -49,9 +49,10 @@ def test_a_connection_that_comes_back(served: Served, clock: Clock) -> None:
     client = served.connect()
     served.send(client, head())
     connection = served.connections()[0]
-    assert connection.consumed == len(head())
+    assert connection.stream.consumed == len(head())
 
     again = Traffic(served.board.words, served.region)
-    connection.seen_consumed, connection.seen_written = connection.consumed, connection.written
+    stream = connection.stream
+    stream.seen_consumed, stream.seen_written = stream.consumed, stream.written
     again.look(served.connections())
     assert served.totals.received == 0

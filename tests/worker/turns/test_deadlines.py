@@ -44,7 +44,7 @@ class Room:
 
     def connection(self) -> Connection:
         made = Connection(self.board, None, next(self._slots), 1, 0, ("", ""))  # type: ignore[arg-type]
-        made.log_in_app(LINE, threading.get_ident(), self.now)
+        made.redo_log.write_in_app(LINE, threading.get_ident(), self.now)
         return made
 
     def runs(self) -> tuple[Asleep, Connection]:
@@ -108,7 +108,7 @@ class TestTime:
         """Its time is its own."""
         _, connection = room.runs()
         room.passes(2.9)
-        connection.log_in_app(LINE, 1, room.now)
+        connection.redo_log.write_in_app(LINE, 1, room.now)
         room.passes(2.9)
 
         assert room.raised() == [SPARED]
@@ -118,7 +118,7 @@ class TestTime:
         _, connection = room.runs()
         for _ in range(5):
             room.passes(2.9)
-            connection.restart_clock(room.now)
+            connection.redo_log.restart_clock(room.now)
         assert room.told == []
 
         room.passes(3.1)
@@ -139,9 +139,9 @@ class TestExtended:
     def test_application_asked_for_longer(self, room: Room) -> None:
         """It has so many seconds more, and no more than those."""
         _, connection = room.runs()
-        connection.extend_deadline(10)
+        connection.redo_log.extend_deadline(10)
         room.passes(12.9)
-        assert connection.since == START, "its name stays"
+        assert connection.redo_log.since == START, "its name stays"
 
         room.passes(0.2)
         assert room.raised() == [HIT]
@@ -149,8 +149,8 @@ class TestExtended:
     def test_application_asked_twice(self, room: Room) -> None:
         """Both count."""
         _, connection = room.runs()
-        connection.extend_deadline(10)
-        connection.extend_deadline(5)
+        connection.redo_log.extend_deadline(10)
+        connection.redo_log.extend_deadline(5)
         room.passes(17.9)
 
         assert room.raised() == [SPARED]
@@ -159,7 +159,7 @@ class TestExtended:
     def test_application_asked_for_nothing(self, room: Room, seconds: float) -> None:
         """Nothing is taken from what it has."""
         _, connection = room.runs()
-        connection.extend_deadline(seconds)
+        connection.redo_log.extend_deadline(seconds)
         room.passes(2.9)
 
         assert room.raised() == [SPARED]
@@ -167,8 +167,8 @@ class TestExtended:
     def test_piece_of_the_answer_was_made_then(self, room: Room) -> None:
         """What it asked for stays: a piece never shortens it."""
         _, connection = room.runs()
-        connection.extend_deadline(60)
-        connection.restart_clock(room.now)
+        connection.redo_log.extend_deadline(60)
+        connection.redo_log.restart_clock(room.now)
         room.passes(62)
 
         assert room.raised() == [SPARED]
@@ -177,7 +177,7 @@ class TestExtended:
         """It may have handled the exception: it is not stuck, and hit again when that time is over."""
         thread, connection = room.runs()
         room.passes(3.1)
-        connection.extend_deadline(10)
+        connection.redo_log.extend_deadline(10)
         room.passes(2)
         assert room.told == []
         thread.seat.aim = AT_EASE
@@ -188,8 +188,8 @@ class TestExtended:
     def test_next_request(self, room: Room) -> None:
         """It has no more than any other."""
         _, connection = room.runs()
-        connection.extend_deadline(60)
-        connection.log_in_app(LINE, 1, room.now)
+        connection.redo_log.extend_deadline(60)
+        connection.redo_log.write_in_app(LINE, 1, room.now)
         room.passes(3.1)
 
         assert room.raised() == [HIT]
@@ -258,7 +258,7 @@ class TestStuck:
         _, connection = room.runs()
         room.passes(3.1)
         room.passes(1.1)
-        connection.log_in_app(LINE, 1, room.now)
+        connection.redo_log.write_in_app(LINE, 1, room.now)
         room.passes(2)
 
         assert room.told == [[0], []]

@@ -77,7 +77,7 @@ class Room:
         connection = Connection(self.board, None, len(self.runners), 1, 0, ("", ""))  # type: ignore[arg-type]
         request: Any = SimpleNamespace(line=LINE)
         connection.request = request
-        connection.log_in_app(LINE, 0, self.now)
+        connection.redo_log.write_in_app(LINE, 0, self.now)
         self.runners.append(Runner(connection))
         return self.runners[-1]
 
@@ -129,7 +129,7 @@ def test_next_request_of_the_thread_is_another_one(room: Room) -> None:
     runner = room.runs()
     assert len(room.told(2)) == 1
     assert runner.exposed is not None
-    runner.exposed.log_in_app(LINE, 0, room.now)
+    runner.exposed.redo_log.write_in_app(LINE, 0, room.now)
     assert room.told(0.5) == []
     assert len(room.told(1)) == 1
 

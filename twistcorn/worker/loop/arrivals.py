@@ -9,7 +9,7 @@ from typing import Any
 
 from ...pristine import socket, time
 from ...wire.channel import HOPPED, Lend
-from ...wire.scoreboard import S_DEADLINE, S_QUEUED, Scoreboard
+from ...wire.scoreboard import Scoreboard
 from .connection import Connection
 
 
@@ -23,12 +23,13 @@ def arrived(board: Scoreboard, sock: socket.socket, name: Any, lend: Lend, heade
     connection = Connection(board, sock, lend.slot, lend.sequence, lend.listener, peer, lend.carried)
     now = time.monotonic()
     # A new connection has its time from the accept on, one that was lent before what it had left.
-    deadline = board.words[connection.base + S_DEADLINE] / 1e9 or now + header_timeout
+    deadline = connection.redo_log.deadline or now + header_timeout
     if lend.carried:
-        connection.log_lent(deadline, now)
+        connection.deadline, connection.header_since = deadline, now
+        connection.redo_log.write_lent(deadline)
     else:
-        connection.log_idle(deadline)
+        connection.become_idle(deadline)
     if lend.flags & HOPPED:
         connection.hopped = True
-        connection.queued_since = board.words[connection.base + S_QUEUED] / 1e9
+        connection.queued_since = connection.redo_log.queued_since
     return connection

@@ -19,8 +19,9 @@ from ..http.bodies import LengthBody
 from ..http.request import Request
 from ..http.spool import Spool, Store
 from ..process import forks
-from .connection import SCRATCH_BYTES, ClientGone, Connection
+from .connection import Connection
 from .seats import Seat
+from .stream import SCRATCH_BYTES, ClientGone
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes taken at once.
@@ -98,7 +99,7 @@ class AskedBody(io.BufferedIOBase):
                 return self._whole
         finally:
             if seat is not None:
-                self._connection.restart_clock(time.monotonic_ns())
+                self._connection.redo_log.restart_clock(time.monotonic_ns())
                 seat.exposed = self._connection
 
     def _ask(self, seat: Seat | None) -> IO[bytes]:
@@ -122,38 +123,40 @@ class AskedBody(io.BufferedIOBase):
     def _begin(self, seat: Seat | None) -> None:
         """Take the head, and tell the client to go on unless it has done so already."""
         connection = self._connection
-        connection.log_asked()
-        connection.consume(bytearray(SCRATCH_BYTES) if seat is None else seat.scratch)
+        connection.redo_log.write_asked()
+        connection.stream.consume(bytearray(SCRATCH_BYTES) if seat is None else seat.scratch)
         try:
-            begun = bool(connection.sock.recv(1, socket.MSG_PEEK))
+            begun = bool(connection.stream.sock.recv(1, socket.MSG_PEEK))
         except BlockingIOError:
             begun = False
         if not begun:
-            connection.send(b"", CONTINUE, lambda sock: self._wait(seat, select.POLLOUT) and not self._over, False)
+            connection.stream.send(
+                b"", CONTINUE, lambda sock: self._wait(seat, select.POLLOUT) and not self._over, False
+            )
 
     def _receive(self, seat: Seat | None) -> None:
         connection, body = self._connection, LengthBody(self._request.block.length, self._store)
         while not body.done and not self._over:
             try:
-                data = connection.sock.recv(min(body.left, _PIECE_BYTES))
+                data = connection.stream.sock.recv(min(body.left, _PIECE_BYTES))
             except BlockingIOError:
                 if not self._wait(seat, select.POLLIN):
                     raise HTTPError(408, "the request took too long") from None
                 continue
             if not data:
                 raise ClientGone
-            connection.request_end += len(data)
-            connection.consumed += len(data)
-            connection.restart_clock(time.monotonic_ns())
+            connection.stream.request_end += len(data)
+            connection.stream.consumed += len(data)
+            connection.redo_log.restart_clock(time.monotonic_ns())
             body.feed(data)
 
     def _wait(self, seat: Seat | None, event: int) -> bool:
         """Wait for the client, while another thread has this one's place; returns whether it did something."""
         timeout = self._spool.settings.body_timeout
         if seat is not None:
-            return seat.await_client(self._connection.sock, timeout, event)
+            return seat.await_client(self._connection.stream.sock, timeout, event)
         poll = select.poll()
-        poll.register(self._connection.sock, event)
+        poll.register(self._connection.stream.sock, event)
         end = time.monotonic() + timeout
         while not self._over and time.monotonic() < end:
             if poll.poll(_CHECK_MILLISECONDS):

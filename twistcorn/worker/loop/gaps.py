@@ -13,7 +13,8 @@ from twisted.logger import Logger
 
 from ...pristine import time
 from ...recurring import Recurring
-from .connection import Connection, Phase
+from .connection import Connection
+from .phases import Phase
 
 #: Seconds between two looks at the processor time.
 CHECK_SECONDS = 1.0
@@ -67,9 +68,9 @@ def _put_off(connection: Connection, seconds: float, request: bool) -> None:
     phase = connection.phase
     if phase is Phase.TURN:
         if request:
-            connection.restart_clock(connection.counted_from + int(seconds * 1e9))
+            connection.redo_log.restart_clock(connection.redo_log.counted_from + int(seconds * 1e9))
     elif phase is Phase.READING and not connection.header_since:
-        connection.log_idle(connection.deadline + seconds)
+        connection.become_idle(connection.deadline + seconds)
     else:
         connection.deadline += seconds
         connection.end_by += seconds

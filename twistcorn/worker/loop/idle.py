@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ...settings import Settings
-from .connection import Connection, Phase
+from .connection import Connection
 from .intake import has_bytes
+from .phases import Phase
 
 #: Connections given back at once: some milliseconds of work.
 MAX_GIVEN_BACK = 256
@@ -33,4 +34,4 @@ def leaving(connections: Iterable[Connection], settings: Settings, now: float) -
 
 def _between_requests(connection: Connection) -> bool:
     """One that never asked is not: it has the time for a first request only, and is about to ask."""
-    return connection.phase is Phase.READING and connection.consumed > 0 and not connection.header_since
+    return connection.phase is Phase.READING and connection.stream.consumed > 0 and not connection.header_since

@@ -18,8 +18,10 @@ from ..http.head_cache import Heads
 from ..http.request import PEEK_BYTES, Request
 from ..http.spool import Spool, Store
 from .asked import CONTINUE, AskedBody
-from .connection import ClientGone, Connection, Phase
+from .connection import Connection
 from .partial import STALLED_HEAD_SECONDS, Partial
+from .phases import Phase
+from .stream import ClientGone
 
 #: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.
 _FIRST_PEEK_BYTES = 4096
@@ -52,9 +54,10 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
         return _take_body(connection, settings, ended)
     if connection.partial is not None:
         return _go_on_with_head(connection, connection.partial, heads, settings, ended, spool)
-    data = connection.sock.recv(_FIRST_PEEK_BYTES, socket.MSG_PEEK)
+    stream = connection.stream
+    data = stream.sock.recv(_FIRST_PEEK_BYTES, socket.MSG_PEEK)
     if len(data) == _FIRST_PEEK_BYTES:
-        data = connection.sock.recv(PEEK_BYTES, socket.MSG_PEEK)
+        data = stream.sock.recv(PEEK_BYTES, socket.MSG_PEEK)
     if not data:
         return Found.END
     request = heads.read(data)
@@ -66,7 +69,7 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
     # As there, in short: it is what nearly always happens.
     connection.request = request
     size = request.size
-    connection.request_end = connection.consumed + size
+    stream.request_end = stream.consumed + size
     connection.missed = len(data) > size or size == PEEK_BYTES
     return _REQUEST
 
@@ -77,7 +80,7 @@ def _found_head(
     """A head is whole: at the start of the data, of which so many bytes were taken."""
     connection.request = request
     size = request.size
-    connection.request_end = connection.consumed - taken + size
+    connection.stream.request_end = connection.stream.consumed - taken + size
     length = request.block.length
     if length == 0:
         # What stands behind the request will cause no event of its own.
@@ -94,7 +97,7 @@ def _go_on_with_head(
     connection: Connection, partial: Partial, heads: Heads, settings: Settings, ended: bool, spool: Spool
 ) -> Found:
     """More of a head: only what is new of it is looked at."""
-    data = connection.sock.recv(PEEK_BYTES - len(partial.taken), socket.MSG_PEEK)
+    data = connection.stream.sock.recv(PEEK_BYTES - len(partial.taken), socket.MSG_PEEK)
     if not data:
         return Found.END
     data = partial.taken + data
@@ -114,10 +117,10 @@ def _wait_for_head(
     if not connection.header_since:
         connection.header_since = now = time.monotonic()
         connection.deadline = now + settings.header_timeout
-        connection.log_reading(consumed=False)
+        connection.redo_log.write_reading(consumed=False)
         partial.find_end(data, settings)
     partial.looks += 1
-    if partial.must_be_taken(connection.sock, late=False):
+    if partial.must_be_taken(connection.stream.sock, late=False):
         _take_head(connection, partial, data)
     return Found.MORE
 
@@ -125,9 +128,9 @@ def _wait_for_head(
 def _take_head(connection: Connection, partial: Partial, data: bytes) -> None:
     """Take the part of a head that is in the kernel: the rest of it has no room there."""
     new = len(data) - len(partial.taken)
-    connection.log_reading(consumed=True)
-    connection.request_end = connection.consumed + new
-    connection.consume(bytearray(new))
+    connection.redo_log.write_reading(consumed=True)
+    connection.stream.request_end = connection.stream.consumed + new
+    connection.stream.consume(bytearray(new))
     partial.taken = data
 
 
@@ -141,10 +144,10 @@ def relieve(connection: Connection, now: float) -> bool:
         partial is not None
         and not partial.taken
         and now - connection.header_since > STALLED_HEAD_SECONDS
-        and partial.must_be_taken(connection.sock, late=True)
+        and partial.must_be_taken(connection.stream.sock, late=True)
     ):
         try:
-            _take_head(connection, partial, connection.sock.recv(partial.seen, socket.MSG_PEEK))
+            _take_head(connection, partial, connection.stream.sock.recv(partial.seen, socket.MSG_PEEK))
         except (OSError, ClientGone):
             return False
     return True
@@ -157,7 +160,7 @@ def _begin_body(
     length, expects = request.block.length, request.expects and not rest
     if 0 < length <= len(rest):
         request.body, request.expects = rest[:length], False
-        connection.request_end += length
+        connection.stream.request_end += length
         connection.missed = len(rest) > length or request.size + length == PEEK_BYTES
         return Found.REQUEST
     spool.check(max(0, length))
@@ -170,19 +173,19 @@ def _begin_body(
         taken = body.feed(rest)
         if body.done:
             _finish(request, body)
-            connection.request_end += taken
+            connection.stream.request_end += taken
             return Found.REQUEST
         body.store.drop()
         body = _new_body(length, settings, spool)
-    connection.log_reading(consumed=True)
-    connection.consume(bytearray(PEEK_BYTES))
+    connection.redo_log.write_reading(consumed=True)
+    connection.stream.consume(bytearray(PEEK_BYTES))
     connection.phase = Phase.BODY
     connection.body = body
     connection.deadline = time.monotonic() + settings.body_timeout
     if expects:
         # One that does not read what it was sent before does not wait for it either.
         with contextlib.suppress(BlockingIOError):
-            connection.written += connection.sock.send(CONTINUE)
+            connection.stream.written += connection.stream.sock.send(CONTINUE)
     return _take_body(connection, settings, ended)
 
 
@@ -224,19 +227,19 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
 def _take_piece(connection: Connection, body: LengthBody | ChunkedBody) -> int | None:
     """Take one piece; returns its size, None at the end of the stream."""
     if isinstance(body, LengthBody):
-        data = connection.sock.recv(min(body.left, _PIECE_BYTES))
+        data = connection.stream.sock.recv(min(body.left, _PIECE_BYTES))
         taken = body.feed(data)
-        connection.request_end += taken
-        connection.consumed += taken
+        connection.stream.request_end += taken
+        connection.stream.consumed += taken
         return taken or None
     # Where a chunked body ends shows only in its bytes: look first, then take what belongs to it, parts of lines too.
     # What is left would fill the kernel's memory, and the rest of the line could not come.
-    data = connection.sock.recv(_PIECE_BYTES, socket.MSG_PEEK)
+    data = connection.stream.sock.recv(_PIECE_BYTES, socket.MSG_PEEK)
     if not data:
         return None
     taken = body.feed(data)
-    connection.request_end += taken
-    connection.consume(bytearray(taken))
+    connection.stream.request_end += taken
+    connection.stream.consume(bytearray(taken))
     return taken
 
 
@@ -253,7 +256,7 @@ def drop_body(connection: Connection) -> None:
 def has_bytes(connection: Connection) -> bool:
     """Whether something waits to be read."""
     try:
-        return bool(connection.sock.recv(1, socket.MSG_PEEK))
+        return bool(connection.stream.sock.recv(1, socket.MSG_PEEK))
     except OSError:
         return False
 
@@ -264,7 +267,7 @@ def method_of(connection: Connection) -> str:
         return connection.request.line.method
     try:
         taken = connection.partial.taken[:7] if connection.partial is not None else b""
-        first = taken or connection.sock.recv(7, socket.MSG_PEEK)
+        first = taken or connection.stream.sock.recv(7, socket.MSG_PEEK)
         return "HEAD" if first.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
     except OSError:
         return "GET"

@@ -11,8 +11,9 @@ import contextlib
 
 from ...pristine import socket, time
 from ...settings import Settings
-from .connection import Connection, Phase
+from .connection import Connection
 from .parting import reset
+from .phases import Phase
 
 #: How long, and for how many bytes, a closing connection waits for its client: a round trip or two, what is on its way.
 LINGER_SECONDS = 2.0
@@ -38,28 +39,28 @@ def begin(connection: Connection, settings: Settings, now: float, refused: bool)
     connection.request = None
     if connection.cut:
         # First: who finds it closing ends it in order.
-        reset(connection.sock)
-    connection.log_closing()
+        reset(connection.stream.sock)
+    connection.redo_log.write_closing()
     with contextlib.suppress(OSError):
-        connection.sock.shutdown(socket.SHUT_WR)
+        connection.stream.sock.shutdown(socket.SHUT_WR)
     most, seconds = LINGER_BYTES, LINGER_SECONDS
     if refused:
         limit = settings.limit_request_body
         most = max(MIN_REFUSED_BYTES, limit) if limit else MAX_DROPPED_BYTES
         seconds = max(seconds, settings.body_timeout)
     connection.deadline, connection.end_by = now + LINGER_SECONDS, now + seconds
-    connection.request_end = connection.consumed + most
+    connection.stream.request_end = connection.stream.consumed + most
     connection.phase = Phase.LINGERING
 
 
 def drop(connection: Connection, scratch: bytearray) -> bool | None:
     """Drop what is there; returns whether the connection is over, None where more may be there."""
     left = BYTES_AT_ONCE
-    while connection.consumed < connection.request_end:
+    while connection.stream.consumed < connection.stream.request_end:
         if left <= 0:
             return None
         try:
-            taken = connection.sock.recv_into(scratch)
+            taken = connection.stream.sock.recv_into(scratch)
         except BlockingIOError:
             if left < BYTES_AT_ONCE:
                 connection.deadline = min(time.monotonic() + LINGER_SECONDS, connection.end_by)
@@ -68,6 +69,6 @@ def drop(connection: Connection, scratch: bytearray) -> bool | None:
             return True
         if taken == 0:
             return True
-        connection.consumed += taken
+        connection.stream.consumed += taken
         left -= taken
     return True

@@ -180,5 +180,5 @@ class LocalQueue:
         request = connection.request
         if request is not None and not isinstance(request.body, bytes):
             request.body.drop()
-        connection.log_queued()
+        connection.redo_log.write_queued(connection.queued_since)
         self._hand_over(connection, kind)

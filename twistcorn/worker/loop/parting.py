@@ -13,7 +13,8 @@ from twisted.logger import Logger
 
 from ...pristine import os, select, socket
 from ..process import failing
-from .connection import Connection, Phase
+from .connection import Connection
+from .phases import Phase
 
 _log = Logger()
 _connect = ctypes.CDLL(None).connect
@@ -28,7 +29,7 @@ def check_known(known: Connection, descriptor: int) -> None:
     if known.phase is Phase.TURN:
         os.close(descriptor)
         failing.fail(f"the application closed file descriptor {descriptor}, which was a client's")
-    known.sock.detach()
+    known.stream.sock.detach()
     _tell(descriptor)
 
 

@@ -16,7 +16,7 @@ from ...errors import HTTPError
 from ...pristine import select, time
 from ...settings import Settings
 from ...wire.channel import Kind, Lend
-from ...wire.scoreboard import S_DEADLINE, W_THREADS, Scoreboard
+from ...wire.scoreboard import W_THREADS, Scoreboard
 from ..http import responses
 from ..http.head_cache import Heads
 from ..http.refusals import Refusals
@@ -24,13 +24,15 @@ from ..http.spool import Spool
 from . import lingering
 from .addresses import Address
 from .arrivals import arrived
-from .connection import ClientGone, Connection, Phase
+from .connection import Connection
 from .intake import Found, advance, drop_body, method_of
 from .partial import MAX_PEEKS
 from .parting import check_known, part, take_descriptor
+from .phases import Phase
 from .resting import Resting
 from .rounds import WATCHED
 from .seats import Seat
+from .stream import ClientGone
 from .sweeping import Sweeping
 
 _WRITABLE = select.EPOLLOUT | select.EPOLLET
@@ -116,9 +118,9 @@ class Poller(Sweeping):
         self._traffic.hold(len(self._connections))
 
     def _remove(self, connection: Connection, kind: Kind) -> None:
-        descriptor = connection.sock.fileno()
+        descriptor = connection.stream.sock.fileno()
         drop_body(connection)
-        part(self._epoll, connection.sock, kind is Kind.CLOSED)
+        part(self._epoll, connection.stream.sock, kind is Kind.CLOSED)
         self._leave(connection, descriptor, kind)
 
     def _leave(self, connection: Connection, descriptor: int, kind: Kind) -> None:
@@ -136,19 +138,19 @@ class Poller(Sweeping):
         self._tell_empty()
 
     def _close(self, connection: Connection) -> None:
-        connection.log_closing()
+        connection.redo_log.write_closing()
         self._remove(connection, Kind.CLOSED)
 
     def give_back(self, connection: Connection, kind: Kind = Kind.RELEASED) -> None:
         """Give the connection back; its unread bytes wait in the kernel."""
         if connection.untouched:
-            connection.log_idle(connection.deadline)
+            connection.become_idle(connection.deadline)
         elif connection.partial is not None:
             # The slot goes on to say that bytes were taken, until the master has them.
-            self._board.words[connection.base + S_DEADLINE] = int(connection.deadline * 1e9)
+            connection.redo_log.write_deadline(connection.deadline)
             kind = Kind.CARRIED
         else:
-            connection.log_closing()
+            connection.redo_log.write_closing()
         self._remove(connection, kind)
 
     @property
@@ -219,16 +221,16 @@ class Poller(Sweeping):
             found = Found.END
         if found is _REQUEST:
             connection.phase = _TURN
-            connection.keep = False
+            connection.stream.keep = False
             # The end of the stream has been told, and will not be told again.
             connection.missed |= ended
             self._ready.append(connection)
         elif found is Found.END:
             self._end(connection)
         elif found is Found.AGAIN:
-            self._epoll.modify(connection.sock, WATCHED)
+            self._epoll.modify(connection.stream.sock, WATCHED)
         elif connection.partial is not None and connection.partial.looks > MAX_PEEKS:
-            self._epoll.modify(connection.sock, _RESTING)
+            self._epoll.modify(connection.stream.sock, _RESTING)
             self._resting.add(connection)
 
     def _watch_again(self, connection: Connection) -> None:
@@ -242,7 +244,7 @@ class Poller(Sweeping):
         """The client has ended it. What is unread is taken first: closing on it would reset an answer on its way."""
         drop_body(connection)
         lingering.begin(connection, self._settings, time.monotonic(), refused=False)
-        self._epoll.modify(connection.sock, WATCHED)
+        self._epoll.modify(connection.stream.sock, WATCHED)
         self._linger(connection)
 
     def ended(self, connection: Connection) -> None:
@@ -261,14 +263,14 @@ class Poller(Sweeping):
     def _end_turn(self, connection: Connection) -> bool:
         """Write the next phase, last of all; returns whether its events have to be set right."""
         now = time.monotonic()
-        if connection.rest is not None:
-            connection.log_made()
+        if connection.stream.unsent is not None:
+            connection.redo_log.write_answered()
             connection.deadline = now + self._settings.write_timeout
             connection.watched = False
             connection.phase = Phase.WRITING
-        elif connection.keep:
+        elif connection.stream.keep:
             connection.request = None
-            connection.log_idle(now + self._settings.keep_alive)
+            connection.become_idle(now + self._settings.keep_alive)
             connection.phase = Phase.READING
             return self.draining or connection.missed or not connection.watched
         else:
@@ -279,13 +281,13 @@ class Poller(Sweeping):
         """Have the events of a connection that has just come back, whatever was done with it meanwhile."""
         phase = connection.phase
         if phase is Phase.WRITING:
-            self._epoll.modify(connection.sock, _WRITABLE)
+            self._epoll.modify(connection.stream.sock, _WRITABLE)
         elif phase is _READING and self.draining:
             self.give_back(connection)
         elif phase is _READING or phase is Phase.LINGERING:
             # What is there is told again.
             connection.watched = True
-            self._epoll.modify(connection.sock, WATCHED)
+            self._epoll.modify(connection.stream.sock, WATCHED)
 
     def _linger(self, connection: Connection) -> None:
         """Take and forget what the client still sends, until it closes or the bounds are reached."""
@@ -293,33 +295,34 @@ class Poller(Sweeping):
         if over:
             self._close(connection)
         elif over is None:
-            self._epoll.modify(connection.sock, WATCHED)
+            self._epoll.modify(connection.stream.sock, WATCHED)
 
     def _write(self, connection: Connection) -> None:
         """Send more of an answer that is made."""
-        assert connection.rest is not None
+        assert connection.stream.unsent is not None
         try:
-            sent = connection.send_some(connection.rest)
+            sent = connection.stream.send_some(connection.stream.unsent)
         except ClientGone:
             self._close(connection)
             return
-        connection.rest = connection.rest[sent:] or None
-        if connection.rest is None:
+        connection.stream.unsent = connection.stream.unsent[sent:] or None
+        if connection.stream.unsent is None:
             self._note_end(connection)
             self._go_on(connection)
         elif sent:
             connection.deadline = time.monotonic() + self._settings.write_timeout
             # The event for the next room is told only after a send found none; ask for it anew.
-            self._epoll.modify(connection.sock, _WRITABLE)
+            self._epoll.modify(connection.stream.sock, _WRITABLE)
 
     def _refuse(self, connection: Connection, error: HTTPError) -> None:
         """One answer, then the end; nothing behind it is ever read as a request."""
         now = time.monotonic()
         self._refusals.tell(connection.peer[0], error, now)
         self._note_refusal(connection, error.status)
-        connection.log_closing()
+        connection.redo_log.write_closing()
         drop_body(connection)
+        stream = connection.stream
         with contextlib.suppress(OSError):
-            connection.written += connection.sock.send(responses.refusal(error.status, method_of(connection)))
+            stream.written += stream.sock.send(responses.refusal(error.status, method_of(connection)))
         lingering.begin(connection, self._settings, now, refused=True)
-        self._epoll.modify(connection.sock, WATCHED)
+        self._epoll.modify(connection.stream.sock, WATCHED)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...settings import Settings
-from .connection import Connection, Phase
+from .connection import Connection
+from .phases import Phase
 
 #: Seconds: a deadline that is over, whatever the clock says; 0 would be none.
 EXPIRED_SECONDS = 0.001
@@ -28,5 +29,5 @@ def retime(connections: Iterable[Connection], old: Settings, new: Settings) -> N
             connection.deadline += shifts.get(connection.phase, 0.0)
         elif connection.header_since:
             connection.deadline += first
-        elif shift := idle if connection.consumed else first:
-            connection.log_idle(max(EXPIRED_SECONDS, connection.deadline + shift))
+        elif shift := idle if connection.stream.consumed else first:
+            connection.become_idle(max(EXPIRED_SECONDS, connection.deadline + shift))

@@ -16,11 +16,12 @@ from twisted.python.failure import Failure
 
 from ...pristine import select, time
 from ...settings import Settings
-from ...wire.scoreboard import WORD
 from ..process import failing
-from .connection import SCRATCH_BYTES, Connection, Phase
+from .connection import Connection
+from .phases import Phase
 from .retiming import retime
 from .seats import Seat
+from .stream import SCRATCH_BYTES
 
 #: Every event: edge-triggered, because bytes that were only looked at would be told again and again.
 WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
@@ -110,13 +111,11 @@ class Rounds(abc.ABC):
 
         Nothing is unregistered: the two share that. What is closed here stays open there.
         """
-        redo_log: memoryview[int] | None = None
+        words: memoryview | None = None
         for connection in list(self._connections.values()):
-            if redo_log is None:
-                # The child has no scoreboard, and the application a method that writes to it.
-                redo_log = memoryview(bytearray(len(connection._words) * WORD)).cast("Q")
-            connection._words = redo_log
-            connection.sock.close()
+            # The child has no scoreboard, and the application a method that writes to it.
+            words = connection.redo_log.divert(words)
+            connection.stream.sock.close()
         self._epoll.close()
 
     def poll(self, timeout: float | None, seat: Seat) -> None:
@@ -174,7 +173,7 @@ class Rounds(abc.ABC):
         The kernel's part of a request costs much less when it is done for several at once: the code for it is in the
         processor's caches then, and a client that was woken for one answer sees the others without being woken.
         """
-        connection.log_made()
+        connection.redo_log.write_answered()
         if not self._made:
             self._made_since = now
         self._made.append(connection)
@@ -188,15 +187,17 @@ class Rounds(abc.ABC):
         scratch, idle = self._scratch, time.monotonic() + self._settings.keep_alive
         for connection in made:
             try:
-                connection.send_made(scratch)
-                if connection.keep and connection.rest is None and connection.watched and not self.draining:
+                connection.send_answer(scratch)
+                stream = connection.stream
+                if stream.keep and stream.unsent is None and connection.watched and not self.draining:
                     # As `_go_on`, in short: it is what nearly always happens.
                     connection.request = None
-                    connection.log_idle(idle)
+                    connection.deadline = idle
+                    connection.redo_log.write_idle(idle, stream.consumed, stream.written)
                     connection.phase = Phase.READING
                     if connection.missed:
-                        self._epoll.modify(connection.sock, WATCHED)
-                elif connection.keep or connection.rest is not None or connection.missed or not _was_last(connection):
+                        self._epoll.modify(stream.sock, WATCHED)
+                elif stream.keep or stream.unsent is not None or connection.missed or not _was_last(connection):
                     self._go_on(connection)
                 else:
                     self._close(connection)
@@ -216,9 +217,9 @@ class Rounds(abc.ABC):
         self.log.failure("internal error in a connection, which is closed")
         try:
             if seat is not None and not seat.leads:
-                connection.keep, connection.made, connection.rest = False, None, None
+                connection.stream.keep, connection.answer, connection.stream.unsent = False, None, None
                 self.ended(connection)
-            elif self._connections.get(connection.sock.fileno()) is connection:
+            elif self._connections.get(connection.stream.sock.fileno()) is connection:
                 self._close(connection)
         except Exception:
             # It would stay for ever, and so might others that were to be looked at after it.

@@ -14,7 +14,8 @@ from ...errors import RequestTimeout
 from ...pristine import os, select, socket, threading, time
 from ...shelter import exposed_threads
 from ..process.interrupt import set_exception
-from .connection import SCRATCH_BYTES, Connection
+from .connection import Connection
+from .stream import SCRATCH_BYTES
 
 #: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.
 AT_EASE, AIMING, FIRED = range(3)
@@ -130,7 +131,7 @@ class Seat:
             raise owed
         if self.due is not None:
             due, self.due = self.due, None
-            if runs is not None and due == (runs, runs.since):
+            if runs is not None and due == (runs, runs.redo_log.since):
                 raise RequestTimeout
 
     def _disarm(self) -> None:

@@ -17,9 +17,10 @@ from ...settings import Settings
 from ...wire.channel import Kind
 from ...wire.scoreboard import Scoreboard
 from ..process import failing
-from .connection import Connection, Phase
+from .connection import Connection
 from .idle import leaving
 from .intake import has_bytes, relieve
+from .phases import Phase
 from .rounds import Rounds
 from .seats import Seat
 from .traffic import Traffic
@@ -120,8 +121,9 @@ class Sweeping(Rounds):
         missing = {}
         for connection in turns:
             # A turn that has ended since is another one, or none.
-            since = connection.since
-            if connection in known or (connection.thread, since) in running or connection.phase is not Phase.TURN:
+            log = connection.redo_log
+            since = log.since
+            if connection in known or (log.thread, since) in running or connection.phase is not Phase.TURN:
                 continue
             before, looks = self._missing.get(connection, (since, 0))
             missing[connection] = since, looks + 1 if before == since else 1

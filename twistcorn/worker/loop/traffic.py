@@ -31,11 +31,11 @@ class Traffic:
         received = sent = 0
         for connection in connections:
             # Another thread may be at it: what comes meanwhile is seen at the next look.
-            consumed, written = connection.consumed, connection.written
-            if consumed != connection.seen_consumed or written != connection.seen_written:
-                received += consumed - connection.seen_consumed
-                sent += written - connection.seen_written
-                connection.seen_consumed, connection.seen_written = consumed, written
+            consumed, written = connection.stream.consumed, connection.stream.written
+            if consumed != connection.stream.seen_consumed or written != connection.stream.seen_written:
+                received += consumed - connection.stream.seen_consumed
+                sent += written - connection.stream.seen_written
+                connection.stream.seen_consumed, connection.stream.seen_written = consumed, written
         words, region = self._words, self._region
         words[region + W_RECEIVED] += received
         words[region + W_SENT] += sent

@@ -106,15 +106,15 @@ class Deadlines:
         hits = {}
         for seat in self._seats():
             connection = seat.exposed or seat.sheltered
-            if connection is None or now - connection.counted_from <= limit:
+            if connection is None or now - connection.redo_log.counted_from <= limit:
                 continue
             hit = self._hits.get(seat)
-            if hit is None or hit.connection is not connection or hit.since != connection.since:
-                name, age = self._name_of(seat, connection), (now - connection.counted_from) / 1e9
+            if hit is None or hit.connection is not connection or hit.since != connection.redo_log.since:
+                name, age = self._name_of(seat, connection), (now - connection.redo_log.counted_from) / 1e9
                 if not fire(seat, connection):
                     continue
                 self._on_late(name, age)
-                hit = Hit(seat, connection, connection.since, now)
+                hit = Hit(seat, connection, connection.redo_log.since, now)
             elif not hit.stuck and now - hit.at > GRACE_NANOSECONDS:
                 hit.stuck = True
             hits[seat] = hit
@@ -147,7 +147,7 @@ def fire(seat: Seat, connection: Connection) -> bool:
         # In code of ours it cannot be hit: it ends as soon as it is back in the application.
         sheltered = seat.sheltered is connection
         if sheltered:
-            seat.due = connection, connection.since
+            seat.due = connection, connection.redo_log.since
         return sheltered
     set_exception(seat.ident, RequestTimeout)
     seat.aim = FIRED

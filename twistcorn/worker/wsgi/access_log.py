@@ -41,7 +41,7 @@ class AccessLog(EntryLog):
         entry.start, entry.end, entry.code = start, time.monotonic_ns(), reply.code
         entry.line, entry.block, entry.address = request.line, request.block, address
         entry.ident = reply.ident
-        entry.keep = connection.keep
+        entry.keep = connection.stream.keep
         if environ is not None:
             if self._lines.wants_past:
                 entry.queued, entry.attempt = reply.queued, reply.attempt
@@ -49,15 +49,15 @@ class AccessLog(EntryLog):
                 entry.values = {name: _as_text(environ.get(name, "")) for name in self._lines.wanted}
         if head is not None and self._lines.wants_head:
             entry.head = head.data
-        if connection.made is not None:
+        if connection.answer is not None:
             assert head is not None
             entry.sent = head.length or 0
         elif head is not None:
             entry.waited = reply.waited
-            entry.base = connection.written_before + reply.head_size + reply.framing_size
+            entry.base = connection.redo_log.written_before + reply.head_size + reply.framing_size
             entry.whole = reply.whole
-            entry.sent = max(0, connection.written - entry.base)
-            if connection.rest is not None:
+            entry.sent = max(0, connection.stream.written - entry.base)
+            if connection.stream.unsent is not None:
                 entry.open = True
                 return
         else:
@@ -81,8 +81,8 @@ class AccessLog(EntryLog):
         if entry is not None and entry.open:
             entry.open = False
             entry.rest = time.monotonic_ns() - entry.end
-            entry.whole = entry.whole and connection.rest is None
-            entry.sent = max(0, connection.written - entry.base)
+            entry.whole = entry.whole and connection.stream.unsent is None
+            entry.sent = max(0, connection.stream.written - entry.base)
             self._noted.append(entry)
 
 

@@ -16,10 +16,11 @@ from ...wire.scoreboard import H_QUEUED, H_STOPPING, Scoreboard
 from ..http import responses
 from ..http.request import Request
 from ..loop.addresses import Address
-from ..loop.connection import ClientGone, Connection
+from ..loop.connection import Connection
 from ..loop.local_queue import LocalQueue
 from ..loop.poller import Poller
 from ..loop.seats import Seat
+from ..loop.stream import ClientGone
 from ..process import forks
 from .access_log import AccessLog
 from .call import Application
@@ -115,7 +116,7 @@ class AppServer:
     def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
         """One turn: answer the request of a connection, on this thread; the time is in monotonic nanoseconds.
 
-        Where the thread leads, a small answer may be `connection.made` and not sent: the turn is over when it is.
+        Where the thread leads, a small answer may be `connection.answer` and not sent: the turn is over when it is.
         """
         request = connection.request
         assert request is not None
@@ -125,7 +126,7 @@ class AppServer:
         except BaseException:
             # An error of ours; the connection has no answer, or half of one.
             self.log.failure("internal error in a turn")
-            connection.keep = False
+            connection.stream.keep = False
         try:
             if request.body.__class__ is not bytes:
                 request.body.drop()
@@ -134,7 +135,7 @@ class AppServer:
         except BaseException:
             # The answer is made; neither its client nor this thread has any part in that.
             self.log.failure("internal error behind a turn")
-        if connection.made is not None:
+        if connection.answer is not None:
             return True
         if not reply.whole and reply.head is not None and reply.head.framing is responses.Framing.CLOSE:
             connection.cut = True
@@ -142,7 +143,7 @@ class AppServer:
             reply.answered()
         except BaseException:
             self.log.failure("internal error behind a turn")
-            connection.keep = False
+            connection.stream.keep = False
         # From here on it is the poller's: nothing of it is touched any more.
         self._poller.ended(connection)
         self._tell_free_late()
@@ -161,16 +162,16 @@ class AppServer:
             self._poller.defer(connection, now)
         else:
             try:
-                connection.send_made(seat.scratch)
+                connection.send_answer(seat.scratch)
             except BaseException:
                 self.log.failure("internal error in a connection, which is closed")
-                connection.keep, connection.rest = False, None
+                connection.stream.keep, connection.stream.unsent = False, None
             self._poller.ended(connection)
 
     def _answer_request(
         self, connection: Connection, request: Request, reply: Reply, seat: Seat, now: int
     ) -> None:
-        connection.log_in_app(request.line, seat.ident, now)
+        connection.redo_log.write_in_app(request.line, seat.ident, now)
         if self._quarantine.until and (left := self._quarantine.left(request.line.name)):
             self._refuse_for(left, reply)
             return
@@ -181,13 +182,15 @@ class AppServer:
             self._answer(reply, error)
         else:
             reply.ident, reply.environ = environ["twistcorn.request_id"], environ
-            if connection.fresh and (deaths := connection.take_attempt()):
-                environ["twistcorn.attempt"] = reply.attempt = 1 + deaths
+            if connection.fresh:
+                connection.fresh = False
+                if deaths := connection.redo_log.take_attempt():
+                    environ["twistcorn.attempt"] = reply.attempt = 1 + deaths
             if connection.queued_since:
                 environ["twistcorn.queue_time"] = reply.queued = waited = now / 1e9 - connection.queued_since
                 self.waited(max(0, int(waited * 1e9)))
                 connection.queued_since, connection.hopped = 0.0, False
-            environ["twistcorn.extend_deadline"] = connection.extend_deadline
+            environ["twistcorn.extend_deadline"] = connection.redo_log.extend_deadline
             seat.exposed = connection
             try:
                 try:
@@ -200,9 +203,9 @@ class AppServer:
                 # It came between the application's last line and ours.
                 seat.shield()
                 forks.leave_if_forked()
-                if reply.code and not reply.whole and connection.made is None:
+                if reply.code and not reply.whole and connection.answer is None:
                     # Half of an answer must not look like a whole one.
-                    connection.keep = False
+                    connection.stream.keep = False
             if not reply.code:
                 self._answer_instead(request, reply)
 

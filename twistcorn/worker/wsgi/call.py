@@ -17,7 +17,7 @@ from ...pristine import sys, time
 from ...shelter import hide, leave, show
 from ..http import responses
 from ..http.responses import Fields
-from ..loop.connection import ClientGone
+from ..loop.stream import ClientGone
 from ..process import forks
 from .files import FileWrapper
 

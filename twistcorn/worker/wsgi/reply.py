@@ -11,8 +11,9 @@ from ...pristine import socket, time
 from ..http import responses
 from ..http.request import Request
 from ..http.responses import Fields, Framing
-from ..loop.connection import ClientGone, Connection
+from ..loop.connection import Connection
 from ..loop.seats import Seat
+from ..loop.stream import ClientGone
 from . import presence
 from .sendfile import send_file
 
@@ -96,7 +97,7 @@ class Reply:
             if seat.inline and len(data) <= MAX_DEFERRED_BYTES:
                 # Whoever sends it tells before it does.
                 self._answered = True
-                connection.made, connection.code = start + data, self.code
+                connection.answer, connection.code = start + data, self.code
                 # A generator may go on behind its last piece.
                 seat.exposed = connection
                 return
@@ -115,15 +116,15 @@ class Reply:
             length = 0
         if self._whole:
             self.answered()
-        connection.log_responding(length, self._chunked)
-        connection.send(start, data, self._wait, self._whole)
+        connection.begin_response(length, self._chunked)
+        connection.stream.send(start, data, self._wait, self._whole)
         self.whole = self._whole
-        connection.consume(seat.scratch)
+        connection.stream.consume(seat.scratch)
         self._back_to_app()
 
     def _back_to_app(self) -> None:
         """A piece of the answer is out: the application has its time for the next one."""
-        self._connection.restart_clock(time.monotonic_ns())
+        self._connection.redo_log.restart_clock(time.monotonic_ns())
         self._seat.exposed = self._connection
 
     def _make_head(self, status: str, fields: Fields, whole: int | None) -> responses.Head:
@@ -135,7 +136,7 @@ class Reply:
             keep = False
             request.body.end()
         head = responses.make_head(status, fields, line.method, line.version, keep, whole)
-        self._connection.keep = head.keep_alive
+        self._connection.stream.keep = head.keep_alive
         self.code = int(status[:3])
         self.head = head
         return head
@@ -152,14 +153,14 @@ class Reply:
         if not self._silent:
             if self._chunked:
                 data = self._chunk(data)
-            self._connection.send(b"", data, self._wait, False)
+            self._connection.stream.send(b"", data, self._wait, False)
         self._back_to_app()
 
     def look(self) -> None:
         """The application says nothing, and its time goes on: see whether the client is still there."""
         self._seat.shield()
-        if presence.is_gone(self._connection.sock):
-            self._connection.keep = False
+        if presence.is_gone(self._connection.stream.sock):
+            self._connection.stream.keep = False
             raise ClientGone
         self._seat.exposed = self._connection
 
@@ -173,9 +174,9 @@ class Reply:
             return
         self.answered()
         if self._chunked:
-            self._connection.log_last(len(LAST_CHUNK))
+            self._connection.redo_log.write_end(self._connection.stream.written + len(LAST_CHUNK))
             self.framing_size += len(LAST_CHUNK)
-            self._connection.send(b"", LAST_CHUNK, self._wait, True)
+            self._connection.stream.send(b"", LAST_CHUNK, self._wait, True)
         self.whole = True
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
@@ -188,9 +189,9 @@ class Reply:
         self.head_size = len(start)
         if head.framing is Framing.NONE:
             size = 0
-        connection.log_responding(len(start) + size)
-        connection.send(b"", start, self._wait, size == 0)
-        connection.consume(self._seat.scratch)
+        connection.begin_response(len(start) + size)
+        connection.stream.send(b"", start, self._wait, size == 0)
+        connection.stream.consume(self._seat.scratch)
         self.whole = send_file(connection, descriptor, offset, size, self._wait) == size
         return self.whole
 
@@ -211,7 +212,7 @@ class Reply:
         """The connection ends; that the body is not whole shows in its framing."""
         self._seat.shield()
         self.whole = False
-        self._connection.keep = False
+        self._connection.stream.keep = False
 
     def _chunk(self, data: bytes) -> bytes:
         """One chunk (RFC 9112 section 7.1)."""

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from ...pristine import threading
 from ..http.responses import Fields
-from ..loop.connection import ClientGone
+from ..loop.stream import ClientGone
 from .call import Application, Call, Out
 from .environ import variable
 from .files import FileWrapper

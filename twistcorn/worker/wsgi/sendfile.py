@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 
 from ...pristine import os
-from ..loop.connection import SEND_BYTES, ClientGone, Connection, Wait
+from ..loop.connection import Connection
+from ..loop.stream import SEND_BYTES, ClientGone, Wait
 
 #: One call: others get their turn in between.
 FILE_PIECE_BYTES = 1 << 20
@@ -28,20 +29,20 @@ def send_file(connection: Connection, descriptor: int, offset: int, size: int, w
     left = size
     while left > 0:
         try:
-            sent = os.sendfile(connection.sock.fileno(), descriptor, offset, min(left, FILE_PIECE_BYTES))
+            sent = os.sendfile(connection.stream.sock.fileno(), descriptor, offset, min(left, FILE_PIECE_BYTES))
         except BlockingIOError:
-            connection.await_client(wait)
+            connection.stream.await_client(wait)
             continue
         except OSError as error:
             if error.errno in _CLIENT:
-                connection.keep = False
+                connection.stream.keep = False
                 raise ClientGone from error
             # Not every file system can do it; and what is wrong with a file, reading tells.
             data = os.pread(descriptor, min(left, SEND_BYTES), offset)
-            connection.send(b"", data, wait, False)
+            connection.stream.send(b"", data, wait, False)
             sent = len(data)
         else:
-            connection.written += sent
+            connection.stream.written += sent
         if sent == 0:
             break
         offset += sent

@@ -61,12 +61,12 @@ class SlowRequests:
         for seat in self._seats():
             connection = seat.exposed
             # Whoever sends its client something is not slow, as an event stream.
-            if connection is None or now - connection.counted_from <= self._limit:
+            if connection is None or now - connection.redo_log.counted_from <= self._limit:
                 # It may be out of the application for a moment, between two pieces.
-                if (last := self._told.get(seat)) is not None and last[0].since == last[1]:
+                if (last := self._told.get(seat)) is not None and last[0].redo_log.since == last[1]:
                     told[seat] = last
                 continue
-            running = told[seat] = (connection, connection.since)
+            running = told[seat] = (connection, connection.redo_log.since)
             if self._told.get(seat) != running:
                 self._tell(seat, running, now)
         self._told = told
@@ -79,7 +79,7 @@ class SlowRequests:
         frame = sys._current_frames().get(seat.ident)
         call, stack = of_application(frame)
         request = connection.request
-        if call is None or request is None or seat.exposed is not connection or connection.since != since:
+        if call is None or request is None or seat.exposed is not connection or connection.redo_log.since != since:
             # It has just ended.
             return
         self._lines += 1
