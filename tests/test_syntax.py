@@ -13,7 +13,7 @@ from twistcorn import syntax
 from twistcorn.syntax import MAX_SECONDS
 
 PARSERS: list[Callable[[str], Any]] = [
-    syntax.duration, syntax.some_time, syntax.size, syntax.count(0, 9), syntax.workers, syntax.endpoint,
+    syntax.duration, syntax.positive_duration, syntax.size, syntax.count(0, 9), syntax.workers, syntax.endpoint,
     syntax.script_name, syntax.words, syntax.networks, syntax.one_of("on", "off"), syntax.statsd_address,
 ]  # fmt: skip
 
@@ -45,12 +45,12 @@ def test_durations(number: float, unit: str) -> None:
 def test_time_must_pass(text: str) -> None:
     """Where nothing is no duration, it is refused, with what is allowed."""
     with pytest.raises(ValueError, match="longer than 0"):
-        syntax.some_time(text)
+        syntax.positive_duration(text)
 
 
 def test_some_time() -> None:
     """Any other duration is one."""
-    assert syntax.some_time("250ms") == 0.25
+    assert syntax.positive_duration("250ms") == 0.25
 
 
 def test_least_and_most() -> None:

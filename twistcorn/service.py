@@ -35,7 +35,7 @@ from .wire.control import OFF
 if TYPE_CHECKING:
     from .master.admin.endpoint import Admin
     from .master.assembly import Assembly
-    from .master.control.commands import Clerk
+    from .master.control.commands import ControlCommands
     from .master.control.operations import Operations
     from .master.control.socket import Control
     from .master.sockets.listener import Listener
@@ -213,11 +213,11 @@ class WSGIPoolService(Service):
         path = self.settings.control
         return (lambda: path) if path not in ("", OFF) else None
 
-    def _clerk(self) -> Clerk:
+    def _clerk(self) -> ControlCommands:
         """Who does what is asked on the control socket."""
-        from .master.control.commands import Clerk
+        from .master.control.commands import ControlCommands
 
-        return Clerk(self._reactor, self._operations)
+        return ControlCommands(self._reactor, self._operations)
 
     def _operations(self) -> Operations | None:
         return self._assembled.operations if self._assembled is not None else None

@@ -24,10 +24,10 @@ from .syntax import (
     field_name,
     networks,
     one_of,
+    positive_duration,
     replay,
     script_name,
     size,
-    some_time,
     spanned,
     statsd_address,
     text_value,
@@ -86,8 +86,8 @@ class Settings:
         " may open its own connection to a database",
     )
     scale_down_after: float = _option(
-        60.0, some_time, "how long fewer workers, or threads, must have been enough before some of them go; for bounds",
-        metavar="TIME",
+        60.0, positive_duration,
+        "how long fewer workers, or threads, must have been enough before some of them go; for bounds", metavar="TIME",
     )
     turns: str = _option(
         "adaptive", one_of("adaptive", "inline", "pool"),
@@ -112,10 +112,12 @@ class Settings:
         75.0, duration, "how long an idle connection is kept: longer than the usual 60 s of load balancers",
         metavar="TIME",
     )
-    header_timeout: float = _option(10.0, some_time, "time for a request's head, from its first byte", metavar="TIME")
-    body_timeout: float = _option(30.0, some_time, "time without a byte of a request's body", metavar="TIME")
+    header_timeout: float = _option(
+        10.0, positive_duration, "time for a request's head, from its first byte", metavar="TIME"
+    )
+    body_timeout: float = _option(30.0, positive_duration, "time without a byte of a request's body", metavar="TIME")
     write_timeout: float = _option(
-        60.0, some_time, "time without the client taking a byte of the response", metavar="TIME"
+        60.0, positive_duration, "time without the client taking a byte of the response", metavar="TIME"
     )
     boot_timeout: float = _option(
         60.0, duration, "time for a worker to load the application; 0: no limit", metavar="TIME"
@@ -157,7 +159,7 @@ class Settings:
         1024, count(1, 1_000_000), "requests that may wait for an app thread, in all workers together; more: 503"
     )
     queue_timeout: float = _option(
-        30.0, some_time, "how long a request may wait for an app thread; longer: 503", metavar="TIME"
+        30.0, positive_duration, "how long a request may wait for an app thread; longer: 503", metavar="TIME"
     )
     replay: str = _option(
         "safe", replay, "which requests run again when their worker died in the middle: safe (GET, HEAD, OPTIONS,"

@@ -21,7 +21,7 @@ from .logs.events import escaped
 from .logs.server import set_level
 from .master import signals
 from .master.control import socket as control
-from .master.control.commands import Clerk
+from .master.control.commands import ControlCommands
 from .master.control.recent import Recent
 from .master.workers import orphans, reaping
 from .origins import Sourced
@@ -109,8 +109,8 @@ class StandaloneService(WSGIPoolService):
             None if self.settings.control else lambda: control.place(os.environ, os.geteuid())
         )
 
-    def _clerk(self) -> Clerk:
-        return Clerk(self._reactor, self._operations, self._recent, self._asked_to_stop)
+    def _clerk(self) -> ControlCommands:
+        return ControlCommands(self._reactor, self._operations, self._recent, self._asked_to_stop)
 
     def _asked_to_stop(self, quick: bool) -> None:
         """As TERM, or INT; the exit code is that of an orderly stop, because no signal ended the process."""

@@ -62,7 +62,7 @@ def duration_text(seconds: float) -> str:
     return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}s"
 
 
-def some_time(text: str) -> float:
+def positive_duration(text: str) -> float:
     """A duration longer than nothing."""
     seconds = duration(text)
     if seconds <= 0:

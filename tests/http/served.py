@@ -233,7 +233,8 @@ class Served:
     def run(self) -> None:
         """Handle events until there are none."""
         for _ in range(10_000):
-            if not select.select([self.poller._epoll], [], [], 0)[0] and not (self.poller._ready or self.poller._back):
+            poller = self.poller
+            if not (select.select([poller._epoll], [], [], 0)[0] or poller._ready or poller._returned):
                 return
             self.poller.poll(0, self.turns.leader)
         raise AssertionError("the poller spins")

@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 
 from tests.master.stage import Stage
 from twistcorn.errors import OperationError, SettingsError
-from twistcorn.master.control.commands import Clerk
+from twistcorn.master.control.commands import ControlCommands
 from twistcorn.master.control.operations import Operations
 from twistcorn.master.control.recent import Recent
 from twistcorn.master.control.session import Session
@@ -84,9 +84,9 @@ class Reception:
             stage.clock.seconds, wall=stage.clock.seconds,
         )  # fmt: skip
         self.operations: Changeable | None = Changeable(stage.supervisor, insight)
-        self.clerk = Clerk(stage.clock, lambda: self.operations, self.recent, self.stops.append)
+        self.clerk = ControlCommands(stage.clock, lambda: self.operations, self.recent, self.stops.append)
 
-    def connect(self, clerk: Clerk | None = None) -> tuple[Session, Line]:
+    def connect(self, clerk: ControlCommands | None = None) -> tuple[Session, Line]:
         """A client."""
         session, line = Session(clerk or self.clerk, self.gone.append), Line()
         session.makeConnection(line)

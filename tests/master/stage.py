@@ -86,7 +86,7 @@ class Desk:
         raise AssertionError("these workers interrupt nothing")
 
     def reported(self, worker: Worker, data: bytes) -> None:
-        self.dispatcher.reported(worker, data)
+        self.dispatcher.handle_report(worker, data)
 
     def exported(self, worker: Worker, data: bytes, last: bool) -> None:
         raise AssertionError("these applications count nothing")
@@ -95,7 +95,7 @@ class Desk:
         worker.process.end()
         worker.state = WorkerState.GONE
         worker.blame = self.blame(worker)
-        self.dispatcher.died(worker)
+        self.dispatcher.worker_died(worker)
 
     # What happens
 
@@ -124,7 +124,7 @@ class Desk:
         for _ in range(count):
             ours, client = make()
             self._clients.append(client)
-            filed.append(self.table.add(ours, 0))
+            filed.append(self.table.file_connection(ours, 0))
         return filed
 
     def arrive(self, count: int, make: Callable[[], tuple[socket.socket, socket.socket]] = socket.socketpair) -> list[
@@ -132,7 +132,7 @@ class Desk:
     ]:
         """So many connections arrive at once."""
         connections = self.file(count, make)
-        self.dispatcher.arrived(connections)
+        self.dispatcher.connection_arrived(connections)
         return connections
 
     def client(self, number: int) -> socket.socket:

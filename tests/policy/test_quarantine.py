@@ -48,7 +48,7 @@ def test_deaths(situation: str, deaths: list[str], after: int, told: dict[str, i
     record, news = died(*deaths, after=after)
 
     assert news == told
-    assert record.kept_out(float(len(deaths))).keys() == out
+    assert record.quarantined(float(len(deaths))).keys() == out
 
 
 class TestTime:
@@ -57,7 +57,7 @@ class TestTime:
         record, _ = Quarantine().add(0.0, [A], 2)
         record, told = record.add(PERIOD_SECONDS + 1, [A], 2)
 
-        assert (told, record.kept_out(PERIOD_SECONDS + 1)) == ({}, {})
+        assert (told, record.quarantined(PERIOD_SECONDS + 1)) == ({}, {})
 
     def test_deaths_are_within_the_period(self) -> None:
         """They count until its end."""
@@ -70,9 +70,9 @@ class TestTime:
         """It gets shorter, and ends by itself."""
         record, _ = died(A, after=1)
 
-        assert record.kept_out(0.0) == {A: SENTENCE_SECONDS}
-        assert record.kept_out(SENTENCE_SECONDS - 1) == {A: 1.0}
-        assert record.kept_out(SENTENCE_SECONDS) == {}
+        assert record.quarantined(0.0) == {A: SENTENCE_SECONDS}
+        assert record.quarantined(SENTENCE_SECONDS - 1) == {A: 1.0}
+        assert record.quarantined(SENTENCE_SECONDS) == {}
 
     def test_it_kills_again(self) -> None:
         """After its sentence, the next one begins anew; and nobody else's grows with it."""
@@ -80,7 +80,7 @@ class TestTime:
         record, _ = record.add(10.0, [B], 1)
         record, _ = record.add(20.0, [B], 1)
 
-        assert record.kept_out(20.0) == {A: SENTENCE_SECONDS - 20, B: SENTENCE_SECONDS}
+        assert record.quarantined(20.0) == {A: SENTENCE_SECONDS - 20, B: SENTENCE_SECONDS}
 
     @given(st.lists(st.floats(0, 30), max_size=40))
     def test_deaths_go_on_for_ever(self, gaps: list[float]) -> None:

@@ -195,7 +195,7 @@ class Simulation:
     def _read(self, request: Request, first: bool) -> None:
         number = request.home
         self._busy(number, 1)
-        if not first and not self.idle[number] and not self.waiting[number].enter(cast(Any, request)):
+        if not first and not self.idle[number] and not self.waiting[number].enqueue(cast(Any, request)):
             return
         if first:
             self.queues[number].appendleft(request)
@@ -206,7 +206,7 @@ class Simulation:
     def _start(self, number: int) -> None:
         while self.idle[number] and self.queues[number]:
             request = self.queues[number].popleft()
-            if self.waiting[number].begin(cast(Any, request)):
+            if self.waiting[number].claim(cast(Any, request)):
                 self.idle[number] -= 1
                 self.callLater(request.time, self._end, number, request)
 

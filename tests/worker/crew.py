@@ -189,14 +189,14 @@ class Crew:
         job.ended.set()
         return False
 
-    def may_wait(self, job: Job) -> bool:
+    def accept_queued(self, job: Job) -> bool:
         job.waiting = True
         return True
 
-    def begins(self, job: Job) -> bool:
+    def claim_queued(self, job: Job) -> bool:
         return True
 
-    def finish(self, job: Job, seat: Seat, now: int) -> None:
+    def deliver(self, job: Job, seat: Seat, now: int) -> None:
         job.led.append(seat.leads)
         if seat.leads:
             self.turns.before_send()

@@ -70,7 +70,7 @@ class Assembly:
         self.table = ConnectionTable(self.scoreboard)
         self.dispatcher = Dispatcher(reactor, self.table, self.scoreboard, self._room, settings)
         self.listeners = [
-            Listener(reactor, description, index, self.table, self.dispatcher.arrived)
+            Listener(reactor, description, index, self.table, self.dispatcher.connection_arrived)
             for index, description in enumerate(settings.listen)
         ]
         self.admin = self._admin() if settings.admin else None

@@ -59,7 +59,7 @@ class Quarantine(NamedTuple):
         known = _offenders(tuple(kill for kill in self.kills if now - kill.at <= PERIOD_SECONDS))
         return frozenset(name for name in names if name in known)
 
-    def kept_out(self, now: float) -> dict[str, float]:
+    def quarantined(self, now: float) -> dict[str, float]:
         """Methods and paths in quarantine, and how many seconds each has left."""
         return {name: end - now for name, end in self.until if end > now}
 

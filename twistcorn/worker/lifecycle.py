@@ -343,7 +343,7 @@ def _poll(
     lends.flush()
     if not turns.settle(seat):
         return
-    service.tell_free()
+    service.report_free_thread()
     if service.access is not None:
         service.access.between_rounds()
     poller.poll(timeout, seat)

@@ -10,7 +10,7 @@ import pytest
 from tests.master.reception import THREADS, Reception
 from tests.master.stage import Stage, process
 from twistcorn.errors import SettingsError
-from twistcorn.master.control.commands import STACK_SECONDS, Clerk
+from twistcorn.master.control.commands import STACK_SECONDS, ControlCommands
 from twistcorn.policy.worker import Outdated
 from twistcorn.wire import amp_commands
 
@@ -157,7 +157,7 @@ class TestStop:
     @pytest.mark.parametrize("command", ["stop", "logs"])
     def test_another_program_s(self, reception: Reception, command: str) -> None:
         """A service inside of another program is stopped by that, and writes its log there."""
-        session, line = reception.connect(Clerk(reception.stage.clock, lambda: reception.operations))
+        session, line = reception.connect(ControlCommands(reception.stage.clock, lambda: reception.operations))
         session.dataReceived(b'{"command": "%s"}\n' % command.encode())
         assert "another program" in line.answer["error"]
 

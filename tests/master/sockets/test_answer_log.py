@@ -116,7 +116,7 @@ class TestLines:
         """Its status and size died with the worker; that it was cut is told."""
         worker = logged.desk.worker()
         connection = logged.asks()
-        logged.desk.dispatcher.arrived([connection])
+        logged.desk.dispatcher.connection_arrived([connection])
         logged.desk.spawner.takes(worker)
         logged.desk.writes(connection, SlotState.RESPONDING, head=b"GET /a")
         connection.sock.sendall(b"HTTP/1.1 200 OK\r\n")

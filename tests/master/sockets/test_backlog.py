@@ -39,7 +39,7 @@ def give_back(desk: Desk, worker: Worker, kind: Kind = Kind.WAITS, waited: float
     others = [other for other in desk.dispatcher.workers if other is not worker]
     for other in others:
         other.state = WorkerState.DRAINING
-    desk.dispatcher.arrived([connection])
+    desk.dispatcher.connection_arrived([connection])
     for other in others:
         other.state = WorkerState.READY
     desk.spawner.takes(worker)
@@ -53,7 +53,7 @@ def give_back(desk: Desk, worker: Worker, kind: Kind = Kind.WAITS, waited: float
 def credit(desk: Desk, worker: Worker) -> None:
     """A worker tells that a thread is free."""
     desk.busy(worker, THREADS - 1)
-    desk.dispatcher.reported(worker, pack_reports([Report(Kind.CREDIT, 0, 0)]))
+    desk.dispatcher.handle_report(worker, pack_reports([Report(Kind.CREDIT, 0, 0)]))
 
 
 def status(client: socket.socket) -> int:

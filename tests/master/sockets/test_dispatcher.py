@@ -128,7 +128,7 @@ class TestMessages:
         worker = desk.worker()
         connection = desk.file(1)[0]
         connection.listener = 3
-        desk.dispatcher.arrived([connection])
+        desk.dispatcher.connection_arrived([connection])
 
         assert [lend.listener for lend in process(worker).lends] == [3]
 

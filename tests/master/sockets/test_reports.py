@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def report(desk: Desk, worker: Worker, *reports: Report) -> None:
     """A report reaches the dispatcher that a worker could not make any more, or not yet."""
-    desk.dispatcher.reported(worker, pack_reports(reports))
+    desk.dispatcher.handle_report(worker, pack_reports(reports))
 
 
 def is_open(sock: socket.socket) -> bool:
@@ -269,7 +269,7 @@ def test_report_cannot_be_understood(desk: Desk, data: bytes) -> None:
     worker, other = desk.workers(2)
     desk.clock.advance(1)
     with capturedLogs() as told:
-        desk.dispatcher.reported(worker, data)
+        desk.dispatcher.handle_report(worker, data)
     assert worker.channel_failed > 0
     assert len([event for event in told if "log_failure" in event]) == 1
     desk.arrive(1)
@@ -283,7 +283,7 @@ def test_error_while_connections_are_lent(desk: Desk, monkeypatch: pytest.Monkey
     monkeypatch.setattr(desk.dispatcher, "_choose_holders", lambda: 1 / 0)
     desk.file(1)
     with capturedLogs() as told:
-        desk.dispatcher._waiting.add([connection])
+        desk.dispatcher._waiting.enqueue([connection])
         desk.spawner.takes(worker)
     assert worker.channel_failed == 0
     assert len([event for event in told if "log_failure" in event]) == 1

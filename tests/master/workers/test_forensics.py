@@ -55,7 +55,7 @@ class Scene:
 
     def condemns(self, after: int = 0, **how: Any) -> dict[str, int]:
         """It dies with what runs in it, and somebody is told of."""
-        return self.forensics.condemn(self.dies(**how), after)
+        return self.forensics.attribute_death(self.dies(**how), after)
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ class TestCondemned:
         scene.desk.writes(connection, IN_APP, head=b"GET /c", thread=22, since=NOW)
 
         assert scene.condemns(after=2) == {"GET /a": 2}
-        assert scene.forensics.quarantine.kept_out(0.0).keys() == {"GET /a"}
+        assert scene.forensics.quarantine.quarantined(0.0).keys() == {"GET /a"}
 
     def test_thread_without_a_request_died(self, scene: Scene) -> None:
         """A request that happens to be there each time is innocent."""
@@ -258,7 +258,7 @@ class TestFreeze:
         death = self.freeze(scene, thread=0x22, status=504)
 
         assert (death.cause, death.blame) == (Cause.FROZEN, Blame(frozenset([guilty]), False, 504))
-        assert scene.forensics.condemn(death, 1) == {"GET /b": 1}
+        assert scene.forensics.attribute_death(death, 1) == {"GET /b": 1}
 
     def test_holder_cannot_be_told(self, scene: Scene) -> None:
         """Nobody is blamed and nobody runs again; who was there each time is found out."""
@@ -267,7 +267,7 @@ class TestFreeze:
         death = self.freeze(scene)
 
         assert (death.blame, death.last_words) == (Blame(frozenset(), False, 502, again=False), "")
-        assert scene.forensics.condemn(death, 1) == {}
+        assert scene.forensics.attribute_death(death, 1) == {}
 
     def test_only_one_ran(self, scene: Scene) -> None:
         """It is blamed, also where nobody computed."""
@@ -280,7 +280,7 @@ class TestFreeze:
         death = self.freeze(scene, thread=0x22)
 
         assert death.blame == Blame(frozenset(), False)
-        assert scene.forensics.condemn(death, 1) == {}
+        assert scene.forensics.attribute_death(death, 1) == {}
 
     def test_it_was_stopped_from_outside(self, scene: Scene) -> None:
         """Nobody is to blame."""

@@ -15,7 +15,7 @@ from twistcorn.master.workers.heartbeats import (
     CHECK_SECONDS,
     CHECKS_PER_MEMORY_CHECK,
     SETTLED_SECONDS,
-    Care,
+    HeartbeatMonitor,
     rss_of,
 )
 from twistcorn.policy.balance import SETTLING_SECONDS
@@ -212,7 +212,7 @@ class TestLimits:
         supervisor = stage.supervisor
         supervisor.care.stop()
         freezes = Freezes(stage.table, stage.board)
-        care = Care(stage.clock, supervisor.fleet, stage.dispatcher, stage.board, freezes, rss)
+        care = HeartbeatMonitor(stage.clock, supervisor.fleet, stage.dispatcher, stage.board, freezes, rss)
         care.start()
         stage.pass_by(CHECK_SECONDS * CHECKS_PER_MEMORY_CHECK)
         care.stop()

@@ -167,7 +167,7 @@ class TestAnswers:
     def test_access_log_fails(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         """A connection that ends is given away all the same, and whole."""
         served, client = serve()
-        monkeypatch.setattr(served.poller, "_note_end", once(served.poller._note_end))
+        monkeypatch.setattr(served.poller, "_log_end", once(served.poller._log_end))
         client.sock.sendall(head(b"Connection: close"))
         with told():
             served.run()
@@ -402,7 +402,7 @@ class TestTail:
         elif place == "answered":
             monkeypatch.setattr(service, "answered", once(service.answered))
         else:
-            monkeypatch.setattr(service, "tell_free", once(service.tell_free))
+            monkeypatch.setattr(service, "report_free_thread", once(service.report_free_thread))
         with capturedLogs():
             client.sock.settimeout(10)
             send_all(served, client, data)

@@ -54,5 +54,5 @@ def test_a_connection_that_comes_back(served: Served, clock: Clock) -> None:
     again = Traffic(served.board.words, served.region)
     stream = connection.stream
     stream.seen_consumed, stream.seen_written = stream.consumed, stream.written
-    again.look(served.connections())
+    again.count(served.connections())
     assert served.totals.received == 0

@@ -57,7 +57,7 @@ class Room:
     def passes(self, seconds: float) -> None:
         """Time passes, and somebody looks once."""
         self.now += int(seconds * SECOND)
-        self.deadlines.look()
+        self.deadlines.check()
 
     def raised(self) -> list[list[type[BaseException]]]:
         """All threads go on; what was raised in each."""

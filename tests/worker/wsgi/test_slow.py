@@ -85,7 +85,7 @@ class Room:
         """What is told when so much time has passed."""
         self.now += int(seconds * SECOND)
         with capturedLogs() as told:
-            self.slow.look()
+            self.slow.check()
         return list(told)
 
 

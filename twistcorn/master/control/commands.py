@@ -35,7 +35,7 @@ JSON = dict[str, Any]
 NEW_CODE_FAILS = "the code on disk does not boot"
 
 
-class Clerk:
+class ControlCommands:
     """Knows how each command is done.
 
     :param operations: what can be asked now; None while the server starts or is gone.

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from ...errors import OperationError, TwistcornError
 from ...logs.logger import Logger
 from ...wire.control import MAX_REQUEST, encode
-from .commands import Clerk
+from .commands import ControlCommands
 from .orders import FOLLOWING, ControlRequest, read
 
 
@@ -46,7 +46,7 @@ class Session(Protocol):
 
     log = Logger()
 
-    def __init__(self, clerk: Clerk, gone: Callable[[Session], None]) -> None:
+    def __init__(self, clerk: ControlCommands, gone: Callable[[Session], None]) -> None:
         self.stops = False
         self._clerk = clerk
         self._gone = gone
@@ -92,14 +92,14 @@ class Session(Protocol):
         """Some bytes of requests."""
         if self._phase is not SessionPhase.CLOSING:
             self._unread += data
-            self._go_on()
+            self._process_next()
 
     def readConnectionLost(self) -> None:
         """The client sends nothing more, but may still read (`nc -N`)."""
         if self._phase is SessionPhase.FOLLOWING:
             self.close()
         self._ended = True
-        self._go_on()
+        self._process_next()
 
     def writeConnectionLost(self) -> None:
         """As IHalfCloseableProtocol: we never close one half."""
@@ -118,14 +118,14 @@ class Session(Protocol):
     def resumeProducing(self) -> None:
         """It does again."""
         self._full = False
-        self._go_on()
+        self._process_next()
 
     def stopProducing(self) -> None:
         """As IPushProducer: `connectionLost` follows."""
 
     # One request after the other
 
-    def _go_on(self) -> None:
+    def _process_next(self) -> None:
         if self._in_loop:
             return
         self._in_loop = True
@@ -163,7 +163,7 @@ class Session(Protocol):
         done = maybeDeferred(self._clerk.do, request)
         done.addCallback(self._answer, request)
         done.addErrback(self._fail)
-        done.addCallback(lambda _: self._go_on())
+        done.addCallback(lambda _: self._process_next())
 
     def _answer(self, result: object, request: ControlRequest) -> None:
         if self._phase is SessionPhase.CLOSING:

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from ...errors import OperationError
 from ...logs.logger import Logger
 from ...wire.control import MAX_PATH, default_paths, peer_of
-from .commands import Clerk
+from .commands import ControlCommands
 from .session import Session
 
 #: Connections at once: some people who look, some scripts. Each holds at most one long answer in memory.
@@ -117,7 +117,7 @@ class Control(FileDescriptor):
 
     log = Logger()
 
-    def __init__(self, reactor: Any, path: str, clerk: Clerk) -> None:
+    def __init__(self, reactor: Any, path: str, clerk: ControlCommands) -> None:
         super().__init__(reactor)
         self.path = path
         self._clock = reactor
@@ -191,7 +191,7 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def open_control(reactor: Any, path: Callable[[], str], clerk: Clerk) -> Control | None:
+def open_control(reactor: Any, path: Callable[[], str], clerk: ControlCommands) -> Control | None:
     """The control socket, or a warning and none: a server serves without it.
 
     :param path: tells where; raises `OperationError` when there is no place for it.

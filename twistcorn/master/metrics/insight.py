@@ -101,7 +101,7 @@ class Insight:
                 "last": vars(reloads[-1]) if reloads else None,
             },
             "recycling_paused": supervisor.fleet.paused,
-            "quarantine": supervisor.forensics.quarantine.kept_out(self._seconds()),
+            "quarantine": supervisor.forensics.quarantine.quarantined(self._seconds()),
         }
 
     def gauges(self) -> Gauges:

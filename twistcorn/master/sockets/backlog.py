@@ -77,20 +77,20 @@ class Backlog:
     def __len__(self) -> int:
         return len(self.connections) + len(self.requests)
 
-    def add(self, connections: Iterable[ConnectionRecord]) -> None:
+    def enqueue(self, connections: Iterable[ConnectionRecord]) -> None:
         """They came, or came back: last in the line."""
         now = self._now()
         for connection in connections:
             connection.since = now
             self.connections.append(connection)
 
-    def add_first(self, connections: list[ConnectionRecord]) -> None:
+    def requeue(self, connections: list[ConnectionRecord]) -> None:
         """They have waited before: first in the line, in this order."""
         for connection in connections:
             connection.since = connection.since or self._now()
         self.connections.extendleft(reversed(connections))
 
-    def add_request(self, connection: ConnectionRecord) -> None:
+    def enqueue_request(self, connection: ConnectionRecord) -> None:
         """Its request waits for a thread, and its worker had none."""
         since = self._since(connection)
         if not self.requests.push(connection, since):
@@ -109,20 +109,20 @@ class Backlog:
         """What could be lent was: tell the workers how many requests wait, and come back for the rest."""
         self._scoreboard.words[H_QUEUED] = len(self.requests)
         if self.requests and self._tick is None:
-            self._tick = self._clock.callLater(THREAD_CHECK_SECONDS, self._look_at_requests)
+            self._tick = self._clock.callLater(THREAD_CHECK_SECONDS, self._check_requests)
         if self.connections and self._sweep is None:
-            self._sweep = self._clock.callLater(SWEEP_SECONDS, self._look_at_connections)
+            self._sweep = self._clock.callLater(SWEEP_SECONDS, self._check_connections)
         elif self._sweep is not None and not self.connections:
             self._sweep.cancel()
             self._sweep = None
 
-    def _look_at_requests(self) -> None:
+    def _check_requests(self) -> None:
         self._tick = None
         for connection in self.requests.expired(self._now()):
             self.refuse_request(connection)
         self._pump()
 
-    def _look_at_connections(self) -> None:
+    def _check_connections(self) -> None:
         """Nobody takes connections at present: the oldest wait for too long, the newest may be too many."""
         self._sweep = None
         oldest, asking = self._now() - self._settings.queue_timeout, 0

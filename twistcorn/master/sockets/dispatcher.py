@@ -70,7 +70,7 @@ class Dispatcher:
         self.answers = Answers(clock, self._close, settings)
         self.recovery = Recovery(table, scoreboard, self.answers, settings)
         self._waiting = Backlog(clock, scoreboard, self.answers, settings, self.pump)
-        self.parking = Parking(clock, scoreboard, self.arrived, self._close)
+        self.parking = Parking(clock, scoreboard, self.connection_arrived, self._close)
 
     def configure(self, settings: Settings) -> None:
         """From now on these settings count."""
@@ -97,12 +97,12 @@ class Dispatcher:
         words[H_REGIONS] = max(words[H_REGIONS], worker.region + 1)
         self.pump()
 
-    def arrived(self, connections: Iterable[ConnectionRecord]) -> None:
+    def connection_arrived(self, connections: Iterable[ConnectionRecord]) -> None:
         """New connections were accepted, or parked ones have something to say."""
         for worker in [worker for worker in self.workers if worker.unacknowledged]:
             # What it has taken already counts no longer; its report may be behind the new connection in this round.
             worker.process.catch_up()
-        self._waiting.add(connections)
+        self._waiting.enqueue(connections)
         self.pump()
 
     def pump(self) -> None:
@@ -115,7 +115,7 @@ class Dispatcher:
             if self._retry is not None or not lent:
                 break
         self._waiting.note()
-        self._tell_emptied()
+        self._report_emptied()
         self._let_go()
 
     def _lend(self, batches: Batches, flags: int) -> bool:
@@ -130,7 +130,7 @@ class Dispatcher:
         for connection in unsent:
             connection.holder = None
         # In the order of arrival, which is that of their lends.
-        self._waiting.add_first(sorted(unsent, key=lambda c: c.sequence))
+        self._waiting.requeue(sorted(unsent, key=lambda c: c.sequence))
         return bool(batches)
 
     def when_empty(self) -> Deferred[None]:
@@ -142,10 +142,10 @@ class Dispatcher:
         self.parking.clear()
         emptied: Deferred[None] = Deferred()
         self._emptied.append(emptied)
-        self._tell_emptied()
+        self._report_emptied()
         return emptied
 
-    def _tell_emptied(self) -> None:
+    def _report_emptied(self) -> None:
         busy = self._waiting or any(worker.unacknowledged for worker in self.workers)
         if self._emptied and not (busy and self.workers):
             emptied, self._emptied = self._emptied, []
@@ -221,7 +221,7 @@ class Dispatcher:
         self._retry = None
         self.pump()
 
-    def reported(self, worker: Worker, data: bytes) -> None:
+    def handle_report(self, worker: Worker, data: bytes) -> None:
         """A message of reports came from a worker; one that cannot be understood is its end, and nobody else's."""
         try:
             closed = self._take_reports(worker, data)
@@ -268,7 +268,7 @@ class Dispatcher:
             elif kind != Kind.TAKEN:
                 self._released(worker, connection, kind, carried)
         if bounced:
-            self._waiting.add_first(sorted(bounced, key=lambda connection: connection.sequence))
+            self._waiting.requeue(sorted(bounced, key=lambda connection: connection.sequence))
             self._note_full(worker)
         return closed
 
@@ -300,20 +300,20 @@ class Dispatcher:
             self.answers.answer(connection, 503, "HEAD" if carried.startswith(b"HEAD ") else "GET")
             return
         if kind == Kind.WAITS:
-            self._waiting.add_request(connection)
+            self._waiting.enqueue_request(connection)
         elif kind == Kind.REFUSED:
             self._waiting.refuse_request(connection)
         elif kind == Kind.PARKED and not self._ending:
             self.parking.park(connection)
         else:
-            self._waiting.add([connection])
+            self._waiting.enqueue([connection])
 
     def dismiss(self, worker: Worker) -> None:
         """A worker drains: it gets nothing more, what it holds stays with it until it reports."""
         if worker in self.workers:
             self.workers.remove(worker)
 
-    def died(self, worker: Worker) -> None:
+    def worker_died(self, worker: Worker) -> None:
         """A worker is dead and its channel was read to the end: decide on each connection that it held."""
         self.dismiss(worker)
         self._unneeded.pop(worker, None)
@@ -326,7 +326,7 @@ class Dispatcher:
                 "worker {ident} (pid {pid}) is dead; its connections: {verdicts}", ident=worker.ident, pid=worker.pid,
                 verdicts=", ".join(f"{count} {word}" for word, count in words.items()),
             )  # fmt: skip
-        self._waiting.add_first(again)
+        self._waiting.requeue(again)
         self._on_room()
         self.pump()
 

@@ -147,7 +147,7 @@ class Listener(FileDescriptor):
                 self._pause(os.strerror(problem.errno or 0), ACCEPT_RETRY_SECONDS)
                 break
             sock.setblocking(False)
-            batch.append(self._table.add(sock, self.index))
+            batch.append(self._table.file_connection(sock, self.index))
         return batch
 
     def _pause(self, reason: str, delay: float) -> None:

@@ -118,9 +118,9 @@ class Recovery:
         elif decision is RedoVerdict.CLOSE:
             self._answers.end(connection)
         else:
-            self._set_right(decision, connection, slot, facts)
+            self._restore(decision, connection, slot, facts)
 
-    def _set_right(self, decision: RedoVerdict, connection: ConnectionRecord, slot: Slot, facts: Facts) -> None:
+    def _restore(self, decision: RedoVerdict, connection: ConnectionRecord, slot: Slot, facts: Facts) -> None:
         """The next holder goes on from where the kernel is, whatever the last one had noted half."""
         words, base = self._scoreboard.words, self._scoreboard.slot_base(connection.slot)
         if facts.consumed is not None and facts.written is not None:

@@ -91,7 +91,7 @@ class ConnectionTable:
         """Whether no slot is free."""
         return not self._free
 
-    def add(self, sock: socket.socket, listener: int) -> ConnectionRecord:
+    def file_connection(self, sock: socket.socket, listener: int) -> ConnectionRecord:
         """File an accepted socket; the caller asked `full` before."""
         slot = self._free.pop()
         self._scoreboard.clear_slot(slot)

@@ -99,7 +99,7 @@ class AppMetrics:
         except ValueError as error:
             self.log.warn("worker {ident} tells no metrics: {error}", ident=worker.ident, error=str(error))
 
-    def bury(self, worker: Worker) -> None:
+    def fold_into_totals(self, worker: Worker) -> None:
         """A worker is dead: what it had counted is kept."""
         self._parts.pop(worker.ident, None)
         known = self._known.pop(worker.ident, None)

@@ -77,7 +77,7 @@ class Forensics:
         age = self._clock.seconds() - worker.born
         return Death(str(status), why, guilt, running, age, worker.rss, last_words)
 
-    def condemn(self, death: Death, after: int) -> dict[str, int]:
+    def attribute_death(self, death: Death, after: int) -> dict[str, int]:
         """Count a death against whom it may be laid to: returns the offenders to tell of, with their deaths.
 
         :param after: deaths of one method and path that bring it into quarantine; 0: none.

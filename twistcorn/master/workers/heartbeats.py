@@ -45,7 +45,7 @@ def rss_of(pid: int) -> int:
         return 0
 
 
-class Care:
+class HeartbeatMonitor:
     """Looks after the workers of a fleet.
 
     :param rss: how the memory of a process is measured.
@@ -93,7 +93,7 @@ class Care:
                 continue
             if self._looks % CHECKS_PER_MEMORY_CHECK == 0:
                 worker.rss = self._rss(worker.pid)
-            self._feel_pulse(worker, now, settings)
+            self._check_heartbeat(worker, now, settings)
             if worker.state is WorkerState.READY and not worker.killed:
                 self._test_hearing(worker, now)
                 self._replace_full(worker, now)
@@ -112,7 +112,7 @@ class Care:
             if count:
                 worker.process.order(amp_commands.Release, count=count)
 
-    def _feel_pulse(self, worker: Worker, now: float, settings: Settings) -> None:
+    def _check_heartbeat(self, worker: Worker, now: float, settings: Settings) -> None:
         beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]
         worker.pulse = worker.pulse.look(beat, now, CHECK_SECONDS)
         self._freezes.look(worker, now, settings)

@@ -31,7 +31,7 @@ from .death_report import Death, describe
 from .fleet import Fleet, Spawner
 from .forensics import Forensics
 from .freezes import Freezes
-from .heartbeats import Care
+from .heartbeats import HeartbeatMonitor
 from .process import ExitStatus
 from .reloads import Reloads
 from .scaling import Scaling
@@ -80,7 +80,7 @@ class Supervisor:
         sourced = Sourced(settings, origins or {})
         self._read = reread or (lambda: sourced)
         self.fleet = Fleet(clock, settings, spawner, dispatcher, scoreboard, self)
-        self.care = Care(clock, self.fleet, dispatcher, scoreboard, Freezes(table, scoreboard))
+        self.care = HeartbeatMonitor(clock, self.fleet, dispatcher, scoreboard, Freezes(table, scoreboard))
         self.tuning = Tuning(self.fleet, sourced, resolve)
         #: Called with the settings whenever other ones count from then on.
         self.on_configured = self.tuning.on_configured
@@ -202,7 +202,7 @@ class Supervisor:
             workers=self._scoreboard.workers, slots=self._scoreboard.slots,
         )  # fmt: skip
         answer.addCallbacks(lambda _: [tell(worker) for tell in self.on_born], lambda _: None)
-        kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
+        kept_out = self.forensics.quarantine.quarantined(self._clock.seconds())
         if kept_out:
             self._order_quarantine(worker, kept_out)
 
@@ -283,7 +283,7 @@ class Supervisor:
 
     def reported(self, worker: Worker, data: bytes) -> None:
         """A worker reported on connections."""
-        self._dispatcher.reported(worker, data)
+        self._dispatcher.handle_report(worker, data)
 
     def exported(self, worker: Worker, data: bytes, last: bool) -> None:
         """A worker that leaves tells what its application has counted."""
@@ -294,9 +294,9 @@ class Supervisor:
         worker.process.end()
         death = self.forensics.examine(worker, status)
         worker.blame = death.blame
-        self._dispatcher.died(worker)
-        self.tally.bury(worker.region)
-        self.exports.bury(worker)
+        self._dispatcher.worker_died(worker)
+        self.tally.fold_into_totals(worker.region)
+        self.exports.fold_into_totals(worker)
         for tell in self.on_dead:
             tell(worker)
         self.fleet.regions.append(worker.region)
@@ -312,11 +312,11 @@ class Supervisor:
         self._ended(worker, worker.boot_error or text)
 
     def _look_for_offenders(self, death: Death) -> None:
-        offenders = self.forensics.condemn(death, self.settings.quarantine_after)
+        offenders = self.forensics.attribute_death(death, self.settings.quarantine_after)
         for name, deaths in offenders.items():
             workers = f"{deaths} worker{'s' * (deaths > 1)}"
             self.log.error("{name} has killed {workers} within a minute", name=name, workers=workers)
-        kept_out = self.forensics.quarantine.kept_out(self._clock.seconds())
+        kept_out = self.forensics.quarantine.quarantined(self._clock.seconds())
         if kept_out and offenders:
             for worker in self.workers.values():
                 if worker.process is not None:

@@ -75,7 +75,7 @@ class Tally:
         self._living = living
         self._gone = [0] * _SIZE
 
-    def bury(self, region: int) -> None:
+    def fold_into_totals(self, region: int) -> None:
         """A worker is dead: what it had counted is kept, and its region counts from zero again."""
         self._gone = self._plus(region, self._gone)
         self._board.clear_worker(region)

@@ -82,7 +82,7 @@ class LocalQueue:
         self._settings = settings
         self._room = 0
 
-    def enter(self, connection: Connection) -> bool:
+    def enqueue(self, connection: Connection) -> bool:
         """A request comes while every thread is busy; returns False when it went to the master instead."""
         now = self._now()
         connection.queued_since = now
@@ -103,7 +103,7 @@ class LocalQueue:
         """Whether a thread of this worker has nothing to do."""
         return self._board.words[self._region + W_BUSY] < self._settings.threads
 
-    def begin(self, connection: Connection) -> bool:
+    def claim(self, connection: Connection) -> bool:
         """A thread is about to run the request; returns False when it was released meanwhile. Any thread."""
         if not connection.waiting:
             return True

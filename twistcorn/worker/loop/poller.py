@@ -47,8 +47,8 @@ class Poller(Sweeping):
     """All connections of this worker.
 
     :param listeners: their addresses, by index.
-    :param take: gives a connection that has a request its turn, perhaps here and now; `ended` is called from any thread
-        when that is over.
+    :param take: gives a connection that has a request its turn, perhaps here and now; `turn_ended` is called from any
+        thread when that is over.
     :param report: tells the master about a lend: kind, slot, sequence, with CARRIED also what was taken of a head.
     :param on_empty: called when a draining or stopping worker has no connection left.
     :ivar heads: reads the heads of requests; `spool`: where their bodies are kept.
@@ -115,7 +115,7 @@ class Poller(Sweeping):
                 self._epoll.unregister(descriptor)
             sock.close()
             raise
-        self._traffic.hold(len(self._connections))
+        self._traffic.set_connections(len(self._connections))
 
     def _remove(self, connection: Connection, kind: Kind) -> None:
         descriptor = connection.stream.sock.fileno()
@@ -132,10 +132,10 @@ class Poller(Sweeping):
         carried = (connection.partial.taken,) if connection.partial and kind is Kind.CARRIED else ()
         self._report(kind, connection.slot, connection.sequence, *carried)
         # Whatever goes wrong from here on, the master knows where it is.
-        self._note_end(connection)
-        self._traffic.look((connection,))
-        self._traffic.hold(len(self._connections))
-        self._tell_empty()
+        self._log_end(connection)
+        self._traffic.count((connection,))
+        self._traffic.set_connections(len(self._connections))
+        self._report_if_empty()
 
     def _close(self, connection: Connection) -> None:
         connection.redo_log.write_closing()
@@ -158,14 +158,14 @@ class Poller(Sweeping):
         """Whether nothing is here that anybody waits for."""
         return len(self._connections) <= len(self.given_up)
 
-    def _tell_empty(self) -> None:
+    def _report_if_empty(self) -> None:
         if self.empty and (self.draining or self.stopping):
             self._on_empty()
 
     def give_up(self, connections: Iterable[Connection]) -> None:
         """Wait for these no longer when everything else is gone; the last word counts."""
         self.given_up = set(connections)
-        self._tell_empty()
+        self._report_if_empty()
 
     def drain(self) -> None:
         """Give back every connection, the busy ones after their turn."""
@@ -174,7 +174,7 @@ class Poller(Sweeping):
         for connection in list(self._connections.values()):
             if connection.phase is Phase.READING:
                 self.give_back(connection)
-        self._tell_empty()
+        self._report_if_empty()
 
     def release_some(self, count: int) -> None:
         """Give back so many connections, of those that are free now."""
@@ -186,7 +186,7 @@ class Poller(Sweeping):
         self.stopping, self.draining = True, False
         self._board.words[self._region + W_THREADS] = 0
         self._sweep()
-        self._tell_empty()
+        self._report_if_empty()
 
     # Events
 
@@ -226,7 +226,7 @@ class Poller(Sweeping):
             connection.missed |= ended
             self._ready.append(connection)
         elif found is Found.END:
-            self._end(connection)
+            self._begin_lingering(connection)
         elif found is Found.AGAIN:
             self._epoll.modify(connection.stream.sock, WATCHED)
         elif connection.partial is not None and connection.partial.looks > MAX_PEEKS:
@@ -236,29 +236,29 @@ class Poller(Sweeping):
     def _watch_again(self, connection: Connection) -> None:
         if connection.partial is not None and connection.phase is Phase.READING:
             try:
-                self._set_right(connection)
+                self._rearm(connection)
             except Exception:
                 self.abandon(connection)
 
-    def _end(self, connection: Connection) -> None:
+    def _begin_lingering(self, connection: Connection) -> None:
         """The client has ended it. What is unread is taken first: closing on it would reset an answer on its way."""
         drop_body(connection)
         lingering.begin(connection, self._settings, time.monotonic(), refused=False)
         self._epoll.modify(connection.stream.sock, WATCHED)
         self._linger(connection)
 
-    def ended(self, connection: Connection) -> None:
+    def turn_ended(self, connection: Connection) -> None:
         """The turn is over. Called from any thread.
 
         The leader may have the connection as soon as its phase is written: its events are the leader's from then on.
         """
         if self._end_turn(connection):
-            self._back.append(connection)
+            self._returned.append(connection)
             self._reactor.wakeUp()
 
-    def _go_on(self, connection: Connection) -> None:
+    def _enter_next_phase(self, connection: Connection) -> None:
         if self._end_turn(connection):
-            self._set_right(connection)
+            self._rearm(connection)
 
     def _end_turn(self, connection: Connection) -> bool:
         """Write the next phase, last of all; returns whether its events have to be set right."""
@@ -277,7 +277,7 @@ class Poller(Sweeping):
             lingering.begin(connection, self._settings, now, refused=False)
         return True
 
-    def _set_right(self, connection: Connection) -> None:
+    def _rearm(self, connection: Connection) -> None:
         """Have the events of a connection that has just come back, whatever was done with it meanwhile."""
         phase = connection.phase
         if phase is Phase.WRITING:
@@ -307,8 +307,8 @@ class Poller(Sweeping):
             return
         connection.stream.unsent = connection.stream.unsent[sent:] or None
         if connection.stream.unsent is None:
-            self._note_end(connection)
-            self._go_on(connection)
+            self._log_end(connection)
+            self._enter_next_phase(connection)
         elif sent:
             connection.deadline = time.monotonic() + self._settings.write_timeout
             # The event for the next room is told only after a send found none; ask for it anew.
@@ -318,7 +318,7 @@ class Poller(Sweeping):
         """One answer, then the end; nothing behind it is ever read as a request."""
         now = time.monotonic()
         self._refusals.tell(connection.peer[0], error, now)
-        self._note_refusal(connection, error.status)
+        self._log_refusal(connection, error.status)
         connection.redo_log.write_closing()
         drop_body(connection)
         stream = connection.stream

@@ -58,10 +58,10 @@ class Rounds(abc.ABC):
         self._sources: dict[int, Callable[[], object]] = {}
         self._pending: Iterator[tuple[int, int]] = iter(())
         self._ready: deque[Connection] = deque()
-        self._made: list[Connection] = []
+        self._answers: list[Connection] = []
         #: From other threads: connections whose events must change.
-        self._back: deque[Connection] = deque()
-        self._made_since = 0
+        self._returned: deque[Connection] = deque()
+        self._answers_since = 0
         self._scratch = bytearray(SCRATCH_BYTES)
         self.draining = False
         #: Called before answers are sent.
@@ -69,11 +69,11 @@ class Rounds(abc.ABC):
         #: The access log, while it is on.
         self.access: ConnectionLog | None = None
 
-    def _note_end(self, connection: Connection) -> None:
+    def _log_end(self, connection: Connection) -> None:
         if self.access is not None:
             self.access.finished(connection)
 
-    def _note_refusal(self, connection: Connection, status: int) -> None:
+    def _log_refusal(self, connection: Connection, status: int) -> None:
         if self.access is not None:
             self.access.refused(connection, status)
 
@@ -93,13 +93,13 @@ class Rounds(abc.ABC):
     def _close(self, connection: Connection) -> None: ...
 
     @abc.abstractmethod
-    def _go_on(self, connection: Connection) -> None: ...
+    def _enter_next_phase(self, connection: Connection) -> None: ...
 
     @abc.abstractmethod
-    def ended(self, connection: Connection) -> None: ...
+    def turn_ended(self, connection: Connection) -> None: ...
 
     @abc.abstractmethod
-    def _set_right(self, connection: Connection) -> None: ...
+    def _rearm(self, connection: Connection) -> None: ...
 
     def add_source(self, descriptor: int, ready: Callable[[], object]) -> None:
         """Watch a descriptor that is no connection."""
@@ -123,21 +123,21 @@ class Rounds(abc.ABC):
 
         :param timeout: seconds; None to wait for as long as it takes.
         """
-        if self._made:
+        if self._answers:
             # Another thread made them, and lost the lead.
-            self.send_made()
-        while self._back:
-            connection = self._back.popleft()
+            self.send_answers()
+        while self._returned:
+            connection = self._returned.popleft()
             try:
-                self._set_right(connection)
+                self._rearm(connection)
             except Exception:
                 self.abandon(connection, seat)
         if self._ready:
             timeout = 0
         self._pending = iter(self._epoll.poll(-1 if timeout is None else timeout, EVENTS_AT_ONCE))
-        self._work_off(seat)
+        self._run_round(seat)
 
-    def _work_off(self, seat: Seat) -> None:
+    def _run_round(self, seat: Seat) -> None:
         """Handle the events of this round, and go on with what an earlier one has left, perhaps another thread's.
 
         First every request is read, then each gets its turn, then the answers are sent: see `defer`.
@@ -164,8 +164,8 @@ class Rounds(abc.ABC):
             # A clock that is read for each of them costs as much as the rest of this loop.
             if seat.ended > end:
                 break
-        if self._made:
-            self.send_made()
+        if self._answers:
+            self.send_answers()
 
     def defer(self, connection: Connection, now: int) -> None:
         """An answer is made: send it in a moment, with others. On the leader's thread, where its turn began `now`.
@@ -174,23 +174,23 @@ class Rounds(abc.ABC):
         processor's caches then, and a client that was woken for one answer sees the others without being woken.
         """
         connection.redo_log.write_answered()
-        if not self._made:
-            self._made_since = now
-        self._made.append(connection)
-        if now - self._made_since > HOLD_NANOSECONDS:
-            self.send_made()
+        if not self._answers:
+            self._answers_since = now
+        self._answers.append(connection)
+        if now - self._answers_since > HOLD_NANOSECONDS:
+            self.send_answers()
 
-    def send_made(self) -> None:
+    def send_answers(self) -> None:
         """Send the answers that are made."""
         self.on_send()
-        made, self._made = self._made, []
+        made, self._answers = self._answers, []
         scratch, idle = self._scratch, time.monotonic() + self._settings.keep_alive
         for connection in made:
             try:
                 connection.send_answer(scratch)
                 stream = connection.stream
                 if stream.keep and stream.unsent is None and connection.watched and not self.draining:
-                    # As `_go_on`, in short: it is what nearly always happens.
+                    # As `_enter_next_phase`, in short: it is what nearly always happens.
                     connection.request = None
                     connection.deadline = idle
                     connection.redo_log.write_idle(idle, stream.consumed, stream.written)
@@ -198,7 +198,7 @@ class Rounds(abc.ABC):
                     if connection.missed:
                         self._epoll.modify(stream.sock, WATCHED)
                 elif stream.keep or stream.unsent is not None or connection.missed or not _was_last(connection):
-                    self._go_on(connection)
+                    self._enter_next_phase(connection)
                 else:
                     self._close(connection)
             except Exception:
@@ -218,7 +218,7 @@ class Rounds(abc.ABC):
         try:
             if seat is not None and not seat.leads:
                 connection.stream.keep, connection.answer, connection.stream.unsent = False, None, None
-                self.ended(connection)
+                self.turn_ended(connection)
             elif self._connections.get(connection.stream.sock.fileno()) is connection:
                 self._close(connection)
         except Exception:

@@ -64,7 +64,7 @@ class Sweeping(Rounds):
     def _read(self, connection: Connection, ended: bool) -> None: ...
 
     @abc.abstractmethod
-    def _end(self, connection: Connection) -> None: ...
+    def _begin_lingering(self, connection: Connection) -> None: ...
 
     @abc.abstractmethod
     def _refuse(self, connection: Connection, error: HTTPError) -> None: ...
@@ -74,7 +74,7 @@ class Sweeping(Rounds):
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        self._traffic.look(self._connections.values())
+        self._traffic.count(self._connections.values())
         if not self.stopping:
             for connection in leaving(self._connections.values(), self._settings, now):
                 self._alone(connection, lambda each: self.give_back(each, Kind.PARKED))
@@ -94,7 +94,7 @@ class Sweeping(Rounds):
         if connection.deadline < now and connection.phase is not Phase.TURN:
             self._expire(connection, now)
         elif connection.phase is Phase.READING and not relieve(connection, now):
-            self._end(connection)
+            self._begin_lingering(connection)
 
     def _expire(self, connection: Connection, now: float) -> None:
         reading = (Phase.READING, Phase.BODY)
@@ -117,7 +117,7 @@ class Sweeping(Rounds):
             self._missing.clear()
             return
         waiting, running = self.census()
-        known = {*waiting, *self._ready, *self._made}
+        known = {*waiting, *self._ready, *self._answers}
         missing = {}
         for connection in turns:
             # A turn that has ended since is another one, or none.

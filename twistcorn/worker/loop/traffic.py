@@ -22,11 +22,11 @@ class Traffic:
         self._words = words
         self._region = region
 
-    def hold(self, connections: int) -> None:
+    def set_connections(self, connections: int) -> None:
         """So many are with this worker now."""
         self._words[self._region + W_CONNECTIONS] = connections
 
-    def look(self, connections: Iterable[Connection]) -> None:
+    def count(self, connections: Iterable[Connection]) -> None:
         """Count the bytes that came and went since the last look."""
         received = sent = 0
         for connection in connections:

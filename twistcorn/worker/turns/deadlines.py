@@ -76,7 +76,7 @@ class Deadlines:
         self._now = now
         self._hits: dict[Seat, Hit] = {}
         self._stuck: set[tuple[Connection, int]] = set()
-        self._looking = Recurring(clock, "the look at the time of requests", self.look, failing.fail)
+        self._looking = Recurring(clock, "the look at the time of requests", self.check, failing.fail)
 
     def start(self) -> None:
         """Begin to look."""
@@ -92,14 +92,14 @@ class Deadlines:
             self._looking.stop()
             # Nobody is late any more.
             self._hits = {}
-            self._tell([])
+            self._report_stuck([])
 
     def put_off(self, seconds: float) -> None:
         """Nobody ran for so long: who was interrupted had no time to end."""
         for hit in self._hits.values():
             hit.at += int(seconds * 1e9)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look once."""
         now = self._now()
         limit = int(self._timeout * 1e9)
@@ -119,9 +119,9 @@ class Deadlines:
                 hit.stuck = True
             hits[seat] = hit
         self._hits = hits
-        self._tell([hit for hit in hits.values() if hit.stuck])
+        self._report_stuck([hit for hit in hits.values() if hit.stuck])
 
-    def _tell(self, stuck: list[Hit]) -> None:
+    def _report_stuck(self, stuck: list[Hit]) -> None:
         known, self._stuck = self._stuck, {(hit.connection, hit.since) for hit in stuck}
         if self._stuck - known:
             self.log.error(

@@ -63,7 +63,7 @@ class Leading(Threads):
         """With one thread for the application: run what waits, while it leads."""
 
     @abc.abstractmethod
-    def _work_off(self, seat: Seat) -> bool:
+    def _take_next_turn(self, seat: Seat) -> bool:
         """Take the next turn, or wait for one; returns false when there is one thread too many."""
 
     # The reactor changes hands
@@ -136,7 +136,7 @@ class Leading(Threads):
             # Where there is no thread to be had, the main thread is the deputy.
             seat.leads = True
             self._alive += 1
-            self._work(seat)
+            self._thread_loop(seat)
         else:
             self._sit_out(seat)
         self._main_left.set()
@@ -149,7 +149,7 @@ class Leading(Threads):
             except BaseException as error:
                 handlers.tell(error)
 
-    def _work(self, seat: Seat) -> None:
+    def _thread_loop(self, seat: Seat) -> None:
         stays, led = True, False
         while stays and not self._over:
             if seat.leads:
@@ -160,7 +160,7 @@ class Leading(Threads):
             elif not seat.serves:
                 self._stand_by(seat)
             else:
-                stays = self._work_off(seat)
+                stays = self._take_next_turn(seat)
 
     def _stand_by(self, seat: Seat) -> None:
         """The deputy waits until somebody needs it."""
@@ -183,9 +183,9 @@ class Leading(Threads):
         if seat.leads:
             self._loop.lead(seat)
         if seat.leads:
-            self._end(seat)
+            self._release_main_thread(seat)
 
-    def _end(self, seat: Seat) -> None:
+    def _release_main_thread(self, seat: Seat) -> None:
         """The reactor has stopped: the main thread leaves."""
         self._over = True
         if self._main is not None and self._main is not seat:

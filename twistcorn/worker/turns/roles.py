@@ -22,13 +22,13 @@ class Server(Protocol):
         :return: whether it is; otherwise somebody else may have the connection by now.
         """
 
-    def may_wait(self, connection: Connection) -> bool:
+    def accept_queued(self, connection: Connection) -> bool:
         """All threads are busy: whether the request waits here, or went elsewhere."""
 
-    def begins(self, connection: Connection) -> bool:
+    def claim_queued(self, connection: Connection) -> bool:
         """A thread has come for a request that waits; false when it went elsewhere meanwhile."""
 
-    def finish(self, connection: Connection, seat: Seat, now: int) -> None:
+    def deliver(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send what is made, soon where the seat leads, otherwise now; the request has been counted."""
 
 

@@ -72,7 +72,7 @@ class Threads(abc.ABC):
         self._crowded = self._stood_in = self._stood_in_told = False
 
     @abc.abstractmethod
-    def _work(self, seat: Seat) -> None: ...
+    def _thread_loop(self, seat: Seat) -> None: ...
 
     @abc.abstractmethod
     def stand_aside(self, seat: Seat) -> None:
@@ -104,7 +104,7 @@ class Threads(abc.ABC):
             while self._is_short() and self._start_thread():
                 pass
             self._dismiss()
-        self._tell(time.monotonic())
+        self._log_no_thread(time.monotonic())
 
     def limit_stand_ins(self, number: int) -> None:
         """Have no more stand-ins than this from now on; those that are there go when their work is done."""
@@ -189,7 +189,7 @@ class Threads(abc.ABC):
         seat = Seat(self, serves, leads)
         seat.coming = serves
         try:
-            self._work(seat)
+            self._thread_loop(seat)
         except BaseException:
             # With it would go a request, or the lead.
             failing.fail("one of its threads broke", Failure())
@@ -212,7 +212,7 @@ class Threads(abc.ABC):
             collects = collects and (self._is_idle() or now - self._ended_since >= COLLECT_WITHIN_SECONDS)
         if collects:
             self._collect()
-        self._tell(now)
+        self._log_no_thread(now)
 
     def _collect(self) -> None:
         """What a thread had of its own (`threading.local`) may sit in cycles, and hold what others wait for.
@@ -225,7 +225,7 @@ class Threads(abc.ABC):
         except (RuntimeError, MemoryError):
             self._ended += ended
 
-    def _tell(self, now: float) -> None:
+    def _log_no_thread(self, now: float) -> None:
         if self._refusal and now - self._refusal_told >= LOG_INTERVAL_SECONDS:
             self._refusal_told = now
             self.log.error(

@@ -113,7 +113,7 @@ class Turns(Leading):
                     seat.ended = self.counts.count_led(row, connection.code, now)
                 else:
                     self.answered(seat, connection.code)
-                self._server.finish(connection, seat, now)
+                self._server.deliver(connection, seat, now)
             seat.began = 0
         if not route.known:
             self._learn(line, route, connection.code if made else seat.code)
@@ -123,7 +123,7 @@ class Turns(Leading):
 
     def _submit(self, connection: Connection, seat: Seat, route: Route) -> None:
         hopped = connection.hopped
-        if not hopped and self._running >= self.threads and not self._server.may_wait(connection):
+        if not hopped and self._running >= self.threads and not self._server.accept_queued(connection):
             return
         with self._lock:
             self._running += 1
@@ -133,7 +133,7 @@ class Turns(Leading):
             if self._active >= self.threads or self.threads == 1:
                 return
             if not self._active or route.waits:
-                self._have_taken(seat)
+                self._find_thread(seat)
                 return
         # A second thread could not compute at the same time: it would fight for the interpreter lock.
         self._tick_later()
@@ -143,7 +143,7 @@ class Turns(Leading):
             self._loop.callLater(TICK_SECONDS, self._tick)
             self._ticking = True
 
-    def _have_taken(self, leader: Seat) -> None:
+    def _find_thread(self, leader: Seat) -> None:
         """Something waits, and fewer run than may: if no other thread is to be had, the leader runs it itself.
 
         On the leader's thread, where that can stop to lead at once.
@@ -177,7 +177,7 @@ class Turns(Leading):
             if self._overdue:
                 self._overdue = False
                 if self._queue and self._active < self.threads != 1:
-                    self._have_taken(seat)
+                    self._find_thread(seat)
         return seat.leads
 
     def keep_up(self) -> None:
@@ -248,11 +248,11 @@ class Turns(Leading):
     def _run_queued(self, seat: Seat) -> None:
         while seat.leads and self._queue:
             connection = self._queue.popleft()
-            self._forget()
-            if not connection.waiting or self._server.begins(connection):
+            self._dequeued()
+            if not connection.waiting or self._server.claim_queued(connection):
                 self._run_inline(connection, seat, self._routes.others)
 
-    def _work_off(self, seat: Seat) -> bool:
+    def _take_next_turn(self, seat: Seat) -> bool:
         """Take the next turn, or wait for one; returns false when there is one thread too many."""
         with self._lock:
             if seat.coming:
@@ -293,15 +293,15 @@ class Turns(Leading):
             waiting = {*self._queue, *(() if self._given is None else (self._given[0],))}
         return waiting, {(seat.ident, seat.began) for seat in list(self.seats) if seat.began}
 
-    def _forget(self) -> None:
+    def _dequeued(self) -> None:
         """A request that waited is taken, by the leader or by another worker."""
         with self._lock:
             self._running -= 1
             self.counts.set_busy(self._running)
 
     def _run_pooled(self, connection: Connection, seat: Seat) -> None:
-        if connection.waiting and not self._server.begins(connection):
-            self._forget()
+        if connection.waiting and not self._server.claim_queued(connection):
+            self._dequeued()
             return
         request = connection.request
         assert request is not None

@@ -96,20 +96,20 @@ class AppServer:
         self.answered = answered
         self.waited = waited
 
-    def may_wait(self, connection: Connection) -> bool:
+    def accept_queued(self, connection: Connection) -> bool:
         """All threads are busy: whether the request waits here for one."""
-        return self._waiting.enter(connection)
+        return self._waiting.enqueue(connection)
 
-    def begins(self, connection: Connection) -> bool:
+    def claim_queued(self, connection: Connection) -> bool:
         """A thread has come for a request that waits; false when that is somebody else's by now."""
-        return self._waiting.begin(connection)
+        return self._waiting.claim(connection)
 
-    def tell_free(self) -> None:
+    def report_free_thread(self) -> None:
         """Tell the master, where requests wait for it, that a thread has nothing to do."""
         if self._words[H_QUEUED] and self._waiting.has_free_thread():
             self._credit()
 
-    def is_last(self) -> bool:
+    def closes_connections(self) -> bool:
         """Whether an answer is the last one of its connection: the server stops, or keeps no idle connections."""
         return self._words[H_STOPPING] != 0 or self._keeps_none or self._poller.stopping
 
@@ -145,18 +145,18 @@ class AppServer:
             self.log.failure("internal error behind a turn")
             connection.stream.keep = False
         # From here on it is the poller's: nothing of it is touched any more.
-        self._poller.ended(connection)
+        self._poller.turn_ended(connection)
         self._tell_free_late()
         return False
 
     def _tell_free_late(self) -> None:
         try:
-            self.tell_free()
+            self.report_free_thread()
         except BaseException:
             # The leader tells again before it waits.
             self.log.failure("internal error behind a turn")
 
-    def finish(self, connection: Connection, seat: Seat, now: int) -> None:
+    def deliver(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send an answer that was made: together with others, or, where the thread has lost the lead, now."""
         if seat.leads:
             self._poller.defer(connection, now)
@@ -166,7 +166,7 @@ class AppServer:
             except BaseException:
                 self.log.failure("internal error in a connection, which is closed")
                 connection.stream.keep, connection.stream.unsent = False, None
-            self._poller.ended(connection)
+            self._poller.turn_ended(connection)
 
     def _answer_request(
         self, connection: Connection, request: Request, reply: Reply, seat: Seat, now: int

@@ -31,7 +31,7 @@ class Surroundings(Protocol):
 
     write_timeout: float
 
-    def is_last(self) -> bool:
+    def closes_connections(self) -> bool:
         """Whether connections end with their answer, which says so then."""
 
     def answered(self, seat: Seat, code: int) -> None:
@@ -130,7 +130,7 @@ class Reply:
     def _make_head(self, status: str, fields: Fields, whole: int | None) -> responses.Head:
         request = self.request
         line = request.line
-        keep = request.block.keep_alive and not self._surroundings.is_last()
+        keep = request.block.keep_alive and not self._surroundings.closes_connections()
         if request.expects:
             # Its body may come, or not: what follows could be either, or the next request.
             keep = False

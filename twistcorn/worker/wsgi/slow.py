@@ -43,7 +43,7 @@ class SlowRequests:
         self._limit = 0
         self._told: dict[Seat, tuple[Connection, int]] = {}
         self._second = self._lines = self._unsaid = 0
-        self._looking = Recurring(clock, "the look for slow requests", self.look)
+        self._looking = Recurring(clock, "the look for slow requests", self.check)
 
     def configure(self, settings: Settings) -> None:
         """Be as the settings say from now on."""
@@ -53,10 +53,10 @@ class SlowRequests:
         if self._limit:
             self._looking.start(max(MIN_CHECK_SECONDS, min(CHECK_SECONDS, settings.slow / 2)), now=False)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look once."""
         now = self._now()
-        self._tell_unsaid(now)
+        self._log_skipped(now)
         told = {}
         for seat in self._seats():
             connection = seat.exposed
@@ -68,10 +68,10 @@ class SlowRequests:
                 continue
             running = told[seat] = (connection, connection.redo_log.since)
             if self._told.get(seat) != running:
-                self._tell(seat, running, now)
+                self._log_slow(seat, running, now)
         self._told = told
 
-    def _tell(self, seat: Seat, running: tuple[Connection, int], now: int) -> None:
+    def _log_slow(self, seat: Seat, running: tuple[Connection, int], now: int) -> None:
         connection, since = running
         if self._lines >= LINES_PER_SECOND:
             self._unsaid += 1
@@ -89,7 +89,7 @@ class SlowRequests:
             request_id=call.ident, age=(now - since) / 1e9, stack=stack,
         )  # fmt: skip
 
-    def _tell_unsaid(self, now: int) -> None:
+    def _log_skipped(self, now: int) -> None:
         second = now // 1_000_000_000
         if second != self._second:
             self._second, self._lines = second, 0
