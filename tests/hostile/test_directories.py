@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.hostile.conftest import HEALTHY, Serve
+from tests.hostile.conftest import COUNTS, HEALTHY, Serve
+from tests.hostile.test_spool import MB, upload
 from tests.integration.conftest import Start
+from tests.integration.harness import Server
 
 
 def test_application_parses_its_command_line_when_it_is_imported(serve: Serve) -> None:
@@ -53,6 +57,35 @@ def test_directory_of_the_start(start: Start, tmp_path: Path, become: str) -> No
     assert server.get("/") == "served"
     if become == "forbidden":
         here.chmod(0o700)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tmpdir", ["tmp", "."])
+def test_relative_tmpdir_goes_with_the_directory_of_the_start(start: Start, tmp_path: Path, tmpdir: str) -> None:
+    """Workers boot at a reload and after a death, uploads are answered from memory, and the log names the directory."""
+    here = tmp_path / "here"
+    (here / "tmp").mkdir(parents=True)
+    site = tmp_path / "code"
+    site.mkdir()
+    (site / "app.py").write_text(COUNTS)
+    server = start("app:app", "--chdir", str(site), cwd=here, env={"TMPDIR": tmpdir}).ready()
+    assert upload(server, 5 * MB) == (200, b"5000000")
+    assert not server.seen("cannot be written")
+
+    shutil.rmtree(here)
+    lost = os.path.normpath(here / tmpdir)
+    for number, end in enumerate([lambda: None, lambda: server.send(signal.SIGHUP), lambda: kill(server)]):
+        end()
+        server.wait_for("is ready", count=1 + number)
+        server.wait_for("is gone|died", count=number)
+        assert upload(server, 5 * MB) == (200, b"5000000")
+        assert upload(server, 80 * MB)[0] == 507
+        server.wait_for(rf"cannot be written to {re.escape(lost)}: No such file", count=1 + number)
+        assert len(server.seen("cannot be written")) == len(server.seen("507 no room")) == 1 + number
+
+
+def kill(server: Server) -> None:
+    os.kill(server.worker_pids[-1], signal.SIGKILL)
 
 
 def test_started_in_a_directory_that_is_gone(start: Start, tmp_path: Path) -> None:

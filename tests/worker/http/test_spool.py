@@ -319,3 +319,22 @@ def test_directory(monkeypatch: pytest.MonkeyPatch, named: dict[str, str], found
         if name in named:
             monkeypatch.setenv(name, named[name])
     assert find_directory() == found
+
+
+@pytest.mark.parametrize(("tmpdir", "found"), [("tmp", "here/tmp"), (".", "here"), ("../b", "b"), ("/a", "/a")])
+@pytest.mark.parametrize("pwd", [True, False])
+def test_relative_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmpdir: str, found: str, pwd: bool
+) -> None:
+    """It begins in the working directory; once that is gone, where PWD says that it was; else it stays as named."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("TMPDIR", tmpdir)
+    monkeypatch.delenv("PWD", raising=False)
+    assert find_directory() == str(tmp_path / found)
+
+    here.rmdir()
+    if pwd:
+        monkeypatch.setenv("PWD", str(here))
+    assert find_directory() == (str(tmp_path / found) if pwd else tmpdir)

@@ -32,9 +32,16 @@ _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 def find_directory() -> str:
-    """What TMPDIR names, or TEMP, or TMP; else /tmp. One that the operator named has no substitute."""
-    named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
-    return os.path.abspath(next(filter(None, named), "/tmp"))
+    """What TMPDIR names, or TEMP, or TMP; else /tmp. One that the operator named has no substitute.
+
+    A relative name begins in the directory that the server was started in, which may be gone by now. Then PWD still
+    says where it was: a worker starts all the same, and its log tells which directory there should be.
+    """
+    named = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp")
+    try:
+        return os.path.abspath(named)
+    except OSError:
+        return os.path.normpath(os.path.join(os.environ.get("PWD", ""), named))
 
 
 #: The directory as it was named before the application came.

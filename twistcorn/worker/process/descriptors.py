@@ -79,6 +79,9 @@ def lift(number: int) -> int:
             os.dup2(null, standard)
     if null > 2:
         os.close(null)
+    else:
+        # It has come as a standard one itself, which programs of the application's inherit.
+        os.set_inheritable(null, True)
     return lifted
 
 

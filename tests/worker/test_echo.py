@@ -1,0 +1,173 @@
+"""The round trip through a worker's own loop: whatever makes the loop deaf is heard of, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.python import threadable
+from twisted.python.failure import Failure
+
+from tests.worker.loops import Loop, closed, replace
+from twistcorn.worker.echo import PATIENCE, Echo
+from twistcorn.worker.rounds import EVENTS
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    """One that hears."""
+    monkeypatch.setattr(threadable, "ioThread", None)
+    made = Loop()
+    yield made
+    made.close()
+
+
+def calls(loop: Loop, times: int = PATIENCE + 3) -> list[bool]:
+    """What each call says, with a turn of the loop after it."""
+    said = []
+    for _ in range(times):
+        said.append(loop.echo.call())
+        loop.turn()
+    return said
+
+
+def is_deaf(loop: Loop) -> bool:
+    """Whether calls say so, at once after those that may be unanswered, and from then on."""
+    return calls(loop) == [True] * PATIENCE + [False] * 3
+
+
+class TestAnswered:
+    def test_each_call(self, loop: Loop) -> None:
+        """A loop that turns answers for ever."""
+        assert all(calls(loop, 200))
+
+    def test_the_pipe_stays_empty(self, loop: Loop) -> None:
+        """Nothing of a call is left to be told again."""
+        calls(loop, 1)
+        assert not select.select([loop.echo.numbers[0]], [], [], 0)[0]
+
+    @pytest.mark.parametrize("times", range(1, PATIENCE + 1))
+    def test_several_at_once(self, loop: Loop, times: int) -> None:
+        """One turn answers all calls before it."""
+        for _ in range(times):
+            assert loop.echo.call()
+        loop.turn()
+        assert not select.select([loop.echo.numbers[0]], [], [], 0)[0]
+        assert [loop.echo.call() for _ in range(PATIENCE + 1)] == [True] * PATIENCE + [False]
+
+    def test_late(self, loop: Loop) -> None:
+        """An answer that comes after the patience was at its end is one all the same."""
+        assert [loop.echo.call() for _ in range(PATIENCE + 1)][-1] is False
+        loop.turn()
+        assert all(calls(loop))
+
+    def test_among_more_events_than_are_taken_at_once(self, loop: Loop) -> None:
+        """Others that are always ready put it off by a turn, and no longer."""
+        reader, writer = os.pipe()
+        os.write(writer, b"x")
+        others = [os.dup(reader) for _ in range(2 * EVENTS - 10)]
+        try:
+            for other in others:
+                loop.poller.add_source(other, int)
+            assert all(calls(loop, 50))
+        finally:
+            for number in (reader, writer, *others):
+                os.close(number)
+
+
+class TestUnanswered:
+    def test_the_loop_stands_still(self, loop: Loop) -> None:
+        """Some calls may be on their way; the next one says so."""
+        assert [loop.echo.call() for _ in range(PATIENCE + 2)] == [True] * PATIENCE + [False] * 2
+
+    def test_it_writes_no_more(self, loop: Loop) -> None:
+        """A pipe that nobody reads does not fill up."""
+        for _ in range(10):
+            loop.echo.call()
+        assert len(os.read(loop.echo.numbers[0], 100)) == PATIENCE
+
+    def test_connections_epoll_forgets_the_reactors(self, loop: Loop) -> None:
+        """The reactor would tell, and is not asked."""
+        loop.poller._epoll.unregister(loop.reactor.own_descriptor())
+        assert is_deaf(loop)
+
+    def test_reactors_epoll_forgets_the_pipe(self, loop: Loop) -> None:
+        """The reactor believes to watch it."""
+        with select.epoll.fromfd(os.dup(loop.reactor.own_descriptor())) as same:
+            same.unregister(loop.echo.numbers[0])
+        assert is_deaf(loop)
+
+    @pytest.mark.parametrize("of", ["reactor", "connections"])
+    def test_epoll_is_replaced(self, loop: Loop, of: str) -> None:
+        """Another epoll by its number watches nothing of ours."""
+        number = loop.reactor.own_descriptor() if of == "reactor" else loop.poller._epoll.fileno()
+        with select.epoll() as other:
+            replace(number, other.fileno())
+        assert is_deaf(loop)
+
+    def test_writing_end_is_replaced(self, loop: Loop) -> None:
+        """What goes elsewhere does not come back."""
+        null = os.open(os.devnull, os.O_RDWR)
+        replace(loop.echo.numbers[1], null)
+        os.close(null)
+        assert not all(calls(loop))
+
+    def test_the_reactor_has_let_go_of_it(self, loop: Loop) -> None:
+        """An error of the pipe takes its reader out of the reactor, which is told nowhere else."""
+        loop.echo.connectionLost(Failure(ConnectionDone()))
+        assert loop.echo not in loop.reactor.getReaders()
+        assert is_deaf(loop)
+
+
+class TestThePipeIsGone:
+    @pytest.mark.parametrize("end", [0, 1])
+    def test_closed(self, loop: Loop, end: int) -> None:
+        """Either end: the call raises."""
+        with closed(loop.echo.numbers[end]), pytest.raises(OSError, match=r"Bad file|Broken pipe"):
+            loop.echo.call()
+
+    def test_reading_end_is_replaced(self, loop: Loop) -> None:
+        """Nobody has the other end any more: the call raises."""
+        null = os.open(os.devnull, os.O_RDWR)
+        replace(loop.echo.numbers[0], null)
+        os.close(null)
+        with pytest.raises(BrokenPipeError):
+            loop.echo.call()
+
+    def test_closed_while_it_is_read(self, loop: Loop) -> None:
+        """That is no error in the loop; the next call tells."""
+        loop.echo.call()
+        with closed(loop.echo.numbers[0]):
+            loop.echo.doRead()
+            with pytest.raises(BrokenPipeError):
+                loop.echo.call()
+
+    def test_reading_finds_nothing(self, loop: Loop) -> None:
+        """A read that finds nothing neither blocks nor answers a call."""
+        for _ in range(PATIENCE):
+            loop.echo.call()
+        os.read(loop.echo.numbers[0], 100)
+        assert not os.get_blocking(loop.echo.numbers[0])
+        loop.echo.doRead()
+        assert not loop.echo.call()
+
+
+def test_the_pipe_is_the_servers_alone(loop: Loop) -> None:
+    """No program of the application's inherits it, and neither end blocks."""
+    for number in loop.echo.numbers:
+        assert not os.get_inheritable(number)
+        assert not os.get_blocking(number)
+
+
+def test_close(loop: Loop) -> None:
+    """Both ends are closed, and the reactor watches neither."""
+    echo = Echo(loop.reactor)
+    echo.startReading()
+    echo.close()
+    assert echo not in loop.reactor.getReaders()
+    for number in echo.numbers:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(number)
