@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.http.served import Served
 from tests.worker.apps import app
-from twistcorn.worker.echo import Echo
-from twistcorn.worker.reactor import WorkerReactor
+from twistcorn.worker.loop.reactor import WorkerReactor
+from twistcorn.worker.process.echo import Echo
 
 
 class Loop:

@@ -12,8 +12,8 @@ from twisted.python import threadable
 from twisted.python.failure import Failure
 
 from tests.worker.loops import Loop, closed, replace
-from twistcorn.worker.echo import PATIENCE, Echo
-from twistcorn.worker.rounds import EVENTS
+from twistcorn.worker.loop.rounds import EVENTS_AT_ONCE
+from twistcorn.worker.process.echo import MAX_UNANSWERED, Echo
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     made.close()
 
 
-def calls(loop: Loop, times: int = PATIENCE + 3) -> list[bool]:
+def calls(loop: Loop, times: int = MAX_UNANSWERED + 3) -> list[bool]:
     """What each call says, with a turn of the loop after it."""
     said = []
     for _ in range(times):
@@ -36,7 +36,7 @@ def calls(loop: Loop, times: int = PATIENCE + 3) -> list[bool]:
 
 def is_deaf(loop: Loop) -> bool:
     """Whether calls say so, at once after those that may be unanswered, and from then on."""
-    return calls(loop) == [True] * PATIENCE + [False] * 3
+    return calls(loop) == [True] * MAX_UNANSWERED + [False] * 3
 
 
 class TestAnswered:
@@ -49,18 +49,18 @@ class TestAnswered:
         calls(loop, 1)
         assert not select.select([loop.echo.numbers[0]], [], [], 0)[0]
 
-    @pytest.mark.parametrize("times", range(1, PATIENCE + 1))
+    @pytest.mark.parametrize("times", range(1, MAX_UNANSWERED + 1))
     def test_several_at_once(self, loop: Loop, times: int) -> None:
         """One turn answers all calls before it."""
         for _ in range(times):
             assert loop.echo.call()
         loop.turn()
         assert not select.select([loop.echo.numbers[0]], [], [], 0)[0]
-        assert [loop.echo.call() for _ in range(PATIENCE + 1)] == [True] * PATIENCE + [False]
+        assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 1)] == [True] * MAX_UNANSWERED + [False]
 
     def test_late(self, loop: Loop) -> None:
         """An answer that comes after the patience was at its end is one all the same."""
-        assert [loop.echo.call() for _ in range(PATIENCE + 1)][-1] is False
+        assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 1)][-1] is False
         loop.turn()
         assert all(calls(loop))
 
@@ -68,7 +68,7 @@ class TestAnswered:
         """Others that are always ready put it off by a turn, and no longer."""
         reader, writer = os.pipe()
         os.write(writer, b"x")
-        others = [os.dup(reader) for _ in range(2 * EVENTS - 10)]
+        others = [os.dup(reader) for _ in range(2 * EVENTS_AT_ONCE - 10)]
         try:
             for other in others:
                 loop.poller.add_source(other, int)
@@ -81,13 +81,13 @@ class TestAnswered:
 class TestUnanswered:
     def test_the_loop_stands_still(self, loop: Loop) -> None:
         """Some calls may be on their way; the next one says so."""
-        assert [loop.echo.call() for _ in range(PATIENCE + 2)] == [True] * PATIENCE + [False] * 2
+        assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 2)] == [True] * MAX_UNANSWERED + [False] * 2
 
     def test_it_writes_no_more(self, loop: Loop) -> None:
         """A pipe that nobody reads does not fill up."""
         for _ in range(10):
             loop.echo.call()
-        assert len(os.read(loop.echo.numbers[0], 100)) == PATIENCE
+        assert len(os.read(loop.echo.numbers[0], 100)) == MAX_UNANSWERED
 
     def test_connections_epoll_forgets_the_reactors(self, loop: Loop) -> None:
         """The reactor would tell, and is not asked."""
@@ -147,7 +147,7 @@ class TestThePipeIsGone:
 
     def test_reading_finds_nothing(self, loop: Loop) -> None:
         """A read that finds nothing neither blocks nor answers a call."""
-        for _ in range(PATIENCE):
+        for _ in range(MAX_UNANSWERED):
             loop.echo.call()
         os.read(loop.echo.numbers[0], 100)
         assert not os.get_blocking(loop.echo.numbers[0])

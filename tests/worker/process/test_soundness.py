@@ -13,10 +13,10 @@ from twisted.python import threadable
 from twisted.python.failure import Failure
 
 from tests.worker.loops import Loop, closed, replace
-from twistcorn.worker import failing
-from twistcorn.worker.descriptors import Descriptors
-from twistcorn.worker.echo import PATIENCE
-from twistcorn.worker.soundness import Soundness
+from twistcorn.worker.process import failing
+from twistcorn.worker.process.descriptors import Descriptors
+from twistcorn.worker.process.echo import MAX_UNANSWERED
+from twistcorn.worker.process.soundness import Soundness
 
 
 class Ended(BaseException):
@@ -152,7 +152,7 @@ class TestEpolls:
         """Nothing fails, and nothing is heard: it ends after so many looks without an answer, and not before."""
         with select.epoll.fromfd(os.dup(worker.loop.reactor.own_descriptor())) as same:
             same.unregister(worker.number("echo"))
-        for _ in range(PATIENCE):
+        for _ in range(MAX_UNANSWERED):
             worker.beat()
         ended = worker.ends()
         assert ended.what == "its loop is deaf: what the reactor watches is not told any more"
@@ -172,7 +172,7 @@ class TestBlame:
         else:
             # The looks before the one that ends it.
             worker.loop.echo.stopReading()
-            for _ in range(PATIENCE):
+            for _ in range(MAX_UNANSWERED):
                 worker.beat()
 
     @pytest.mark.parametrize("how", ["descriptor", "epoll", "echo"])

@@ -12,7 +12,15 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from twistcorn.worker.descriptors import CHANNEL, ORDERS, REPORTS, Descriptors, Identity, inherited, is_socket
+from twistcorn.worker.process.descriptors import (
+    CHANNEL,
+    ORDERS,
+    REPORTS,
+    Descriptors,
+    Identity,
+    inherited,
+    is_socket,
+)
 
 Make = Callable[[ExitStack], int]
 
@@ -190,7 +198,7 @@ def alone(source: str, *arguments: str) -> str:
 #: Closes standard descriptors, has a file come as the first of them, and lifts it. Says what is where then.
 LIFTS = """
 import fcntl, os, sys
-from twistcorn.worker.descriptors import lift
+from twistcorn.worker.process.descriptors import lift
 closed = [int(each) for each in sys.argv[1]]
 out = os.dup(1)
 for each in closed:
@@ -217,7 +225,7 @@ def test_lift(closed: str) -> None:
 #: The same where no descriptor, or one, is left.
 LIFTS_WITHOUT_ROOM = """
 import errno, os, resource, sys
-from twistcorn.worker.descriptors import lift
+from twistcorn.worker.process.descriptors import lift
 os.close(0)
 made = os.memfd_create("lent")
 os.dup(made)
@@ -251,7 +259,7 @@ def test_inherited() -> None:
     }
     source = """
 import os, sys
-from twistcorn.worker.descriptors import inherited
+from twistcorn.worker.process.descriptors import inherited
 for number in range(3, 8):
     os.dup2(os.memfd_create("theirs"), number)
 watched = inherited()
@@ -267,7 +275,7 @@ def test_scoreboard_and_last_words_are_not_needed() -> None:
     """They may go: the one is mapped, and the log has the other as well."""
     told = alone("""
 import os
-from twistcorn.worker.descriptors import LAST_WORDS, SCOREBOARD, inherited
+from twistcorn.worker.process.descriptors import LAST_WORDS, SCOREBOARD, inherited
 for number in range(3, 8):
     os.dup2(os.memfd_create("theirs"), number)
 watched = inherited()
