@@ -251,7 +251,7 @@ class TestNoThread:
         assert (some.turns._alive, some.turns._aside) == (3, 0)
 
     def test_threads_are_to_be_had_again(self, crew: Callable[..., Crew], monkeypatch: pytest.MonkeyPatch) -> None:
-        """Those that were missing are started when requests need them."""
+        """The main thread runs requests meanwhile; those that were missing are started when more of them wait."""
         start = threading.Thread.start
         refused: list[bool] = [True]
 
@@ -262,14 +262,19 @@ class TestNoThread:
 
         monkeypatch.setattr(pristine.threading.Thread, "start", sometimes)
         some = crew(3, "adaptive", full=False)
-        some.until(lambda: some.turns._deputy is None and some.turns._alive == 1)
+        some.until(lambda: len(some.turns._parked) == 1 and some.turns._alive == 2)
+        done = Job()
+        some.take(done)
+        done.wait()
+        (held,) = busy(some, 1)
+        held.until_runs()
         job = Job()
         some.take(job)
-        some.until(lambda: bool(some.turns._refusal))
         refused.clear()
         some.turns._again_at = 0.0
         some.loop.tell(lambda seat: some.turns._tick())
         job.wait()
+        held.end()
 
 
 class TestWhoRunsTheApplication:

@@ -132,7 +132,17 @@ class Leading(Threads):
             begun = self._start_thread(serves=False, leads=self.threads > 1)
             for _ in range(self.threads if begun and self.threads > 1 else 0):
                 self._start_thread()
-        if self.threads == 1 or not begun:
+            if begun and self._alive == 1 < self.threads:
+                # The deputy is the only thread that was to be had, and it runs no application: the main thread does.
+                seat.serves = True
+                self._alive += 1
+                self._active += 1
+                self._expect(seat)
+        if seat.serves and self.threads > 1:
+            self._work(seat)
+            # Others have come since, and it is one too many.
+            self._sit_out(seat)
+        elif self.threads == 1 or not begun:
             # Where there is no thread to be had, the main thread is the deputy.
             seat.leads = True
             self._alive += 1
