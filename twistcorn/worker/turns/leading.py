@@ -139,7 +139,7 @@ class Leading(Threads):
                 self._active += 1
                 self._expect(seat)
         if seat.serves and self.threads > 1:
-            self._work(seat)
+            self._thread_loop(seat)
             # Others have come since, and it is one too many.
             self._sit_out(seat)
         elif self.threads == 1 or not begun:
