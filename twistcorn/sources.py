@@ -16,6 +16,7 @@ from .errors import SettingsError
 from .interpreter import require_lock
 from .origins import COMMAND_LINE, ENVIRONMENT, FILE, Sourced
 from .settings import FIELDS, OPTIONS, Settings, flag, parse_value, unfolded
+from .unknown import unknown_setting
 
 
 def read_settings(given: Mapping[str, Iterable[str]]) -> Settings:
@@ -96,10 +97,12 @@ def from_file(text: str, path: str) -> dict[str, Any]:
         if not name or name.startswith("#"):
             continue
         key = name.replace("-", "_")
-        if not equals or key not in FIELDS or key == "config":
-            raise SettingsError(f"{path}, line {number}: {name} is not `name = value` with the name of a setting")
+        if not equals:
+            raise SettingsError(f"{path}, line {number}: expected `name = value`, found {name!r}")
+        if key not in FIELDS or key == "config":
+            raise SettingsError(f"{path}, line {number}: {unknown_setting(name)}")
         found.setdefault(key, []).append(value)
-    return {key: _parse_many(FIELDS[key], texts, f"{path}: {flag(FIELDS[key])}") for key, texts in found.items()}
+    return {key: _parse_many(FIELDS[key], texts, f"{flag(FIELDS[key])} in {path}") for key, texts in found.items()}
 
 
 def _parse_many(field: dataclasses.Field[Any], texts: Iterable[str], origin: str) -> Any:
