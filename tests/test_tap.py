@@ -120,6 +120,19 @@ class TestUsage:
             assert f"--{meta['alias']}, --{flag(field)}" in shown or not meta["alias"]
         assert not any(f"--{flag(field)} " in shown for field in OPTIONS if field.metadata["run_only"])
 
+    def test_usage_after_an_error(self) -> None:
+        """`twistd` prints the options with every usage error: two lines then, and not all of them."""
+        options = Options()
+        with pytest.raises(usage.UsageError):
+            options.parseOptions(["--theads", "2"])
+
+        assert len(str(options).splitlines()) == 2
+
+    def test_foreign_option(self) -> None:
+        """An option of another server is answered as by `twistcorn run`."""
+        with pytest.raises(usage.UsageError, match=r"^unknown option --timeout \(gunicorn\): use --request-timeout"):
+            resolved("--timeout=30")
+
     def test_synopsis(self) -> None:
         """The application has its place in it."""
         assert "[options] [APP]" in str(Options())

@@ -1,6 +1,6 @@
 """The format of the access log: what an operator writes, taken apart.
 
-Law: pure. Knows the names of the atoms; what they mean for a request is `logs.lines`'. A format that parses can be
+Law: pure. Knows the names of the atoms; `logs.lines` knows what they mean for a request. A format that parses can be
 written for every request.
 """
 

@@ -1,7 +1,7 @@
 """The console script `twistcorn`.
 
-Law: parses and hands on: `run` is here, the commands for a server that runs are in `console`. Twisted is imported
-inside `run` only, and the table of settings where `run` is asked for, so that the others start at once.
+Law: parses and dispatches: `run` is here, the commands for a running server are in `console`. Twisted is imported
+inside `run` only, and the table of settings only for `run`, so that the other commands start fast.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
-#: Words that people try for a command.
+#: Words that people try, and the command that they mean.
 _MEANT = {"serve": "run", "start": "run", "restart": "reload", "shutdown": "stop"}
 
 
@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n{self.format_usage()}")
 
     def refuse(self, extras: Sequence[str]) -> NoReturn:
-        """End with what is wrong with arguments that nobody takes."""
+        """Exit with the reason why these arguments are refused."""
         options = [word for word in extras if word.startswith("-") and word != "-"]
         if not options:
             self.error(f"unexpected argument {extras[0]!r}")
@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
 def make_parser(words: Sequence[str]) -> Parser:
     """The parser of the whole command.
 
-    :param words: the command line: the options of `run` are there when it names that.
+    :param words: the command line; the options of `run` are added only if it names `run`.
     """
     parser = Parser(
         prog="twistcorn", description="A WSGI container on Twisted with a pool of worker processes.",
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
-    """What the command line means; a wrong one ends the process."""
+    """Parse the command line; a usage error ends the process."""
     if not words:
         parser.error("no command; `twistcorn run APP` serves an app, `twistcorn --help` lists the commands")
     command = _command(words)
@@ -178,7 +178,7 @@ def run(
     """Serve until a stop is asked for.
 
     :param reread: reads the settings again, for a reload.
-    :param origins: where the settings come from.
+    :param origins: the sources of the settings.
     """
     from .reactor import install
 

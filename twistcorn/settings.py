@@ -38,8 +38,8 @@ from .syntax import (
     workers,
 )
 
-#: When a changed value counts: at once, told to all processes; in workers that start later, so from the next reload
-#: on; when the server starts.
+#: When a change takes effect: at once, in all processes; in workers that start later, so at the next reload; at the
+#: next start of the server.
 LIVE, RELOAD, RESTART = "live", "reload", "restart"
 
 
@@ -238,17 +238,17 @@ class Settings:
         more="Each reload reads it again.",
     )
     pidfile: str = _option("", text_value, "file for the master's pid", short="p", metavar="FILE", change=RESTART)
-    #: No options: the bounds that those gave; `workers` and `threads` are the numbers within them. None: no bounds.
+    #: No options: the ranges given for `workers` and `threads`, which are numbers within them. None: a fixed number.
     workers_bounds: Span | None = None
     threads_bounds: Span | None = None
 
 
-#: The table: one entry per option, in the order of the documentation.
+#: The table, in the order of the documentation.
 OPTIONS: tuple[dataclasses.Field[Any], ...] = tuple(f for f in dataclasses.fields(Settings) if f.metadata)
-#: Options that take bounds, and the fields for these.
+#: Options that take a range, and the field of each for it.
 BOUNDS = {"workers": "workers_bounds", "threads": "threads_bounds"}
 FIELDS = {field.name: field for field in OPTIONS}
-#: What workers are not told, and find in no variable of their environment.
+#: Never sent to workers, and removed from their environment.
 SECRETS = tuple(field for field in OPTIONS if field.metadata["secret"])
 
 
@@ -260,7 +260,7 @@ def flag(field: dataclasses.Field[Any]) -> str:
 def parse_value(field: dataclasses.Field[Any], text: str, origin: str) -> Any:
     """The value of one option from text.
 
-    :param origin: how the operator gave it (`--threads`, `WEB_CONCURRENCY`), for the message.
+    :param origin: the source as the operator knows it (`--threads`, `WEB_CONCURRENCY`), for the message.
     :raises SettingsError: naming the origin, the value and what is expected.
     """
     try:
@@ -270,7 +270,7 @@ def parse_value(field: dataclasses.Field[Any], text: str, origin: str) -> Any:
 
 
 def unfolded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `Settings` that some options make, from their values by name."""
+    """The fields of `Settings` for option values by name: a range fills two fields."""
     fields: dict[str, Any] = {}
     for name, value in values.items():
         fields[name] = value.least if isinstance(value, Span) else value
@@ -280,9 +280,9 @@ def unfolded(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_values(**values: Any) -> Settings:
-    """The settings from values by field name, as a caller in Python gives them; texts are parsed as options are.
+    """The settings from values by field name, as a caller in Python passes them; texts are parsed like options.
 
-    :raises SettingsError: for an unknown name or a value that is not allowed.
+    :raises SettingsError: for an unknown name or an invalid value.
     """
     resolved: dict[str, Any] = {}
     bounds = {name: values.pop(name) for name in BOUNDS.values() if values.get(name) is not None}
@@ -297,7 +297,7 @@ def from_values(**values: Any) -> Settings:
 
 
 def _from_python(field: dataclasses.Field[Any], value: Any) -> Any:
-    """A value is checked as its text would be."""
+    """A value, checked like the text of an option."""
     texts = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else None
     if texts is not None and all(isinstance(text, str) for text in texts):
         if field.metadata["many"]:
@@ -310,19 +310,19 @@ def _from_python(field: dataclasses.Field[Any], value: Any) -> Any:
     return parse_value(field, duration_text(value) if isinstance(value, float) else str(value), field.name)
 
 
-#: What was bound or filed when the server started.
+#: Bound or opened at the start of the server.
 FIXED = tuple(field.name for field in OPTIONS if field.metadata["change"] == RESTART)
 
 
 def keep_fixed(present: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
-    """The settings after a reload, and the long options whose change has to wait for a restart."""
+    """The settings after a reload, and the long options whose change needs a restart."""
     changed = [name for name in FIXED if getattr(present, name) != getattr(wanted, name)]
     kept: dict[str, Any] = {name: getattr(present, name) for name in changed}
     return dataclasses.replace(wanted, **kept), [flag(FIELDS[name]) for name in changed]
 
 
 def to_json(settings: Settings) -> bytes:
-    """The settings as they travel to a worker, without those that are none of the application's business."""
+    """The settings as they are sent to a worker, without secrets."""
     blank: dict[str, Any] = {field.name: field.default for field in SECRETS}
     kept = dataclasses.replace(settings, **blank)
     return json.dumps(dataclasses.asdict(kept)).encode()

@@ -1,6 +1,6 @@
-"""Did you mean ...? The nearest known name to one that somebody typed.
+"""Did you mean ...? The known name closest to an unknown one.
 
-Law: pure; knows no option, and guesses only where the names are really close.
+Law: pure; knows no option, and suggests only close names.
 """
 
 from __future__ import annotations

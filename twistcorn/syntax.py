@@ -239,7 +239,7 @@ def allowed_range(parse: Callable[[str], Any]) -> str:
 
 
 def replay(text: str) -> str:
-    """The value of --replay. `on` is from a time when PUT and DELETE ran again by default: whoever wrote it decides."""
+    """The value of --replay. `on` once included PUT and DELETE: the operator decides whether that is still wanted."""
     if text == "on":
         raise ValueError("safe, idempotent or off; what was called on is idempotent now")
     return OneOf("safe", "idempotent", "off")(text)

@@ -24,7 +24,7 @@ from .settings import OPTIONS, Settings, flag
 from .sources import read_sourced
 from .unknown import unknown_option, warn_of_variables
 
-#: Options that belong to `twist` and go before the name of the plugin.
+#: Options of `twist` itself, which go before the name of the plugin.
 _OF_TWIST = ("reactor", "log-level", "log-file", "log-format")
 _OURS = tuple(field for field in OPTIONS if not field.metadata["run_only"])
 
@@ -38,24 +38,27 @@ class Options(usage.Options):
     def __init__(self) -> None:
         self.given: dict[str, list[str]] = {}
         self.resolved = Settings()
+        self._refused = False
         super().__init__()
 
     def getUsage(self, width: int | None = None) -> str:
-        """The options in their groups, as `twistcorn run --help` shows them."""
-        return plugin_help("twist twistcorn")
+        """The options in their groups, like `twistcorn run --help`; after a usage error one line."""
+        return "`twist twistcorn --help` lists the options.\n" if self._refused else plugin_help("twist twistcorn")
 
     def parseArgs(self, app: str | None = None, *more: str) -> None:
-        """The application may be given without --app."""
+        """Take the app without --app."""
         if more:
             raise usage.UsageError(f"unexpected argument {more[0]!r}")
         if app is not None:
             self.given.setdefault("app", []).append(app)
 
     def parseOptions(self, options: Any = None) -> None:
-        """Parse; an option that is unknown here is answered with the one that is meant."""
+        """Parse; an unknown option is answered with the one that is meant."""
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
+            # `twistd` prints all of this object before the error.
+            self._refused = True
             unknown = re.search(r"(--?\S+) not recognized", str(error))
             if unknown is None:
                 raise
@@ -103,7 +106,7 @@ def makeService(options: Options) -> IService:
     warn_of_variables(os.environ)
 
     def settled(sourced: Sourced) -> Sourced:
-        # The master's log is that of `twist`; the workers' lines are to look like it.
+        # The master logs to the log of `twist`; the lines of workers should look the same.
         return sourced.change(log_format="text")
 
     service = StandaloneService(
