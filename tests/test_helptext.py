@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
+from typing import Any
 
 import pytest
 
 from twistcorn import cli
+from twistcorn.console.parser import COMMANDS
 from twistcorn.groups import GROUPS
 from twistcorn.helptext import WIDTH, help_text, option_row, plugin_help, shown_default
 from twistcorn.settings import FIELDS, OPTIONS, flag
@@ -16,8 +19,10 @@ from twistcorn.syntax import OneOf
 
 HELP = help_text("twistcorn run")
 NAMES = [field.name for field in OPTIONS]
-#: So long a help is read.
+#: A longer help is not read.
 MOST_LINES = 100
+#: Words that no operator uses.
+STRANGE = r"\b(so (many|long)|is told|are told|of late|the least|who never|anew|whoever|nobody|somebody|allowed is)\b"
 
 
 def test_every_option_is_in_one_group() -> None:
@@ -65,6 +70,24 @@ def test_the_default_can_be_typed(name: str) -> None:
     text = shown_default(FIELDS[name])
 
     assert getattr(resolve({name: [text]} if text else {}, {}), name) == FIELDS[name].default
+
+
+@pytest.mark.parametrize("field", OPTIONS, ids=NAMES)
+def test_a_text_is_plain(field: dataclasses.Field[Any]) -> None:
+    """A help is a phrase, what the documentation says besides is in sentences, and both are in current English."""
+    text, more = field.metadata["help"], field.metadata["more"]
+
+    assert not text.endswith(".")
+    assert "  " not in text + more
+    assert more == "" or more.endswith(".")
+    assert not re.search(STRANGE, f"{text} {more}")
+
+
+def test_commands_are_plain() -> None:
+    """So are the texts of the other commands."""
+    for command in COMMANDS:
+        texts = [command.help, command.more, *(str(words.more.get("help")) for words in command.words)]
+        assert not re.search(STRANGE, " ".join(texts)), command.name
 
 
 def test_the_examples_are_command_lines() -> None:

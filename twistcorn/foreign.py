@@ -61,6 +61,8 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("--env --env-file --env-files -e", (GUNICORN, UVICORN, GRANIAN, UWSGI),
      "not supported; set the environment before the start (systemd: Environment=, EnvironmentFile=)"),
     ("--need-app", (UWSGI,), _ALWAYS),
+    ("--pyhome", (UWSGI,), "run the twistcorn of that environment, /path/to/venv/bin/twistcorn"),
+    ("--version -v", (GUNICORN, UVICORN, GRANIAN), "use `twistcorn --version`"),
     ("--single-interpreter --strict --enable-threads -T", (UWSGI,), _ALWAYS),
     ("--plugin --plugins", (UWSGI,), "not needed; there are no plugins"),
     ("--ini --yaml --xml --json", (UWSGI,), "use --config FILE with lines of name = value"),
@@ -76,7 +78,8 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
      "there is no uwsgi protocol; use --listen, and proxy_pass in nginx"),
     ("--fd", (UVICORN,), "use --listen systemd:domain=INET:index=0 for a socket of systemd"),
     ("--insecure-bind --quic-bind", (HYPERCORN,), "use --listen"),
-    ("--https", (UWSGI,), _TLS),
+    ("--https --https2 --https-socket", (UWSGI,), _TLS),
+    ("--http-processes", (UWSGI,), "not needed; the master accepts, and workers parse HTTP"),
     ("--reuse-port --no-reuse-port", (GUNICORN, UWSGI),
      "not needed; the master accepts, and balances connections between workers"),
     ("--worker-connections --connection-limit", (GUNICORN, WAITRESS), "use --max-connections (of all workers)"),
@@ -85,14 +88,17 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("--no-ipv4 --no-ipv6", (WAITRESS,), "use --listen with the address that you want"),
     ("--vacuum", (UWSGI,), _ALWAYS),
     # Encryption and protocols.
-    ("--certfile --keyfile --keyfile-password --ca-certs --cert-reqs --ciphers --ssl-version --verify-mode"
+    ("--certfile --keyfile --keyfile-password --ca-certs --cert-reqs --ciphers --verify-mode"
      " --do-handshake-on-connect --suppress-ragged-eofs --no-suppress-ragged-eofs", (GUNICORN, HYPERCORN), _TLS),
+    ("--ssl-version", (GUNICORN, UVICORN), _TLS),
     ("--ssl-certfile --ssl-keyfile --ssl-keyfile-password --ssl-ca-certs --ssl-cert-reqs --ssl-ciphers",
      (UVICORN, GRANIAN), _TLS),
     ("--ssl-certificate --ssl-ca --ssl-crl --ssl-client-verify --no-ssl-client-verify --ssl-protocol-min", (GRANIAN,),
      _TLS),
-    ("--http2 --http-protocols --http2-cleartext --http2-max-concurrent-streams --http2-initial-window-size"
-     " --http2-max-frame-size --http2-max-header-list-size", (GUNICORN, UVICORN), _HTTP_2),
+    ("--http2", (UVICORN,), _HTTP_2),
+    ("--http-protocols --http2-cleartext --http2-initial-window-size --http2-max-header-list-size", (GUNICORN,),
+     _HTTP_2),
+    ("--http2-max-concurrent-streams --http2-max-frame-size", (GUNICORN, GRANIAN), _HTTP_2),
     ("--http2-adaptive-window --no-http2-adaptive-window --http2-initial-connection-window-size"
      " --http2-initial-stream-window-size --http2-keep-alive-interval --http2-keep-alive-timeout"
      " --http2-max-headers-size --http2-max-send-buffer-size", (GRANIAN,), _HTTP_2),
@@ -143,6 +149,10 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
      "not needed; bodies are buffered; --spool-size limits them"),
     ("--http1-pipeline-flush --no-http1-pipeline-flush --channel-request-lookahead --recv-bytes --send-bytes",
      (GRANIAN, WAITRESS), "not supported"),
+    ("--asyncore-loop-timeout --asyncore-use-poll --cleanup-interval", (WAITRESS,),
+     "not needed; the event loop is Twisted's"),
+    ("--http-chunked-input --http-auto-chunked --http-raw-body", (UWSGI,),
+     "not needed; chunked bodies work in both directions"),
     # Proxies.
     ("--proxy-headers", (UVICORN,), "use --forwarded-allow-ips; headers of trusted proxies always count"),
     ("--no-proxy-headers", (UVICORN,), "use --forwarded-allow-ips= with nothing behind it"),
@@ -172,9 +182,12 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("--capture-output --enable-stdio-inheritance -R", (GUNICORN,),
      "not needed; output of the app is always in the log; see --app-output"),
     ("--log-slow", (UWSGI,), "use --slow"),
+    ("--log-reopen --touch-logreopen --log-maxsize --logfile-chmod", (UWSGI,),
+     "not supported; rotate logs with logrotate, and send SIGUSR1"),
+    ("--log-date --logdate --log-micros", (UWSGI,), _ALWAYS),
     ("--log-master --log-4xx --log-5xx --log-x-forwarded-for", (UWSGI,), "use --access-log with --access-log-format"),
     ("--use-colors --no-use-colors", (UVICORN,), "not needed; the log has no colors"),
-    ("--spew", (GUNICORN,), "not supported; `twistcorn stack` shows where threads are"),
+    ("--spew --py-tracebacker", (GUNICORN, UWSGI), "not supported; `twistcorn stack` shows where threads are"),
     # Monitoring.
     ("--statsd-host", (GUNICORN, HYPERCORN), "use --statsd"),
     ("--statsd-prefix --dogstatsd-tags", (GUNICORN, HYPERCORN),

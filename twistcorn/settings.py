@@ -98,8 +98,8 @@ class Settings:
         more="It applies to `--workers` and `--threads` with bounds.",
     )
     turns: str = _option(
-        "adaptive", OneOf("adaptive", "inline", "pool"), "calls to run on the event loop: fast ones, all, none",
-        change=RELOAD, more="adaptive measures how long the calls of each route wait.",
+        "adaptive", OneOf("adaptive", "inline", "pool"), "calls to run on the event loop: non-blocking, all, none",
+        change=RELOAD, more="adaptive measures how long the calls of each route block.",
     )
     chdir: str = _option(
         "", text_value, "directory of the app", metavar="DIR", change=RELOAD,
@@ -179,6 +179,7 @@ class Settings:
     )
     expect: str = _option(
         "read", OneOf("read", "early"), "send 100 Continue when the app reads, or before that",
+        more="early: before the app is called.",
     )
     forwarded_allow_ips: tuple[str, ...] = _option(
         ("127.0.0.1", "::1"), networks, "trusted proxies: comma-separated addresses and networks; *: all",
