@@ -83,7 +83,8 @@ def test_file_changes(write: Write) -> None:
 WRONG = [
     ("a wrong value", "replay = x\n", "invalid value 'x' for replay in {path}: expected safe, idempotent or off"),
     ("a name that is none", "ok = 1\n", "{path}, line 1: unknown setting 'ok'"),
-    ("no value", "threads = 2\nthreads\n", "{path}, line 2: expected `name = value`, found 'threads'"),
+    ("no value", "threads = 2\nthreads\n", "{path}, line 2: expected `name = value`, found no = after 'threads'"),
+    ("a secret", "admin-token s3cret\n", "{path}, line 1: expected `name = value`, found no = after 'admin-token'"),
     ("another file", "config = b.conf\n", "{path}, line 1: a settings file cannot name another one"),
     ("a misspelt name", "theads = 1\n", "{path}, line 1: unknown setting 'theads'; did you mean threads?"),
     ("an alias", "bind = :1\n", "{path}, line 1: unknown setting 'bind'; did you mean listen?"),

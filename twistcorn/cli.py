@@ -73,7 +73,9 @@ def make_parser(words: Sequence[str]) -> Parser:
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"twistcorn {__version__}")
     add_control(parser)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
     run = commands.add_parser(
         "run", help="serve a WSGI app", allow_abbrev=False, help_maker=_help_of_run,
         usage="twistcorn run [OPTIONS] [APP]   (`twistcorn run --help` lists the options)",

@@ -98,7 +98,9 @@ def from_file(text: str, path: str) -> dict[str, Any]:
             continue
         key = name.replace("-", "_")
         if not equals:
-            raise SettingsError(f"{path}, line {number}: expected `name = value`, found {name!r}")
+            # Not the whole line, which can hold a secret.
+            first = name.split()[0]
+            raise SettingsError(f"{path}, line {number}: expected `name = value`, found no = after {first!r}")
         if key not in FIELDS or key == "config":
             raise SettingsError(f"{path}, line {number}: {unknown_setting(name)}")
         found.setdefault(key, []).append(value)
