@@ -155,7 +155,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], str], ...] = (
      "not needed; chunked bodies work in both directions"),
     # Proxies.
     ("--proxy-headers", (UVICORN,), "use --forwarded-allow-ips; headers of trusted proxies always count"),
-    ("--no-proxy-headers", (UVICORN,), "use --forwarded-allow-ips= with nothing behind it"),
+    ("--no-proxy-headers", (UVICORN,), "use --forwarded-allow-ips= (empty: trust no proxy)"),
     ("--trusted-proxy --trusted-proxy-headers --trusted-proxy-count", (WAITRESS,), "use --forwarded-allow-ips"),
     ("--forwarder-headers", (GUNICORN,), "use --script-name-header"),
     ("--proxy-protocol --proxy-allow-from --proxy-allow-ips", (GUNICORN,),
