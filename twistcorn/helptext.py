@@ -30,7 +30,7 @@ Examples:
 docs/settings.md says more about each option."""
 
 
-class Row(NamedTuple):
+class HelpRow(NamedTuple):
     """One option as it is shown.
 
     :ivar invocation: how it is written.
@@ -45,11 +45,11 @@ class Row(NamedTuple):
 
 #: Options of `twistcorn run` that are no settings, and the group of each.
 COMMAND_ROWS = {
-    "Logs": (Row("--log-file FILE", "server log; default: standard error"),),
-    "Application": (Row("-h, --help", "print this help"),),
+    "Logs": (HelpRow("--log-file FILE", "server log; default: standard error"),),
+    "Application": (HelpRow("-h, --help", "print this help"),),
 }
 #: And of `twist twistcorn`.
-PLUGIN_ROWS = {"Application": (Row("--help", "print this help"), Row("--version", "print the version of Twisted"))}
+PLUGIN_ROWS = {"Application": (HelpRow("--help", "print this help"), HelpRow("--version", "print the version of Twisted"))}
 
 
 def help_text(command: str) -> str:
@@ -66,7 +66,7 @@ def plugin_help(command: str) -> str:
     return f"\n{_body(command, known, PLUGIN_ROWS)}"
 
 
-def _body(command: str, known: Container[str], more: Mapping[str, Sequence[Row]]) -> str:
+def _body(command: str, known: Container[str], more: Mapping[str, Sequence[HelpRow]]) -> str:
     parts = [_INTRO]
     for title, names in GROUPS:
         rows = [*(option_row(FIELDS[name]) for name in names if name in known), *more.get(title, ())]
@@ -74,14 +74,14 @@ def _body(command: str, known: Container[str], more: Mapping[str, Sequence[Row]]
     return "\n".join([*parts, "", _EXAMPLES.format(command=command), ""])
 
 
-def option_row(field: dataclasses.Field[Any]) -> Row:
+def option_row(field: dataclasses.Field[Any]) -> HelpRow:
     """One setting as a row."""
     meta = field.metadata
     names = [f"-{meta['short']}"] if meta["short"] else []
     names += [f"--{meta['alias']}"] if meta["alias"] else []
     names += [f"--{flag(field)}"]
     facts = (allowed_range(meta["parse"]), shown_default(field), " or ".join(variables(field)))
-    return Row(f"{', '.join(names)} {meta['metavar']}", meta["help"], f"[{'; '.join(filter(None, facts))}]")
+    return HelpRow(f"{', '.join(names)} {meta['metavar']}", meta["help"], f"[{'; '.join(filter(None, facts))}]")
 
 
 def shown_default(field: dataclasses.Field[Any]) -> str:
@@ -95,7 +95,7 @@ def variables(field: dataclasses.Field[Any]) -> tuple[str, ...]:
     return (f"TWISTCORN_{field.name.upper()}", *field.metadata["env"], *("PORT",) * (field.name == "listen"))
 
 
-def lines(row: Row) -> list[str]:
+def lines(row: HelpRow) -> list[str]:
     """A row as lines; facts that do not fit behind the text have a line of their own."""
     # A long invocation pushes its text to the right: a line of its own would cost too many.
     line = f"{f'  {row.invocation}  '.ljust(TEXT_COLUMN)}{row.text}"
