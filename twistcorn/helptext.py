@@ -49,7 +49,9 @@ COMMAND_ROWS = {
     "Application": (HelpRow("-h, --help", "print this help"),),
 }
 #: And of `twist twistcorn`.
-PLUGIN_ROWS = {"Application": (HelpRow("--help", "print this help"), HelpRow("--version", "print the version of Twisted"))}
+PLUGIN_ROWS = {
+    "Application": (HelpRow("--help", "print this help"), HelpRow("--version", "print the version of Twisted"))
+}
 
 
 def help_text(command: str) -> str:
