@@ -61,7 +61,7 @@ class AtOnce(Turns):
         self.leader = Seat(self, leads=True)
         self._other = Seat(self)
         # As many as there are to be: none is ever started.
-        self._active, self._alive = 1, 3
+        self.threads.active, self.threads.alive = 1, 3
 
     def take(self, connection: Connection, seat: Seat) -> None:
         if self._mode == "pool":
@@ -69,7 +69,7 @@ class AtOnce(Turns):
             self.counts.set_busy(self._running)
             self._run_pooled(connection, self._other)
         else:
-            self._run_inline(connection, seat, Route())
+            self.run_inline(connection, seat, Route())
 
     def stand_aside(self, seat: Seat) -> None:
         self.aside()

@@ -194,7 +194,7 @@ class TestLifecycle:
         """On the scoreboard, unless it takes no connections any more."""
         resized: list[int] = []
         life._poller = cast(Any, SimpleNamespace(holdings=SimpleNamespace(draining=leaves, stopping=False)))
-        turns = type("Turns", (), {"threads": 4, "resize": staticmethod(resized.append)})
+        turns = SimpleNamespace(threads=SimpleNamespace(limit=4, resize=resized.append))
         life._set_threads(cast(Any, turns), 9)
         assert resized == [9]
         assert life._board.words[life._region + W_THREADS] == (0 if leaves else 9)

@@ -160,9 +160,9 @@ class Lifecycle:
         settings, board = self._settings, self._board
         service = AppServer(self._reactor, app, settings, listeners, worker, board, quarantine)
         turns = Turns(
-            self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins
+            self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins,
+            self.on_stuck,
         )  # fmt: skip
-        turns.on_stuck = self.on_stuck
         lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.custody.adopt(descriptor, lend))
         poller = Poller(
             self._reactor, board, self._region, settings, listeners, turns, lends.report, self._empty
@@ -174,14 +174,14 @@ class Lifecycle:
         )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
-        for forget in (poller.holdings.forget, poller.spool.forget, turns.forget):
+        for forget in (poller.holdings.forget, poller.spool.forget, turns.threads.forget):
             forks.on_child(forget)
         self._introduce(generation)
         poller.holdings.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
         lends.startReading()
         self._listen_to_itself(poller, descriptors)
-        self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
+        self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.lead.join)
         deadlines = Deadlines(
             self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up,
             on_late=self._tell_overdue, name_of=name_of,
@@ -195,7 +195,7 @@ class Lifecycle:
             poller.heads.configure, poller.spool.configure, poller.configure, waiting.configure, service.configure,
             deadlines.configure, self._vitals.configure, self.configure_logs,
             lambda settings: self._set_threads(turns, settings.threads),
-            lambda settings: turns.limit_stand_ins(settings.stand_ins),
+            lambda settings: turns.threads.limit_stand_ins(settings.stand_ins),
         ]  # fmt: skip
 
     def _introduce(self, generation: int) -> None:
@@ -231,8 +231,8 @@ class Lifecycle:
         poller = self._poller
         if poller is not None and not (poller.holdings.draining or poller.holdings.stopping):
             self._board.words[self._region + W_THREADS] = threads
-        if threads != turns.threads:
-            turns.resize(threads)
+        if threads != turns.threads.limit:
+            turns.threads.resize(threads)
 
     def _begin_heartbeat(self) -> None:
         self._vitals.start()

@@ -23,7 +23,7 @@ from twistcorn.worker.loop.phases import Phase
 from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.loop.sweeping import LOST_SWEEPS, SWEEP_SECONDS
 from twistcorn.worker.process import failing
-from twistcorn.worker.turns.turns import Turns
+from twistcorn.worker.turns.threads import Threads
 
 Serve = Callable[..., tuple[Served, Client]]
 
@@ -135,7 +135,7 @@ class TestTurns:
                 assert not route.waits
             crew.take(two)
             crew.until(lambda: bool(crew.loop.later))
-            monkeypatch.setattr(Turns, "_staff", once(Turns._staff))
+            monkeypatch.setattr(Threads, "staff", once(Threads.staff))
             with told():
                 crew.loop.tick()
                 crew.until(lambda: bool(crew.loop.later))
