@@ -22,6 +22,11 @@ PLUGIN = ROOT / "twisted" / "plugins" / "twistcorn_plugin.py"
 
 LONGEST_MODULE = 350
 LONGEST_FUNCTION = 40
+#: Modules that are clearer whole than in halves, and why. The lengths are alarms, no aims.
+WHOLE = {
+    "twistcorn/worker/turns/turns.py": "inline turns, pooled turns and the queue between them share one lock: each half"
+    " would name the other's fields",
+}
 LONGEST_README = 100
 
 #: Each room of the house, and the rooms that it may import. `testing` may import all of them.
@@ -39,24 +44,34 @@ MAY_IMPORT = {
     "shelter": {"pristine"},
     "demo": set[str](),
     "syntax": set[str](),
-    "settings": {"atoms", "syntax", "errors"},
-    "reference": {"settings"},
+    "suggestions": set[str](),
+    "foreign": set[str](),
+    "groups": set[str](),
+    "settings": {"atoms", "syntax", "suggestions", "errors"},
+    "helptext": {"groups", "origins", "settings", "syntax"},
+    "reference": {"helptext", "settings"},
+    "unknown": {"foreign", "logs", "settings", "suggestions"},
     "origins": {"settings", "syntax"},
-    "sources": {"interpreter", "settings", "origins", "errors"},
+    "sources": {"interpreter", "settings", "origins", "unknown", "errors"},
     "policy": {"policy", "errors"},
     "wire": {"wire", "pristine", "errors"},
     "logs": {"logs", "pristine", "recurring", "shelter", "atoms"},
     "worker": {"worker", "wire", "logs", "copies", "pristine", "recurring", "shelter", "atoms", "settings", "errors"},
-    "master": {"master", "policy", "wire", "logs", "copies", "recurring", "settings", "origins", "syntax", "errors"},
+    "master": {
+        "master", "policy", "wire", "logs", "copies", "recurring", "settings", "origins", "suggestions", "syntax",
+        "errors",
+    },
     "service": {"interpreter", "logs", "timers", "master", "wire", "origins", "settings", "errors"},
     "client": {"wire", "errors"},
     "console": {"console", "client", "errors"},
     "standalone": {"pidfile", "service", "master", "wire", "logs", "origins", "settings", "errors"},
-    "tap": {"sources", "origins", "standalone", "service", "master", "wire", "settings", "errors"},
+    "tap": {
+        "helptext", "sources", "origins", "standalone", "service", "master", "wire", "settings", "unknown", "errors",
+    },
     "__main__": {"cli"},
     "cli": {
-        "console", "logs", "steady_reactor", "sources", "origins", "standalone", "service", "master", "wire",
-        "settings", "errors",
+        "console", "foreign", "helptext", "logs", "steady_reactor", "sources", "origins", "standalone", "service",
+        "master", "wire", "settings", "suggestions", "unknown", "errors",
     },
 }
 
@@ -449,7 +464,10 @@ class TestShape:
         """A module is short enough to be read in one go; a longer one is two things."""
         lengths = [(module, len(module.path.read_text().splitlines())) for module in HOUSE]
         offences = [f"{module.at(1)} has {length}" for module, length in lengths if length > LONGEST_MODULE]
+        offences = [offence for offence in offences if offence.split(":")[0] not in WHOLE]
         broken(f"no module has more than {LONGEST_MODULE} lines:", offences)
+        short = [f"{module.at(1)} has {length}" for module, length in lengths if length <= LONGEST_MODULE]
+        broken("WHOLE names modules that are short:", [at for at in short if at.split(":")[0] in WHOLE])
 
     def test_functions(self) -> None:
         """A function fits on a screen, its docstring aside."""

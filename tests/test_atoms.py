@@ -31,14 +31,14 @@ def test_a_named_format_is_a_format(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("%(zz)s", "%(zz)s is no atom"),
-        ("%(hh)s", "%(hh)s is no atom"),
-        ("%h", "a % that begins no atom is written %%"),
-        ("%({x}q)s", "a % that begins no atom is written %%"),
-        ("100 %", "a % that begins no atom is written %%"),
-        ("", "a format in one line"),
-        ("%(h)s\n", "a format in one line"),
-        ("\x1b[1m%(h)s", "a format in one line"),
+        ("%(zz)s", "unknown atom %(zz)s"),
+        ("%(hh)s", "unknown atom %(hh)s"),
+        ("%h", "a literal % is written %%"),
+        ("%({x}q)s", "a literal % is written %%"),
+        ("100 %", "a literal % is written %%"),
+        ("", "a format of one printable line"),
+        ("%(h)s\n", "a format of one printable line"),
+        ("\x1b[1m%(h)s", "a format of one printable line"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, said: str) -> None:

@@ -113,16 +113,19 @@ class TestUsage:
         ("argv", "said"),
         [
             ([], "COMMAND"),
-            (["serve"], "invalid choice: 'serve'"),
-            (["run", "--theads", "2"], "unrecognized arguments: --theads"),
-            (["run", "--thread", "2"], "unrecognized arguments: --thread"),
+            (["serve"], "unknown command 'serve'; did you mean run?"),
+            (["relaod"], "unknown command 'relaod'; did you mean reload?"),
+            (["app:app"], "unknown command 'app:app'; to serve an app: twistcorn run app:app"),
+            (["--control", "/x", "sacle", "2"], "unknown command 'sacle'; did you mean scale?"),
+            (["run", "--theads", "2"], "unknown option --theads; did you mean --threads?"),
+            (["run", "--thread", "2"], "unknown option --thread; did you mean --threads?"),
             (["run", "--threads"], "expected one argument"),
-            (["run", "app:app", "app:app"], "unrecognized arguments: app:app"),
-            (["run", "--log-level", "loud"], "--log-level 'loud': allowed is debug or info"),
-            (["run", "--access-log-format", "%(z)s"], "%(z)s is no atom"),
-            (["run", "--threads", "0"], "--threads '0': allowed is a whole number from 1 to 1024"),
-            (["run", "-w", "0"], "--workers '0': allowed is auto"),
-            (["run", "--bind", "8000"], "--listen '8000': allowed is an endpoint"),
+            (["run", "app:app", "app:app"], "unexpected argument 'app:app'"),
+            (["run", "--log-level", "loud"], "invalid value 'loud' for --log-level: expected debug, info,"),
+            (["run", "--access-log-format", "%(z)s"], "unknown atom %(z)s"),
+            (["run", "--threads", "0"], "invalid value '0' for --threads: expected a whole number from 1 to 1024"),
+            (["run", "-w", "0"], "invalid value '0' for --workers: expected auto or a whole"),
+            (["run", "--bind", "8000"], "invalid value '8000' for --listen: expected HOST:PORT"),
         ],
     )
     def test_it_is_wrong(
@@ -144,7 +147,7 @@ class TestUsage:
         monkeypatch.setenv("WEB_CONCURRENCY", "lots")
 
         assert exit_code("run") == EXIT_USAGE
-        assert capsys.readouterr().err.startswith("twistcorn: WEB_CONCURRENCY 'lots': allowed is ")
+        assert capsys.readouterr().err.startswith("twistcorn: invalid value 'lots' for WEB_CONCURRENCY: expected ")
 
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         """One line, on standard output."""
@@ -165,7 +168,7 @@ class TestUsage:
     def test_help_of_the_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         """It names the commands."""
         assert exit_code("--help") == 0
-        assert "serve a WSGI application" in capsys.readouterr().out
+        assert "serve a WSGI app" in capsys.readouterr().out
 
 
 class TestLogFile:

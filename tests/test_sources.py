@@ -79,12 +79,16 @@ def test_file_changes(write: Write) -> None:
     assert (before.threads, read_settings(given).threads) == (9, 10)
 
 
-#: situation: the file -> what the error says behind its path
+#: situation: the file -> what the error says
 WRONG = [
-    ("a value that is not allowed", "replay = many\n", ": replay 'many': allowed is safe or idempotent or off"),
-    ("a name that is none", "ok = 1\n", ", line 1: ok is not `name = value` with the name of a setting"),
-    ("no value", "threads = 2\nthreads\n", ", line 2: threads is not `name = value` with the name of a setting"),
-    ("another file", "config = b.conf\n", ", line 1: config is not `name = value` with the name of a setting"),
+    ("a wrong value", "replay = x\n", "invalid value 'x' for replay in {path}: expected safe, idempotent or off"),
+    ("a name that is none", "ok = 1\n", "{path}, line 1: unknown setting 'ok'"),
+    ("no value", "threads = 2\nthreads\n", "{path}, line 2: expected `name = value`, found no = after 'threads'"),
+    ("a secret", "admin-token s3cret\n", "{path}, line 1: expected `name = value`, found no = after 'admin-token'"),
+    ("another file", "config = b.conf\n", "{path}, line 1: a settings file cannot name another one"),
+    ("a misspelt name", "theads = 1\n", "{path}, line 1: unknown setting 'theads'; did you mean threads?"),
+    ("an alias", "bind = :1\n", "{path}, line 1: unknown setting 'bind'; did you mean listen?"),
+    ("a name of uWSGI's", "processes = 4\n", "{path}, line 1: unknown setting 'processes' (uWSGI): use --workers"),
 ]
 
 
@@ -95,7 +99,7 @@ def test_file_is_wrong(situation: str, text: str, message: str, write: Write) ->
     with pytest.raises(SettingsError) as raised:
         read_settings(given)
 
-    assert str(raised.value) == given["config"][0] + message
+    assert str(raised.value) == message.format(path=given["config"][0])
 
 
 def test_there_is_no_file(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from twistcorn import syntax
 from twistcorn.syntax import MAX_SECONDS
 
 PARSERS: list[Callable[[str], Any]] = [
-    syntax.duration, syntax.positive_duration, syntax.size, syntax.count(0, 9), syntax.workers, syntax.endpoint,
-    syntax.script_name, syntax.words, syntax.networks, syntax.one_of("on", "off"), syntax.statsd_address,
+    syntax.duration, syntax.positive_duration, syntax.size, syntax.Count(0, 9), syntax.workers, syntax.endpoint,
+    syntax.script_name, syntax.words, syntax.networks, syntax.OneOf("on", "off"), syntax.statsd_address,
 ]  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_durations(number: float, unit: str) -> None:
 @pytest.mark.parametrize("text", ["0", "0s", "0.0ms"])
 def test_time_must_pass(text: str) -> None:
     """Where nothing is no duration, it is refused, with what is allowed."""
-    with pytest.raises(ValueError, match="longer than 0"):
+    with pytest.raises(ValueError, match="greater than 0"):
         syntax.positive_duration(text)
 
 
@@ -55,7 +55,7 @@ def test_some_time() -> None:
 
 def test_least_and_most() -> None:
     """Both ends are allowed, and the numbers beside them are not; the error names both."""
-    parse = syntax.count(3, 5)
+    parse = syntax.Count(3, 5)
 
     assert [parse(text) for text in ("3", "4", "5")] == [3, 4, 5]
     for text in ("2", "6"):

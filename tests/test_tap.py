@@ -79,11 +79,11 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("argv", "said"),
         [
-            (["--threads", "0"], r"--threads '0': allowed is a whole number from 1 to 1024"),
-            (["--bind", "8000"], r"--listen '8000': allowed is an endpoint"),
-            (["--theads", "2"], "--theads not recognized"),
+            (["--threads", "0"], r"invalid value '0' for --threads: expected a whole number from 1 to 1024"),
+            (["--bind", "8000"], r"invalid value '8000' for --listen: expected HOST:PORT"),
+            (["--theads", "2"], "unknown option --theads; did you mean --threads?"),
             (["--threads"], "--threads requires argument"),
-            (["app:app", "app:app"], "Wrong number of arguments"),
+            (["app:app", "app:app"], "unexpected argument 'app:app'"),
         ],
     )
     def test_it_is_wrong(self, argv: list[str], said: str) -> None:
@@ -97,7 +97,7 @@ class TestUsage:
         """It is named."""
         environment.setenv("WEB_CONCURRENCY", "lots")
 
-        with pytest.raises(usage.UsageError, match=r"^WEB_CONCURRENCY 'lots': allowed is "):
+        with pytest.raises(usage.UsageError, match=r"^invalid value 'lots' for WEB_CONCURRENCY: expected "):
             resolved()
 
     @pytest.mark.parametrize("option", ["reactor", "log-level", "log-file", "log-format"])
@@ -106,18 +106,32 @@ class TestUsage:
         with pytest.raises(usage.UsageError) as raised:
             resolved(f"--{option}=epoll")
 
-        assert str(raised.value) == f"--{option} belongs to twist: twist --{option}=... twistcorn ..."
+        assert str(raised.value) == f"--{option} is an option of twist: twist --{option}=... twistcorn ..."
 
     def test_help(self) -> None:
-        """Every option is there with its meaning, and its short form; what the option is not called is not."""
+        """Every option is there with its meaning, its short form and its alias; what `twist` has itself is not."""
         shown = " ".join(str(Options()).split())
 
         for field in OURS:
             meta = field.metadata
-            assert f"--{flag(field)}=" in shown
-            assert " ".join(meta["help"].split())[:30] in shown
-            assert f"-{meta['short']}, --{flag(field)}=" in shown or not meta["short"]
-            assert f"--{meta['alias']}=" in shown or not meta["alias"]
+            assert f"--{flag(field)} {meta['metavar']}" in shown
+            assert meta["help"] in shown
+            assert f"-{meta['short']}, --" in shown or not meta["short"]
+            assert f"--{meta['alias']}, --{flag(field)}" in shown or not meta["alias"]
+        assert not any(f"--{flag(field)} " in shown for field in OPTIONS if field.metadata["run_only"])
+
+    def test_usage_after_an_error(self) -> None:
+        """`twistd` prints the options with every usage error: two lines then, and not all of them."""
+        options = Options()
+        with pytest.raises(usage.UsageError):
+            options.parseOptions(["--theads", "2"])
+
+        assert len(str(options).splitlines()) == 2
+
+    def test_foreign_option(self) -> None:
+        """An option of another server is answered as by `twistcorn run`."""
+        with pytest.raises(usage.UsageError, match=r"^unknown option --timeout \(gunicorn\): use --request-timeout"):
+            resolved("--timeout=30")
 
     def test_synopsis(self) -> None:
         """The application has its place in it."""

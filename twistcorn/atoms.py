@@ -1,6 +1,6 @@
 """The format of the access log: what an operator writes, taken apart.
 
-Law: pure. Knows the names of the atoms; what they mean for a request is `logs.lines`'. A format that parses can be
+Law: pure. Knows the names of the atoms; `logs.lines` knows what they mean for a request. A format that parses can be
 written for every request.
 """
 
@@ -41,7 +41,7 @@ class Atom(NamedTuple):
 def parse(text: str) -> list[Atom]:
     """The pieces of a format, or of one with a name.
 
-    :raises ValueError: naming what is not allowed.
+    :raises ValueError: naming the fault.
     """
     text = NAMED.get(text, text)
     found: list[Atom] = []
@@ -51,8 +51,8 @@ def parse(text: str) -> list[Atom]:
         last = token.end()
         key, kind, name, wrong = token.groups()
         if wrong or (name and name not in CLASSIC and name not in OWN):
-            said = f"%({name})s is no atom" if name else "a % that begins no atom is written %%"
-            raise ValueError(f"{', '.join(NAMED)}, {JSON} or a format: {said} (docs/logging.md)")
+            problem = f"unknown atom %({name})s" if name else "a literal % is written %%"
+            raise ValueError(f"{', '.join(NAMED)}, {JSON} or a format: {problem}; see docs/logging.md")
         found.append(Atom(kind, key) if kind else Atom("atom", name) if name else Atom("text", "%"))
     found.append(Atom("text", text[last:]))
     return [piece for piece in found if piece.name]
@@ -61,6 +61,6 @@ def parse(text: str) -> list[Atom]:
 def access_format(text: str) -> str:
     """A format as an option takes it: checked, and kept as it is written."""
     if not text.strip() or not text.isprintable():
-        raise ValueError(f"{', '.join(NAMED)}, {JSON} or a format in one line (docs/logging.md)")
+        raise ValueError(f"{', '.join(NAMED)}, {JSON} or a format of one printable line; see docs/logging.md")
     parse(text)
     return text

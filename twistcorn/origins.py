@@ -1,6 +1,6 @@
-"""What can be told of a setting while the server runs: its value as an operator writes it, and where it comes from.
+"""A setting as `twistcorn get` shows it: its value as an operator writes it, and its source.
 
-Law: pure. A text that is told is one that the option takes, and means the same value; a secret is never told.
+Law: pure. The text of a value parses to the same value; a secret is never shown.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from typing import Any
 from .settings import BOUNDS, FIELDS, Settings, flag
 from .syntax import Span, duration_text, size, size_text
 
-#: Where a value can come from. `CODE`: an application that holds the service gave it; `SET`: the operator, while the
-#: server ran.
+#: The sources of a value. `CODE`: the program that embeds the service; `SET`: `twistcorn set` on the running server.
 DEFAULT, FILE, ENVIRONMENT, COMMAND_LINE, SET, CODE = (
     "default", "file", "environment", "command line", "set", "code",
 )  # fmt: skip
 
-#: What is told of a secret that is set.
+#: Shown in place of a secret that is set.
 SECRET = "***"
 
 
 @dataclass(frozen=True)
 class Sourced:
-    """Settings, and where each of them comes from.
+    """Settings, and the source of each.
 
-    :ivar origins: by name; what is not there is a default.
+    :ivar origins: sources by name; a name that is missing has its default.
     """
 
     settings: Settings
@@ -35,18 +34,18 @@ class Sourced:
 
     @classmethod
     def of(cls, read: Settings | Sourced) -> Sourced:
-        """Settings of which nothing else is known come from an application's code, where they are no defaults."""
+        """Plain settings: those that differ from the default come from the code of the embedding program."""
         if isinstance(read, Sourced):
             return read
         given = {name for name, option in FIELDS.items() if getattr(read, name) != option.default}
         return cls(read, dict.fromkeys(given, CODE))
 
     def change(self, **fields: Any) -> Sourced:
-        """The same with other values; where they come from stays."""
+        """The same with other values, and unchanged sources."""
         return Sourced(dataclasses.replace(self.settings, **fields), self.origins)
 
     def entry(self, name: str) -> dict[str, str]:
-        """One setting, as it is told."""
+        """One setting, as `get` answers it."""
         meta = FIELDS[name].metadata
         text = as_text(self.settings, name)
         return {
@@ -58,7 +57,7 @@ class Sourced:
 
 
 def as_text(settings: Settings, name: str) -> str:
-    """The value of an option, as it could be given."""
+    """The value of an option, as it could be typed."""
     value: Any = getattr(settings, name)
     bounds: Span | None = getattr(settings, BOUNDS[name]) if name in BOUNDS else None
     if bounds is not None:

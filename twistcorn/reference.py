@@ -1,12 +1,11 @@
 """The table of options as documentation: `python -m twistcorn.reference` prints what docs/settings.md holds.
 
-Law: words the table of `settings` and adds nothing to it.
+Law: formats the table of `settings` and adds nothing to it.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+from .helptext import shown_default, variables
 from .settings import OPTIONS, flag
 
 
@@ -19,17 +18,12 @@ def reference() -> str:
         names += [f"`--{meta['alias']}`"] if meta["alias"] else []
         names += [f"`-{meta['short']}`"] if meta["short"] else []
         names += ["`run` only"] if meta["run_only"] else []
-        variables = ", ".join(f"`{name}`" for name in (f"TWISTCORN_{field.name.upper()}", *meta["env"]))
-        cells = (", ".join(names), _shown(field.default), variables, meta["change"], meta["help"])
+        named = ", ".join(f"`{name}`" for name in variables(field))
+        meaning = f"{meta['help']}. {meta['more']}".removesuffix(". ")
+        default = shown_default(field)
+        cells = (", ".join(names), f"`{default}`" if default else "", named, meta["change"], meaning)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _shown(default: Any) -> str:
-    if default in ("", ()):
-        return ""
-    return f"`{', '.join(default)}`" if isinstance(default, tuple) else f"`{default:g}`" if isinstance(
-        default, float) else f"`{default}`"
 
 
 if __name__ == "__main__":

@@ -14,29 +14,32 @@ from typing import Any
 
 from .atoms import access_format
 from .errors import SettingsError
+from .suggestions import did_you_mean
 from .syntax import (
+    UNBOUNDED,
+    Count,
+    OneOf,
     Span,
+    Spanned,
     admin_endpoint,
-    count,
     duration,
     duration_text,
     endpoint,
     field_name,
+    metavar_of,
     networks,
-    one_of,
     positive_duration,
     replay,
     script_name,
     size,
-    spanned,
     statsd_address,
     text_value,
     words,
     workers,
 )
 
-#: When a changed value counts: at once, told to all processes; in workers that start later, so from the next reload
-#: on; when the server starts.
+#: When a change takes effect: at once, in all processes; in workers that start later, so at the next reload; at the
+#: next start of the server.
 LIVE, RELOAD, RESTART = "live", "reload", "restart"
 
 
@@ -45,18 +48,25 @@ def _option(
     parse: Callable[[str], Any],
     help: str,
     *,
+    more: str = "",
     change: str = LIVE,
     short: str = "",
     alias: str = "",
     env: tuple[str, ...] = (),
-    metavar: str = "N",
+    metavar: str = "",
     many: bool = False,
     secret: bool = False,
     run_only: bool = False,
 ) -> Any:
+    """A field of `Settings`.
+
+    :param help: its line in `--help`, a phrase.
+    :param more: what the documentation says besides, in sentences.
+    """
+    metavar = metavar or metavar_of(parse)
     meta = {
-        "parse": parse, "help": help, "short": short, "alias": alias, "env": env, "metavar": metavar, "many": many,
-        "change": change, "secret": secret, "run_only": run_only,
+        "parse": parse, "help": help, "more": more, "short": short, "alias": alias, "env": env, "metavar": metavar,
+        "many": many, "change": change, "secret": secret, "run_only": run_only,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=meta)
 
@@ -66,199 +76,180 @@ class Settings:
     """Every setting of a running twistcorn. Durations are seconds, sizes are bytes, addresses endpoint strings."""
 
     app: str = _option(
-        "", text_value, "the WSGI application: module:name, module:factory() or module:obj.attr;"
-        " without it manage.py, wsgi.py or app.py is looked for", metavar="APP", change=RELOAD,
+        "", text_value, "WSGI app: module:name, module:factory() or module:obj.attr", metavar="APP", change=RELOAD,
+        more="Without it, the first of manage.py, wsgi.py, app.py and main.py in the directory is served.",
     )
     listen: tuple[str, ...] = _option(
-        ("tcp:8000:interface=127.0.0.1",), endpoint, "where to listen; may be given several times",
-        short="b", alias="bind", metavar="ADDRESS", many=True, change=RESTART,
+        ("tcp:8000:interface=127.0.0.1",), endpoint, "listening address; repeatable", short="b", alias="bind",
+        metavar="ADDRESS", many=True, change=RESTART, more="`PORT` in the environment means :PORT.",
     )
     workers: int = _option(
-        1, workers, "worker processes; bounds such as 2:8: as many as the load asks for; auto: from CPU affinity and"
-        " cgroup quota", short="w", env=("WEB_CONCURRENCY",), metavar="N|N:M|auto",
+        1, workers, "worker processes: 4; 2:8 follows the load; auto: one per CPU", short="w",
+        env=("WEB_CONCURRENCY",), metavar="N|N:M|auto",
+        more="auto counts the CPUs of the affinity mask and the cgroup's quota.",
     )
-    threads: int = _option(
-        8, spanned(1, 1024, 2), "app threads of each worker; bounds such as 4:32: more where the application waits",
-        metavar="N|N:M",
-    )
+    threads: int = _option(8, Spanned(1, 1024, 2), "app threads per worker: 8; 4:32 follows the load")
     stand_ins: int = _option(
-        96, count(0, 1024), "more threads of each worker, that take the places of those whose clients read slowly; each"
-        " may open its own connection to a database",
+        96, Count(0, 1024), "spare threads per worker, used while slow clients block others",
+        more="Each can open its own database connection.",
     )
     scale_down_after: float = _option(
-        60.0, positive_duration,
-        "how long fewer workers, or threads, must have been enough before some of them go; for bounds", metavar="TIME",
+        60.0, positive_duration, "time with spare capacity before scaling down",
+        more="It applies to `--workers` and `--threads` with bounds.",
     )
     turns: str = _option(
-        "adaptive", one_of("adaptive", "inline", "pool"),
-        "where the application runs: on the reactor's thread while its calls do not wait, whenever it can, or never",
-        metavar="MODE", change=RELOAD,
+        "adaptive", OneOf("adaptive", "inline", "pool"), "calls to run on the event loop: non-blocking, all, none",
+        change=RELOAD, more="adaptive measures how long the calls of each route block.",
     )
     chdir: str = _option(
-        "", text_value, "directory of the application, resolved anew at each spawn", metavar="DIR", change=RELOAD
+        "", text_value, "directory of the app", metavar="DIR", change=RELOAD,
+        more="It is resolved again for each new worker, so it can be a symbolic link to the current release.",
     )
     pythonpath: tuple[str, ...] = _option(
-        (), words, "directories to put on the application's import path, separated by commas", metavar="DIRS",
-        change=RELOAD,
+        (), words, "comma-separated directories for sys.path", metavar="DIRS", change=RELOAD,
     )
-    backlog: int = _option(
-        2048, count(1, 65535), "connections that the kernel queues for each listener", change=RESTART
-    )
+    backlog: int = _option(2048, Count(1, 65535), "listen(2) queue length", change=RESTART)
     max_connections: int = _option(
-        0, count(0, 1_000_000), "connections open at once; 0: as many as the limit of open files allows, up to 65536",
-        change=RESTART,
+        0, Count(0, 1_000_000), "open connections; 0: from ulimit -n", change=RESTART,
+        more="The limit on open files gives 65536 at most.",
     )
     keep_alive: float = _option(
-        75.0, duration, "how long an idle connection is kept: longer than the usual 60 s of load balancers",
-        metavar="TIME",
+        75.0, duration, "idle time before a connection is closed",
+        more="The default is longer than the usual 60 s of load balancers, so that they close first.",
     )
-    header_timeout: float = _option(
-        10.0, positive_duration, "time for a request's head, from its first byte", metavar="TIME"
-    )
-    body_timeout: float = _option(30.0, positive_duration, "time without a byte of a request's body", metavar="TIME")
-    write_timeout: float = _option(
-        60.0, positive_duration, "time without the client taking a byte of the response", metavar="TIME"
-    )
-    boot_timeout: float = _option(
-        60.0, duration, "time for a worker to load the application; 0: no limit", metavar="TIME"
-    )
+    header_timeout: float = _option(10.0, positive_duration, "time to receive a request head")
+    body_timeout: float = _option(30.0, positive_duration, "longest pause within a request body")
+    write_timeout: float = _option(60.0, positive_duration, "longest time a client reads nothing")
+    boot_timeout: float = _option(60.0, duration, "time to import the app; 0: no limit")
     graceful_timeout: float = _option(
-        30.0, duration, "time for requests in flight when a worker or the server stops", metavar="TIME"
+        30.0, duration, "time to finish requests at a stop", more="It applies to the server and to each worker.",
     )
     drain_delay: float = _option(
-        0.0, duration, "how long /readyz says 503 before a graceful stop begins, so that load balancers look elsewhere",
-        metavar="TIME",
+        0.0, duration, "time /readyz returns 503 before a stop",
+        more="It gives load balancers time to send requests elsewhere.",
     )
     request_timeout: float = _option(
-        120.0, duration, "time for the application to begin its answer, and from each piece to the next, however long"
-        " all of it takes: 504, or the answer is cut, and the worker is replaced; 0: no limit", metavar="TIME",
+        120.0, duration, "silence of the app before 504; 0: no limit",
+        more="The clock restarts with each piece of the response, so a long download is fine. A response that has begun"
+        " is cut off. The worker is replaced.",
     )
     heartbeat_timeout: float = _option(
-        5.0, duration, "a worker that shows no life for so long is replaced and killed; 0: never", metavar="TIME"
+        5.0, duration, "kill if unresponsive for this long; 0: never",
+        more="It watches each worker, and starts a replacement first.",
     )
-    max_requests: int = _option(0, count(0, 999_999_999), "requests after which a worker is replaced; 0: no limit")
+    max_requests: int = _option(0, Count(0, UNBOUNDED), "requests per worker; 0: no limit")
     max_requests_jitter: int = _option(
-        0, count(0, 999_999_999), "up to so many more, at random, so that workers are not replaced together"
+        0, Count(0, UNBOUNDED), "random extra requests, to stagger restarts"
     )
-    max_rss: int = _option(0, size, "memory above which a worker is replaced; 0: no limit", metavar="SIZE")
-    max_age: float = _option(0.0, duration, "age at which a worker is replaced; 0: no limit", metavar="TIME")
+    max_rss: int = _option(0, size, "maximum memory of a worker; 0: no limit")
+    max_age: float = _option(0.0, duration, "maximum age of a worker; 0: no limit")
     reload_strategy: str = _option(
-        "rolling", one_of("rolling", "single", "together", "stop-first"),
-        "after the first new worker: replace a quarter at a time, one at a time, or boot a whole new generation, which"
-        " then takes over at once; stop-first: end the old workers, then boot, for an application that locks a file for"
-        " itself", metavar="STRATEGY",
+        "rolling", OneOf("rolling", "single", "together", "stop-first"), "how a reload replaces the workers",
+        more="When the first new worker is ready, rolling replaces a quarter at a time; single, one at a time; together"
+        " starts a full set, then switches over. stop-first stops the old workers, then starts new ones: for an app"
+        " that locks a file.",
     )
     quarantine_after: int = _option(
-        0, count(0, 1000), "deaths of workers within a minute by one method and path, after which it gets 503 for five"
-        " minutes; 0: it is only told",
+        0, Count(0, 1000), "worker deaths that block a route; 0: only logged",
+        more="Deaths within a minute by the same method and path block that route with 503 for five minutes.",
     )
     park_after: float = _option(
-        10.0, duration, "idle time after which the master parks a connection; 0: never", metavar="TIME"
+        10.0, duration, "idle time before a connection is parked in the master; 0: never",
+        more="Idle connections then cost a worker nothing, and outlive it.",
     )
     queue_size: int = _option(
-        1024, count(1, 1_000_000), "requests that may wait for an app thread, in all workers together; more: 503"
+        1024, Count(1, 1_000_000), "requests waiting for a thread", more="The number is for all workers. More: 503.",
     )
-    queue_timeout: float = _option(
-        30.0, positive_duration, "how long a request may wait for an app thread; longer: 503", metavar="TIME"
-    )
+    queue_timeout: float = _option(30.0, positive_duration, "time to wait for a thread, then 503")
     replay: str = _option(
-        "safe", replay, "which requests run again when their worker died in the middle: safe (GET, HEAD, OPTIONS,"
-        " TRACE), idempotent (PUT and DELETE as well), or none; the others get 502", metavar="safe|idempotent|off",
+        "safe", replay, "requests to rerun if a worker dies", metavar="{safe,idempotent,off}",
+        more="safe: GET, HEAD, OPTIONS and TRACE; idempotent: PUT and DELETE as well. Others get 502.",
     )
-    limit_request_line: int = _option(8190, count(64, 32768), "longest request line, in bytes; longer: 414")
-    limit_request_fields: int = _option(100, count(1, 32768), "most header fields of a request; more: 431")
-    limit_request_field_size: int = _option(8190, count(64, 32768), "longest header field, in bytes; longer: 431")
+    limit_request_line: int = _option(8190, Count(64, 32768), "maximum bytes; more: 414")
+    limit_request_fields: int = _option(100, Count(1, 32768), "maximum number of headers; more: 431")
+    limit_request_field_size: int = _option(8190, Count(64, 32768), "maximum bytes of a header; more: 431")
     limit_request_trailers: int = _option(
-        8190, count(0, 32768), "most bytes of trailer fields behind a chunked body, which are dropped; more: 431"
+        8190, Count(0, 32768), "maximum bytes; more: 431",
+        more="Trailers follow a chunked body, and are discarded.",
     )
-    limit_request_body: int = _option(
-        1 << 30, size, "largest request body; larger: 413; 0: no limit", metavar="SIZE"
-    )
+    limit_request_body: int = _option(1 << 30, size, "maximum bytes; more: 413; 0: no limit")
     spool_size: int = _option(
-        4 << 30, size, "what all request bodies together may take, in memory and in files in TMPDIR; more: 503; 0: no"
-        " limit", metavar="SIZE",
+        4 << 30, size, "maximum bytes of all bodies together; more: 503; 0: no limit",
+        more="It counts memory and files in TMPDIR, in all workers.",
     )
     expect: str = _option(
-        "read", one_of("read", "early"), "when a client that expects 100 Continue is told to send its body: when the"
-        " application reads it, or before it is called", metavar="read|early",
+        "read", OneOf("read", "early"), "send 100 Continue when the app reads, or before that",
+        more="early: before the app is called.",
     )
     forwarded_allow_ips: tuple[str, ...] = _option(
-        ("127.0.0.1", "::1"), networks, "addresses and networks of proxies whose forwarding headers are believed,"
-        " or *; peers on a UNIX socket always are", env=("FORWARDED_ALLOW_IPS",), metavar="ADDRESSES", change=RELOAD,
+        ("127.0.0.1", "::1"), networks, "trusted proxies: comma-separated addresses and networks; *: all",
+        env=("FORWARDED_ALLOW_IPS",), metavar="ADDRESSES", change=RELOAD, more="Peers on a UNIX socket are trusted.",
     )
     header_map: str = _option(
-        "drop", one_of("drop", "refuse", "dangerous"), "header names with an underscore, which can pass for others:"
-        " leave out, refuse with 400, or keep", metavar="MODE", change=RELOAD,
+        "drop", OneOf("drop", "refuse", "dangerous"), "header names with underscores", change=RELOAD,
+        more="In WSGI `X_Real_IP` passes for `X-Real-IP`. drop removes the header; refuse responds with 400; dangerous"
+        " keeps it.",
     )
     script_name: str = _option(
-        "", script_name, "path prefix under which the application is mounted", env=("SCRIPT_NAME",), metavar="PATH",
-        change=RELOAD,
+        "", script_name, "path prefix of the app", env=("SCRIPT_NAME",), metavar="PATH", change=RELOAD,
     )
     script_name_header: str = _option(
-        "", field_name, "header field, such as X-Script-Name, by which trusted proxies tell SCRIPT_NAME; empty: none",
-        metavar="NAME", change=RELOAD,
+        "", field_name, "header with SCRIPT_NAME, from trusted proxies", metavar="NAME", change=RELOAD,
+        more="For example X-Script-Name. Empty: none.",
     )
-    access_log: str = _option(
-        "", text_value, "file for the access log, - for standard output; empty: none", metavar="FILE",
-    )
+    access_log: str = _option("", text_value, "access log; - for standard output", metavar="FILE", more="Empty: none.")
     access_log_format: str = _option(
-        "combined", access_format, "combined, extended, json, or a format of Apache's atoms (docs/logging.md)",
-        metavar="FORMAT",
+        "combined", access_format, "combined, extended, json or atoms", metavar="FORMAT",
+        more="The atoms are Apache's, listed in docs/logging.md.",
     )
     slow: float = _option(
-        30.0, duration, "log requests that send nothing for so long, with the stack of their thread; 0: none",
-        metavar="TIME",
+        30.0, duration, "log a request silent for this long, with its stack; 0: never",
     )
     app_output: str = _option(
-        "prefix", one_of("prefix", "plain"), "lines that the application prints: with the number of their worker, or as"
-        " they are", metavar="MODE", change=RELOAD,
+        "prefix", OneOf("prefix", "plain"), "app output: with the worker's number, or as is", change=RELOAD,
     )
     log_level: str = _option(
-        "info", one_of("debug", "info", "warn", "error", "critical"), "the least level that is logged", metavar="LEVEL",
-        run_only=True,
+        "info", OneOf("debug", "info", "warn", "error", "critical"), "minimum log level", run_only=True,
     )
     log_format: str = _option(
-        "auto", one_of("text", "json", "auto"), "how the server's log looks; auto: text on a terminal, else JSON",
-        metavar="FORM", change=RESTART, run_only=True,
+        "auto", OneOf("text", "json", "auto"), "format of the server log; auto: text on a terminal, else JSON",
+        change=RESTART, run_only=True,
     )
     control: str = _option(
-        "", text_value, "UNIX socket for the command twistcorn; by default twistcorn.sock in $XDG_RUNTIME_DIR, or in"
-        " /run; off: none", metavar="PATH", change=RESTART,
+        "", text_value, "control socket; off: none", metavar="PATH", change=RESTART,
+        more="The default is twistcorn.sock in $XDG_RUNTIME_DIR or /run. Commands such as `twistcorn status` use it.",
     )
     admin: str = _option(
-        "", admin_endpoint, "where to serve metrics, health and the admin page, such as :9000 or unix:/path; a host is"
-        " loopback unless it is named; empty: nowhere", metavar="ADDRESS", change=RESTART,
+        "", admin_endpoint, "address of metrics, health checks and admin page", metavar="ADDRESS", change=RESTART,
+        more="For example :9000, which is 127.0.0.1:9000, or unix:/path. Empty: none.",
     )
     admin_token: str = _option(
-        "", text_value, "what opens the admin address for reading; must be there when that is not loopback",
-        metavar="TOKEN", change=RESTART, secret=True,
+        "", text_value, "token to read --admin; required off loopback", metavar="TOKEN", change=RESTART, secret=True,
     )
     admin_action_token: str = _option(
-        "", text_value, "what opens the admin page for actions: reload, scale, recycle; empty: it is read-only",
-        metavar="TOKEN", change=RESTART, secret=True,
+        "", text_value, "token to reload, scale and recycle", metavar="TOKEN", change=RESTART, secret=True,
+        more="Without it, the admin page is read-only.",
     )
     statsd: str = _option(
-        "", statsd_address, "HOST:PORT of a StatsD server that is sent metrics over UDP; empty: none",
-        metavar="HOST:PORT", change=RESTART,
+        "", statsd_address, "StatsD server to send metrics to, over UDP", metavar="HOST:PORT", change=RESTART,
+        more="Empty: none.",
     )
     config: str = _option(
-        "", text_value, "file of further settings, lines of `name = value`; read again at each reload", short="c",
-        metavar="FILE", change=RESTART,
+        "", text_value, "settings file: lines of name = value", short="c", metavar="FILE", change=RESTART,
+        more="Each reload reads it again.",
     )
-    pidfile: str = _option(
-        "", text_value, "file that holds the master's pid", short="p", metavar="FILE", change=RESTART
-    )
-    #: No options: the bounds that those gave; `workers` and `threads` are the numbers within them. None: no bounds.
+    pidfile: str = _option("", text_value, "file for the master's pid", short="p", metavar="FILE", change=RESTART)
+    #: No options: the ranges given for `workers` and `threads`, which are numbers within them. None: a fixed number.
     workers_bounds: Span | None = None
     threads_bounds: Span | None = None
 
 
-#: The table: one entry per option, in the order of the documentation.
+#: The table, in the order of the documentation.
 OPTIONS: tuple[dataclasses.Field[Any], ...] = tuple(f for f in dataclasses.fields(Settings) if f.metadata)
-#: Options that take bounds, and the fields for these.
+#: Options that take a range, and the field of each for it.
 BOUNDS = {"workers": "workers_bounds", "threads": "threads_bounds"}
 FIELDS = {field.name: field for field in OPTIONS}
-#: What workers are not told, and find in no variable of their environment.
+#: Never sent to workers, and removed from their environment.
 SECRETS = tuple(field for field in OPTIONS if field.metadata["secret"])
 
 
@@ -270,17 +261,17 @@ def flag(field: dataclasses.Field[Any]) -> str:
 def parse_value(field: dataclasses.Field[Any], text: str, origin: str) -> Any:
     """The value of one option from text.
 
-    :param origin: how the operator gave it (`--threads`, `WEB_CONCURRENCY`), for the message.
-    :raises SettingsError: naming the origin, the value and what is allowed.
+    :param origin: the source as the operator knows it (`--threads`, `WEB_CONCURRENCY`), for the message.
+    :raises SettingsError: naming the origin, the value and what is expected.
     """
     try:
         return field.metadata["parse"](text)
     except ValueError as error:
-        raise SettingsError(f"{origin} {text!r}: allowed is {error}") from None
+        raise SettingsError(f"invalid value {text!r} for {origin}: expected {error}") from None
 
 
 def unfolded(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `Settings` that some options make, from their values by name."""
+    """The fields of `Settings` for option values by name: a range fills two fields."""
     fields: dict[str, Any] = {}
     for name, value in values.items():
         fields[name] = value.least if isinstance(value, Span) else value
@@ -290,9 +281,9 @@ def unfolded(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_values(**values: Any) -> Settings:
-    """The settings from values by field name, as a caller in Python gives them; texts are parsed as options are.
+    """The settings from values by field name, as a caller in Python passes them; texts are parsed like options.
 
-    :raises SettingsError: for an unknown name or a value that is not allowed.
+    :raises SettingsError: for an unknown name or an invalid value.
     """
     resolved: dict[str, Any] = {}
     bounds = {name: values.pop(name) for name in BOUNDS.values() if values.get(name) is not None}
@@ -301,38 +292,38 @@ def from_values(**values: Any) -> Settings:
             continue
         field = FIELDS.get(name)
         if field is None:
-            raise SettingsError(f"{name} is not a setting: allowed are {', '.join(FIELDS)}")
+            raise SettingsError(f"unknown setting {name!r}{did_you_mean(name, FIELDS)}")
         resolved[name] = _from_python(field, value)
     return Settings(**{**unfolded(resolved), **bounds})
 
 
 def _from_python(field: dataclasses.Field[Any], value: Any) -> Any:
-    """A value is checked as its text would be."""
+    """A value, checked like the text of an option."""
     texts = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else None
     if texts is not None and all(isinstance(text, str) for text in texts):
         if field.metadata["many"]:
             return tuple(parse_value(field, text, field.name) for text in texts)
         return parse_value(field, ",".join(texts), field.name)
     if isinstance(value, bool) or not isinstance(value, int | float) or isinstance(field.default, str | tuple):
-        raise SettingsError(f"{field.name} {value!r}: allowed is what the option --{flag(field)} takes")
+        raise SettingsError(f"invalid value {value!r} for {field.name}: expected what --{flag(field)} accepts")
     if field.name == "workers" and value == 0:
         return 0
     return parse_value(field, duration_text(value) if isinstance(value, float) else str(value), field.name)
 
 
-#: What was bound or filed when the server started.
+#: Bound or opened at the start of the server.
 FIXED = tuple(field.name for field in OPTIONS if field.metadata["change"] == RESTART)
 
 
 def keep_fixed(present: Settings, wanted: Settings) -> tuple[Settings, list[str]]:
-    """The settings after a reload, and the long options whose change has to wait for a restart."""
+    """The settings after a reload, and the long options whose change needs a restart."""
     changed = [name for name in FIXED if getattr(present, name) != getattr(wanted, name)]
     kept: dict[str, Any] = {name: getattr(present, name) for name in changed}
     return dataclasses.replace(wanted, **kept), [flag(FIELDS[name]) for name in changed]
 
 
 def to_json(settings: Settings) -> bytes:
-    """The settings as they travel to a worker, without those that are none of the application's business."""
+    """The settings as they are sent to a worker, without secrets."""
     blank: dict[str, Any] = {field.name: field.default for field in SECRETS}
     kept = dataclasses.replace(settings, **blank)
     return json.dumps(dataclasses.asdict(kept)).encode()

@@ -1,7 +1,7 @@
-"""Where a program's settings come from: its command line, its environment, the file that these name.
+"""The sources of a program's settings: command line, environment, settings file.
 
-Law: says which one wins, and what every value came from; only `read_sourced` touches the process's environment and
-files. Used by `cli` and `tap`, at the start and at each reload.
+Law: decides which source wins, and records it for each value; only `read_sourced` touches the process's environment
+and files. Used by `cli` and `tap`, at the start and at each reload.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from .errors import SettingsError
 from .interpreter import require_lock
 from .origins import COMMAND_LINE, ENVIRONMENT, FILE, Sourced
 from .settings import FIELDS, OPTIONS, Settings, flag, parse_value, unfolded
+from .unknown import unknown_setting
 
 
 def read_settings(given: Mapping[str, Iterable[str]]) -> Settings:
-    """As `read_sourced`, without where they come from."""
+    """Like `read_sourced`, without the sources."""
     return read_sourced(given).settings
 
 
 def read_sourced(given: Mapping[str, Iterable[str]]) -> Sourced:
-    """The settings as they are now, and where each comes from.
+    """The settings as they are now, with their sources.
 
-    :param given: what the command line gave, texts by field name.
-    :raises SettingsError: when a value is not allowed, the file cannot be read, or this Python cannot be used.
+    :param given: the options of the command line, texts by field name.
+    :raises SettingsError: a value is invalid, the file cannot be read, or this Python is not supported.
     """
     require_lock()
     return trace(given, os.environ, lambda path: Path(path).read_text(encoding="utf-8"))
 
 
 def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> dict[str, Any]:
-    """The settings that the environment gives: TWISTCORN_* for each option, and the field's customary variables.
+    """The settings in the environment: TWISTCORN_* for each option, and the variables that other servers read as well.
 
-    :param given: names of the fields that the command line gives; for them the environment is not looked at.
+    :param given: names of the fields that the command line sets; their variables are not read.
     """
     values: dict[str, Any] = {}
     known = set(given)
@@ -55,18 +56,18 @@ def from_environment(environ: Mapping[str, str], given: Iterable[str] = ()) -> d
 def resolve(
     given: Mapping[str, Iterable[str]], environ: Mapping[str, str], read: Callable[[str], str] | None = None
 ) -> Settings:
-    """As `trace`, without where they come from."""
+    """Like `trace`, without the sources."""
     return trace(given, environ, read).settings
 
 
 def trace(
     given: Mapping[str, Iterable[str]], environ: Mapping[str, str], read: Callable[[str], str] | None = None
 ) -> Sourced:
-    """The settings from what the command line gave (texts by field name) over the environment over the file over the
+    """Resolve settings: the command line (texts by field name) overrides the environment, that the file, that the
     defaults.
 
-    :param read: the text of a file; None: no file is read.
-    :raises SettingsError: when a value is not allowed, or the file cannot be read.
+    :param read: returns the text of a file; None: no file is read.
+    :raises SettingsError: a value is invalid, or the file cannot be read.
     """
     values = from_environment(environ, given)
     origins = dict.fromkeys(values, ENVIRONMENT)
@@ -86,9 +87,9 @@ def trace(
 
 
 def from_file(text: str, path: str) -> dict[str, Any]:
-    """The settings in a file: `name = value`, one in a line, names as in the long options; `#` begins a comment line.
+    """The settings in a file: lines of `name = value`, with the names of the long options; `#` starts a comment line.
 
-    An option that may be given several times may stand in several lines.
+    A repeatable option can have several lines.
     """
     found: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -96,10 +97,14 @@ def from_file(text: str, path: str) -> dict[str, Any]:
         if not name or name.startswith("#"):
             continue
         key = name.replace("-", "_")
-        if not equals or key not in FIELDS or key == "config":
-            raise SettingsError(f"{path}, line {number}: {name} is not `name = value` with the name of a setting")
+        if not equals:
+            # Not the whole line, which can hold a secret.
+            first = name.split()[0]
+            raise SettingsError(f"{path}, line {number}: expected `name = value`, found no = after {first!r}")
+        if key not in FIELDS or key == "config":
+            raise SettingsError(f"{path}, line {number}: {unknown_setting(name)}")
         found.setdefault(key, []).append(value)
-    return {key: _parse_many(FIELDS[key], texts, f"{path}: {flag(FIELDS[key])}") for key, texts in found.items()}
+    return {key: _parse_many(FIELDS[key], texts, f"{flag(FIELDS[key])} in {path}") for key, texts in found.items()}
 
 
 def _parse_many(field: dataclasses.Field[Any], texts: Iterable[str], origin: str) -> Any:

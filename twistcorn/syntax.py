@@ -1,6 +1,6 @@
 """How the values of options are written: durations, sizes, addresses, lists. One parser for each kind.
 
-Law: pure: a text goes in, and a value or a ValueError that says what is allowed comes out; `duration_text` and
+Law: pure: a text goes in, and a value comes out, or a ValueError that completes `expected ...`; `duration_text` and
 `size_text` go the other way.
 """
 
@@ -9,13 +9,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-#: Far more than a machine has processors; a slip of the finger should not start a thousand interpreters.
+#: Far more than a machine has CPUs; a typo should not start a thousand interpreters.
 MAX_WORKERS = 256
 
-#: Where StatsD listens unless it is told otherwise.
+#: The largest number that a count of events takes: for an operator, no limit.
+UNBOUNDED = 999_999_999
+#: The default port of StatsD.
 STATSD_PORT = 8125
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?")
@@ -34,7 +37,7 @@ _OTHER_ENDPOINTS = ("ssl", "tls", "haproxy", "fd", "stdio")
 
 
 class Span(NamedTuple):
-    """From so many to so many, both of them allowed: bounds within which the server chooses."""
+    """A range, both ends included, within which the server chooses."""
 
     least: int
     most: int
@@ -52,21 +55,21 @@ def duration(text: str) -> float:
     found = _DURATION.fullmatch(text.strip())
     seconds = float(found[1]) * _DURATION_UNITS[found[2]] if found is not None else MAX_SECONDS + 1
     if seconds > MAX_SECONDS:
-        raise ValueError("a duration such as 30, 30s, 5m or 250ms")
+        raise ValueError("a duration such as 30 (seconds), 30s, 5m or 250ms")
     return seconds
 
 
 def duration_text(seconds: float) -> str:
-    """What `duration` reads as exactly so many seconds."""
+    """The text that `duration` parses to exactly this number of seconds."""
     digits = format(Decimal(repr(seconds)), "f")
     return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}s"
 
 
 def positive_duration(text: str) -> float:
-    """A duration longer than nothing."""
+    """A duration greater than 0."""
     seconds = duration(text)
     if seconds <= 0:
-        raise ValueError("a duration longer than 0, such as 10 or 250ms")
+        raise ValueError("a duration greater than 0, such as 10s or 250ms")
     return seconds
 
 
@@ -74,51 +77,57 @@ def size(text: str) -> int:
     """Bytes from `512MB`, `64k`, `1GiB` or a plain number; the units are powers of 1024."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise ValueError("a size in bytes such as 8190, 64k or 512MB")
+        raise ValueError("a size such as 8190 (bytes), 64k or 512MB")
     return int(found[1]) * _SIZE_UNITS[found[2].lower()]
 
 
 def size_text(number: int) -> str:
-    """What `size` reads as so many bytes."""
+    """The text that `size` parses to this number of bytes."""
     for unit in ("g", "m", "k"):
         if number and number % _SIZE_UNITS[unit] == 0:
             return f"{number // _SIZE_UNITS[unit]}{unit.upper()}"
     return str(number)
 
 
-def count(least: int, most: int) -> Callable[[str], int]:
+@dataclass(frozen=True)
+class Count:
     """A parser of whole numbers from `least` to `most`."""
 
-    def parse(text: str) -> int:
-        allowed = f"a whole number from {least} to {most}"
-        if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or not least <= int(text) <= most:
-            raise ValueError(allowed)
+    least: int
+    most: int
+
+    def __call__(self, text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or not self.least <= int(text) <= self.most:
+            raise ValueError(f"a whole number from {self.least} to {self.most}")
         return int(text)
 
-    return parse
 
-
-def spanned(least: int, most: int, lowest: int) -> Callable[[str], int | Span]:
+@dataclass(frozen=True)
+class Spanned:
     """A parser of whole numbers from `least` to `most`, or of bounds, such as `2:8`.
 
-    :param lowest: the smallest lower bound.
+    :ivar lowest: the smallest lower bound.
     """
 
-    def parse(text: str) -> int | Span:
+    least: int
+    most: int
+    lowest: int
+
+    def __call__(self, text: str) -> int | Span:
         low, colon, high = text.partition(":")
+        bound = Count(self.lowest, self.most)
         try:
             if not colon:
-                return count(least, most)(text)
-            span = Span(count(lowest, most)(low), count(lowest, most)(high))
+                return Count(self.least, self.most)(text)
+            span = Span(bound(low), bound(high))
             if span.least > span.most:
                 raise ValueError
         except ValueError:
+            more = f" of at least {self.lowest}" if self.lowest > self.least else ""
             raise ValueError(
-                f"a whole number from {least} to {most}, or bounds from {lowest} up, such as {max(lowest, 2)}:8"
+                f"a whole number from {self.least} to {self.most}, or a range{more} such as {max(self.lowest, 2)}:8"
             ) from None
         return span if span.least < span.most else span.least
-
-    return parse
 
 
 def workers(text: str) -> int | Span:
@@ -126,7 +135,7 @@ def workers(text: str) -> int | Span:
     if text.strip().lower() == "auto":
         return 0
     try:
-        return spanned(1, MAX_WORKERS, 1)(text)
+        return Spanned(1, MAX_WORKERS, 1)(text)
     except ValueError as error:
         raise ValueError(f"auto or {error}") from None
 
@@ -148,7 +157,7 @@ def endpoint(text: str) -> str:
         if found["host"].startswith("["):
             return f"tcp6:{found['port']}:interface={host.replace(':', chr(92) + ':')}"
         return f"tcp:{found['port']}" + (f":interface={host}" if host not in ("", "*") else "")
-    raise ValueError("an endpoint (tcp:8000, tcp6:8000, unix:/path, systemd:domain=INET:index=0), HOST:PORT or :PORT")
+    raise ValueError("HOST:PORT, :PORT, unix:/path or an endpoint such as tcp6:8000 or systemd:domain=INET:index=0")
 
 
 def admin_endpoint(text: str) -> str:
@@ -175,14 +184,14 @@ def text_value(text: str) -> str:
 def script_name(text: str) -> str:
     """A path prefix: empty, or starting with a slash and not ending in one."""
     if text and (not text.startswith("/") or text.endswith("/")):
-        raise ValueError("a path that starts with / and does not end with it, such as /shop")
+        raise ValueError("a path that starts with / and does not end with /, such as /shop")
     return text
 
 
 def field_name(text: str) -> str:
     """The name of a header field (RFC 9110 section 5.1), or nothing."""
     if text and not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", text):
-        raise ValueError("the name of a header field, such as X-Script-Name")
+        raise ValueError("a header name such as X-Script-Name")
     return text
 
 
@@ -197,23 +206,40 @@ def networks(text: str) -> tuple[str, ...]:
         try:
             ipaddress.ip_network(word if word != "*" else "0.0.0.0/0", strict=False)
         except ValueError:
-            raise ValueError("addresses and networks such as 10.0.0.0/8, separated by commas, or *") from None
+            raise ValueError("* or a comma-separated list of addresses and networks such as 10.0.0.0/8") from None
     return found
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+class OneOf:
     """A parser of one of a few words."""
 
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(" or ".join(choices))
+    def __init__(self, *choices: str) -> None:
+        self.choices = choices
+
+    def __call__(self, text: str) -> str:
+        if text not in self.choices:
+            raise ValueError(f"{', '.join(self.choices[:-1])} or {self.choices[-1]}")
         return text
 
-    return parse
+
+def metavar_of(parse: Callable[[str], Any]) -> str:
+    """What stands for the value in `--help`."""
+    if isinstance(parse, OneOf):
+        return f"{{{','.join(parse.choices)}}}"
+    if isinstance(parse, Spanned):
+        return "N|N:M"
+    return "SIZE" if parse is size else "TIME" if parse in (duration, positive_duration) else "N"
+
+
+def allowed_range(parse: Callable[[str], Any]) -> str:
+    """The numbers that a parser accepts, for `--help`; empty where it accepts any, or something else."""
+    if isinstance(parse, Count | Spanned) and parse.most < UNBOUNDED:
+        return f"{parse.least}-{parse.most}"
+    return f"1-{MAX_WORKERS}" if parse is workers else ""
 
 
 def replay(text: str) -> str:
-    """The value of --replay. `on` is from a time when PUT and DELETE ran again by default: whoever wrote it decides."""
+    """The value of --replay. `on` once included PUT and DELETE: the operator decides whether that is still wanted."""
     if text == "on":
-        raise ValueError("safe, idempotent or off: what on did before is idempotent")
-    return one_of("safe", "idempotent", "off")(text)
+        raise ValueError("safe, idempotent or off; what was called on is idempotent now")
+    return OneOf("safe", "idempotent", "off")(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -17,41 +18,56 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from .errors import SettingsError
+from .helptext import plugin_help
 from .origins import Sourced
 from .settings import OPTIONS, Settings, flag
 from .sources import read_sourced
+from .unknown import unknown_option, warn_of_variables
 
-#: Options that belong to `twist` and go before the name of the plugin.
+#: Options of `twist` itself, which go before the name of the plugin.
 _OF_TWIST = ("reactor", "log-level", "log-file", "log-format")
+_OURS = tuple(field for field in OPTIONS if not field.metadata["run_only"])
 
 
 class Options(usage.Options):
     """The command line of `twist twistcorn`, made from the table of settings."""
 
     synopsis = "[options] [APP]"
-    longdesc = "Serve a WSGI application from a pool of worker processes."
+    longdesc = "Serves a WSGI app from a pool of worker processes."
 
     def __init__(self) -> None:
         self.given: dict[str, list[str]] = {}
         self.resolved = Settings()
+        self._refused = False
         super().__init__()
 
-    def parseArgs(self, app: str | None = None) -> None:
-        """The application may be given without --app."""
+    def getUsage(self, width: int | None = None) -> str:
+        """The options in their groups, like `twistcorn run --help`; after a usage error one line."""
+        return "`twist twistcorn --help` lists the options.\n" if self._refused else plugin_help("twist twistcorn")
+
+    def parseArgs(self, app: str | None = None, *more: str) -> None:
+        """Take the app without --app."""
+        if more:
+            raise usage.UsageError(f"unexpected argument {more[0]!r}")
         if app is not None:
             self.given.setdefault("app", []).append(app)
 
     def parseOptions(self, options: Any = None) -> None:
-        """Parse; an option of `twist` itself in the wrong place gets the right line."""
+        """Parse; an unknown option is answered with the one that is meant."""
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            for name in _OF_TWIST:
-                if f"--{name} not recognized" in str(error):
-                    raise usage.UsageError(
-                        f"--{name} belongs to twist: twist --{name}=... twistcorn ..."
-                    ) from None
-            raise
+            # `twistd` prints all of this object before the error.
+            self._refused = True
+            unknown = re.search(r"(--?\S+) not recognized", str(error))
+            if unknown is None:
+                raise
+            name = unknown[1]
+            if name.removeprefix("--") in _OF_TWIST:
+                message = f"{name} is an option of twist: twist {name}=... twistcorn ..."
+            else:
+                message = unknown_option(name, [f"--{flag(field)}" for field in _OURS])
+            raise usage.UsageError(message) from None
 
     def postOptions(self) -> None:
         """Resolve command line, environment and defaults."""
@@ -70,9 +86,7 @@ def _taker(field: dataclasses.Field[Any], help: str) -> Callable[[Options, str],
     return take
 
 
-for _field in OPTIONS:
-    if _field.metadata["run_only"]:
-        continue
+for _field in _OURS:
     _take = _taker(_field, _field.metadata["help"])
     setattr(Options, f"opt_{_field.name}", _take)
     if _field.metadata["short"]:
@@ -80,7 +94,7 @@ for _field in OPTIONS:
         setattr(Options, f"opt_{_field.metadata['short']}", _take)
     if _field.metadata["alias"]:
         # And is confused by a second long one that does.
-        setattr(Options, f"opt_{_field.metadata['alias']}", _taker(_field, f"the same as --{flag(_field)}"))
+        setattr(Options, f"opt_{_field.metadata['alias']}", _taker(_field, f"alias of --{flag(_field)}"))
 
 
 def makeService(options: Options) -> IService:
@@ -89,8 +103,10 @@ def makeService(options: Options) -> IService:
 
     from .standalone import StandaloneService
 
+    warn_of_variables(os.environ)
+
     def settled(sourced: Sourced) -> Sourced:
-        # The master's log is that of `twist`; the workers' lines are to look like it.
+        # The master logs to the log of `twist`; the lines of workers should look the same.
         return sourced.change(log_format="text")
 
     service = StandaloneService(

@@ -76,7 +76,8 @@ class TestLine:
         """It says what the command means, shows an example, and the exit codes."""
         assert exit_code(command.name, "--help") == 0
         shown = capsys.readouterr().out
-        for text in (command.help[1:], command.more, command.example, "69 nothing listens there", "--control PATH"):
+        exits = "69 no server at the control socket"
+        for text in (command.help[1:], command.more, command.example, exits, "--control PATH"):
             assert text in shown
 
     @EVERY

@@ -61,7 +61,7 @@ class AtOnce(Turns):
         self.leader = Seat(self, leads=True)
         self._other = Seat(self)
         # As many as there are to be: none is ever started.
-        self._active, self._alive = 1, 3
+        self.threads.active, self.threads.alive = 1, 3
 
     def take(self, connection: Connection, seat: Seat) -> None:
         if self._mode == "pool":
@@ -69,7 +69,7 @@ class AtOnce(Turns):
             self.counts.set_busy(self._running)
             self._run_pooled(connection, self._other)
         else:
-            self._run_inline(connection, seat, Route())
+            self.run_inline(connection, seat, Route())
 
     def stand_aside(self, seat: Seat) -> None:
         self.aside()
@@ -193,16 +193,16 @@ class Served:
             self.region,
             settings,
             [address],
-            self.turns.take,
+            self.turns,
             self._report,
             self._empty,
         )
         self.waiting = LocalQueue(
-            self.reactor, self.board, self.region, settings, self.poller.give_back, lambda: self.poller.draining,
+            self.reactor, self.board, self.region, settings, self.poller.custody.give_back,
+            lambda: self.poller.holdings.draining,
             withdraw=self.turns.withdraw, abandon=self.poller.abandon,
         )  # fmt: skip
         service.attach(self.poller, self.waiting, self.turns.answered, self._credit, self.turns.counts.count_queued)
-        self.poller.on_send = self.turns.before_send
         self.poller.start()
         self._open: list[socket.socket] = []
         self._lends = 0
@@ -228,15 +228,15 @@ class Served:
         """The worker gets a connection; without a sequence, it is counted here."""
         server.setblocking(False)
         self._lends = sequence or self._lends + 1
-        self.poller.adopt(server.detach(), Lend(slot, self._lends, 0, flags))
+        self.poller.custody.adopt(server.detach(), Lend(slot, self._lends, 0, flags))
 
     def run(self) -> None:
         """Handle events until there are none."""
         for _ in range(10_000):
-            poller = self.poller
-            if not (select.select([poller._epoll], [], [], 0)[0] or poller._ready or poller._returned):
+            rounds, events = self.poller.rounds, select.select([self.poller.holdings.epoll], [], [], 0)[0]
+            if not (events or rounds.ready or rounds.returned):
                 return
-            self.poller.poll(0, self.turns.leader)
+            self.poller.rounds.poll(0, self.turns.leader)
         raise AssertionError("the poller spins")
 
     def send(self, client: Client, data: bytes) -> None:
@@ -246,7 +246,7 @@ class Served:
 
     def connections(self) -> list[Connection]:
         """What the worker holds."""
-        return list(self.poller._connections.values())
+        return list(self.poller.holdings.connections.values())
 
     def slot(self, number: int = 0) -> Slot:
         return self.board.read_slot(number)
@@ -271,7 +271,7 @@ class Served:
         self.run()
         for connection in self.connections():
             connection.stream.sock.close()
-        self.poller._epoll.close()
+        self.poller.holdings.epoll.close()
         self.turns.close()
         self.board.close()
 

@@ -523,8 +523,8 @@ def test_worker_that_boots_gets_what_was_set_meanwhile(program: Tuned) -> None:
         ("listen", ":1", "listen changes only when the server starts"),
         ("app", "x:y", "app changes with a reload"),
         ("threads", "1", "one thread is another way of working"),
-        ("threads", "many", "set threads 'many': allowed is a whole number from 1 to 1024"),
-        ("theads", "2", "theads is not a setting"),
+        ("threads", "many", "invalid value 'many' for threads: expected a whole number from 1 to 1024"),
+        ("theads", "2", "unknown setting 'theads'; did you mean threads?"),
     ],
 )
 def test_refused(program: Tuned, name: str, value: str, why: str) -> None:

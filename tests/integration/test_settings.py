@@ -61,6 +61,14 @@ def test_number_of_threads_from_the_environment(start: Start, threads: str, seve
     assert server.get("/environ?key=wsgi.multithread") == several
 
 
+@pytest.mark.parametrize("front", ["run", "twist", "twistd"])
+def test_unknown_variable_is_a_warning(start: Start, front: str) -> None:
+    """A misspelt TWISTCORN_* variable is named in one line of the log; the server serves."""
+    server = start("--app", "app:app", front=front, env={"TWISTCORN_THEADS": "2"}).ready()
+    said = server.seen(r"unknown environment variable TWISTCORN_THEADS ignored; did you mean TWISTCORN_THREADS\?$")
+    assert len(said) == 1
+
+
 def test_port_from_the_environment(start: Start) -> None:
     """PORT, as platforms give it, is listened on, on all interfaces."""
     server = start("app:app", listen=(), env={"PORT": "0"}).ready()

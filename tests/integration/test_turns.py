@@ -232,8 +232,8 @@ class TestSlowReaders:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--turns", "x"), "--turns 'x': allowed is adaptive or inline or pool"),
-        (("--queue-size", "0"), "--queue-size '0': allowed is a whole number from 1 to 1000000"),
+        (("--turns", "x"), "invalid value 'x' for --turns: expected adaptive, inline or pool"),
+        (("--queue-size", "0"), "invalid value '0' for --queue-size: expected a whole number from 1 to 1000000"),
     ],
 )
 def test_wrong_value_is_one_line(

@@ -32,14 +32,14 @@ class Changeable(Operations):
     def get(self, name: str = "") -> list[dict[str, Any]]:
         assert isinstance(name, str)
         if name not in ("", "threads"):
-            raise OperationError(f"{name} is not a setting")
+            raise OperationError(f"unknown setting {name!r}")
         return [dict(self.threads)]
 
     def set(self, name: str, value: str) -> dict[str, Any]:
         assert isinstance(value, str)
         self.get(name)
         if not value.isdecimal() or not 1 <= int(value) <= 1024:
-            raise SettingsError(f"threads {value!r}: allowed is a whole number from 1 to 1024")
+            raise SettingsError(f"invalid value {value!r} for threads: expected a whole number from 1 to 1024")
         self.threads = {**THREADS, "value": int(value), "origin": "set"}
         return self.threads
 

@@ -143,10 +143,10 @@ class Crew:
         region = self.board.worker_base(0)
         self.turns = Turns(self.loop, threads, mode, self.board, region, self, stand_ins)  # type: ignore[arg-type]
         self.loop.settle = self.turns.settle
-        self.main = threading.Thread(target=self.turns.join, name="main")
+        self.main = threading.Thread(target=self.turns.lead.join, name="main")
         self.main.start()
         if threads > 1 and full:
-            self.until(lambda: len(self.turns._parked) == threads)
+            self.until(lambda: len(self.turns.threads.parked) == threads)
 
     def until(self, true: Callable[[], bool]) -> None:
         """Wait for what no event tells."""
@@ -158,7 +158,7 @@ class Crew:
     def forget(self) -> None:
         """Time passes in which no client was slow: stand-ins are not kept any longer."""
         for _ in range(2):
-            self.turns._crest_until = 0.0
+            self.turns.threads._crest_until = 0.0
             self.turns.keep_up()
 
     def word(self, word: int) -> int:
@@ -212,7 +212,7 @@ class Crew:
         self.main.join(PATIENCE)
         assert not self.main.is_alive()
         with self.turns._lock:
-            for seat in [*self.turns._parked, *([self.turns._deputy] if self.turns._deputy else [])]:
+            for seat in [*self.turns.threads.parked, *([self.turns.lead.deputy] if self.turns.lead.deputy else [])]:
                 seat.gate.release()
         self.turns._watchdog.close()
         for thread in threading.enumerate():

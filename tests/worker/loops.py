@@ -23,13 +23,13 @@ class Loop:
         self.served = Served(app([b"hello"]))
         self.poller = self.served.poller
         self.reactor = WorkerReactor()
-        self.poller.add_source(self.reactor.own_descriptor(), self.reactor.own_events)
+        self.poller.holdings.add_source(self.reactor.own_descriptor(), self.reactor.own_events)
         self.echo = Echo(self.reactor)
         self.echo.startReading()
 
     def turn(self) -> None:
         """Handle what is there by now."""
-        self.poller.poll(0, self.served.turns.leader)
+        self.poller.rounds.poll(0, self.served.turns.leader)
 
     def close(self) -> None:
         """Close all of it, whatever it leads to."""
@@ -39,7 +39,7 @@ class Loop:
             os.close(number)
         reactor.waker.connectionLost(None)
         reactor._poller.close()
-        self.poller._epoll.close()
+        self.poller.holdings.epoll.close()
         self.served.turns.close()
         self.served.board.close()
 

@@ -138,8 +138,8 @@ class Recorded(Served):
             board = created
         self.journal = board.journal
         super().__init__(app, settings, address, board)
-        epoll: Any = RecordingEpoll(self.poller._epoll, self.journal)
-        self.poller._epoll = epoll
+        epoll: Any = RecordingEpoll(self.poller.holdings.epoll, self.journal)
+        self.poller.holdings.epoll = epoll
         self.descriptor = -1
 
     def lend(self, server: socket.socket, slot: int = 0, sequence: int = 0, flags: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -192,8 +193,8 @@ class TestLifecycle:
     def test_threads_are_told(self, life: Lifecycle, leaves: bool) -> None:
         """On the scoreboard, unless it takes no connections any more."""
         resized: list[int] = []
-        life._poller = cast(Any, type("Poller", (), {"draining": leaves, "stopping": False}))
-        turns = type("Turns", (), {"threads": 4, "resize": staticmethod(resized.append)})
+        life._poller = cast(Any, SimpleNamespace(holdings=SimpleNamespace(draining=leaves, stopping=False)))
+        turns = SimpleNamespace(threads=SimpleNamespace(limit=4, resize=resized.append))
         life._set_threads(cast(Any, turns), 9)
         assert resized == [9]
         assert life._board.words[life._region + W_THREADS] == (0 if leaves else 9)

@@ -1,6 +1,6 @@
-"""The command line of the commands for a server that runs, in one table.
+"""The command line of the commands for a running server, in one table.
 
-Law: declares; `commands` does. Each command says what it means, and shows one line that works.
+Law: declares; `commands` acts. Each command says what it does, and shows an example that works.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from ..errors import EXIT_UNAVAILABLE
 
-_EXIT = f"exit code: 0 done, 1 refused or failed, 64 wrong usage, {EXIT_UNAVAILABLE} nothing listens there"
+_EXIT = f"exit code: 0 done, 1 refused or failed, 64 usage error, {EXIT_UNAVAILABLE} no server at the control socket"
 
 
 class Words(NamedTuple):
-    """One argument or option: its names, and what argparse is told of it."""
+    """One argument or option: its names, and the keywords of argparse."""
 
     names: tuple[str, ...]
     more: dict[str, Any]
@@ -24,7 +24,7 @@ class Command(NamedTuple):
     """One command.
 
     :ivar help: what it does, in one line.
-    :ivar more: what else is to be known.
+    :ivar more: what else to know.
     :ivar example: a line that works.
     """
 
@@ -39,66 +39,67 @@ def _words(*names: str, **more: Any) -> Words:
     return Words(names, more)
 
 
-_JSON = _words("--json", action="store_true", help="one line of JSON, for programs")
-_WORKER = _words("worker", metavar="WORKER", type=int, help="the number of a worker, as `twistcorn workers` shows it")
+_JSON = _words("--json", action="store_true", help="print one line of JSON")
+_WORKER = _words("worker", metavar="WORKER", type=int, help="number of the worker, from `twistcorn workers`")
 
 COMMANDS = (
     Command(
-        "status", "what the server does, as a whole", "", "twistcorn status --json | jq .workers.ready", (_JSON,)
+        "status", "summary of the server", "", "twistcorn status --json | jq .workers.ready", (_JSON,)
     ),
     Command(
-        "top", "the server, live in this terminal",
-        "Keys are told at the bottom of the screen. Without a terminal, or with TERM=dumb: how it is now.",
+        "top", "live view of the server",
+        "The last line of the screen lists the keys. Without a terminal, or with TERM=dumb, it prints once and exits.",
         "twistcorn top --control /run/shop.sock",
     ),
-    Command("workers", "every worker, and what it is doing right now", "", "twistcorn workers", (_JSON,)),
-    Command("connections", "every connection, the oldest first", "", "twistcorn connections --json", (_JSON,)),
+    Command("workers", "list workers, and what each is doing", "", "twistcorn workers", (_JSON,)),
+    Command("connections", "list connections, oldest first", "", "twistcorn connections --json", (_JSON,)),
     Command(
-        "reload", "load settings and application anew, and wait until that is over",
-        "Fails when the reload is off, and says why; the old workers serve then.",
+        "reload", "reload settings and app, and wait until it is done",
+        "If it fails, it says why, and the old workers go on serving.",
         "twistcorn reload && echo the new code serves",
     ),
     Command(
-        "scale", "set how many workers there are", "", "twistcorn scale 4",
-        (_words("workers", metavar="N", type=int, help="how many"),),
+        "scale", "set the number of workers", "", "twistcorn scale 4",
+        (_words("workers", metavar="N", type=int, help="number of workers"),),
     ),
     Command(
-        "drain", "have a worker hand everything back and go now; it is replaced", "", "twistcorn drain 3", (_WORKER,)
+        "drain", "stop a worker now: it returns its connections, and is replaced", "", "twistcorn drain 3", (_WORKER,)
     ),
     Command(
-        "recycle", "have a worker replaced: it goes when the new one is ready", "", "twistcorn recycle 3", (_WORKER,)
+        "recycle", "replace a worker: the old one stops when the new one is ready", "", "twistcorn recycle 3",
+        (_WORKER,),
     ),
     Command(
-        "stack", "where every thread of a worker is",
-        "A worker that does not answer within two seconds is said to be so, with the requests that run in it.",
+        "stack", "print the stack of each thread of a worker",
+        "If the worker does not answer within two seconds, it lists the requests that run in it, and exits with 1.",
         "twistcorn stack 3", (_WORKER,),
     ),
     Command(
-        "set", "change a setting while the server runs", "A value that is not allowed changes nothing.",
+        "set", "change a setting of the running server", "An invalid value changes nothing.",
         "twistcorn set request-timeout 10s",
-        (_words("name", metavar="NAME", help="as the option, without the dashes in front"),
-         _words("value", metavar="VALUE", help="as the option takes it")),
+        (_words("name", metavar="NAME", help="name of the option, without the dashes"),
+         _words("value", metavar="VALUE", help="value of the option")),
     ),
     Command(
-        "get", "the settings that count, and where each comes from", "", "twistcorn get threads",
-        (_words("name", metavar="NAME", nargs="?", default="", help="only this one"), _JSON),
+        "get", "print the settings in effect, and the source of each", "", "twistcorn get threads",
+        (_words("name", metavar="NAME", nargs="?", default="", help="print only this one"), _JSON),
     ),
     Command(
-        "logs", "the latest events of the server's log", "The server remembers the last thousand of its own.",
+        "logs", "print the latest lines of the server log", "The server keeps its last 1000; workers log elsewhere.",
         "twistcorn logs -n 20 --follow",
-        (_words("-n", dest="count", metavar="N", type=int, default=100, help="how many; 100"),
-         _words("-f", "--follow", action="store_true", help="go on with those that come"), _JSON),
+        (_words("-n", dest="count", metavar="N", type=int, default=100, help="number of lines; default: 100"),
+         _words("-f", "--follow", action="store_true", help="keep printing new lines"), _JSON),
     ),
     Command(
-        "stop", "stop the server, and wait until it is gone",
-        "As SIGTERM: what was accepted is answered, within --graceful-timeout.", "twistcorn stop",
-        (_words("--quick", action="store_true", help="now, whatever runs; as SIGINT"),),
+        "stop", "stop the server, and wait until it has exited",
+        "Like SIGTERM: it finishes the requests in flight, for at most --graceful-timeout.", "twistcorn stop",
+        (_words("--quick", action="store_true", help="stop at once, like SIGINT"),),
     ),
 )  # fmt: skip
 
 
 def add_commands(commands: Any) -> None:
-    """Add all of them to the subparsers of argparse."""
+    """Add all commands to the subparsers of argparse."""
     for command in COMMANDS:
         parser = commands.add_parser(
             command.name, help=command.help, allow_abbrev=False,
@@ -112,8 +113,8 @@ def add_commands(commands: Any) -> None:
 
 
 def add_control(parser: argparse.ArgumentParser) -> None:
-    """The option that all of them have, before the command and behind it."""
+    """The option of every command, before its name or behind it."""
     parser.add_argument(
         "--control", metavar="PATH", default=argparse.SUPPRESS,
-        help="the server's control socket; else TWISTCORN_CONTROL, else twistcorn.sock in $XDG_RUNTIME_DIR or /run",
+        help="control socket; default: TWISTCORN_CONTROL, or twistcorn.sock in $XDG_RUNTIME_DIR or /run",
     )  # fmt: skip

@@ -160,28 +160,28 @@ class Lifecycle:
         settings, board = self._settings, self._board
         service = AppServer(self._reactor, app, settings, listeners, worker, board, quarantine)
         turns = Turns(
-            self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins
+            self._reactor, settings.threads, settings.turns, board, self._region, service, settings.stand_ins,
+            self.on_stuck,
         )  # fmt: skip
-        turns.on_stuck = self.on_stuck
-        lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.adopt(descriptor, lend))
+        lends = LendChannel(self._reactor, channel, lambda descriptor, lend: poller.custody.adopt(descriptor, lend))
         poller = Poller(
-            self._reactor, board, self._region, settings, listeners, turns.take, lends.report, self._empty
+            self._reactor, board, self._region, settings, listeners, turns, lends.report, self._empty
         )
         waiting = LocalQueue(
-            self._reactor, board, self._region, settings, poller.give_back, lambda: poller.draining,
+            self._reactor, board, self._region, settings, poller.custody.give_back,
+            lambda: poller.holdings.draining,
             withdraw=turns.withdraw, abandon=poller.abandon,
         )  # fmt: skip
         service.attach(poller, waiting, turns.answered, lends.credit, turns.counts.count_queued)
         self._poller, self._channel = poller, lends
-        for forget in (poller.forget, poller.spool.forget, turns.forget):
+        for forget in (poller.holdings.forget, poller.spool.forget, turns.threads.forget):
             forks.on_child(forget)
-        poller.on_send, poller.census = turns.before_send, turns.census
         self._introduce(generation)
-        poller.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
+        poller.holdings.add_source(self._reactor.own_descriptor(), self._reactor.own_events)
         poller.start()
         lends.startReading()
         self._listen_to_itself(poller, descriptors)
-        self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.join)
+        self._reactor.enlist(partial(_poll, poller, turns, lends, service), turns.lead.join)
         deadlines = Deadlines(
             self._reactor, settings.request_timeout, lambda: list(turns.seats), self._give_up,
             on_late=self._tell_overdue, name_of=name_of,
@@ -195,7 +195,7 @@ class Lifecycle:
             poller.heads.configure, poller.spool.configure, poller.configure, waiting.configure, service.configure,
             deadlines.configure, self._vitals.configure, self.configure_logs,
             lambda settings: self._set_threads(turns, settings.threads),
-            lambda settings: turns.limit_stand_ins(settings.stand_ins),
+            lambda settings: turns.threads.limit_stand_ins(settings.stand_ins),
         ]  # fmt: skip
 
     def _introduce(self, generation: int) -> None:
@@ -210,7 +210,7 @@ class Lifecycle:
         echo, words, region = Echo(self._reactor), self._board.words, self._region
         echo.startReading()
         self._soundness = Soundness(
-            descriptors, echo, poller.prove, self._reactor.own_numbers(),
+            descriptors, echo, poller.holdings.prove, self._reactor.own_numbers(),
             lambda: words[region + W_REQUESTS] + words[region + W_LED_REQUESTS],
         )  # fmt: skip
         failing.prepare(lambda: self._soundness is None or self._soundness.sure, self._soundness.look_at_descriptors)
@@ -229,23 +229,23 @@ class Lifecycle:
 
     def _set_threads(self, turns: Turns, threads: int) -> None:
         poller = self._poller
-        if poller is not None and not poller.draining and not poller.stopping:
+        if poller is not None and not (poller.holdings.draining or poller.holdings.stopping):
             self._board.words[self._region + W_THREADS] = threads
-        if threads != turns.threads:
-            turns.resize(threads)
+        if threads != turns.threads.limit:
+            turns.threads.resize(threads)
 
     def _begin_heartbeat(self) -> None:
         self._vitals.start()
         self._reactor.addSystemEventTrigger("after", "shutdown", self._vitals.end)
 
     def _mind_gaps(self, poller: Poller, deadlines: Deadlines) -> None:
-        gaps = Gaps(self._reactor, poller.held, [deadlines.put_off])
+        gaps = Gaps(self._reactor, poller.holdings.all, [deadlines.put_off])
         gaps.start()
         self._reactor.on_gap.append(gaps.missed)
 
     def _begin_logs(self, service: AppServer, poller: Poller, turns: Turns, worker: int) -> None:
         def attach(log: AccessLog | None) -> None:
-            service.access = poller.access = log
+            service.access = poller.custody.access = log
 
         self._access = AccessLog(self._reactor, worker, attach)
         self._slow = SlowRequests(self._reactor, lambda: list(turns.seats))
@@ -273,19 +273,19 @@ class Lifecycle:
         """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
         assert self._poller is not None
         self._told_stuck = self._tell_stuck({connection.slot: connection.redo_log.since for connection in connections})
-        self._poller.give_up(connections)
+        self._poller.custody.give_up(connections)
 
     def drain(self) -> None:
         """Hand everything back, then leave."""
         if self._poller is None:
             self._leave()
         else:
-            self._poller.drain()
+            self._poller.custody.drain()
 
     def release(self, count: int) -> None:
         """Hand some connections back."""
         if self._poller is not None:
-            self._poller.release_some(count)
+            self._poller.custody.release_some(count)
 
     def stop(self, quick: bool) -> None:
         """Answer what runs, then leave; or leave now."""
@@ -297,12 +297,12 @@ class Lifecycle:
     @property
     def stopping(self) -> bool:
         """Whether the server stops."""
-        return self._board.stopping or (self._poller is not None and self._poller.stopping)
+        return self._board.stopping or (self._poller is not None and self._poller.holdings.stopping)
 
     @property
     def waits_for_word(self) -> bool:
         """Whether this worker leaves with the master's word only."""
-        return self._poller is not None and self._poller.stopping and not self._orphaned
+        return self._poller is not None and self._poller.holdings.stopping and not self._orphaned
 
     def master_gone(self) -> None:
         """Nobody takes connections back any more: finish what runs, within the graceful time-out."""
@@ -315,7 +315,7 @@ class Lifecycle:
         assert self._poller is not None
         assert self._channel is not None
         self._channel.flush()
-        if self._poller.given_up:
+        if self._poller.custody.given_up:
             # Who does not know of them would have them run again.
             self._told_stuck.addCallback(lambda _: self._exit())
         elif self.waits_for_word:
@@ -331,7 +331,7 @@ class Lifecycle:
         """Leave requests behind that cannot be ended."""
         assert self._poller is not None
         assert self._channel is not None
-        if self._poller.given_up and self._poller.empty:
+        if self._poller.custody.given_up and self._poller.custody.empty:
             self._channel.flush()
             self._leave()
 
@@ -346,4 +346,4 @@ def _poll(
     service.report_free_thread()
     if service.access is not None:
         service.access.between_rounds()
-    poller.poll(timeout, seat)
+    poller.rounds.poll(timeout, seat)

@@ -298,9 +298,9 @@ class TestActions:
 
     def test_reload_that_does_not_go_through(self, house: House) -> None:
         """The answer says why."""
-        house.written = SettingsError("--threads 'x': allowed is a whole number")
+        house.written = SettingsError("invalid value 'x' for --threads: expected a whole number")
         answer = self.act(house, "reload")
-        assert (answer.status, answer.body) == (409, "--threads 'x': allowed is a whole number\n")
+        assert (answer.status, answer.body) == (409, "invalid value 'x' for --threads: expected a whole number\n")
 
     @pytest.mark.parametrize(
         ("action", "body", "status"),

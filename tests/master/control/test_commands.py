@@ -75,7 +75,7 @@ class TestChanging:
     def test_set_to_what_is_not_allowed(self, reception: Reception) -> None:
         """Nothing is changed, and it is said what is allowed: an error of the settings is a refusal, no mistake."""
         answer = reception.ask("set", name="threads", value="many")
-        assert answer["error"] == "threads 'many': allowed is a whole number from 1 to 1024"
+        assert answer["error"] == "invalid value 'many' for threads: expected a whole number from 1 to 1024"
         assert reception.ask("get")["result"] == [THREADS]
 
 
@@ -93,8 +93,8 @@ class TestReload:
 
     def test_it_is_off(self, reception: Reception) -> None:
         """The answer says why."""
-        reception.stage.written = SettingsError("--threads 'x': allowed is a number")
-        assert reception.ask("reload") == {"ok": False, "error": "--threads 'x': allowed is a number"}
+        reception.stage.written = SettingsError("invalid value 'x' for --threads: expected a number")
+        assert reception.ask("reload") == {"ok": False, "error": "invalid value 'x' for --threads: expected a number"}
 
     def test_new_code_does_not_boot(self, reception: Reception) -> None:
         """The answer says what the worker said."""

@@ -197,7 +197,7 @@ class Scene:
         """Leave nothing open."""
         for connection in self._second.connections():
             connection.stream.sock.close()
-        self._second.poller._epoll.close()
+        self._second.poller.holdings.epoll.close()
         self._desk.close()
         os.close(self._runs)
         os.close(self._counter)

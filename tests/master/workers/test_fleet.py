@@ -182,7 +182,7 @@ class TestSettings:
     def test_they_are_not_valid(self, stage: Stage) -> None:
         """Nothing is changed and nobody is started; the log and the caller hear why."""
         stage.serve()
-        stage.written = SettingsError("--workers 'many': allowed is auto or a whole number from 1 to 256")
+        stage.written = SettingsError("invalid value 'many' for --workers: expected auto or a whole number")
         told: list[str] = []
         with capturedLogs() as logged:
             stage.supervisor.reload().addCallback(told.append)

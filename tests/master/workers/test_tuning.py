@@ -141,7 +141,7 @@ class TestGet:
 
         assert [entry["name"].replace("-", "_") for entry in operations.get()] == [option.name for option in OPTIONS]
         assert operations.get("keep-alive") == operations.get("keep_alive")
-        with pytest.raises(OperationError, match="nothing is not a setting"):
+        with pytest.raises(OperationError, match="unknown setting 'nothing'"):
             operations.get("nothing")
 
 

@@ -271,14 +271,14 @@ class TestNotRead:
     def test_request_goes_elsewhere(self, make: Make) -> None:
         """It can: nothing of it is taken. It counts no longer as one that may ask."""
         served, client = make(answers("200 OK"))
-        take = served.poller._take
-        served.poller._take = lambda connection, seat: served.waiting._give_back(connection, Kind.WAITS)
+        take = served.poller.rounds._take
+        served.poller.rounds._take = lambda connection, seat: served.waiting._give_back(connection, Kind.WAITS)
         served.send(client, ASKS)
 
         assert served.reports[-1][0] is Kind.WAITS
         assert served.slot().state is SlotState.IDLE
         assert served.poller.spool.asked == 0
-        served.poller._take = take
+        served.poller.rounds._take = take
 
 
 class TestDoesNotCome:

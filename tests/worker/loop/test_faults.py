@@ -17,13 +17,13 @@ from tests.worker.crew import Crew, Held, Job
 from tests.worker.loop.test_local_queue import THREADS, Worker
 from twistcorn.wire.channel import Kind, Lend
 from twistcorn.worker.http.spool import Store
-from twistcorn.worker.loop import poller, sweeping
+from twistcorn.worker.loop import custody, sweeping
 from twistcorn.worker.loop.connection import Connection
 from twistcorn.worker.loop.phases import Phase
 from twistcorn.worker.loop.seats import Seat
 from twistcorn.worker.loop.sweeping import LOST_SWEEPS, SWEEP_SECONDS
 from twistcorn.worker.process import failing
-from twistcorn.worker.turns.turns import Turns
+from twistcorn.worker.turns.threads import Threads
 
 Serve = Callable[..., tuple[Served, Client]]
 
@@ -93,7 +93,7 @@ class TestWaiting:
 
     def test_one_cannot_be_given_back(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
         """That one ends; those behind it go where there is a thread."""
-        monkeypatch.setattr(worker.waiting, "_hand_over", once(worker.poller.give_back))
+        monkeypatch.setattr(worker.waiting, "_hand_over", once(worker.poller.custody.give_back))
         clients = worker.ask(THREADS + 2)
         with told():
             worker.wait()
@@ -135,7 +135,7 @@ class TestTurns:
                 assert not route.waits
             crew.take(two)
             crew.until(lambda: bool(crew.loop.later))
-            monkeypatch.setattr(Turns, "_staff", once(Turns._staff))
+            monkeypatch.setattr(Threads, "staff", once(Threads.staff))
             with told():
                 crew.loop.tick()
                 crew.until(lambda: bool(crew.loop.later))
@@ -167,7 +167,8 @@ class TestAnswers:
     def test_access_log_fails(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         """A connection that ends is given away all the same, and whole."""
         served, client = serve()
-        monkeypatch.setattr(served.poller, "_log_end", once(served.poller._log_end))
+        log: Any = type("", (), {"finished": once(lambda connection: None)})()
+        served.poller.custody.access = log
         client.sock.sendall(head(b"Connection: close"))
         with told():
             served.run()
@@ -179,7 +180,7 @@ class TestAnswers:
         served, client = serve()
         with monkeypatch.context() as patched:
             patched.setattr(Connection, "send_answer", once(Connection.send_answer))
-            patched.setattr(served.poller, "_close", once(served.poller._close))
+            patched.setattr(served.poller.custody, "close", once(served.poller.custody.close))
             client.sock.sendall(head())
             with told(), pytest.raises(Ended):
                 served.run()
@@ -212,7 +213,7 @@ class TestSweep:
         for each in (client, other):
             served.send(each, head())
         monkeypatch.setattr(sweeping, "leaving", lambda connections, *rest: list(connections))
-        monkeypatch.setattr(served.poller, "give_back", once(served.poller.give_back))
+        monkeypatch.setattr(served.poller.custody, "give_back", once(served.poller.custody.give_back))
         with told():
             clock.pass_by(served, 1.0)
         assert [(kind, slot) for kind, slot, _ in served.reports] == [(Kind.CLOSED, 0), (Kind.PARKED, 1)]
@@ -241,10 +242,10 @@ class TestAdopt:
         if place == "take_descriptor":
             monkeypatch.setattr("twistcorn.worker.loop.parting.socket.socket", once(socket.socket))
         else:
-            monkeypatch.setattr(poller, place, once(getattr(poller, place)))
+            monkeypatch.setattr(custody, place, once(getattr(custody, place)))
         with ours:
             with pytest.raises(Fault):
-                served.poller.adopt(number, Lend(1, 9, 0))
+                served.poller.custody.adopt(number, Lend(1, 9, 0))
             with pytest.raises(OSError, match="Bad file"):
                 os.fstat(number)
             assert ours.recv(1) == b""
@@ -264,7 +265,7 @@ class TestAdopt:
         with server:
             os.dup2(server.fileno(), number)
         try:
-            served.poller.adopt(number, Lend(1, 9, 0))
+            served.poller.custody.adopt(number, Lend(1, 9, 0))
         except Ended:
             connection.stream.sock.detach()
             kept.close()
@@ -293,15 +294,14 @@ class TestAdopt:
         with pytest.raises(Ended):
             self.collide(served)
         assert "was a client's" in ends[0]
-        served.poller._connections.clear()
+        served.poller.holdings.connections.clear()
 
 
 class TestLostTurns:
     """A request that no thread has, and none is coming for."""
 
     def lose(self, served: Served, monkeypatch: pytest.MonkeyPatch, how: Callable[..., None]) -> None:
-        monkeypatch.setattr(served.poller, "_take", how)
-        served.poller.census = served.turns.census
+        monkeypatch.setattr(served.poller.rounds, "_take", how)
 
     def looks(self, served: Served, count: int) -> None:
         for _ in range(count):
@@ -360,13 +360,12 @@ class TestLostTurns:
 
         def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
             for _ in range(3 * LOST_SWEEPS):
-                served.poller._sweep()
+                served.poller.sweeper.sweep()
                 looked.append(1)
             start_response("200 OK", [])
             return [b"hello"]
 
         served, client = serve(application)
-        served.poller.census = served.turns.census
         served.send(client, head())
         assert len(looked) == 3 * LOST_SWEEPS
         assert len(client.answers()) == 1

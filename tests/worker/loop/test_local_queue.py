@@ -232,7 +232,7 @@ class TestWait:
         """What waits need not wait for its threads."""
         worker.set_other(THREADS, THREADS)
         worker.ask(THREADS + 2)
-        worker.poller.drain()
+        worker.poller.custody.drain()
         worker.wait()
 
         assert worker.given_back() == [(Kind.RELEASED, THREADS), (Kind.RELEASED, THREADS + 1)]

@@ -116,10 +116,10 @@ def test_head_that_fills_the_kernel_is_taken() -> None:
         served.lend(server.dup())
         client.sendall(head(b"X: " + b"a" * 3000)[:-2])
         until(server, len(head(b"X: " + b"a" * 3000)) - 2)
-        served.poller.poll(5, served.turns.leader)
+        served.poller.rounds.poll(5, served.turns.leader)
         assert (served.slot().state, served.slot().consumed) == (SlotState.READING, True)
         client.sendall(b"\r\n")
-        served.poller.poll(5, served.turns.leader)
+        served.poller.rounds.poll(5, served.turns.leader)
         assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
         assert (served.slot().state, served.slot().consumed) == (SlotState.IDLE, False)
     served.close()
@@ -139,17 +139,17 @@ def test_head_that_was_taken_travels(worker: Served, size: int) -> None:
         assert worker.slot().consumed is False
     server = connection.stream.sock.dup()
     carried: list[bytes] = []
-    report = worker.poller._report
-    worker.poller._report = lambda *told: carried.extend(told[3:]) or report(*told[:3])  # type: ignore[func-returns-value]
-    worker.poller.drain()
+    report = worker.poller.custody._report
+    worker.poller.custody._report = lambda *told: carried.extend(told[3:]) or report(*told[:3])  # type: ignore[func-returns-value]
+    worker.poller.custody.drain()
     taken = b"".join(carried)
     assert worker.reports[-1][0] is (Kind.CARRIED if taken else Kind.RELEASED)
     assert request.startswith(taken)
     assert bool(taken) is (size > 8)
 
-    worker.poller.draining = False
+    worker.poller.holdings.draining = False
     server.setblocking(False)
-    worker.poller.adopt(server.detach(), Lend(0, 2, 0, CARRIES if taken else 0, taken))
+    worker.poller.custody.adopt(server.detach(), Lend(0, 2, 0, CARRIES if taken else 0, taken))
     worker.send(client, request[size:])
     assert [answer.body for answer in client.answers()] == [b"hello"]
     assert worker.slot().consumed0 == len(request)

@@ -135,8 +135,8 @@ class TestDeadlines:
             masters.setblocking(False)
             served.lend(masters.dup(), 1)
             clock.pass_by(served, 6)
-            served.poller.drain()
-            served.poller.draining = False
+            served.poller.custody.drain()
+            served.poller.holdings.draining = False
             served.reports.clear()
             served.lend(masters.dup(), 1)
             clock.pass_by(served, 3.9)
@@ -199,7 +199,7 @@ class TestStop:
         """Nobody takes back what it holds any more: a turn that ends is followed by one more request, and the end."""
         served, client = serve()
         served.send(client, head())
-        served.poller.draining = True
+        served.poller.holdings.draining = True
         served.poller.stop()
         served.send(client, head())
 
@@ -226,7 +226,7 @@ class TestLends:
             server, _ = listener.accept()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        served.poller.adopt(server.detach(), Lend(2, 9, 0))
+        served.poller.custody.adopt(server.detach(), Lend(2, 9, 0))
 
         assert served.reports == [(Kind.CLOSED, 2, 9)]
         assert served.count(W_CONNECTIONS) == 1
@@ -234,7 +234,7 @@ class TestLends:
     def test_worker_drains(self, serve: Serve) -> None:
         """What still comes goes back untouched."""
         served, _ = serve()
-        served.poller.drain()
+        served.poller.custody.drain()
         served.reports.clear()
         ours, server = socket.socketpair()
         with ours:
@@ -321,14 +321,14 @@ class TestErrors:
         served, client = serve()
         other = served.connect(1)
         broken = served.connections()[0]
-        handle = served.poller._handle
+        handle = served.poller.handle
 
         def fail(connection: Any, mask: int) -> None:
             if connection is broken:
                 raise LookupError("ours")
             handle(connection, mask)
 
-        monkeypatch.setattr(served.poller, "_handle", fail)
+        monkeypatch.setattr(served.poller, "handle", fail)
         with capturedLogs() as events:
             served.send(client, head())
         served.send(other, head())

@@ -306,12 +306,12 @@ class TestRelease:
         ours.sendall(first)
         worker.run()
         worker.journal.clear()
-        worker.poller.drain()
+        worker.poller.custody.drain()
 
         assert worker.verbs(*ASIDE) == [*IDLE, "unregister", "close", "report"]
         assert worker.reports == [(Kind.RELEASED, 0, 1)]
         assert worker.emptied
-        worker.poller.draining = False
+        worker.poller.holdings.draining = False
         self.lent(worker, masters)
         ours.sendall(head()[len(first) :])
         worker.run()
@@ -325,8 +325,8 @@ class TestRelease:
         ours.sendall(head() + NEXT[:10])
         worker.run()
         first = len(ours.recv(1000))
-        worker.poller.drain()
-        worker.poller.draining = False
+        worker.poller.custody.drain()
+        worker.poller.holdings.draining = False
         worker.journal.clear()
         self.lent(worker, masters)
         ours.sendall(NEXT[10:])
@@ -348,7 +348,7 @@ class TestRelease:
             return [b"hello"]
 
         worker = record(drains)
-        drain.append(worker.poller.drain)
+        drain.append(worker.poller.custody.drain)
         self.lent(worker, masters)
         worker.journal.clear()
         ours.sendall(head() + NEXT)
@@ -365,7 +365,7 @@ class TestRelease:
         self.lent(worker, masters)
         ours.sendall(post(b"Content-Length: 5", body=b"he"))
         worker.run()
-        worker.poller.drain()
+        worker.poller.custody.drain()
         assert worker.reports == []
 
         ours.sendall(b"llo")

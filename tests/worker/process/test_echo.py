@@ -71,7 +71,7 @@ class TestAnswered:
         others = [os.dup(reader) for _ in range(2 * EVENTS_AT_ONCE - 10)]
         try:
             for other in others:
-                loop.poller.add_source(other, int)
+                loop.poller.holdings.add_source(other, int)
             assert all(calls(loop, 50))
         finally:
             for number in (reader, writer, *others):
@@ -91,7 +91,7 @@ class TestUnanswered:
 
     def test_connections_epoll_forgets_the_reactors(self, loop: Loop) -> None:
         """The reactor would tell, and is not asked."""
-        loop.poller._epoll.unregister(loop.reactor.own_descriptor())
+        loop.poller.holdings.epoll.unregister(loop.reactor.own_descriptor())
         assert is_deaf(loop)
 
     def test_reactors_epoll_forgets_the_pipe(self, loop: Loop) -> None:
@@ -103,7 +103,7 @@ class TestUnanswered:
     @pytest.mark.parametrize("of", ["reactor", "connections"])
     def test_epoll_is_replaced(self, loop: Loop, of: str) -> None:
         """Another epoll by its number watches nothing of ours."""
-        number = loop.reactor.own_descriptor() if of == "reactor" else loop.poller._epoll.fileno()
+        number = loop.reactor.own_descriptor() if of == "reactor" else loop.poller.holdings.epoll.fileno()
         with select.epoll() as other:
             replace(number, other.fileno())
         assert is_deaf(loop)

@@ -42,7 +42,8 @@ class Worker:
         descriptors = Descriptors()
         descriptors.watch(self.channel, "channel")
         self.soundness = Soundness(
-            descriptors, self.loop.echo, self.loop.poller.prove, self.loop.reactor.own_numbers(), lambda: self.answered
+            descriptors, self.loop.echo, self.loop.poller.holdings.prove, self.loop.reactor.own_numbers(),
+            lambda: self.answered,
         )
 
     def number(self, what: str) -> int:
@@ -130,7 +131,7 @@ class TestEpolls:
         """The connections' epoll must be the one that watches the reactor's."""
         loop = worker.loop
         worker.beat()
-        number = loop.reactor.own_descriptor() if which == "reactor's" else loop.poller._epoll.fileno()
+        number = loop.reactor.own_descriptor() if which == "reactor's" else loop.poller.holdings.epoll.fileno()
         with select.epoll() as other:
             replace(number, other.fileno())
         ended = worker.ends()
@@ -140,12 +141,12 @@ class TestEpolls:
 
     def test_connections_epoll_is_closed(self, worker: Worker) -> None:
         """It is no descriptor that is looked at by its number, and missed all the same."""
-        with closed(worker.loop.poller._epoll.fileno()):
+        with closed(worker.loop.poller.holdings.epoll.fileno()):
             assert worker.ends().what == "its loop is deaf: the application closed or replaced an epoll"
 
     def test_it_watches_the_reactors_no_more(self, worker: Worker) -> None:
         """At the next look."""
-        worker.loop.poller._epoll.unregister(worker.loop.reactor.own_descriptor())
+        worker.loop.poller.holdings.epoll.unregister(worker.loop.reactor.own_descriptor())
         assert worker.ends().what == "its loop is deaf: the application closed or replaced an epoll"
 
     def test_reactor_watches_nothing_of_ours(self, worker: Worker) -> None:
@@ -168,7 +169,7 @@ class TestBlame:
             replace(worker.channel, null)
             os.close(null)
         elif how == "epoll":
-            worker.loop.poller._epoll.unregister(worker.loop.reactor.own_descriptor())
+            worker.loop.poller.holdings.epoll.unregister(worker.loop.reactor.own_descriptor())
         else:
             # The looks before the one that ends it.
             worker.loop.echo.stopReading()

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.turns.threads: their number changes while requests run, and none is lost."""
+"""The claims of twistcorn.worker.turns.threads.limit: their number changes while requests run, and none is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.worker.crew import Crew, Held, Job
 from twistcorn import pristine
 from twistcorn.wire.scoreboard import W_BUSY
 from twistcorn.worker.loop.seats import Seat
-from twistcorn.worker.turns.turns import Turns
+from twistcorn.worker.turns.leading import Lead
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def resize(crew: Crew, threads: int) -> None:
     done = threading.Event()
 
     def change(seat: object) -> None:
-        crew.turns.resize(threads)
+        crew.turns.threads.resize(threads)
         done.set()
 
     crew.loop.tell(change)
@@ -79,7 +79,7 @@ class TestMore:
         """They park beside the others."""
         some = crew(2)
         resize(some, 5)
-        some.until(lambda: len(some.turns._parked) == 5)
+        some.until(lambda: len(some.turns.threads.parked) == 5)
 
     def test_no_thread_is_to_be_had(self, crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch) -> None:
         """The log says so, and those that are there go on."""
@@ -95,20 +95,20 @@ class TestMore:
         job = Job()
         some.take(job)
         job.wait()
-        assert (some.turns._alive, some.turns._aside) == (3, 0)
+        assert (some.turns.threads.alive, some.turns.threads.aside) == (3, 0)
 
     def test_before_the_main_thread_joins(
         self, crew: Callable[[int], Crew], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """An order that came while the application was loaded: they start with the others, none is left over."""
-        join, begun = Turns.join, []
+        join, begun = Lead.join, []
 
-        def resized(turns: Turns) -> None:
-            turns.resize(4)
-            begun.append(turns._alive)
-            join(turns)
+        def resized(lead: Lead) -> None:
+            lead._threads.resize(4)
+            begun.append(lead._threads.alive)
+            join(lead)
 
-        monkeypatch.setattr(Turns, "join", resized)
+        monkeypatch.setattr(Lead, "join", resized)
         crew(4)
         assert begun == [0]
         assert len(app_threads()) == 5
@@ -120,7 +120,7 @@ class TestFewer:
         some = crew(8)
         resize(some, 2)
         some.until(lambda: len(app_threads()) == 3)
-        some.until(lambda: len(some.turns._parked) == 2)
+        some.until(lambda: len(some.turns.threads.parked) == 2)
         assert len(some.turns.seats) == 4, "the main thread has one, too"
 
     def test_all_are_busy(self, crew: Callable[[int], Crew]) -> None:
@@ -153,13 +153,13 @@ class TestFewer:
             some.take(job)
             if number % 50 == 0:
                 threads = rand.randint(2, 12)
-                some.loop.tell(lambda seat, threads=threads: some.turns.resize(threads))  # type: ignore[misc]
+                some.loop.tell(lambda seat, threads=threads: some.turns.threads.resize(threads))  # type: ignore[misc]
                 some.loop.tick()
         resize(some, 3)
         while not all(job.ended.is_set() for job in jobs):
             some.loop.tick()
         assert all(len(job.runs) == 1 for job in jobs)
-        some.until(lambda: some.turns._active == 0 and len(app_threads()) == 4)
+        some.until(lambda: some.turns.threads.active == 0 and len(app_threads()) == 4)
         assert (some.word(W_BUSY), some.requests()) == (0, 3000)
 
     def test_one_stands_aside_meanwhile(self, crew: Callable[[int], Crew]) -> None:
@@ -179,10 +179,10 @@ class TestFewer:
         resize(some, 2)
         back.set()
         job.wait()
-        some.until(lambda: some.turns._active == 0)
+        some.until(lambda: some.turns.threads.active == 0)
         some.forget()
         some.until(lambda: len(app_threads()) == 3)
-        some.until(lambda: len(some.turns._parked) == 2)
+        some.until(lambda: len(some.turns.threads.parked) == 2)
 
 
 class TestNoThread:
@@ -206,7 +206,7 @@ class TestNoThread:
     ) -> None:
         """Somebody leads all the same, and what waits is answered when a thread is free."""
         some = crew(threads, mode)
-        some.until(lambda: len(some.turns._parked) == threads)
+        some.until(lambda: len(some.turns.threads.parked) == threads)
         request.getfixturevalue("refused")
         held = busy(some, threads)
         for each in held:
@@ -237,21 +237,21 @@ class TestNoThread:
         for each in slow:
             some.take(each)
             some.loop.tell(lambda seat: some.turns._tick())
-        some.until(lambda: some.turns._aside == 2)
+        some.until(lambda: some.turns.threads.aside == 2)
         waiting = Job()
         some.take(waiting)
         with capturedLogs() as logged:
-            some.until(lambda: bool(some.turns._refusal))
+            some.until(lambda: bool(some.turns.threads._refusal))
             some.turns.keep_up()
             some.turns.keep_up()
         assert [event["why"] for event in logged] == ["can't start new thread"]
         back.set()
         for job in (*slow, waiting):
             job.wait()
-        assert (some.turns._alive, some.turns._aside) == (3, 0)
+        assert (some.turns.threads.alive, some.turns.threads.aside) == (3, 0)
 
     def test_threads_are_to_be_had_again(self, crew: Callable[..., Crew], monkeypatch: pytest.MonkeyPatch) -> None:
-        """Those that were missing are started when requests need them."""
+        """The main thread runs requests meanwhile; those that were missing are started when more of them wait."""
         start = threading.Thread.start
         refused: list[bool] = [True]
 
@@ -262,14 +262,19 @@ class TestNoThread:
 
         monkeypatch.setattr(pristine.threading.Thread, "start", sometimes)
         some = crew(3, "adaptive", full=False)
-        some.until(lambda: some.turns._deputy is None and some.turns._alive == 1)
+        some.until(lambda: len(some.turns.threads.parked) == 1 and some.turns.threads.alive == 2)
+        done = Job()
+        some.take(done)
+        done.wait()
+        (held,) = busy(some, 1)
+        held.until_runs()
         job = Job()
         some.take(job)
-        some.until(lambda: bool(some.turns._refusal))
         refused.clear()
-        some.turns._again_at = 0.0
+        some.turns.threads._again_at = 0.0
         some.loop.tell(lambda seat: some.turns._tick())
         job.wait()
+        held.end()
 
 
 class TestWhoRunsTheApplication:
@@ -328,10 +333,10 @@ class TestStandIns:
         """Nobody stands in where no request needs a thread."""
         some = crew(4)
         _, back = self.wait_for_clients(some, 3)
-        some.until(lambda: some.turns._aside == 3)
+        some.until(lambda: some.turns.threads.aside == 3)
         assert len(app_threads()) == 5
         back.set()
-        some.until(lambda: some.turns._active == 0)
+        some.until(lambda: some.turns.threads.active == 0)
 
     def test_slow_clients_come_again(self, crew: Callable[..., Crew]) -> None:
         """The threads of the first ones serve the next."""
@@ -339,11 +344,11 @@ class TestStandIns:
         seen = set()
         for _ in range(5):
             jobs, back = self.wait_for_clients(some, 6)
-            some.until(lambda: some.turns._aside == 6)
+            some.until(lambda: some.turns.threads.aside == 6)
             back.set()
             for job in jobs:
                 seen.add(job.wait().runs[0].ident)
-            some.until(lambda: some.turns._active == 0)
+            some.until(lambda: some.turns.threads.active == 0)
         assert len(seen) == 6
 
     def test_their_state_is_collected(self, crew: Callable[..., Crew]) -> None:
@@ -372,14 +377,14 @@ class TestStandIns:
             for job in jobs:
                 some.take(job)
                 some.loop.tell(lambda seat: some.turns._tick())
-            some.until(lambda: some.turns._aside == 4)
+            some.until(lambda: some.turns.threads.aside == 4)
             back.set()
             for job in jobs:
                 job.wait()
-            some.until(lambda: some.turns._active == 0)
+            some.until(lambda: some.turns.threads.active == 0)
             some.forget()
-            some.until(lambda: some.turns._ended == 2)
-            some.turns._ended_since -= 5
+            some.until(lambda: some.turns.threads._ended == 2)
+            some.turns.threads._ended_since -= 5
             some.turns.keep_up()
             assert gone.wait(10)
         finally:

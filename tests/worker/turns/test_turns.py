@@ -182,7 +182,7 @@ class TestModes:
         slow = Job(lambda seat: time.sleep(0.001))
         one.take(slow)
         slow.wait()
-        one.until(lambda: one.turns._routes.find(slow.line).waits and len(one.turns._parked) == 3)
+        one.until(lambda: one.turns._routes.find(slow.line).waits and len(one.turns.threads.parked) == 3)
         held = [Held(), Held(), Held()]
         one.take(*held)
         for each in held:
@@ -198,7 +198,7 @@ class TestModes:
             held = Held()
             one.take(held)
             held.until_runs()
-            one.until(lambda: one.turns._call() is None)
+            one.until(lambda: one.turns.lead.current_call() is None)
             held.end()
             quick = Job()
             one.take(quick)
@@ -250,7 +250,7 @@ class TestAside:
             fill(ours)
             waiting.append(Job(lambda seat, ours=ours: seat.await_client(ours, PATIENCE)))  # type: ignore[misc]
         two.take(*waiting)
-        two.until(lambda: two.turns._aside == 4)
+        two.until(lambda: two.turns.threads.aside == 4)
         quick = [Job(path="/quick") for _ in range(10)]
         two.take(*quick)
         for job in quick:
@@ -261,9 +261,9 @@ class TestAside:
             ours.close()
         for job in waiting:
             job.wait()
-        two.until(lambda: two.turns._active == 0)
+        two.until(lambda: two.turns.threads.active == 0)
         two.forget()
-        two.until(lambda: two.turns._alive == 3)
+        two.until(lambda: two.turns.threads.alive == 3)
         assert two.word(W_BUSY) == 0
 
     def test_client_takes_nothing(self, crew: Make) -> None:
@@ -340,9 +340,9 @@ class TestStress:
 
         def lose(seat: Seat) -> None:
             nonlocal lost
-            call = made.turns._call()
+            call = made.turns.lead.current_call()
             if call is not None:
-                made.turns.replace(call[1], False)
+                made.turns.lead.take_from(call[1], False)
                 lost += not seat.leads
 
         jobs = [Job(lose) for _ in range(3000)]
@@ -361,9 +361,9 @@ class TestStress:
 
         def grab() -> None:
             while not over.is_set():
-                call = made.turns._call()
+                call = made.turns.lead.current_call()
                 if call is not None:
-                    made.turns.replace(call[1], False)
+                    made.turns.lead.take_from(call[1], False)
 
         grabbing = threading.Thread(target=grab)
         grabbing.start()
@@ -425,17 +425,17 @@ class TestBaton:
         for held in (first, second):
             made.take(held)
             held.until_runs()
-            call = made.turns._call()
+            call = made.turns.lead.current_call()
             assert call is not None
             assert call[0] is held.runs[0]
             if held is first:
-                made.turns.replace(call[1], False)
+                made.turns.lead.take_from(call[1], False)
         first.end()
-        made.until(lambda: first.runs[0] in made.turns._parked)
+        made.until(lambda: first.runs[0] in made.turns.threads.parked)
 
-        assert made.turns._call() == call
+        assert made.turns.lead.current_call() == call
         assert call is not None
-        made.turns.replace(call[1], False)
+        made.turns.lead.take_from(call[1], False)
         made.until(lambda: made.loop.leads == 3)
         second.end()
 
@@ -446,12 +446,12 @@ class TestBaton:
         first, second = Held(), Held()
         made.take(first)
         first.until_runs()
-        call = made.turns._call()
+        call = made.turns.lead.current_call()
         assert call is not None
         first.end()
         made.take(second)
         second.until_runs()
-        made.turns.replace(call[1], True)
+        made.turns.lead.take_from(call[1], True)
 
         assert second.runs[0].leads
         # Not `pooled`: its own waiting, too, may have been seen.

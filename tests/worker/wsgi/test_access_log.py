@@ -38,7 +38,7 @@ class Logged:
         self.log.configure(self.settings)
 
     def _attach(self, log: AccessLog | None) -> None:
-        self.on = self.served.poller.access = log
+        self.on = self.served.poller.custody.access = log
         service: Any = self.served.turns._server
         service.access = log
 

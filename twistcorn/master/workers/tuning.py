@@ -16,6 +16,7 @@ from ...logs.logger import Logger
 from ...origins import DEFAULT, SET, Sourced
 from ...policy.worker import SERVING, TIMERS, Worker, WorkerState
 from ...settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded
+from ...suggestions import did_you_mean
 from ...wire import amp_commands
 from .fleet import Fleet
 
@@ -64,7 +65,7 @@ class Tuning:
         field = FIELDS[name]
         if field.metadata["change"] != LIVE:
             raise OperationError(_instead(name))
-        value = parse_value(field, text, f"set {flag(field)}")
+        value = parse_value(field, text, flag(field))
         present = self._fleet.settings
         fields = unfolded({name: value})
         wanted = self._resolve(_scaled(present, Sourced(present).change(**fields).settings))
@@ -137,7 +138,7 @@ def _known(name: str) -> str:
     """
     known = name.strip().replace("-", "_")
     if known not in FIELDS:
-        raise OperationError(f"{name} is not a setting: there are {', '.join(map(flag, FIELDS.values()))}")
+        raise OperationError(f"unknown setting {name!r}{did_you_mean(name, map(flag, FIELDS.values()))}")
     return known
 
 

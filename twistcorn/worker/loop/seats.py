@@ -26,10 +26,11 @@ MAX_POLL_MILLISECONDS = (1 << 31) - 1
 class Aside(Protocol):
     """Where a thread tells that it waits for a client (`turns.Turns`).
 
-    :ivar seats: those of all its threads.
     """
 
-    seats: set[Seat]
+    @property
+    def seats(self) -> set[Seat]:
+        """Those of all its threads."""
 
     def stand_aside(self, seat: Seat) -> None:
         """The thread runs no application code until it comes back."""

@@ -6,23 +6,23 @@ one, and the others have their look.
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Protocol
+
+from twisted.logger import Logger
 
 from ...errors import HTTPError
 from ...pristine import time
 from ...recurring import Recurring
 from ...settings import Settings
 from ...wire.channel import Kind
-from ...wire.scoreboard import Scoreboard
 from ..process import failing
 from .connection import Connection
+from .custody import Custody
+from .holdings import Holdings
 from .idle import leaving
 from .intake import has_bytes, relieve
 from .phases import Phase
-from .rounds import Rounds
-from .seats import Seat
 from .traffic import Traffic
 
 #: Idle time of an open connection when the server stops: clients that are about to ask once more are answered.
@@ -37,48 +37,69 @@ LOST_SWEEPS = 10
 Census = tuple[Collection[Connection], Collection[tuple[int, int]]]
 
 
-class Sweeping(Rounds):
-    """Looks at all connections.
+class SweepActions(Protocol):
+    """What the sweep does with a connection (`poller.Poller`)."""
 
-    :ivar census: tells who has turns; None: nobody asks.
+    def read(self, connection: Connection, ended: bool) -> None:
+        """Read what is there, as after an event; `ended`: the client has closed its side."""
+
+    def begin_lingering(self, connection: Connection) -> None:
+        """Its client is gone."""
+
+    def refuse(self, connection: Connection, error: HTTPError) -> None:
+        """Answer with an error, and end it."""
+
+    def abandon(self, connection: Connection) -> None:
+        """End it for an error of ours, which is being handled."""
+
+
+class Sweeper:
+    """Checks all connections.
+
+    :param census: says who has turns.
+    :param unclaimed: connections that the loop has between two steps of a turn.
     """
 
+    log = Logger()
+
     def __init__(
-        self, reactor: Any, board: Scoreboard, region: int, settings: Settings, take: Callable[[Connection, Seat], None]
+        self,
+        reactor: Any,
+        holdings: Holdings,
+        traffic: Traffic,
+        settings: Settings,
+        actions: SweepActions,
+        custody: Custody,
+        census: Callable[[], Census],
+        unclaimed: Callable[[], Iterable[Connection]],
     ) -> None:
-        super().__init__(settings, take)
-        self._reactor = reactor
-        self._board = board
-        self._region = region
-        self._traffic = Traffic(board.words, region)
-        self._sweeping = Recurring(reactor, "the look at deadlines", self._sweep, failing.fail)
-        self.stopping = False
-        self.census: Callable[[], Census] | None = None
-        #: Turns that nobody had at the last look: since when each runs, and how often that was so.
+        self._holdings = holdings
+        self._traffic = traffic
+        self._settings = settings
+        self._actions = actions
+        self._custody = custody
+        self._census = census
+        self._unclaimed = unclaimed
+        self._recurring = Recurring(reactor, "the check of deadlines", self.sweep, failing.fail)
+        #: Turns that nobody had at the last check: since when each runs, and how often that was so.
         self._missing: dict[Connection, tuple[int, int]] = {}
 
-    @abc.abstractmethod
-    def give_back(self, connection: Connection, kind: Kind = Kind.RELEASED) -> None: ...
+    def start(self) -> None:
+        """Check from now on."""
+        self._recurring.start(SWEEP_SECONDS, now=False)
 
-    @abc.abstractmethod
-    def _read(self, connection: Connection, ended: bool) -> None: ...
+    def configure(self, settings: Settings) -> None:
+        """These settings count from now on."""
+        self._settings = settings
 
-    @abc.abstractmethod
-    def _begin_lingering(self, connection: Connection) -> None: ...
-
-    @abc.abstractmethod
-    def _refuse(self, connection: Connection, error: HTTPError) -> None: ...
-
-    def _start_sweeping(self) -> None:
-        self._sweeping.start(SWEEP_SECONDS, now=False)
-
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Check every connection once."""
         now = time.monotonic()
-        self._traffic.count(self._connections.values())
-        if not self.stopping:
-            for connection in leaving(self._connections.values(), self._settings, now):
-                self._alone(connection, lambda each: self.give_back(each, Kind.PARKED))
-        for connection in list(self._connections.values()):
+        self._traffic.count(self._holdings.connections.values())
+        if not self._holdings.stopping:
+            for connection in leaving(self._holdings.connections.values(), self._settings, now):
+                self._alone(connection, lambda each: self._custody.give_back(each, Kind.PARKED))
+        for connection in self._holdings.all():
             self._alone(connection, lambda each: self._look_at(each, now))
         self._find_lost()
 
@@ -86,38 +107,38 @@ class Sweeping(Rounds):
         try:
             act(connection)
         except Exception:
-            self.abandon(connection)
+            self._actions.abandon(connection)
 
     def _look_at(self, connection: Connection, now: float) -> None:
-        if self.stopping and connection.phase is Phase.READING and not connection.header_since:
+        if self._holdings.stopping and connection.phase is Phase.READING and not connection.header_since:
             connection.deadline = min(connection.deadline, now + LAST_REQUEST_SECONDS)
         if connection.deadline < now and connection.phase is not Phase.TURN:
             self._expire(connection, now)
         elif connection.phase is Phase.READING and not relieve(connection, now):
-            self._begin_lingering(connection)
+            self._actions.begin_lingering(connection)
 
     def _expire(self, connection: Connection, now: float) -> None:
         reading = (Phase.READING, Phase.BODY)
         if connection.phase in reading and has_bytes(connection):
             # Its event may have been lost.
-            self._read(connection, False)
+            self._actions.read(connection, False)
             if connection.phase not in reading or connection.deadline >= now:
                 return
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
-            self._refuse(connection, HTTPError(408, "the request took too long"))
+            self._actions.refuse(connection, HTTPError(408, "the request took too long"))
         elif connection.phase is not Phase.READING or not has_bytes(connection):
-            self._close(connection)
+            self._custody.close(connection)
 
     # Turns
 
     def _find_lost(self) -> None:
         """A turn has no deadline of its own, because threads have; one that no thread has would never end."""
-        turns = [each for each in self._connections.values() if each.phase is Phase.TURN]
-        if not turns or self.census is None:
+        turns = [each for each in self._holdings.connections.values() if each.phase is Phase.TURN]
+        if not turns:
             self._missing.clear()
             return
-        waiting, running = self.census()
-        known = {*waiting, *self._ready, *self._answers}
+        waiting, running = self._census()
+        known = {*waiting, *self._unclaimed()}
         missing = {}
         for connection in turns:
             # A turn that has ended since is another one, or none.
@@ -138,4 +159,4 @@ class Sweeping(Rounds):
             "internal error: {name} was lost, no thread has it and none is coming for it; its connection is ended",
             name="a request" if request is None else request.line.name,
         )
-        self._close(connection)
+        self._custody.close(connection)

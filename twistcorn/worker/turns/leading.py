@@ -7,15 +7,15 @@ somebody can follow. What a turn is, and which thread runs it, is `turns.Turns`'
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Callable
+from typing import Protocol
 
-from ...pristine import os, threading, time
+from ...pristine import threading, time
 from ..loop.connection import Connection
-from ..loop.seats import Seat
+from ..loop.seats import Aside, Seat
 from ..process import handlers
 from .roles import Loop
-from .routes import Route, Routes
+from .routes import Route
 from .threads import Threads
 from .watchdog import Watchdog
 
@@ -24,61 +24,72 @@ from .watchdog import Watchdog
 LEAVE_SECONDS = 0.25
 
 
-class Leading(Threads):
-    """Threads of which one leads.
+class Work(Aside, Protocol):
+    """What there is to do (`turns.Turns`)."""
+
+    def run_inline(self, connection: Connection, seat: Seat, route: Route) -> None:
+        """Run a request on the thread that leads."""
+
+    def run_queued(self, seat: Seat) -> None:
+        """With one thread for the application: run what waits, while it leads."""
+
+    def take_next_turn(self, seat: Seat) -> bool:
+        """Take the next turn, or wait for one; returns false when there is one thread too many."""
+
+    def lost_lead(self, seat: Seat) -> None:
+        """A call runs on without the lead; with the lock held."""
+
+
+class Lead:
+    """The lead of the loop.
 
     :param loop: what is led.
+    :param threads: who can lead.
+    :param on_stuck: ends the process when the main thread does not leave the application.
+    :ivar watchdog: takes the lead from calls that last.
+    :ivar last: the call that ran inline last: on which thread, since when, and its route.
+    :ivar given: what the next leader runs first: the deputy had it.
+    :ivar deputy: the thread that leads and runs no application, while it has nothing to do.
     """
 
     __slots__ = (
-        "_acting", "_given", "_heir", "_last", "_loop", "_main", "_main_left", "_over", "_routes", "_running",
-        "_watchdog", "on_stuck",
+        "_acting", "_heir", "_lock", "_loop", "_main", "_main_left", "_on_stuck", "_over", "_threads", "_vacant",
+        "_work", "deputy", "given", "last", "watchdog",
     )  # fmt: skip
 
-    def __init__(self, loop: Loop, threads: int, stand_ins: int) -> None:
-        super().__init__(threads, stand_ins)
+    def __init__(self, loop: Loop, threads: Threads, work: Work, on_stuck: Callable[[], object]) -> None:
         self._loop = loop
-        self._routes = Routes()
-        #: The call that ran inline last: on which thread, since when, and its route.
-        self._last: tuple[Seat, int, Route] | None = None
-        self._watchdog = Watchdog(self._call, self.replace)
+        self._threads = threads
+        self._lock = threads.lock
+        self._work = work
+        self._on_stuck = on_stuck
+        self.last: tuple[Seat, int, Route] | None = None
+        self.watchdog = Watchdog(self.current_call, self.take_from)
+        self.given: tuple[Connection, Route] | None = None
+        self.deputy: Seat | None = None
+        #: Nobody leads yet: the thread that gets free next does.
+        self._vacant = False
         self._main: Seat | None = None
         self._main_left = threading.Event()
         #: With one thread for the application: who leads, and who wants the reactor back.
         self._acting: Seat | None = None
         self._heir: Seat | None = None
-        #: What the next leader runs first: the deputy had it.
-        self._given: tuple[Connection, Route] | None = None
         self._over = False
-        #: Ends the process when the main thread does not leave the application.
-        self.on_stuck: Callable[[], object] = lambda: os._exit(0)
-        #: Requests in threads of their own, or waiting for one.
-        self._running = 0
-
-    @abc.abstractmethod
-    def _run_inline(self, connection: Connection, seat: Seat, route: Route) -> None: ...
-
-    @abc.abstractmethod
-    def _run_queued(self, seat: Seat) -> None:
-        """With one thread for the application: run what waits, while it leads."""
-
-    @abc.abstractmethod
-    def _take_next_turn(self, seat: Seat) -> bool:
-        """Take the next turn, or wait for one; returns false when there is one thread too many."""
 
     # The reactor changes hands
 
-    def _call(self) -> tuple[Seat, int] | None:
-        last = self._last
+    def current_call(self) -> tuple[Seat, int] | None:
+        """The call that runs inline, and since when."""
+        last = self.last
         return last[:2] if last is not None and last[0].baton else None
 
-    def replace(self, since: int, blame: bool) -> None:
+    def take_from(self, since: int, blame: bool) -> None:
         """Take the reactor from the call that began then; does nothing when that is over."""
         with self._lock:
-            if self._last is None or self._last[1] != since:
+            if self.last is None or self.last[1] != since:
                 return
-            seat, _, route = self._last
-            if not self._has_follower():
+            seat, _, route = self.last
+            if not self.has_follower():
                 # The next look tries again.
                 return
             try:
@@ -87,36 +98,35 @@ class Leading(Threads):
                 return
             if blame:
                 route.trip(time.monotonic_ns())
-            self._replace(seat)
+            self.replace(seat)
 
-    def _has_follower(self) -> bool:
+    def has_follower(self) -> bool:
         """Whether somebody can lead, now or in a moment; with one thread the second one may still have to be had."""
-        if self.threads > 1:
+        if self._threads.limit > 1:
             return True
-        return bool(self._parked) or self._alive > 1 or self._start_thread(serves=False)
+        return bool(self._threads.parked) or self._threads.alive > 1 or self._threads.start_thread(serves=False)
 
-    def _replace(self, seat: Seat) -> None:
+    def replace(self, seat: Seat) -> None:
         """Somebody else leads; with the lock and the baton in hand."""
         seat.leads = seat.inline = False
-        self._active += 1
-        if not seat.answered:
-            self._running += 1
-        self._give_lead()
+        self._threads.active += 1
+        self._work.lost_lead(seat)
+        self.give_away()
 
-    def _give_lead(self) -> None:
+    def give_away(self) -> None:
         """Somebody leads on who has nothing to do; if nobody has yet, who gets free next. With the lock in hand."""
         self._loop.left()
-        if self._parked:
-            next_one = self._parked.pop()
-        elif self._deputy is not None:
-            next_one, self._deputy = self._deputy, None
+        if self._threads.parked:
+            next_one = self._threads.parked.pop()
+        elif self.deputy is not None:
+            next_one, self.deputy = self.deputy, None
         else:
             self._vacant = True
             return
         next_one.leads = True
         next_one.gate.release()
 
-    def _takes_vacant_lead(self, seat: Seat) -> bool:
+    def take_vacant(self, seat: Seat) -> bool:
         """Whether nobody leads, so that this thread does, which has nothing to do. With the lock in hand."""
         vacant, self._vacant = self._vacant, False
         seat.leads = vacant
@@ -126,17 +136,27 @@ class Leading(Threads):
 
     def join(self) -> None:
         """The main thread gives the reactor away, or is the one that runs the application; returns when it stopped."""
-        self._watchdog.start()
-        self._main = seat = Seat(self, serves=self.threads == 1, leads=self.threads == 1)
+        self.watchdog.start()
+        self._main = seat = Seat(self._work, serves=self._threads.limit == 1, leads=self._threads.limit == 1)
         with self._lock:
-            begun = self._start_thread(serves=False, leads=self.threads > 1)
-            for _ in range(self.threads if begun and self.threads > 1 else 0):
-                self._start_thread()
-        if self.threads == 1 or not begun:
+            begun = self._threads.start_thread(serves=False, leads=self._threads.limit > 1)
+            for _ in range(self._threads.limit if begun and self._threads.limit > 1 else 0):
+                self._threads.start_thread()
+            if begun and self._threads.alive == 1 < self._threads.limit:
+                # The deputy is the only thread that was to be had, and it runs no application: the main thread does.
+                seat.serves = True
+                self._threads.alive += 1
+                self._threads.active += 1
+                self._threads.expect(seat)
+        if seat.serves and self._threads.limit > 1:
+            self.run(seat)
+            # Others have come since, and it is one too many.
+            self._sit_out(seat)
+        elif self._threads.limit == 1 or not begun:
             # Where there is no thread to be had, the main thread is the deputy.
             seat.leads = True
-            self._alive += 1
-            self._thread_loop(seat)
+            self._threads.alive += 1
+            self.run(seat)
         else:
             self._sit_out(seat)
         self._main_left.set()
@@ -149,34 +169,35 @@ class Leading(Threads):
             except BaseException as error:
                 handlers.tell(error)
 
-    def _thread_loop(self, seat: Seat) -> None:
+    def run(self, seat: Seat) -> None:
+        """What each thread does, until it ends."""
         stays, led = True, False
         while stays and not self._over:
             if seat.leads:
                 self._lead(seat)
                 led = True
-            elif self.threads == 1:
+            elif self._threads.limit == 1:
                 self._change_places(seat, led)
             elif not seat.serves:
                 self._stand_by(seat)
             else:
-                stays = self._take_next_turn(seat)
+                stays = self._work.take_next_turn(seat)
 
     def _stand_by(self, seat: Seat) -> None:
         """The deputy waits until somebody needs it."""
         with self._lock:
-            if self._takes_vacant_lead(seat):
+            if self.take_vacant(seat):
                 return
-            self._deputy = seat
+            self.deputy = seat
         seat.gate.acquire()
 
     def _lead(self, seat: Seat) -> None:
-        if self.threads == 1 and seat.serves:
-            self._run_queued(seat)
-        if self._given is not None:
-            (given, route), self._given = self._given, None
-            self._run_inline(given, seat, route)
-        if self.threads == 1:
+        if self._threads.limit == 1 and seat.serves:
+            self._work.run_queued(seat)
+        if self.given is not None:
+            (given, route), self.given = self.given, None
+            self._work.run_inline(given, seat, route)
+        if self._threads.limit == 1:
             with self._lock:
                 if seat.leads:
                     self._acting, seat.leads = seat, self._heir is None
@@ -192,13 +213,13 @@ class Leading(Threads):
             self._main.gate.release()
             if not self._main_left.wait(LEAVE_SECONDS):
                 # It is stuck in a call, and nobody waits for that.
-                self.on_stuck()
+                self._on_stuck()
 
     def _change_places(self, seat: Seat, led: bool) -> None:
         """With one thread for the application: its deputy led while a call lasted."""
         if seat.serves:
             with self._lock:
-                self._active -= 1
+                self._threads.active -= 1
                 self._heir = seat
                 if self._acting is not None:
                     self._acting.leads = False
@@ -207,9 +228,9 @@ class Leading(Threads):
             if led:
                 self._loop.left()
             with self._lock:
-                if self._takes_vacant_lead(seat):
+                if self.take_vacant(seat):
                     return
-                self._parked.append(seat)
+                self._threads.parked.append(seat)
                 if not led:
                     heir = None
                 else:

@@ -3,21 +3,20 @@
 Law: `threads` of them run the application, and no others; one more, the deputy, leads the reactor while all of these
 are busy. A thread that waits for a slow client stands aside, and a stand-in may take its place: only when a request
 needs one, and never more than `stand_ins`. A thread is started first and counted then: when there is none to be had,
-nothing has changed, somebody still leads, and it is tried again. What a thread does is `turns.Turns`'.
+nothing has changed, somebody still leads, and it is tried again. What a thread
+does is `leading.Lead`'s, and what there is to do `turns.Turns`'.
 """
 
 from __future__ import annotations
 
-import abc
 import gc
-from collections import deque
+from collections.abc import Callable
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...pristine import threading, time
-from ..loop.connection import Connection
-from ..loop.seats import Seat
+from ..loop.seats import Aside, Seat
 from ..process import failing
 
 #: Seconds until a thread that could not be started is tried again; between two lines about that.
@@ -31,38 +30,49 @@ COLLECT_WITHIN_SECONDS = 10.0
 UPKEEP_SECONDS = 1.0
 
 
-class Threads(abc.ABC):
-    """Starts threads, and lets them go.
+class Threads:
+    """Starts threads, and lets them go. The fields are written with the lock held.
 
-    :param stand_ins: threads that may run the application in the place of those that wait for slow clients.
-    :ivar threads: how many may run the application at once.
+    :param limit: how many may run the application at once.
+    :param stand_ins: how many more may, instead of threads that wait for slow clients.
+    :param owner: of the seats.
+    :param waiting: the number of requests that wait for a thread.
+    :param is_idle: whether no request runs.
+    :param work: what a thread does, until it ends.
+    :ivar lock: for everything here, and for whatever else its owner counts.
     :ivar seats: those of all threads.
+    :ivar parked: threads that run the application and have nothing to do.
+    :ivar active: threads in turns; `alive`: all threads; `aside`: those that stand aside; `coming`: those that are
+        about to look for a turn.
     """
 
-    # With those of its heirs they would be more than an interpreter's shared keys hold: each look would cost more.
     __slots__ = (
-        "_active", "_again_at", "_alive", "_aside", "_coming", "_crest", "_crest_until", "_crowd_told", "_crowded",
-        "_deputy", "_ended", "_ended_since", "_kept", "_lock", "_parked", "_queue", "_refusal", "_refusal_told",
-        "_stand_ins", "_stood_in", "_stood_in_told", "_vacant", "seats", "threads",
+        "_again_at", "_crest", "_crest_until", "_crowd_told", "_crowded", "_ended", "_ended_since", "_is_idle", "_kept",
+        "_owner", "_refusal", "_refusal_told", "_stand_ins", "_stood_in", "_stood_in_told", "_waiting", "_work",
+        "active", "alive", "aside", "coming", "limit", "lock", "parked", "seats",
     )  # fmt: skip
 
     log = Logger()
 
-    def __init__(self, threads: int, stand_ins: int) -> None:
-        self.threads = threads
-        self.seats: set[Seat] = set()
+    def __init__(
+        self,
+        limit: int,
+        stand_ins: int,
+        owner: Aside,
+        waiting: Callable[[], int],
+        is_idle: Callable[[], bool],
+        work: Callable[[Seat], None],
+    ) -> None:
+        self.limit = limit
         self._stand_ins = stand_ins
-        self._lock = threading.Lock()
-        self._queue: deque[Connection] = deque()
-        #: Threads that run the application and have nothing to do; the deputy, while it has nothing to do.
-        self._parked: list[Seat] = []
-        self._deputy: Seat | None = None
-        #: Nobody leads yet: who gets free next does.
-        self._vacant = False
-        #: Threads in turns; all threads; those that stand aside; how many of these stand-ins are kept for.
-        self._active = self._alive = self._aside = self._kept = 0
-        #: Threads that are about to look for a turn.
-        self._coming = 0
+        self._owner = owner
+        self._waiting, self._is_idle, self._work = waiting, is_idle, work
+        self.lock = threading.Lock()
+        self.seats: set[Seat] = set()
+        self.parked: list[Seat] = []
+        self.active = self.alive = self.aside = self.coming = 0
+        #: How many of those that stand aside stand-ins are kept for.
+        self._kept = 0
         self._crest, self._crest_until = 0, 0.0
         #: Threads that have ended since the last collection, and since when.
         self._ended, self._ended_since = 0, 0.0
@@ -71,37 +81,22 @@ class Threads(abc.ABC):
         self._refusal_told = self._crowd_told = -LOG_INTERVAL_SECONDS
         self._crowded = self._stood_in = self._stood_in_told = False
 
-    @abc.abstractmethod
-    def _thread_loop(self, seat: Seat) -> None: ...
-
-    @abc.abstractmethod
-    def stand_aside(self, seat: Seat) -> None:
-        """See `roles.Aside`."""
-
-    @abc.abstractmethod
-    def come_back(self, seat: Seat) -> None:
-        """See `roles.Aside`."""
-
-    @abc.abstractmethod
-    def _is_idle(self) -> bool:
-        """Whether no request runs."""
-
     def forget(self) -> None:
         """In a child that the application forks: these threads are not there."""
         for seat in list(self.seats):
             seat.forget()
 
-    def resize(self, threads: int) -> None:
+    def resize(self, limit: int) -> None:
         """Run so many calls at once from now on. Not from or to one: that is another way of working.
 
         What runs goes on; threads that are too many leave as soon as they have nothing to do, or are done with it.
         """
-        with self._lock:
-            self.threads = threads
-            if not self._alive:
+        with self.lock:
+            self.limit = limit
+            if not self.alive:
                 # So many start when the main thread joins; with some of these there would be one too many for ever.
                 return
-            while self._is_short() and self._start_thread():
+            while self._is_short() and self.start_thread():
                 pass
             self._dismiss()
         self._log_no_thread(time.monotonic())
@@ -112,60 +107,60 @@ class Threads(abc.ABC):
 
     # Standing aside, with the lock held
 
-    def _step_aside(self, seat: Seat) -> None:
+    def step_aside(self, seat: Seat) -> None:
         """A thread waits for its client; as long as there may be a stand-in, it gives its place up."""
-        if self._aside >= self._stand_ins:
+        if self.aside >= self._stand_ins:
             self._crowded = True
             return
-        self._active -= 1
-        self._aside += 1
+        self.active -= 1
+        self.aside += 1
         seat.aside = True
-        self._crest = max(self._crest, self._aside)
+        self._crest = max(self._crest, self.aside)
         self._kept = max(self._kept, self._crest)
 
-    def _step_back(self, seat: Seat) -> None:
+    def step_back(self, seat: Seat) -> None:
         """It goes on, whoever has taken its place."""
         if seat.aside:
             seat.aside = False
-            self._active += 1
-            self._aside -= 1
+            self.active += 1
+            self.aside -= 1
 
     # Coming and going, with the lock held
 
-    def _staff(self) -> bool:
+    def staff(self) -> bool:
         """Have another thread look for a turn; returns whether one does."""
-        if len(self._queue) <= self._coming:
+        if self._waiting() <= self.coming:
             return True
-        if self._parked:
+        if self.parked:
             self._wake()
             return True
-        return self._is_short() and self._start_thread()
+        return self._is_short() and self.start_thread()
 
     def _wake(self) -> None:
-        seat = self._parked.pop()
-        self._active += 1
-        self._expect(seat)
+        seat = self.parked.pop()
+        self.active += 1
+        self.expect(seat)
         seat.gate.release()
 
-    def _expect(self, seat: Seat) -> None:
+    def expect(self, seat: Seat) -> None:
         """A thread is about to look for a turn."""
         seat.coming = True
-        self._coming += 1
+        self.coming += 1
 
     def _is_short(self) -> bool:
         """Whether a thread is missing."""
-        return self._alive - self._aside <= self.threads
+        return self.alive - self.aside <= self.limit
 
-    def _surplus(self) -> int:
+    def surplus(self) -> int:
         """How many there are too many: some stood in for others that are back, or there shall be fewer."""
-        return self._alive - 1 - self.threads - max(self._aside, self._kept)
+        return self.alive - 1 - self.limit - max(self.aside, self._kept)
 
     def _dismiss(self) -> None:
         """Those that are too many and have nothing to do leave."""
-        for _ in range(min(len(self._parked), self._surplus())):
+        for _ in range(min(len(self.parked), self.surplus())):
             self._wake()
 
-    def _start_thread(self, serves: bool = True, leads: bool = False) -> bool:
+    def start_thread(self, serves: bool = True, leads: bool = False) -> bool:
         """Start a thread, and count it once it is there; returns whether it is.
 
         :param serves: it runs the application, and looks for a turn first.
@@ -173,29 +168,29 @@ class Threads(abc.ABC):
         now = time.monotonic()
         if now < self._again_at:
             return False
-        name = f"app-{self._alive + 1}"
+        name = f"app-{self.alive + 1}"
         try:
             threading.Thread(target=self._begin, args=(serves, leads), name=name, daemon=True).start()
         except (RuntimeError, MemoryError) as problem:
             self._refusal, self._again_at = str(problem) or "no memory", now + RETRY_SECONDS
             return False
-        self._alive += 1
-        self._active += serves
-        self._coming += serves
-        self._stood_in |= self._alive > self.threads + 1
+        self.alive += 1
+        self.active += serves
+        self.coming += serves
+        self._stood_in |= self.alive > self.limit + 1
         return True
 
     def _begin(self, serves: bool, leads: bool) -> None:
-        seat = Seat(self, serves, leads)
+        seat = Seat(self._owner, serves, leads)
         seat.coming = serves
         try:
-            self._thread_loop(seat)
+            self._work(seat)
         except BaseException:
             # With it would go a request, or the lead.
             failing.fail("one of its threads broke", Failure())
         finally:
             seat.close()
-            with self._lock:
+            with self.lock:
                 self._ended_since = time.monotonic()
                 self._ended += 1
 
@@ -204,9 +199,9 @@ class Threads(abc.ABC):
     def keep_up(self) -> None:
         """Let stand-ins go that nobody needed of late, collect what they have left behind, tell what has happened."""
         now = time.monotonic()
-        with self._lock:
+        with self.lock:
             if now >= self._crest_until:
-                self._kept, self._crest, self._crest_until = self._crest, self._aside, now + STAND_IN_SECONDS
+                self._kept, self._crest, self._crest_until = self._crest, self.aside, now + STAND_IN_SECONDS
                 self._dismiss()
             collects = self._ended and now - self._ended_since >= UPKEEP_SECONDS
             collects = collects and (self._is_idle() or now - self._ended_since >= COLLECT_WITHIN_SECONDS)
@@ -231,7 +226,7 @@ class Threads(abc.ABC):
             self.log.error(
                 "no thread can be started: {why}; {threads} threads go on, and requests wait for these. Look at the"
                 " limits of processes and threads (pids.max of the cgroup, RLIMIT_NPROC) and of memory.",
-                why=self._refusal, threads=self._alive,
+                why=self._refusal, threads=self.alive,
             )  # fmt: skip
         if now >= self._again_at:
             self._refusal = ""
@@ -243,7 +238,7 @@ class Threads(abc.ABC):
                 " a database",
                 stand_ins=self._stand_ins,
             )  # fmt: skip
-        if self._crowded and now - self._crowd_told >= LOG_INTERVAL_SECONDS and self.threads > 1:
+        if self._crowded and now - self._crowd_told >= LOG_INTERVAL_SECONDS and self.limit > 1:
             self._crowded, self._crowd_told = False, now
             self.log.warn(
                 "{stand_ins} threads wait for clients that read slowly, and have stand-ins (--stand-ins): further such"

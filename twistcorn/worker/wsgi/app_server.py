@@ -17,8 +17,10 @@ from ..http import responses
 from ..http.request import Request
 from ..loop.addresses import Address
 from ..loop.connection import Connection
+from ..loop.holdings import Holdings
 from ..loop.local_queue import LocalQueue
 from ..loop.poller import Poller
+from ..loop.rounds import Rounds
 from ..loop.seats import Seat
 from ..loop.stream import ClientGone
 from ..process import forks
@@ -57,6 +59,8 @@ class AppServer:
         self._quarantine = QuarantinedRequests() if quarantine is None else quarantine
         self.configure(settings)
         self._poller: Poller
+        self._holdings: Holdings
+        self._rounds: Rounds
         self._waiting: LocalQueue
         self.access: AccessLog | None = None
         self._credit: Callable[[], None]
@@ -91,6 +95,7 @@ class AppServer:
         :param waited: told how long a request has waited for its thread, in nanoseconds.
         """
         self._poller = poller
+        self._holdings, self._rounds = poller.holdings, poller.rounds
         self._waiting = waiting
         self._credit = credit
         self.answered = answered
@@ -111,7 +116,7 @@ class AppServer:
 
     def closes_connections(self) -> bool:
         """Whether an answer is the last one of its connection: the server stops, or keeps no idle connections."""
-        return self._words[H_STOPPING] != 0 or self._keeps_none or self._poller.stopping
+        return self._words[H_STOPPING] != 0 or self._keeps_none or self._holdings.stopping
 
     def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
         """One turn: answer the request of a connection, on this thread; the time is in monotonic nanoseconds.
@@ -159,7 +164,7 @@ class AppServer:
     def deliver(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send an answer that was made: together with others, or, where the thread has lost the lead, now."""
         if seat.leads:
-            self._poller.defer(connection, now)
+            self._rounds.defer(connection, now)
         else:
             try:
                 connection.send_answer(seat.scratch)
