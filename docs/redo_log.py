@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 
 class Message(NamedTuple):
-    """An arrow from one lifeline to another; on one alone it is something that is done there.
+    """An arrow from one lifeline to another; from a lifeline to itself, a step that happens there.
 
-    :ivar word: what is written above it.
-    :ivar slot: what worker or master has written to the slot before it; empty: nothing.
+    :ivar word: the text above it.
+    :ivar slot: what worker or master wrote to the slot before it; empty: nothing.
     """
 
     source: str
@@ -28,10 +28,10 @@ class Message(NamedTuple):
 class Death(NamedTuple):
     """What the master does when worker A dies between two messages.
 
-    :ivar after: index of the message behind which it begins; `until`: of the last one before which it ends.
+    :ivar after: index of the message after which it can happen; `until`: of the last one before which it can.
     :ivar state: the slot's state then; `sent`: how much of the answer the kernel has: nothing, part or all.
     :ivar safe: the verdict on a GET; `other`: on a POST (names of the verdicts in the code).
-    :ivar text: the verdicts in words.
+    :ivar text: the verdicts as text.
     """
 
     after: int
@@ -46,7 +46,7 @@ class Death(NamedTuple):
 LIFELINES = {"client": 50, "kernel": 190, "master": 340, "worker A": 500, "worker B": 610}
 
 MESSAGES = (
-    Message("client", "kernel", "connects"),
+    Message("client", "kernel", "connect"),
     Message("kernel", "master", "accept", "slot taken"),
     Message("master", "worker A", "lend: a copy of the socket", "IDLE, number of the lend"),
     Message("worker A", "master", "TAKEN"),
@@ -66,15 +66,15 @@ DEATHS = (
     Death(6, 7, "IN_APP", "nothing", "REPLAY", "ANSWER_502",
           ("GET: lends it to B, which runs it again", "POST: answers 502")),
     Death(7, 8, "RESPONDING", "nothing", "REPLAY", "ANSWER_502",
-          ("nothing of the answer has been sent:", "does the same")),
+          ("no byte of the answer has been sent:", "does the same")),
     Death(8, 10, "RESPONDING", "part", "CUT", "CUT",
-          ("a part of the answer has been sent:", "ends the connection, so that the", "client sees the cut")),
+          ("part of the answer has been sent:", "ends the connection, so that the", "client sees the cut")),
     Death(10, 12, "RESPONDING", "all", "DISCARD_AND_LEND", "DISCARD_AND_LEND",
-          ("all of the answer has been sent:", "drops what is left of the request", "and lends the connection to B")),
+          ("all of the answer has been sent:", "drops the remainder of the request", "and lends the connection to B")),
     Death(12, 13, "IDLE", "nothing", "LEND", "LEND", ("lends it to worker B",)),
 )  # fmt: skip
 
-#: What follows a death in the app.
+#: The recovery after a death in the app.
 RECOVERY = (
     Message("worker A", "worker A", "dies"),
     Message("worker A", "master", "exit status, last reports"),
@@ -86,15 +86,15 @@ RECOVERY = (
 )
 
 REMARKS = (
-    "Blue: what stands in the slot before the step.",
+    "Blue: written to the slot before the step.",
     "",
-    "The kernel's counts of bytes decide where the",
-    "slot says less.",
+    "The kernel's byte counts decide what the slot",
+    "leaves open.",
     "",
-    "A request runs again once, and never when it",
-    "is the one that killed its worker.",
+    "A request runs again once, and never if it is",
+    "the one that killed its worker.",
     "",
-    "The client keeps the connection that it had.",
+    "The client keeps its connection.",
 )
 
 #: Pixels.
@@ -121,7 +121,7 @@ def text(x: float, y: float, word: str, kind: str = "", anchor: str = "start") -
 
 
 def arrow(message: Message, y: float) -> list[str]:
-    """A message at a height, with its word above it and what it means for the slot."""
+    """A message at a height, with its text above it and the slot's new content below."""
     start, end = LIFELINES[message.source], LIFELINES[message.target]
     if start == end:
         drawn = [
@@ -140,7 +140,7 @@ def arrow(message: Message, y: float) -> list[str]:
 
 
 def lifelines(top: float, bottom: float) -> list[str]:
-    """The processes, from one height to another."""
+    """The lifelines, from one height to another."""
     drawn = []
     for name, x in LIFELINES.items():
         drawn.append(text(x, top, name, "head", "middle"))
