@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..atoms import JSON, Atom, parse
+from ..grammar import MONTHS
 from ..pristine import os, time
 from .entries import Block, Entry, Line
 
@@ -24,7 +25,6 @@ MAX_VALUE_CHARS = 4096
 
 Get = Callable[[Entry], object]
 _UNSAFE = re.compile(r'[^\x20\x21\x23-\x5b\x5d-\x7e]')
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Lines(Protocol):
@@ -239,7 +239,7 @@ class TextLines:
         second = (entry.start + self.offset) // 1_000_000_000
         if second != self._second:
             t = time.localtime(second)
-            self._stamp = time.strftime(f"[%d/{_MONTHS[t.tm_mon - 1]}/%Y:%H:%M:%S %z]", t)
+            self._stamp = time.strftime(f"[%d/{MONTHS[t.tm_mon - 1]}/%Y:%H:%M:%S %z]", t)
             self._second = second
         return self._stamp
 

@@ -173,13 +173,6 @@ class TestConnections:
         assert (seen["state"], seen["request"], seen["request_age"]) == ("in_app", "GET /feed", 9)
         assert seen["worker"] == connection.holder.ident
 
-    def test_states(self, stage: Stage, insight: Insight) -> None:
-        """Counted, for those that there are."""
-        connections = stage.arrive(3)
-        runs(stage, connections[1], b"GET /", 1)
-
-        assert insight.connection_states() == {"idle": 2, "in_app": 1}
-
     def test_nobody_has_it(self, stage: Stage, insight: Insight) -> None:
         """It waits."""
         for worker in stage.ready:

@@ -19,7 +19,6 @@ from twistcorn.worker.process.descriptors import (
     Descriptors,
     Identity,
     inherited,
-    is_socket,
 )
 
 Make = Callable[[ExitStack], int]
@@ -168,18 +167,6 @@ class TestLook:
         finally:
             os.close(reader)
             os.close(writer)
-
-
-@pytest.mark.parametrize(("make", "expected"), [(a_file, False), (a_pipe, False), (a_socket, True)])
-def test_is_socket(stack: ExitStack, make: Make, expected: bool) -> None:
-    """Only a socket is one."""
-    assert is_socket(make(stack)) is expected
-
-
-def test_closed_number_is_no_socket(number: int) -> None:
-    """And that is no error."""
-    os.close(number)
-    assert not is_socket(number)
 
 
 def alone(source: str, *arguments: str) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ...grammar import TOKEN_BYTES
 from ...logs.access import EntryLog
 from ...logs.entries import Entry
 from ...settings import Settings
@@ -23,7 +24,7 @@ MASTER_NUMBER = 0
 NO_STATUS = 0
 #: Bytes of a head that are looked at: what a log tells of one, and more.
 PEEK_BYTES = 8192
-_HEAD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n")
+_HEAD = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n" % TOKEN_BYTES)
 
 
 class LoggedLine(NamedTuple):

@@ -18,17 +18,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ...settings import Settings
+from ...wire.closing import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 from . import tcp_info as kernel
 from .answer_log import NO_STATUS, PEEK_BYTES, AnswerLog
 from .table import ConnectionRecord
 
-#: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
-#: globe, bytes for what was on its way when the answer came early. As in the workers.
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 4 << 20
-#: Bytes of a request that is answered here that are dropped at least, so that its client, a proxy perhaps, reads the
-#: answer and does not see its upload fail. As in the workers.
-MIN_REFUSED_BYTES = 64 << 20
 #: Connections at one time that may be waited for so long: the master has others to look after.
 MAX_PATIENT_CONNECTIONS = 64
 #: Bytes taken from one connection before others get their turn.

@@ -77,8 +77,7 @@ class HeartbeatMonitor:
 
     def stop(self) -> None:
         """Look no more."""
-        if self._looking.running:
-            self._looking.stop()
+        self._looking.stop()
 
     def _look(self) -> None:
         self._looks += 1

@@ -94,8 +94,7 @@ class Scaling:
 
     def stop(self) -> None:
         """Look no more."""
-        if self._looking.running:
-            self._looking.stop()
+        self._looking.stop()
 
     def _look(self) -> None:
         settings = self._fleet.settings

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 
 from ...errors import HTTPError
+from ...grammar import TOKEN_BYTES
 from .spool import Store
 
 #: RFC 9112 section 7.1: hexadecimal digits, then extensions; 15 digits fit in 64 bits.
 _CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-    rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-    rb"|\"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*"
+    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b"
+    rb"|\"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*" % (TOKEN_BYTES, TOKEN_BYTES)
 )
 #: Longest chunk-size line with its extensions: nobody uses them.
 _MAX_LINE_BYTES = 256
@@ -30,7 +30,7 @@ _SMALL_CHUNK = re.compile(
 )
 #: So many at most: half a millisecond.
 _SMALL_CHUNKS = re.compile(b"(?:%b){2,4096}" % _SMALL_CHUNK.pattern)
-_TRAILER_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_TRAILER_FIELD = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % TOKEN_BYTES)
 
 
 class LengthBody:

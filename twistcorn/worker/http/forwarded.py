@@ -11,11 +11,13 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...grammar import TOKEN
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: RFC 7239 section 4: pairs of a token and a token or quoted string.
-_PAIR = re.compile(r'[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+))[ \t]*')
+_PAIR = re.compile(rf'[ \t]*({TOKEN})=(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+))[ \t]*')
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~]+)(?::[0-9]{1,5})?")
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 _SCHEMES = ("http", "https")

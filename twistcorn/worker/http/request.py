@@ -13,6 +13,7 @@ from typing import Any
 import httptools
 
 from ...errors import HTTPError
+from ...grammar import TOKEN_BYTES
 from ...settings import Settings
 from ...wire.statuses import OTHER_ROW, ROWS
 
@@ -25,7 +26,7 @@ _BLANK = b"\r\n"
 #: Control characters and NUL, a CR or LF alone, and line folding (RFC 9112 sections 2.2 and 5.2, RFC 9110 section 5.5).
 FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]")
 #: RFC 9110 section 9.1: a method is a token.
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_REQUEST_LINE = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])" % TOKEN_BYTES)
 #: The longest registered one has 17 characters.
 _MAX_METHOD_CHARS = 32
 _BEHIND_VALUE = re.compile(rb"[ \t]+\r\n")

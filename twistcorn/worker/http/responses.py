@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ...grammar import DAYS, MONTHS, TOKEN
 from ...pristine import time
 
 _STATUS = re.compile(r"[1-9][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 #: PEP 3333, "Other HTTP Features": an app must not send these (RFC 9110 section 7.6.1).
@@ -270,8 +271,6 @@ def _make_anew(
     return Head(data, framing, keep_alive, length, b"" if fields.has_ident else data[:-2] + b"X-Request-ID: ")
 
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _date: tuple[int, str] = (0, "")
 
 
@@ -282,7 +281,7 @@ def _date_line(now: int) -> str:
     if made != now:
         t = time.gmtime(now)
         line = (
-            f"Date: {_DAYS[t.tm_wday]}, {t.tm_mday:02d} {_MONTHS[t.tm_mon - 1]} {t.tm_year} "
+            f"Date: {DAYS[t.tm_wday]}, {t.tm_mday:02d} {MONTHS[t.tm_mon - 1]} {t.tm_year} "
             f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} GMT\r\n"
         )
         _date = (now, line)

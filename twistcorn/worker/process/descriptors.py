@@ -8,7 +8,6 @@ and the like share one inode; they are known by what they do, see `echo` and `Ro
 from __future__ import annotations
 
 import fcntl
-import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -83,14 +82,6 @@ def lift(number: int) -> int:
         # It has come as a standard one itself, which programs of the application's inherit.
         os.set_inheritable(null, True)
     return lifted
-
-
-def is_socket(number: int) -> bool:
-    """Whether the number leads to a socket, whosever it is."""
-    try:
-        return stat.S_ISSOCK(os.fstat(number).st_mode)
-    except OSError:
-        return False
 
 
 def inherited(numbers: Iterable[int] = (ORDERS, REPORTS, CHANNEL)) -> Descriptors:
