@@ -119,7 +119,7 @@ class TestHome:
         """Each request, to whichever path, counts one."""
 
         def served() -> int:
-            found = re.search(r"served by it</dt><dd>(\d+)<", ask("GET", "/").text)
+            found = re.search(r"requests served</dt><dd>(\d+)<", ask("GET", "/").text)
             assert found
             return int(found.group(1))
 

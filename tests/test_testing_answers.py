@@ -46,7 +46,7 @@ def test_it_answers(asked: Asked) -> None:
     """The answer arrives as amp brings it; nobody waits for a second one."""
     asked.spawner.tells(asked.worker, amp_commands.Stack, text="thread a:")
     assert asked.heard == [{"text": "thread a:"}]
-    with pytest.raises(ImpossibleError, match="nobody asked"):
+    with pytest.raises(ImpossibleError, match="owes no answer"):
         asked.spawner.tells(asked.worker, amp_commands.Stack, text="thread a:")
 
 

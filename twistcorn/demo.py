@@ -53,7 +53,7 @@ nav a:hover, button:hover {{ border-color: var(--gold) }}
 _HOME = """<h1>twist<b>corn</b></h1>
 <p>It works. This is the built-in demo; serve your own with <code>--app module:name</code>.</p>
 <dl><div><dt>process</dt><dd>{pid}</dd></div><div><dt>worker</dt><dd>{worker}</dd></div>
-<div><dt>requests served by it</dt><dd>{served}</dd></div><div><dt>thread</dt><dd>{thread}</dd></div></dl>
+<div><dt>requests served</dt><dd>{served}</dd></div><div><dt>thread</dt><dd>{thread}</dd></div></dl>
 <nav><a href="{root}/slow?seconds=2">slow</a><a href="{root}/stream">stream</a>
 <a href="{root}/error">error</a><a href="{root}/crash">crash</a><a href="{root}/environ">environ</a>
 <a href="{root}/healthz">healthz</a>
@@ -61,7 +61,7 @@ _HOME = """<h1>twist<b>corn</b></h1>
 <button name="body" value="hello">echo</button></form></nav>"""
 
 _CRASH = """<h1>Crash</h1>
-<p>The button kills the process {pid}, worker {worker}, with SIGSEGV. Another one takes its place.</p>
+<p>The button kills process {pid} (worker {worker}) with SIGSEGV. A new worker replaces it.</p>
 <form method="post" action="{root}/crash"><button>Crash this worker</button></form>"""
 
 _HTML_HEADERS = (
@@ -89,7 +89,7 @@ def app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]
     if method in methods or "*" in methods:
         reply = handler(environ, served)
     else:
-        refusal = _text(f"{method} is not for here, but {', '.join(methods)}\n", "405 Method Not Allowed")
+        refusal = _text(f"{method} is not allowed here; use {', '.join(methods)}\n", "405 Method Not Allowed")
         reply = replace(refusal, headers=(*_TEXT_HEADERS, ("Allow", ", ".join(methods))))
     headers = [*reply.headers, ("Cache-Control", "no-store")]
     if reply.length is not None:
@@ -148,7 +148,7 @@ def _crash(environ: Environ, served: int) -> _Reply:
     if environ["REQUEST_METHOD"] != "POST":
         return _page(_CRASH, environ, served)
     if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
-        return _text("only the demo's own page may do this\n", "403 Forbidden")
+        return _text("only the demo's own page may crash a worker\n", "403 Forbidden")
     os.kill(os.getpid(), signal.SIGSEGV)
     return _text("still alive: something handles SIGSEGV\n", "500 Internal Server Error")
 
@@ -185,7 +185,7 @@ def _healthz(environ: Environ, served: int) -> _Reply:
 
 
 def _not_found(environ: Environ, served: int) -> _Reply:
-    return _text("there is nothing here\n", "404 Not Found")
+    return _text("not found\n", "404 Not Found")
 
 
 _GET = ("GET", "HEAD")

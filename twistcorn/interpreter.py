@@ -21,6 +21,6 @@ def require_lock(has_lock: Callable[[], bool] = _has_lock) -> None:
     """
     if not has_lock():
         raise SettingsError(
-            "twistcorn does not run without the interpreter lock yet: use a Python that is not free-threaded, or start"
-            " this one with PYTHON_GIL=1"
+            "twistcorn does not support free-threaded Python yet: use a Python with the interpreter lock, or set"
+            " PYTHON_GIL=1"
         )

@@ -54,7 +54,7 @@ class Recurring:
             self._function()
         except Exception:
             self._failures += 1
-            self.log.failure("internal error in {what}: it goes on", what=self._what)
+            self.log.failure("internal error in {what}; continuing", what=self._what)
             if self._give_up is not None and self._failures >= MAX_FAILURES:
                 self._give_up(f"{self._what} failed {self._failures} times in a row")
         else:

@@ -47,7 +47,7 @@ def read_all(descriptor: int, total: int) -> list[bytes]:
         data += os.read(descriptor, 65536)
         *whole, data = data.split(b"\n")
         for line in whole:
-            if line.endswith(b" lines were dropped: nobody took them"):
+            if line.endswith(b" lines dropped: log reader too slow"):
                 dropped += int(line.split()[0])
             else:
                 lines.append(line)
@@ -149,7 +149,7 @@ class TestFullDisk:
         log.write(b"one\ntwo\n", 2)
         assert log.flush()
         log.close()
-        assert path.read_text() == "2 lines were dropped: nobody took them\n"
+        assert path.read_text() == "2 lines dropped: log reader too slow\n"
 
 
 class TestBlockedReader:

@@ -133,7 +133,7 @@ def test_a_value_is_no_number(exporting: Exporting) -> None:
     exporting.registry = Collector(Found("a", samples=[Found("a", value="many")]))
     with capturedLogs() as logged:
         assert exporting.whole() == b"[]"
-    assert "tells nothing (Collector): ValueError" in texts(logged)[0]
+    assert "its metrics are missing (Collector): ValueError" in texts(logged)[0]
 
 
 def test_pieces(exporting: Exporting) -> None:
@@ -161,7 +161,7 @@ def test_too_much(exporting: Exporting) -> None:
     assert len(data) <= MAX_BYTES
     assert [each[0] for each in json.loads(data)] == ["hits0", "hits1", "hits2", "hits3"]
     assert texts(logged) == [
-        f"4 metrics of the application are not told: all together have more than {MAX_BYTES} bytes"
+        f"4 application metrics left out: together they exceed {MAX_BYTES} bytes"
     ]
 
 
@@ -186,7 +186,7 @@ def test_a_collector_fails(exporting: Exporting) -> None:
             told = [exporting.whole() for _ in range(2)]
         assert [[each[0] for each in json.loads(data)] for data in told] == [["hits"]] * 2
         (text,) = texts(logged)
-        assert text.startswith("a collector of the application's raised, and tells nothing (Broken): ")
+        assert text.startswith("application metrics collector raised, its metrics are missing (Broken): ")
         assert "LookupError('no database')" in text or not isinstance(problem, LookupError)
 
 

@@ -105,7 +105,7 @@ class ServerLog:
         except BaseException as error:
             # What an exception is shown by may be the application's own: its text, the source of its modules.
             short = {name: value for name, value in event.items() if name != "log_failure"}
-            text = f"{formatEvent(short)} (what was raised cannot be shown: {type(error).__name__})"
+            text = f"{formatEvent(short)} (cannot format the exception: {type(error).__name__})"
             return make({**short, "log_format": "{text}", "text": text}, self._worker)
 
     def set_level(self, name: str) -> None:
@@ -165,7 +165,7 @@ class _Foreign:
         except Exception:
             raise
         except BaseException as error:
-            raise RuntimeError(f"an observer of the log raised {type(error).__name__}") from error
+            raise RuntimeError(f"a log observer raised {type(error).__name__}") from error
 
     def __eq__(self, other: object) -> bool:
         # Who removes it knows it by its own name.

@@ -204,7 +204,7 @@ class Sink:
             if over:
                 break
             refused += self._put_all(batch[len(older) :])
-            if lost and self._put(self._say(f"{lost} lines were dropped: nobody took them", lost), 1):
+            if lost and self._put(self._say(f"{lost} lines dropped: log reader too slow", lost), 1):
                 # Still no room, so it is not told yet.
                 refused += lost
             self._note_written(lines + bool(lost), size, refused)

@@ -106,7 +106,7 @@ class FakeProcess:
         if self.exited:
             self.lost.append(order)
             return
-        demand((command is amp_commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
+        demand((command is amp_commands.Boot) is not bool(self.orders), "Boot must be the first order, and comes once")
         if command is amp_commands.Boot:
             _check_boot(order.arguments, self.worker)
         self.orders.append(order)
@@ -133,7 +133,7 @@ class FakeProcess:
 
     def end(self) -> None:
         """Let go of a dead process, once: what it left in the channel is reported, then the channel is closed."""
-        demand(self.exited and not self.ended, "end() comes once, after the exit")
+        demand(self.exited and not self.ended, "end() must come once, after the exit")
         self.ended = True
         if self.unread:
             self.owner.reported(self.worker, channel.pack_reports(self.unread))
@@ -159,7 +159,7 @@ def _check_boot(arguments: dict[str, Any], worker: Worker) -> None:
     from_json(arguments["settings"])
     demand(all(len(entry) == 3 for entry in json.loads(arguments["listeners"])), "a listener is family, host, port")
     told = (arguments["worker"], arguments["region"])
-    demand(told == (worker.ident, worker.region), f"worker {worker.ident} is told to be {told}")
+    demand(told == (worker.ident, worker.region), f"Boot gives worker {worker.ident} the identity {told}")
     demand(0 <= worker.region < arguments["workers"], f"region {worker.region} is not on the scoreboard")
 
 
@@ -223,14 +223,14 @@ class MemorySpawner:
         Impossible before it was told, and while it has a connection that it has reported as taken.
         """
         process = self._live(worker)
-        demand(amp_commands.Stop in process.ordered, f"worker {worker.ident} was not told to stop")
+        demand(amp_commands.Stop in process.ordered, f"worker {worker.ident} got no Stop")
         demand(not any(lend in process.word for lend in process.lends), f"worker {worker.ident} holds connections")
         return process.owner.emptied(worker)
 
     def tells(self, worker: Worker, command: type[amp.Command], **answer: object) -> None:
         """It answers the oldest order that somebody waits for; impossible when nobody does."""
         process = self._live(worker)
-        demand(bool(process.asked), f"nobody asked worker {worker.ident}")
+        demand(bool(process.asked), f"worker {worker.ident} owes no answer")
         box = command.makeResponse(answer, cast("amp.AMP", None))
         _, waiting = process.asked.pop(0)
         if not waiting.called:
@@ -293,7 +293,7 @@ class MemorySpawner:
         process.exited = True
         process.hang_up()
         process.owner.exited(worker, ExitStatus(code, None if signal is None else int(signal)))
-        demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
+        demand(process.ended, f"the owner of worker {worker.ident} did not release its process")
 
     def close(self) -> None:
         """Close what is open of real channels; nobody hears of it."""
@@ -304,7 +304,7 @@ class MemorySpawner:
     def _live(self, worker: Worker) -> FakeProcess:
         process = self._processes[worker]
         demand(not process.exited, f"worker {worker.ident} is dead")
-        demand(bool(process.orders), f"worker {worker.ident} was not told to boot")
+        demand(bool(process.orders), f"worker {worker.ident} got no Boot")
         return process
 
     def _says(self, worker: Worker, what: str) -> FakeProcess:

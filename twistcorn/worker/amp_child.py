@@ -78,7 +78,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
         else:
             # Installed anew under a running server: what the master says may mean something else here.
             self._tell_failure(
-                f"twistcorn {version} runs, but its workers find {__version__} installed: restart the server"
+                f"the server runs twistcorn {version}, but its workers find {__version__} installed: restart the server"
             )
         return {}
 
@@ -87,7 +87,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
             self._load(**order)
         except BaseException as problem:
             # The reactor would log it, whatever it is, and go on, and the master wait until --boot-timeout.
-            failing.fail(f"it cannot begin to serve: {type(problem).__name__}: {problem}", Failure())
+            failing.fail(f"cannot start serving: {type(problem).__name__}: {problem}", Failure())
 
     def _load(
         self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int

@@ -57,13 +57,13 @@ class Exports:
         try:
             registry = self._registry()
         except BaseException as error:
-            self._warn(f"the application's metrics cannot be collected: {_shown(error)}")
+            self._warn(f"cannot collect the application's metrics: {_shown(error)}")
             return succeed(self._data)
         if registry is None:
             return succeed(b"")
         if self._collecting:
             # A thread more for each scrape would fill the process.
-            self._warn("a collector of the application's takes longer than a scrape: its metrics are as they were")
+            self._warn("an application metrics collector takes longer than a scrape: serving the previous metrics")
             return succeed(self._data)
         counted: Deferred[bytes] = Deferred()
 
@@ -72,7 +72,7 @@ class Exports:
             try:
                 data = self._collect(registry)
             except BaseException as error:
-                self._warn(f"the application's metrics cannot be collected: {_shown(error)}")
+                self._warn(f"cannot collect the application's metrics: {_shown(error)}")
             finally:
                 self._reactor.callFromThread(self._counted, counted, data)
 
@@ -81,7 +81,7 @@ class Exports:
             threading.Thread(target=collect, name="exports", daemon=True).start()
         except (RuntimeError, MemoryError) as problem:
             self._collecting = False
-            self._warn(f"the application's metrics cannot be collected, and are as they were: {problem}")
+            self._warn(f"cannot collect the application's metrics, serving the previous ones: {problem}")
             return succeed(self._data)
         return counted
 
@@ -99,7 +99,7 @@ class Exports:
                 size += len(text) + 2
                 texts.append(text)
         if over:
-            self._warn(f"{over} metrics of the application are not told: all together have more than {MAX_BYTES} bytes")
+            self._warn(f"{over} application metrics left out: together they exceed {MAX_BYTES} bytes")
         return f"[{', '.join(texts)}]".encode()
 
     def _told(self, registry: Any) -> Iterator[str]:
@@ -111,7 +111,7 @@ class Exports:
                     yield from _families([metric])
             except BaseException as error:
                 self._warn(
-                    f"a collector of the application's raised, and tells nothing ({type(collector).__name__}):"
+                    f"application metrics collector raised, its metrics are missing ({type(collector).__name__}):"
                     f" {_shown(error)}"
                 )
 
@@ -126,7 +126,7 @@ def _shown(error: BaseException) -> str:
     try:
         return repr(error)
     except BaseException:
-        return f"{type(error).__name__}, which cannot be shown"
+        return f"{type(error).__name__} (its repr() failed)"
 
 
 def _registry() -> Any:

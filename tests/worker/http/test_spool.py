@@ -236,7 +236,7 @@ class TestNoFiles:
         assert kept(first) == b"a" * 20 * MIB
         assert kept(second) == b"b" * 20 * MIB
         assert len(lines) == 1
-        assert lines[0].startswith(f"request bodies cannot be written to {spool._directory}: {broken}. Up to 64 MiB")
+        assert lines[0].startswith(f"cannot write request bodies to {spool._directory}: {broken}. Each worker")
         assert "TMPDIR" in lines[0]
 
     @pytest.mark.usefixtures("broken")

@@ -181,7 +181,7 @@ class TestMisspeltModules:
         site.write("app.py")
         assert site.error("ap:app") == (
             f"cannot load the app `ap:app`: no module named `ap` in {site.directory} "
-            "(searched first there, then the interpreter's path). Did you mean `app:app`?"
+            "(searched first, then sys.path). Did you mean `app:app`?"
         )
 
     def test_case_and_dashes_are_a_misspelling_too(self, site: Site) -> None:
@@ -235,7 +235,7 @@ class TestMisspeltModules:
 
     def test_in_a_directory_without_python_the_directory_is_doubted(self, site: Site) -> None:
         """--chdir is what is wrong then."""
-        assert "There is no Python file in it: is --chdir right?" in site.error("website:app")
+        assert "There are no Python files there: check --chdir." in site.error("website:app")
 
     def test_a_dot_in_the_place_of_the_colon_is_recognised(self, site: Site) -> None:
         """`app.app` is how other tools write it."""
@@ -305,7 +305,7 @@ class TestMisspeltNames:
         """`textwrap` is imported already, so the file of that name is never read."""
         path = site.write("textwrap.py")
         message = site.error("textwrap:app")
-        assert f"It is not {path}, whose name was taken already: rename that file." in message
+        assert f"It is not {path}, because another module has that name: rename the file." in message
 
     def test_a_name_that_fails_to_be_read_is_the_apps_failure(self, site: Site) -> None:
         """A lazy attribute runs the app's code."""
@@ -375,7 +375,7 @@ class TestFactories:
         """It is the usual way to get None."""
         site.write("app.py", "def create_app():\n    app = print\n")
         message = site.error("app:create_app()")
-        assert message.endswith("`create_app()` returned None. Is the `return` of its app missing?")
+        assert message.endswith("`create_app()` returned None. Does it return the app?")
 
     def test_a_factory_that_returns_something_else_is_told_what(self, site: Site) -> None:
         """The type tells where it went wrong."""
@@ -386,13 +386,13 @@ class TestFactories:
         """There is no loop to await it in, and no warning about that remains."""
         site.write("app.py", "async def create_app(): ...\n")
         message = site.error("app:create_app()")
-        assert "`create_app` is an async function; a factory has to be a plain one." in message
+        assert "`create_app` is an async function; a factory must be a plain function." in message
 
     def test_an_app_that_is_called_like_a_factory_is_recognised(self, site: Site) -> None:
         """The parentheses were one pair too many."""
         site.write("app.py")
         message = site.error("app:app()")
-        assert "`app` is the app, not a factory of it. Did you mean `app:app`?" in message
+        assert "`app` is the app, not a factory. Did you mean `app:app`?" in message
 
     def test_something_that_cannot_be_called_is_no_factory(self, site: Site) -> None:
         """The type is told."""
@@ -401,7 +401,7 @@ class TestFactories:
 
 
 class TestAsgi:
-    HINT = "Use a server for ASGI, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
+    HINT = "Use an ASGI server, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
 
     @pytest.mark.parametrize(
         "source",
@@ -456,20 +456,20 @@ class TestWhatIsNoApp:
         site.write("shop/__init__.py", "from . import wsgi")
         site.write("shop/wsgi.py")
         message = site.error("shop:wsgi")
-        assert message.endswith("`wsgi` is a module, not an app in it. Did you mean `shop.wsgi:app`?")
+        assert message.endswith("`wsgi` is a module, not an app. Did you mean `shop.wsgi:app`?")
 
     def test_a_class_whose_instances_are_apps_is_answered_with_a_call(self, site: Site) -> None:
         """The parentheses were forgotten."""
         site.write("app.py", "class App:\n    def __call__(self, environ, start_response): ...\n")
         message = site.error("app:App")
-        assert message.endswith("`App` is a class; an app is an instance of one. Did you mean `app:App()`?")
+        assert message.endswith("`App` is a class; the app must be an instance. Did you mean `app:App()`?")
 
     def test_an_imported_framework_class_is_answered_with_its_instance(self, site: Site) -> None:
         """`Flask` is not the app, even if it takes two arguments and more."""
         site.write("app.py", "from flask import Flask\nserver = Flask(__name__)\n")
         message = site.error("app:Flask")
         assert message.endswith(
-            "`Flask` is a class; an app is an instance of one. Did you mean `app:server`?"
+            "`Flask` is a class; the app must be an instance. Did you mean `app:server`?"
         )
 
     @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ class TestWhatIsNoApp:
         """A view is not an app."""
         site.write("app.py", f"def app({parameters}): ...\n")
         assert site.error("app:app").endswith(
-            f"`app` is called with ({shown}), but a WSGI app with (environ, start_response)."
+            f"`app` is a callable of ({shown}); a WSGI app takes (environ, start_response)."
         )
 
 
@@ -532,7 +532,7 @@ class TestFailingImports:
         site.write("app.py", "import sys\nsys.exit(3)\n")
         message = site.error("app:app")
         assert "importing app failed: SystemExit: 3\n" in message
-        assert message.endswith('put that under `if __name__ == "__main__":`.')
+        assert message.endswith('put that call under `if __name__ == "__main__":`.')
 
     def test_an_interrupt_of_the_operator_is_not_an_error_of_the_app(self, site: Site) -> None:
         """Ctrl-C during a slow import still ends the process."""
@@ -557,7 +557,7 @@ class TestFailingImports:
         source = "def one(n): return two(n)\ndef two(n): return one(n)\none(1)\n"
         site.write("app.py", source)
         message = site.error("app:app")
-        assert "frames in the middle are left out)" in message
+        assert "frames in the middle omitted)" in message
         assert message.count("File ") == 30
 
 
@@ -572,14 +572,14 @@ class TestDependenciesThatAreMissing:
         )
         assert lines[-1] == (
             f"`no_such_dependency` is not installed in this interpreter, {sys.executable}: "
-            "is it the one of the app's virtualenv?"
+            "is it the one in the app's virtualenv?"
         )
 
     def test_a_virtualenv_beside_the_app_is_pointed_to(self, site: Site) -> None:
         """It is there and was not used."""
         site.write(".venv/pyvenv.cfg", "")
         site.write("app.py", "import no_such_dependency\n")
-        assert site.error("app:app").endswith(f"run the one of the virtualenv {site.directory / '.venv'}")
+        assert site.error("app:app").endswith(f"use the one in the virtualenv {site.directory / '.venv'}")
 
     def test_a_module_of_the_project_nearby_is_a_matter_of_the_path(self, site: Site) -> None:
         """It needs no installing."""
@@ -613,7 +613,7 @@ class TestDependenciesThatAreMissing:
         monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "shop.setings")
         site.write("shop/__init__.py", "")
         site.write("app.py", "import importlib, os\nimportlib.import_module('shop.setings')\n")
-        assert "DJANGO_SETTINGS_MODULE is `shop.setings`: is that its name" in site.error("app:app")
+        assert "DJANGO_SETTINGS_MODULE is `shop.setings`: check the name" in site.error("app:app")
 
 
 class TestNamesThatClash:
@@ -622,20 +622,20 @@ class TestNamesThatClash:
         site.write("app.py", "from models import Model\ndb = 1\n")
         site.write("models.py", "from app import db\nModel = 1\n")
         message = site.error("app:app")
-        assert "This is a circular import: `app` is not finished when models.py asks" in message
+        assert "Circular import: models.py uses `app` before its import has finished" in message
 
     def test_a_package_that_imports_from_itself_too_early_is_a_circle(self, site: Site) -> None:
         """Its name is its own, so nothing is hidden."""
         site.write("shop/__init__.py", "from shop import models\nfrom shop.models import db\n")
         site.write("shop/models.py", "from shop import db\n")
-        assert "This is a circular import: `shop` is not finished" in site.error("shop:app")
+        assert " uses `shop` before its import has finished" in site.error("shop:app")
 
     def test_a_file_that_hides_an_installed_package_is_named(self, site: Site) -> None:
         """The classic: the app is in flask.py."""
         path = site.write("jinja3.py", "from jinja3 import Environment\n")
         message = site.error("jinja3:app")
         assert message.endswith(
-            f"{path} imports itself, as it has the name of the module it wants: rename the file."
+            f"{path} imports itself: it has the name of the module it needs. Rename the file."
         )
 
     def test_a_file_that_hides_a_module_of_the_standard_library_is_named(self, site: Site) -> None:
@@ -643,7 +643,7 @@ class TestNamesThatClash:
         path = site.write("this.py", "")
         site.write("app.py", "from this import zen\n")
         assert site.error("app:app").endswith(
-            f"{path} hides the module `this` of the same name: rename the file."
+            f"{path} shadows the module `this`: rename the file."
         )
 
     def test_a_file_that_hides_an_installed_package_is_named_wherever_it_is_asked_for(
@@ -655,19 +655,19 @@ class TestNamesThatClash:
         site.write("app.py", "import hidden_one\nhidden_one.part()\n")
         sys.path.append(str(installed))
         message = site.error("app:app")
-        assert message.endswith(f"{path} hides the module `hidden_one` of the same name: rename the file.")
+        assert message.endswith(f"{path} shadows the module `hidden_one`: rename the file.")
 
 
 class TestTargetsThatCannotBeRead:
     @pytest.mark.parametrize(
         ("target", "said"),
         [
-            ("app.py", "`app.py` is a file name. Did you mean `app:app`?"),
-            ("shop/wsgi.py", "`shop/wsgi.py` is a file name. Did you mean `shop.wsgi:application`?"),
-            ("./shop/wsgi.py:other", "is a file name. Did you mean `shop.wsgi:other`?"),
-            ("shop/wsgi:application", "is a file name. Did you mean `shop.wsgi:application`?"),
-            ("shop/__init__.py", "is a file name. Did you mean `shop:create_app()`?"),
-            ("missing.py", "`missing.py` is a file name. Did you mean `missing:app`?"),
+            ("app.py", "`app.py` is a file name, not a module. Did you mean `app:app`?"),
+            ("shop/wsgi.py", "`shop/wsgi.py` is a file name, not a module. Did you mean `shop.wsgi:application`?"),
+            ("./shop/wsgi.py:other", "is a file name, not a module. Did you mean `shop.wsgi:other`?"),
+            ("shop/wsgi:application", "is a file name, not a module. Did you mean `shop.wsgi:application`?"),
+            ("shop/__init__.py", "is a file name, not a module. Did you mean `shop:create_app()`?"),
+            ("missing.py", "`missing.py` is a file name, not a module. Did you mean `missing:app`?"),
         ],
     )
     def test_a_file_name_is_translated(self, site: Site, target: str, said: str) -> None:
@@ -694,11 +694,11 @@ class TestTargetsThatCannotBeRead:
         ("target", "said"),
         [
             ("app:app:app", "it has one colon too many. Did you mean `app:app`?"),
-            ("'app:app'", "its quotes are a part of it. Did you mean `app:app`?"),
+            ("'app:app'", "the quotes are part of the value. Did you mean `app:app`?"),
             ("app:", "nothing follows the colon. Did you mean `app`?"),
-            (":app", "no module is named before the colon."),
-            (".app:app", "`.app` is no module name."),
-            ("my app:app", "`my app` is no module name."),
+            (":app", "there is no module name before the colon."),
+            (".app:app", "`.app` is not a module name."),
+            ("my app:app", "`my app` is not a module name."),
             ("app:app[0]", "`app[0]` is neither a name nor a call."),
             ("app:create_app()()", "is neither a name nor a call."),
             ("app:1app", "`1app` is neither a name nor a call."),
@@ -813,7 +813,7 @@ class TestDjango:
         assert self.outcome(project) == [
             "WSGIHandler",
             "shop.wsgi:application",
-            "found manage.py: WSGI_APPLICATION of shop.settings",
+            "found manage.py: WSGI_APPLICATION in shop.settings",
             "shop.settings",
         ]
 
@@ -831,7 +831,7 @@ class TestDjango:
         """As it does with manage.py, and it is said."""
         project.write("shop/live.py", "from shop.settings import *\n")
         how, variable = self.outcome(project, DJANGO_SETTINGS_MODULE="shop.live")[2:]
-        assert how == "found manage.py: WSGI_APPLICATION of shop.live, which DJANGO_SETTINGS_MODULE names"
+        assert how == "found manage.py: WSGI_APPLICATION in shop.live, from DJANGO_SETTINGS_MODULE"
         assert variable == "shop.live"
 
     def test_settings_that_are_misspelt_are_told_with_their_variable(self, project: Site) -> None:
@@ -855,7 +855,7 @@ class TestDjango:
         project.write("shop/settings.py", f"{self.SETTINGS}WSGI_APPLICATION = 'application'\n")
         (message,) = self.outcome(project)
         assert message.endswith(
-            "WSGI_APPLICATION of shop.settings is 'application', no dotted name of an app."
+            "WSGI_APPLICATION in shop.settings is 'application', not the dotted name of an app."
         )
 
     def test_the_asgi_module_points_to_the_wsgi_module(self, project: Site) -> None:
@@ -872,7 +872,7 @@ class TestDjango:
         """Django can make the other one."""
         (project.directory / "shop/wsgi.py").unlink()
         (message,) = self.outcome(project, "shop.asgi:application", DJANGO_SETTINGS_MODULE="shop.settings")
-        assert message.endswith("Django makes the WSGI one with django.core.wsgi.get_wsgi_application().")
+        assert message.endswith("Django's WSGI app comes from django.core.wsgi.get_wsgi_application().")
 
 
 def test_inspection_never_fails_for_an_object_that_resists_it() -> None:

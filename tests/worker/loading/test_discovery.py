@@ -64,12 +64,12 @@ class TestTheChoice:
         """It cannot be called without the operator."""
         write("app.py", "def create_app(config): ...")
         problem = discovery.find(str(tmp_path), {}).problem
-        assert "`create_app` of app.py needs arguments. Say --app 'app:create_app(...)'" in problem
+        assert "`create_app` in app.py needs arguments: give --app 'app:create_app(...)'" in problem
 
     def test_a_file_with_nothing_like_an_app_asks_for_one(self, tmp_path: Path, write: Write) -> None:
         """There is nothing to propose."""
         write("app.py", "x = 1")
-        assert discovery.find(str(tmp_path), {}).problem.endswith("make_app(). Say which one is with --app")
+        assert discovery.find(str(tmp_path), {}).problem.endswith("make_app(). Name the app with --app")
 
     def test_a_directory_that_is_not_there_has_nothing(self, tmp_path: Path) -> None:
         """The caller has checked it; it may go away nevertheless."""

@@ -253,9 +253,9 @@ def test_lift_without_room(room: str) -> None:
 def test_inherited() -> None:
     """What the master gives is watched from the start, each by its name."""
     names = {
-        ORDERS: "orders of the master",
+        ORDERS: "orders from the master",
         REPORTS: "reports to the master",
-        CHANNEL: "channel of the connections",
+        CHANNEL: "connection channel",
     }
     source = """
 import os, sys

@@ -134,19 +134,19 @@ class TestEpolls:
         with select.epoll() as other:
             replace(number, other.fileno())
         ended = worker.ends()
-        assert ended.what == "its loop is deaf: the application closed or replaced an epoll"
+        assert ended.what == "event loop broken: the application closed or replaced an epoll"
         assert ended.failure is not None
         assert ended.failure.check(OSError)
 
     def test_connections_epoll_is_closed(self, worker: Worker) -> None:
         """It is no descriptor that is looked at by its number, and missed all the same."""
         with closed(worker.loop.poller._epoll.fileno()):
-            assert worker.ends().what == "its loop is deaf: the application closed or replaced an epoll"
+            assert worker.ends().what == "event loop broken: the application closed or replaced an epoll"
 
     def test_it_watches_the_reactors_no_more(self, worker: Worker) -> None:
         """At the next look."""
         worker.loop.poller._epoll.unregister(worker.loop.reactor.own_descriptor())
-        assert worker.ends().what == "its loop is deaf: the application closed or replaced an epoll"
+        assert worker.ends().what == "event loop broken: the application closed or replaced an epoll"
 
     def test_reactor_watches_nothing_of_ours(self, worker: Worker) -> None:
         """Nothing fails, and nothing is heard: it ends after so many looks without an answer, and not before."""
@@ -155,7 +155,7 @@ class TestEpolls:
         for _ in range(MAX_UNANSWERED):
             worker.beat()
         ended = worker.ends()
-        assert ended.what == "its loop is deaf: what the reactor watches is not told any more"
+        assert ended.what == "event loop broken: the reactor's events no longer arrive"
         assert ended.failure is None
 
 

@@ -226,7 +226,7 @@ class TestStartResponse:
         out, logged = call(app([b"a"], [("X", "a"), ("Transfer-Encoding", "chunked")]))
 
         assert out.heads == [("200 OK", "X: a\r\n")]
-        assert logged == ["the application sent {fields}, which only the server decides: dropped"]
+        assert logged == ["dropped {fields} sent by the application: only the server sets them"]
 
 
 class TestLength:
@@ -245,7 +245,7 @@ class TestLength:
         out, logged = call(app(chunks, [("Content-Length", "5")]))
 
         assert (out.body, out.ending) == (b"hello", "end")
-        assert logged == ["the body is longer than its Content-Length: cut"]
+        assert logged == ["body longer than its Content-Length; truncated"]
 
     @pytest.mark.parametrize("chunks", [[b"hell"], [b"he", b"l"], [], [b""], Body(b"hell"), Body()])
     def test_body_is_shorter(self, chunks: Any) -> None:
@@ -254,7 +254,7 @@ class TestLength:
 
         assert b"hello".startswith(out.body)
         assert out.ending == "cut"
-        assert logged == ["the body is {left} bytes shorter than its Content-Length: connection closed"]
+        assert logged == ["body {left} bytes shorter than its Content-Length; closing connection"]
 
     @pytest.mark.parametrize(
         ("name", "status"),

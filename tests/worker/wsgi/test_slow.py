@@ -105,7 +105,7 @@ def test_slow_request_is_told_once(room: Room) -> None:
     (event,) = room.told(0.2)
     assert room.told(5) == []
     assert (event["method"], event["path"], event["request_id"]) == ("GET", "/", "id-1")
-    assert formatEvent(event).startswith("slow: GET / [id-1] has run for 1.1 s, and is here:\n  File ")
+    assert formatEvent(event).startswith("slow: GET / [id-1] running for 1.1 s, at:\n  File ")
 
 
 def test_stack_is_that_of_the_application(room: Room) -> None:
@@ -150,7 +150,7 @@ def test_many_are_counted(room: Room) -> None:
         room.runs()
     assert len(room.told(2)) == LINES_PER_SECOND
     (event,) = room.told(1)
-    assert formatEvent(event) == "slow: 3 more requests meanwhile"
+    assert formatEvent(event) == "slow: 3 more requests"
 
 
 def test_nothing_runs_while_nothing_is_asked_for(room: Room) -> None:

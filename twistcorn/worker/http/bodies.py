@@ -124,7 +124,7 @@ class ChunkedBody:
     def _end_of_chunk(self, data: bytes, position: int) -> int:
         ending = data[position : position + 2]
         if not b"\r\n".startswith(ending):
-            raise HTTPError(400, "chunk longer than its size")
+            raise HTTPError(400, "chunk longer than its declared size")
         if len(ending) < 2:
             return 0
         self._ending = False

@@ -39,13 +39,13 @@ class Refusals:
         if int(now) != self._second:
             self._second, self._lines = int(now), 0
             if self._unsaid:
-                self.log.info("refused {count} more requests meanwhile", count=self._unsaid)
+                self.log.info("refused {count} more requests", count=self._unsaid)
                 self._unsaid = 0
         if self._lines >= LINES_PER_SECOND:
             self._unsaid += 1
             return
         self._lines += 1
         self.log.info(
-            "refused a request of {peer}: {status} {reason}",
-            peer=peer or "a UNIX peer", status=error.status, reason=error.reason,
+            "refused request from {peer}: {status} {reason}",
+            peer=peer or "a UNIX socket client", status=error.status, reason=error.reason,
         )  # fmt: skip

@@ -151,13 +151,13 @@ def parse_head(head: bytes, settings: Settings) -> Request:
     if head.startswith(_BLANK):
         head = head[2:]
     if FORBIDDEN.search(head) is not None:
-        raise HTTPError(400, "forbidden character in the head")
+        raise HTTPError(400, "forbidden character in request head")
     line = head[: head.index(b"\r\n")]
     parts = _REQUEST_LINE.fullmatch(line)
     if parts is None:
         raise HTTPError(400, "malformed request line")
     if len(parts[1]) > _MAX_METHOD_CHARS:
-        raise HTTPError(501, "method longer than any")
+        raise HTTPError(501, "method too long")
     if parts[3] != b"1":
         raise HTTPError(505, "HTTP version not supported")
     version = (1, 1) if parts[4] != b"0" else (1, 0)
@@ -245,7 +245,7 @@ def _control_data(
                 raise HTTPError(417, "unknown expectation")
             expects = True
     if hosts > 1 or (hosts == 0 and version == (1, 1)):
-        raise HTTPError(400, "one Host is required")
+        raise HTTPError(400, "exactly one Host field is required")
     return _body_length(lengths, codings, version), expects, connection
 
 
@@ -258,7 +258,7 @@ def _body_length(lengths: list[bytes], codings: list[bytes], version: tuple[int,
         if names == [b"chunked"]:
             return -1
         if names[-1] != b"chunked" or b"chunked" in names[:-1]:
-            raise HTTPError(400, "the last transfer coding is not chunked")
+            raise HTTPError(400, "the final transfer coding is not chunked")
         raise HTTPError(501, "unknown transfer coding")
     if not lengths:
         return 0
@@ -273,7 +273,7 @@ def _split_target(
     """Path and query of the target in its four forms (RFC 9112 section 3.2)."""
     if method == "CONNECT":
         # Only a proxy tunnels; and the authority form is for no other method.
-        raise HTTPError(501, "CONNECT is for proxies")
+        raise HTTPError(501, "CONNECT is not supported")
     if not target.startswith(b"/"):
         if target == b"*" and method == "OPTIONS":
             return b"*", b""
@@ -281,9 +281,9 @@ def _split_target(
         if absolute is None or not absolute[1] or _HOST.fullmatch(absolute[1]) is None:
             raise HTTPError(400, "malformed request target")
         if any(name == b"host" and value.lower() != absolute[1].lower() for name, value in headers):
-            raise HTTPError(400, "Host disagrees with the request target")
+            raise HTTPError(400, "Host does not match the request target")
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
     if b"#" in target:
-        raise HTTPError(400, "a request target has no fragment")
+        raise HTTPError(400, "fragment in request target")
     path, _, query = target.partition(b"?")
     return path, query

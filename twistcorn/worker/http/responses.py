@@ -133,7 +133,7 @@ def _check_field(header: object) -> str | _Special:
     if _TOKEN.fullmatch(name) is None:
         raise ValueError(f"header name {name!r} is not a token")
     if _BAD_VALUE.search(value):
-        raise ValueError(f"character that is not allowed in a header: {header!r}")
+        raise ValueError(f"invalid character in header: {header!r}")
     line = f"{name}: {value}\r\n"
     lower = name.lower()
     if lower == "content-length" and _LENGTH.fullmatch(value) is None:
@@ -173,7 +173,7 @@ def _note(fields: Fields, field: _Special) -> str:
     name, value, line = field
     if name == "content-length":
         if fields.length is not None:
-            raise ValueError(f"Content-Length {value!r} is given twice")
+            raise ValueError(f"Content-Length given twice: {value!r}")
         fields.length = int(value)
         return ""
     if name == "server":

@@ -174,14 +174,14 @@ class Spool:
                 return
             self._told = now
         self.log.error(
-            "request bodies cannot be written to {directory}: {why}. Up to {most} MiB of them stay in memory in each"
-            " worker, the others get 507. Make room there, or have TMPDIR name another directory.",
+            "cannot write request bodies to {directory}: {why}. Each worker keeps up to {most} MiB in memory"
+            " and answers 507 beyond that. Free space there, or set TMPDIR to another directory.",
             directory=self._directory, why=problem.strerror or str(problem), most=MAX_MEMORY_BYTES >> 20,
         )  # fmt: skip
 
 
 def _full() -> HTTPError:
-    return HTTPError(503, "other request bodies take all of --spool-size")
+    return HTTPError(503, "other request bodies use all of --spool-size")
 
 
 class Store:
@@ -252,7 +252,7 @@ class Store:
         """
         needed = len(data) if self._memory is not None else self.size
         if self._stays or not self._hold(needed, must=True):
-            raise HTTPError(507, "no room to keep the request body")
+            raise HTTPError(507, "no space left to store the request body")
         self._stays = True
         if self._memory is None:
             self._memory = self._read_back(self.size - len(data))
@@ -267,7 +267,7 @@ class Store:
             except OSError:
                 piece = b""
             if not piece:
-                raise HTTPError(507, "what was kept of the request body cannot be read")
+                raise HTTPError(507, "cannot read the stored request body back")
             memory.write(piece)
         return memory
 

@@ -169,14 +169,14 @@ class _Loader:
     def check_module_name(self, module: str, expression: str) -> None:
         if module[:1] in ("'", '"'):
             bare = f"{module}:{expression}".strip("'\":")
-            raise self.fail(f"its quotes are a part of it. Did you mean `{bare}`?")
+            raise self.fail(f"the quotes are part of the value. Did you mean `{bare}`?")
         is_path = "/" in module or os.sep in module
         if module.endswith(".py") or is_path:
             raise self.fail(self.file_name(module, expression))
         if not module:
-            raise self.fail("no module is named before the colon. Write `module:name`.")
+            raise self.fail("there is no module name before the colon. Write `module:name`.")
         if any(char.isspace() for char in module) or not all(module.split(".")):
-            raise self.fail(f"`{module}` is no module name. Write `module:name` or `package.module:name`.")
+            raise self.fail(f"`{module}` is not a module name. Write `module:name` or `package.module:name`.")
 
     def file_name(self, path: str, expression: str) -> str:
         """Say which module a file is, as seen from the directory."""
@@ -191,7 +191,7 @@ class _Loader:
             relative = os.path.basename(stem)
         module = relative.replace(os.sep, ".").removesuffix(".__init__")
         name = expression or discovery.read(f"{stem}.py").guess() or "app"
-        return f"`{path}` is a file name. Did you mean {chdir}`{module}:{name}`?"
+        return f"`{path}` is a file name, not a module. Did you mean {chdir}`{module}:{name}`?"
 
     def imported(self, name: str, expression: str) -> ModuleType:
         try:
@@ -243,7 +243,7 @@ class _Loader:
             raise self.fail(f"{what} {hints.kind(factory)}, which cannot be called.")
         plain = not target.arguments and not target.keywords and not inspect.isclass(factory)
         if plain and hints.looks_wsgi(factory):
-            raise self.fail(f"{what} the app, not a factory of it. Did you mean `{bare}`?")
+            raise self.fail(f"{what} the app, not a factory. Did you mean `{bare}`?")
         try:
             value = factory(*target.arguments, **target.keywords)
         except KeyboardInterrupt:
@@ -253,7 +253,7 @@ class _Loader:
             raise self.failed(f"calling {target.expression}", exc) from None
         if inspect.iscoroutine(value):
             value.close()  # or Python warns that it was never awaited
-            raise self.fail(f"{what} an async function; a factory has to be a plain one.")
+            raise self.fail(f"{what} an async function; a factory must be a plain function.")
         return value
 
     def check(self, target: _Target, module: ModuleType, value: Any) -> None:
@@ -261,9 +261,9 @@ class _Loader:
         what = f"`{target.expression}` {'returned' if target.call else 'is'}"
         why: tuple[str, ...] = ()
         if value is None and target.call:
-            why = f"{what} None.", "Is the `return` of its app missing?"
+            why = f"{what} None.", "Does it return the app?"
         elif isinstance(value, ModuleType):
-            why = f"{what} a module, not an app in it.", hints.others(value, target.names[-1])
+            why = f"{what} a module, not an app.", hints.others(value, target.names[-1])
         elif not callable(value):
             that = "None" if value is None else f"{hints.kind(value)}, which cannot be called"
             why = f"{what} {that}.", hints.others(module, target.names[-1])
@@ -276,14 +276,14 @@ class _Loader:
             why = (hints.factory(str(target), value),)
         elif not hints.takes_two(value):
             taken = ", ".join(hints.required(value))
-            why = (f"{what} called with ({taken}), but a WSGI app with (environ, start_response).",)
+            why = (f"{what} a callable of ({taken}); a WSGI app takes (environ, start_response).",)
         if why:
             raise self.fail(*why)
 
     def no_wsgi_class(self, target: _Target, module: ModuleType, value: type) -> tuple[str, ...]:
         if hints.is_wsgi_class(value):
             return ()
-        why = f"`{target.expression}` is a class; an app is an instance of one."
+        why = f"`{target.expression}` is a class; the app must be an instance."
         if hints.makes_wsgi(value) and not target.call:
             return why, f"Did you mean `{target}()`?"
         return why, hints.others(module, target.names[-1])
@@ -293,10 +293,10 @@ class _Loader:
         given = os.environ.get(discovery.SETTINGS_KEY)
         os.environ[discovery.SETTINGS_KEY] = settings
         value = getattr(self.imported(settings, ""), "WSGI_APPLICATION", None)
-        source = f"{settings}, which {discovery.SETTINGS_KEY} names" if given else settings
+        source = f"{settings}, from {discovery.SETTINGS_KEY}" if given else settings
         if value is None:
             return "django.core.wsgi:get_wsgi_application()", f"{how}: {source} has no WSGI_APPLICATION"
         module, dot, name = str(value).rpartition(".")
         if not dot:
-            raise self.fail(f"WSGI_APPLICATION of {settings} is {value!r}, no dotted name of an app.")
-        return f"{module}:{name}", f"{how}: WSGI_APPLICATION of {source}"
+            raise self.fail(f"WSGI_APPLICATION in {settings} is {value!r}, not the dotted name of an app.")
+        return f"{module}:{name}", f"{how}: WSGI_APPLICATION in {source}"

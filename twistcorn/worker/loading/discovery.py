@@ -158,7 +158,7 @@ def no_module(
     :param package: what was imported as the parent of that part, if anything.
     """
     parent, _, last = missing.rpartition(".")
-    where = f"no module named `{missing}` in {directory} (searched first there, then the interpreter's path)."
+    where = f"no module named `{missing}` in {directory} (searched first, then sys.path)."
     folder = directory
     if package is not None:
         told = vars(package)  # not getattr, which may run the package's own __getattr__
@@ -188,7 +188,7 @@ def no_module(
 def _what_is_in(folder: str, prefix: str, modules: list[str]) -> str:
     """Say which modules a folder has, best those that have an app."""
     if not modules:
-        return "There is no Python file in it: is --chdir right?"
+        return "There are no Python files there: check --chdir."
     return apps_below(folder, prefix) or "Modules there: " + ", ".join(modules[:8]) + (
         ", ..." if len(modules) > 8 else "."
     )
@@ -197,9 +197,9 @@ def _what_is_in(folder: str, prefix: str, modules: list[str]) -> str:
 def _without_app(module: str, source: SourceFile) -> str:
     needy = [name for name in FACTORY_NAMES if source.names.get(name) == "needy"]
     if needy:
-        return f"`{needy[0]}` of {module}.py needs arguments. Say --app '{module}:{needy[0]}(...)' with them"
+        return f"`{needy[0]}` in {module}.py needs arguments: give --app '{module}:{needy[0]}(...)' with its arguments"
     made = [f"{module}:{name}" for name, kind in source.names.items() if kind == "call" and name[0] != "_"]
-    hint = "Did you mean --app " + " or ".join(made[:3]) + "?" if made else "Say which one is with --app"
+    hint = "Did you mean --app " + " or ".join(made[:3]) + "?" if made else "Name the app with --app"
     return f"{module}.py has no application, app, create_app() or make_app(). {hint}"
 
 

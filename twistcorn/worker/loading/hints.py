@@ -156,7 +156,7 @@ def no_name(module: ModuleType, word: str, lacks: str, directory: str, rest: str
     where = f"the module `{module.__name__}` ({place}) has {lacks}."
     expected = discovery.file_of(module.__name__, directory)
     if expected and (not file or os.path.realpath(expected) != os.path.realpath(file)):
-        return where, f"It is not {expected}, whose name was taken already: rename that file."
+        return where, f"It is not {expected}, because another module has that name: rename the file."
     inner = discovery.file_of(word, folders[0]) if folders else ""
     if inner:
         name = rest.lstrip(".") or discovery.read(inner).guess() or "app"
@@ -186,8 +186,8 @@ def instead_of_asgi(module: ModuleType, value: Any) -> str:
         name = discovery.read(file).guess() or "application"
         return f"Did you mean `{parent}{'.' if parent else ''}wsgi:{name}`?"
     if type(value).__module__.startswith("django."):
-        return "Django makes the WSGI one with django.core.wsgi.get_wsgi_application()."
-    return "Use a server for ASGI, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
+        return "Django's WSGI app comes from django.core.wsgi.get_wsgi_application()."
+    return "Use an ASGI server, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
 
 
 def summary(exc: BaseException) -> str:
@@ -211,7 +211,7 @@ def own_traceback(exc: BaseException) -> str:
         return ""
     lines = "".join(told.format() if told.stack else told.format_exception_only())
     if left_out:
-        lines += f"({left_out} frames in the middle are left out)\n"
+        lines += f"({left_out} frames in the middle omitted)\n"
     return "\n".join("  " + line if line else line for line in lines.rstrip("\n").split("\n"))
 
 
@@ -241,7 +241,7 @@ def hidden_by(module: str, directory: str) -> str:
 
 def _advice(exc: BaseException, directory: str) -> str:
     if isinstance(exc, SystemExit):
-        return 'It calls exit() when imported: put that under `if __name__ == "__main__":`.'
+        return 'Importing it calls exit(): put that call under `if __name__ == "__main__":`.'
     if not isinstance(exc, ImportError | AttributeError):
         return ""
     partial = "partially initialized module" in str(exc)
@@ -251,13 +251,13 @@ def _advice(exc: BaseException, directory: str) -> str:
     top = module.partition(".")[0]
     path = hidden_by(module, directory)
     if path and not (partial and _is_among_own(frames, path, top, directory)):
-        return f"{path} hides the module `{top}` of the same name: rename the file."
+        return f"{path} shadows the module `{top}`: rename the file."
     if frames and top and os.path.realpath(frames[-1]) == _real(directory, f"{top}.py"):
-        return f"{frames[-1]} imports itself, as it has the name of the module it wants: rename the file."
+        return f"{frames[-1]} imports itself: it has the name of the module it needs. Rename the file."
     if partial:
         asker = os.path.basename(frames[-1]) if frames else "it"
         return (
-            f"This is a circular import: `{module}` is not finished when {asker} asks for something in it. "
+            f"Circular import: {asker} uses `{module}` before its import has finished. "
             "Move one of the two imports into the function that needs it."
         )
     return _missing(module, directory) if isinstance(exc, ModuleNotFoundError) and module else ""
@@ -276,7 +276,7 @@ def _missing(module: str, directory: str) -> str:
     top = module.partition(".")[0]
     setting = os.environ.get(discovery.SETTINGS_KEY, "")
     if setting and f"{setting}.".startswith(f"{module}."):
-        return f"{discovery.SETTINGS_KEY} is `{setting}`: is that its name, and is --chdir right?"
+        return f"{discovery.SETTINGS_KEY} is `{setting}`: check the name and --chdir."
     path, root = discovery.near(module, directory)
     if path:
         return f"Found at {path}: did you mean --pythonpath {root}?"
@@ -284,9 +284,9 @@ def _missing(module: str, directory: str) -> str:
         return ""
     venv = discovery.virtualenv_in(directory)
     if venv and os.path.realpath(venv) != os.path.realpath(sys.prefix):
-        question = f"run the one of the virtualenv {venv}"
+        question = f"use the one in the virtualenv {venv}"
     else:
-        question = "is it the one of the app's virtualenv?"
+        question = "is it the one in the app's virtualenv?"
     return f"`{top}` is not installed in this interpreter, {sys.executable}: {question}"
 
 

@@ -98,7 +98,7 @@ def inherited(numbers: Iterable[int] = (ORDERS, REPORTS, CHANNEL)) -> Descriptor
 
     The scoreboard is not among them, because it is mapped, nor the last words, which the log has as well.
     """
-    names = {ORDERS: "orders of the master", REPORTS: "reports to the master", CHANNEL: "channel of the connections"}
+    names = {ORDERS: "orders from the master", REPORTS: "reports to the master", CHANNEL: "connection channel"}
     watched = Descriptors()
     for number in numbers:
         watched.watch(number, names[number])

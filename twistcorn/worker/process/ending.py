@@ -77,7 +77,7 @@ class Ending:
         """The same where the main thread is in a call that does not end, on the thread that calls; does not return."""
         if not self._begun.acquire(blocking=False):
             threading.Event().wait()
-        self.log.warn("the end of this process does not wait for the call that its main thread is in\n{places}",
+        self.log.warn("exiting without waiting for the call on the main thread\n{places}",
                       places=format_places())  # fmt: skip
         self._begin(quick)
         self._threads_ended = True
@@ -116,12 +116,12 @@ class Ending:
         if not self._threads_ended:
             names = list(_unended())
             self.log.warn(
-                "the end of this process waits for what does not end: {what}; its atexit functions run now",
-                what=f"threads {', '.join(names)}, which are not daemons" if names else "its SIGTERM handler",
+                "still running at exit: {what}; atexit functions run now",
+                what=f"non-daemon threads {', '.join(names)}" if names else "the SIGTERM handler",
             )  # fmt: skip
             threading.Thread(target=self._run_exit_functions, daemon=True).start()
         never.wait(moment * (1 - THREADS_SHARE))
-        self.log.warn("an atexit function does not end: the process is ended\n{places}", places=format_places())
+        self.log.warn("an atexit function does not return; process killed\n{places}", places=format_places())
         flush()
         offspring.end(0.0)
         os._exit(0)

@@ -82,7 +82,7 @@ def fail(what: str, failure: Failure | None = None, sure: bool | None = None) ->
     try:
         blames = sure if sure is not None else _sure is None or _sure()
         _say_last(what)
-        text = "this worker ends, and others go on with its connections: {what}"
+        text = "worker exits; other workers take over its connections: {what}"
         if failure is None:
             _log.critical(text, what=what)
         else:

@@ -91,7 +91,7 @@ def leave(error: BaseException | None = None) -> NoReturn:
     try:
         if not _released:
             # C code forked it, and no lock here is to be trusted.
-            os.write(2, b"a process that C code of the application forked returned into the server: ended\n")
+            os.write(2, b"a process forked by C code of the application returned into the server: exiting\n")
             os._exit(1)
         code = _tell(error)
         for stream in (sys.stdout, sys.stderr):

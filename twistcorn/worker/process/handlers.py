@@ -57,7 +57,7 @@ def tell(error: BaseException, name: str = "signal", number: int = 0) -> None:
     if now - _told.get(number, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
         _told[number] = now
         _log.warn(
-            "the application's {name} handler raised {kind} while none of its code ran on the main thread: ignored",
+            "the application's {name} handler raised {kind} outside application code: ignored",
             name=name, kind=type(error).__name__,
         )  # fmt: skip
 

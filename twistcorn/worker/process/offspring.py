@@ -33,7 +33,7 @@ def end(patience: float = TERM_SECONDS) -> None:
     if not pids:
         return
     _log.info(
-        "ending {count} that the application had forked: {pids}",
+        "ending {count} forked by the application: {pids}",
         count=f"{len(pids)} process{'es' * (len(pids) > 1)}", pids=", ".join(map(str, pids)),
     )  # fmt: skip
     flush()

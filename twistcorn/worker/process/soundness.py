@@ -42,7 +42,7 @@ class Soundness:
         self._answered = answered
         self._then = answered()
         for number in (*numbers, *echo.numbers):
-            descriptors.watch(number, "the loop's")
+            descriptors.watch(number, "event loop")
 
     @property
     def sure(self) -> bool:
@@ -66,7 +66,7 @@ class Soundness:
             self._prove()
             heard = self._echo.call()
         except OSError:
-            failing.fail("its loop is deaf: the application closed or replaced an epoll", Failure(), self.sure)
+            failing.fail("event loop broken: the application closed or replaced an epoll", Failure(), self.sure)
         if not heard:
-            failing.fail("its loop is deaf: what the reactor watches is not told any more", sure=self.sure)
+            failing.fail("event loop broken: the reactor's events no longer arrive", sure=self.sure)
         self._then = self._answered()

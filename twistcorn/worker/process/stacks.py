@@ -38,4 +38,4 @@ def _stacks() -> Iterator[tuple[str, str]]:
             if frame is not None:
                 yield f"{thread.name} ({thread.native_id})", "".join(traceback.format_stack(frame))
         except BaseException as error:
-            yield f"{type(thread).__name__}, which cannot be shown", f"  {type(error).__name__}\n"
+            yield f"{type(thread).__name__} (cannot be shown)", f"  {type(error).__name__}\n"

@@ -125,7 +125,7 @@ class AppServer:
             self._answer_request(connection, request, reply, seat, now)
         except BaseException:
             # An error of ours; the connection has no answer, or half of one.
-            self.log.failure("internal error in a turn")
+            self.log.failure("internal error in a request")
             connection.stream.keep = False
         try:
             if request.body.__class__ is not bytes:
@@ -134,7 +134,7 @@ class AppServer:
                 self.access.note(connection, reply, now)
         except BaseException:
             # The answer is made; neither its client nor this thread has any part in that.
-            self.log.failure("internal error behind a turn")
+            self.log.failure("internal error after a request")
         if connection.answer is not None:
             return True
         if not reply.whole and reply.head is not None and reply.head.framing is responses.Framing.CLOSE:
@@ -142,7 +142,7 @@ class AppServer:
         try:
             reply.answered()
         except BaseException:
-            self.log.failure("internal error behind a turn")
+            self.log.failure("internal error after a request")
             connection.stream.keep = False
         # From here on it is the poller's: nothing of it is touched any more.
         self._poller.turn_ended(connection)
@@ -154,7 +154,7 @@ class AppServer:
             self.report_free_thread()
         except BaseException:
             # The leader tells again before it waits.
-            self.log.failure("internal error behind a turn")
+            self.log.failure("internal error after a request")
 
     def deliver(self, connection: Connection, seat: Seat, now: int) -> None:
         """Send an answer that was made: together with others, or, where the thread has lost the lead, now."""
@@ -164,7 +164,7 @@ class AppServer:
             try:
                 connection.send_answer(seat.scratch)
             except BaseException:
-                self.log.failure("internal error in a connection, which is closed")
+                self.log.failure("internal error in a connection; closing it")
                 connection.stream.keep, connection.stream.unsent = False, None
             self._poller.turn_ended(connection)
 

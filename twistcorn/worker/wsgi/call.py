@@ -171,7 +171,7 @@ class Call:
             hidden = hide()
             try:
                 self.log.warn(
-                    "{name}: the application sent {fields}, which only the server decides: dropped",
+                    "{name}: dropped {fields} sent by the application: only the server sets them",
                     name=self.out.name, fields=", ".join(fields.dropped),
                 )  # fmt: skip
             finally:
@@ -202,7 +202,7 @@ class Call:
             raise AssertionError("the application did not call start_response")
         if self._status[0] == "1":
             # The client would go on waiting for the answer (RFC 9110 section 15.2).
-            raise ValueError(f"a final status is needed, not {self._status!r}")
+            raise ValueError(f"status must be final, not {self._status!r}")
         if data.__class__ is not bytes and not isinstance(data, bytes):
             raise TypeError(f"Can only write bytes to a transport, not {data!r}")
         fields = self._fields
@@ -231,7 +231,7 @@ class Call:
         self._begun = True
         whole = self.out.send_file(self._status, self._fields, descriptor, offset, size)
         if not whole or (wanted is not None and wanted > size and not self._is_bodiless()):
-            self.log.warn("{name}: the file is shorter than its Content-Length", name=self.out.name)
+            self.log.warn("{name}: file shorter than its Content-Length; closing connection", name=self.out.name)
             self.out.cut()
         return True
 
@@ -245,7 +245,7 @@ class Call:
                 self._surplus = True
                 hidden = hide()
                 try:
-                    self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
+                    self.log.warn("{name}: body longer than its Content-Length; truncated", name=self.out.name)
                 finally:
                     show(hidden)
             data = data[: self._left]
@@ -258,7 +258,7 @@ class Call:
         if self._left and not self._is_bodiless():
             leave()
             self.log.warn(
-                "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
+                "{name}: body {left} bytes shorter than its Content-Length; closing connection",
                 name=self.out.name, left=self._left,
             )  # fmt: skip
             self.out.cut()

@@ -43,7 +43,7 @@ class SlowRequests:
         self._limit = 0
         self._told: dict[Seat, tuple[Connection, int]] = {}
         self._second = self._lines = self._unsaid = 0
-        self._looking = Recurring(clock, "the look for slow requests", self.check)
+        self._looking = Recurring(clock, "the check for slow requests", self.check)
 
     def configure(self, settings: Settings) -> None:
         """Be as the settings say from now on."""
@@ -84,7 +84,7 @@ class SlowRequests:
             return
         self._lines += 1
         self.log.warn(
-            "slow: {name} has run for {age:.1f} s, and is here:\n{stack}",
+            "slow: {name} running for {age:.1f} s, at:\n{stack}",
             name=call.name, method=request.line.method, path=request.line.path.decode("latin-1"),
             request_id=call.ident, age=(now - since) / 1e9, stack=stack,
         )  # fmt: skip
@@ -94,7 +94,7 @@ class SlowRequests:
         if second != self._second:
             self._second, self._lines = second, 0
             if self._unsaid:
-                self.log.warn("slow: {count} more requests meanwhile", count=self._unsaid)
+                self.log.warn("slow: {count} more requests", count=self._unsaid)
                 self._unsaid = 0
 
 
@@ -115,7 +115,7 @@ def of_application(frame: FrameType | None) -> tuple[Any, str]:
         return out, "".join(summary.format()).rstrip("\n")
     except BaseException as error:
         # The source comes from a loader of the application's.
-        return out, f"  it cannot be shown: {type(error).__name__}"
+        return out, f"  stack not available: {type(error).__name__}"
 
 
 def name_of(seat: Seat, connection: Connection) -> str:
