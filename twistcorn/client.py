@@ -1,6 +1,6 @@
-"""A client of the control socket: finds a server, asks, hears the answer.
+"""A client of the control socket: finds a server, sends commands, receives answers.
 
-Law: no Twisted, so that a command starts at once. Each problem is one line for the operator.
+Law: does not import Twisted, so that commands start at once. Each error is one line for the operator.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 from .errors import OperationError, UnreachableError
 from .wire.control import OFF, default_paths, encode, peer_of
 
-#: For a server that answers at all; under full load it takes some milliseconds.
+#: Time-out for an answer; under full load it takes some milliseconds.
 ANSWER_SECONDS = 10.0
-#: For a process that has ended its connections to be gone.
+#: Time-out for the server's process to exit after it has closed its connections.
 EXIT_SECONDS = 10.0
 _READ_BYTES = 1 << 16
 
@@ -26,9 +26,9 @@ JSON = dict[str, Any]
 
 
 def connect(control: str, environ: Mapping[str, str], uid: int) -> Client:
-    """A client of the server at this place, or, when it is empty, at one of the default ones.
+    """Connect to the server at this path, or, if empty, at one of the default paths.
 
-    :raises UnreachableError: nothing listens there, or nobody may speak.
+    :raises UnreachableError: nothing listens there, or access is denied.
     """
     if control == OFF:
         raise UnreachableError("--control off: no control socket to connect to")
@@ -56,9 +56,9 @@ def _reason(error: OSError) -> str:
 class Client:
     """One connection.
 
-    :raises OSError: it cannot be made.
-    :ivar path: where.
-    :ivar pid: of the server; 0 when it is in another namespace.
+    :raises OSError: it cannot connect.
+    :ivar path: the socket's path.
+    :ivar pid: of the server; 0 if it is in another namespace.
     """
 
     def __init__(self, path: str) -> None:
@@ -74,7 +74,7 @@ class Client:
             raise
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._sock.close()
 
     def fileno(self) -> int:
@@ -82,24 +82,24 @@ class Client:
         return self._sock.fileno()
 
     def ask(self, command: str, *, time: float | None = ANSWER_SECONDS, **arguments: object) -> Any:
-        """Ask, and wait for the answer.
+        """Send a command, and wait for the answer.
 
-        :param time: for the answer; None: whatever it takes.
+        :param time: seconds to wait for the answer; None: no limit.
         :raises OperationError: it was refused, or no answer came.
         """
         self.send(command, **arguments)
         return result(self.receive(time))
 
     def send(self, command: str, **arguments: object) -> None:
-        """Ask; the answer comes by `receive` or `arrived`."""
-        # A server that refuses a connection has ended it, and has said why.
+        """Send a command; `receive` or `arrived` returns the answer."""
+        # A server that refuses a connection has sent the reason and closed it.
         with contextlib.suppress(BrokenPipeError):
             self._sock.sendall(encode({"command": command, **arguments}))
 
     def receive(self, time: float | None = None) -> JSON:
         """The next line.
 
-        :param time: for it to come; None: whatever it takes.
+        :param time: seconds to wait for it; None: no limit.
         :raises OperationError: none came.
         """
         self._sock.settimeout(time)
@@ -111,7 +111,7 @@ class Client:
         return self._line()
 
     def arrived(self) -> list[JSON]:
-        """The lines that are there, when there is something to read.
+        """The lines that have arrived; call this when the socket is readable.
 
         :raises OperationError: the server is gone.
         """
@@ -140,7 +140,7 @@ class Client:
         return answer
 
     def stop(self, quick: bool) -> None:
-        """Stop the server, and wait until its process is gone; it sets itself a time for that.
+        """Stop the server, and wait until its process is gone; the server limits how long that takes.
 
         :raises OperationError: it was refused.
         """
@@ -157,7 +157,7 @@ class Client:
                 os.close(process)
 
     def _process(self) -> int | None:
-        """A descriptor that can be read when the server's process is gone (pidfd_open(2)); None where there is none."""
+        """A pidfd, readable once the server's process is gone (pidfd_open(2)); None if not available."""
         try:
             return os.pidfd_open(self.pid)
         except OSError:

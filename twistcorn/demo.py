@@ -1,7 +1,7 @@
-"""The built-in demo: what twistcorn serves when there is no app, and a way to see its workers at work.
+"""The built-in demo, served when there is no app: shows the workers at work.
 
-Law: pure WSGI on the standard library alone; it knows nothing of twistcorn but one key of the environ. What it
-shows is escaped, what it takes is bounded, and nothing but a POST from its own page makes it crash.
+Law: pure WSGI on the standard library; knows nothing of twistcorn but one key of the environ. Escapes its output,
+bounds its input, and crashes only on a POST from its own page.
 """
 
 from __future__ import annotations
@@ -165,13 +165,13 @@ def _echo(environ: Environ, served: int) -> _Reply:
     length = environ.get("CONTENT_LENGTH")
     if length:
         return _Reply("200 OK", _body(environ["wsgi.input"], int(length)), length=int(length))
-    # Without a length, only a body that the server ends is safe to read.
+    # Without a length, a body is safe to read only if the server marks its end.
     ended = environ.get("wsgi.input_terminated") or environ.get("HTTP_TRANSFER_ENCODING")
     return _Reply("200 OK", _body(environ["wsgi.input"], None)) if ended else _text("")
 
 
 def _body(stream: Any, left: int | None) -> Iterator[bytes]:
-    """Yield a request's body: so many bytes of it, or all up to its end."""
+    """Yield a request's body: `left` bytes of it, or all of it."""
     while left is None or left > 0:
         chunk = stream.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left))
         if not chunk:
