@@ -26,7 +26,7 @@ def folder() -> Iterator[Path]:
 
 
 class Scripted:
-    """A server that says what it is told to, to one client, and then waits for its end or ends.
+    """A server that sends given bytes to one client, then waits for the client's end or closes.
 
     :ivar heard: the requests.
     """
@@ -121,7 +121,7 @@ class TestAsking:
 
 class TestFinding:
     def test_the_first_of_the_default_places(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where a server listens; a socket that somebody left behind is passed by."""
+        """The client finds the path where a server listens, past a stale socket."""
         paths = [str(folder / name) for name in ("missing", "dead", "live")]
         monkeypatch.setattr(client, "default_paths", lambda environ, uid: paths)
         with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as live:

@@ -138,7 +138,7 @@ class TestHome:
         assert 'href="/mounted/stream"' in ask("GET", "/", more={"SCRIPT_NAME": "/mounted"}).text
 
     def test_it_loads_nothing_from_elsewhere(self) -> None:
-        """The page is whole by itself, and its policy forbids the rest."""
+        """The page loads nothing else, and its policy forbids it."""
         answer = ask("GET", "/")
         assert not re.search(r"<(script|img|link)|https?://|url\(", answer.text)
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
@@ -222,7 +222,7 @@ class TestTheRest:
             ask("GET", "/error")
 
     def test_environ_shows_every_key_in_order_as_plain_text(self) -> None:
-        """What is shown is text for every browser, whatever it holds."""
+        """Any value is shown as text in every browser."""
         answer = ask("GET", "/environ", more={"HTTP_X_MARKUP": "<script>"})
         lines = answer.text.splitlines()
         assert "HTTP_X_MARKUP = '<script>'" in lines
@@ -259,7 +259,7 @@ class TestEcho:
         assert ask("POST", "/echo", more=environ).body == b"chunks"
 
     def test_a_body_with_neither_length_nor_end_is_not_read(self) -> None:
-        """Reading it could wait for ever."""
+        """Reading it could block forever."""
         assert ask("POST", "/echo", more={"wsgi.input": io.BytesIO(b"endless")}).body == b""
 
     def test_a_get_is_refused(self) -> None:

@@ -31,7 +31,7 @@ class Asked:
 
 
 class Letting(Told):
-    """An owner that lets go of dead processes."""
+    """An owner that releases dead processes."""
 
     def exited(self, worker: Worker, status: Any) -> None:
         worker.process.end()
@@ -43,7 +43,7 @@ def asked() -> Asked:
 
 
 def test_it_answers(asked: Asked) -> None:
-    """The answer arrives as amp brings it; nobody waits for a second one."""
+    """The answer arrives as amp delivers it; there is no second one."""
     asked.spawner.tells(asked.worker, amp_commands.Stack, text="thread a:")
     assert asked.heard == [{"text": "thread a:"}]
     with pytest.raises(ImpossibleError, match="owes no answer"):

@@ -1,4 +1,4 @@
-"""Timers of our own in somebody else's reactor, whose wall clock is set."""
+"""Our own timers in a foreign reactor, whose wall clock is set."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class TestTimers:
         assert waiting.poll(PATIENCE * 1000)
 
     def test_host_did_not_run(self, host: Host, hosted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A gap is told before any timer, and timers that were not due before it are not due after it."""
+        """A gap is reported before any timer, and timers that were not due before it are not due after it."""
         said: list[Any] = []
         now = [time.monotonic()]
         monkeypatch.setattr(hosted._timers.clock, "_now", lambda: now[0])

@@ -78,7 +78,7 @@ class TestJson:
         }  # fmt: skip
 
     def test_one_line(self) -> None:
-        """Whatever stands in it, an event is one line, and a traceback is a member of it."""
+        """Whatever it contains, an event is one line, and a traceback is a member of it."""
         line = as_json(event("{text}", text="one\ntwo\u2028\x1b[31m\"", log_failure=failure()))
 
         assert line.count("\n") == 1

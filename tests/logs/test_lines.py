@@ -60,7 +60,7 @@ class TestAtoms:
         assert line(f"%({atom})s", entry(headers=[(b"authorization", BASIC)])) == shown + "\n"
 
     def test_the_applications_own_request_id(self) -> None:
-        """What was sent is told, not what would have been."""
+        """The line has the bytes sent, not those declared."""
         of = entry(head=b"HTTP/1.1 200 OK\r\nx-REQUEST-id: theirs\r\n\r\n")
         assert line("%({X-Request-ID}o)s %(id)s", of) == "theirs abc-1\n"
 
@@ -98,7 +98,7 @@ class TestAtoms:
         assert line("%(X)s", entry(whole=whole, keep=keep)) == f"{said}\n"
 
     def test_what_requests_repeat_is_not_mixed_up(self) -> None:
-        """Lines, fields and clients of their own have text of their own, however they follow each other."""
+        """Different request lines, fields and clients get different text, in any order."""
         lines = compile_format("%(h)s %(m)s %(U)s %(u)s %(a)s", 1)
         entries = [entry(b"/%d" % n, address=f"10.0.0.{n}") for n in range(3)]
         seen = [lines.line(each) for each in entries * 2]

@@ -164,7 +164,7 @@ class TestCut:
         assert cut("é" * MAX_TEXT + "x") == "é" * (MAX_TEXT // 2 - 1) + "x"
 
     def test_text_that_utf8_cannot_write(self) -> None:
-        """The name of a file may hold half a character: a mark stands for it, and the rest stays."""
+        """A file name may contain half a character: a mark replaces it, and all else stays."""
         assert cut("no file \udcff.py") == "no file ?.py"
 
     @given(st.text(), st.integers(0, MAX_TEXT))
@@ -197,7 +197,7 @@ class TestQuietAMP:
 
 
 class Listener:
-    """An owner that nothing is told."""
+    """An owner that ignores its events."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(name)

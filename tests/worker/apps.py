@@ -23,7 +23,7 @@ class RecordingOut:
     :ivar pieces: the pieces of the body; `whole`: whether the first was said to be all.
     :ivar ending: `end`, `cut`, or empty while there is none.
     :param name: the request's.
-    :param gone: in so many pieces, the first one counted, the client is gone.
+    :param gone: the number of pieces, the first included, after which the client is gone.
     :param left_at: the look, by its number, that finds the client gone.
     :ivar looks: how often it was looked whether the client is there.
     """
@@ -70,7 +70,7 @@ class RecordingOut:
             raise ClientGone
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
-        raise AssertionError("nobody said that files can be sent")
+        raise AssertionError("this out cannot send files")
 
     def end(self) -> None:
         self._finish("end")

@@ -91,7 +91,7 @@ class TestDeadlines:
         assert served.connections() == []
 
     def test_request_that_runs(self) -> None:
-        """The time that it has had counts; without a limit nobody looks."""
+        """The time that it has already had counts; without a limit, nothing is checked."""
         room = Room(timeout=0.0)
         thread, connection = room.runs()
         thread.seat.exposed = connection
@@ -131,7 +131,7 @@ class TestLimits:
         assert raised.value.status == status
 
     def test_queue(self, served: Served) -> None:
-        """A smaller one counts at once, whatever room was seen before."""
+        """A smaller one counts at once, however much room there was before."""
         served.waiting._room, served.waiting._looked = 1000, time.monotonic()
         served.waiting.configure(Settings(queue_size=1))
         assert served.waiting._room == 0
@@ -148,7 +148,7 @@ class TestEnviron:
         ],
     )
     def test_several(self, served: Served, settings: Settings, threads: bool, processes: bool) -> None:
-        """Threads and processes are told as they are now, also to who has asked the same before."""
+        """The environ has the current threads and processes, even for a cached request."""
         client = served.connect()
         served.send(client, head())
         served.turns._server.configure(settings)  # type: ignore[attr-defined]

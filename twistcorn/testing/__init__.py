@@ -112,7 +112,7 @@ class FakeProcess:
         self.orders.append(order)
 
     def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
-        """Send an order with an answer: see `MemorySpawner.tells`; Boot is answered at once, a dead process never does."""
+        """Send an order with an answer (`MemorySpawner.tells`): Boot gets it at once, a dead process never."""
         self.order(command, **arguments)
         answer: Deferred[Any] = Deferred()
         if command is amp_commands.Boot and not self.exited:

@@ -38,7 +38,7 @@ def test_request_is_refused(board: Scoreboard) -> None:
 
 
 def test_flood_of_bad_requests(board: Scoreboard) -> None:
-    """So many lines a second, and later how many were left out; all of them count."""
+    """A limited number of lines per second, and later how many were left out; all of them count."""
     refusals = Refusals(board, board.worker_base(0))
     assert len(told(board, refusals, *[5.0] * 100)) == LINES_PER_SECOND
 

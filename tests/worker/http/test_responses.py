@@ -193,7 +193,7 @@ class TestFields:
 
 class TestMemory:
     def test_list_is_repeated(self) -> None:
-        """It comes to the same, whatever became of the list meanwhile."""
+        """The result is the same, even if the list changed meanwhile."""
         given = [("X", "a"), ("Content-Length", "5"), ("Connection", "close")]
         first = check_fields(given)
         given.append(("Y", "b"))
@@ -265,7 +265,7 @@ class TestHead:
         kept: bool,
         told: set[str],
     ) -> None:
-        """Method, status, version and what is known of the length decide, and the client is told once."""
+        """Method, status, version and the known length decide, and the head says it once."""
         head = make_head(status, fields, method, (1, minor), True, whole)
 
         assert (head.framing, head.keep_alive) == (framing, kept)
@@ -275,7 +275,7 @@ class TestHead:
 
     @pytest.mark.parametrize("minor", [0, 1])
     def test_connection_ends(self, minor: int) -> None:
-        """Either side may want that, and both versions are told."""
+        """Either side may want that, and both versions say so."""
         head = make_head("200 OK", NONE, "GET", (1, minor), False, 0)
 
         assert not head.keep_alive

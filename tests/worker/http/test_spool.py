@@ -74,7 +74,7 @@ class TestStore:
     def test_file_system_without_nameless_files(
         self, store: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int
     ) -> None:
-        """The file has a name for a moment only."""
+        """The file has a name only for a short time."""
         opened = os.open
 
         def refuses(path: str, flags: int, mode: int = 0o777) -> int:
@@ -294,7 +294,7 @@ class TestAsked:
         ("threads", "stand_ins", "most"), [(8, 96, 8), (8, 0, 4), (8, 2, 4), (8, 6, 6), (2, 96, 2), (1, 96, 0)]
     )
     def test_how_many(self, spool: Spool, threads: int, stand_ins: int, most: int) -> None:
-        """So many wait in threads as others can take the places of, or half; none where there is one thread only."""
+        """As many may wait in threads as stand-ins can replace, or half of them; none with a single thread."""
         spool.configure(replace(DEFAULTS, expect="read", threads=threads, stand_ins=stand_ins))
 
         assert [spool.may_ask() for _ in range(most + 1)] == [True] * most + [False]

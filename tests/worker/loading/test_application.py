@@ -228,7 +228,7 @@ class TestMisspeltModules:
         assert "Did you mean `backend:app`?" in site.error("website:app")
 
     def test_with_no_app_anywhere_the_modules_are_listed(self, site: Site) -> None:
-        """It is at least told what is there."""
+        """The message at least lists what is there."""
         site.write("backend.py", "")
         site.write("zebra.py", "")
         assert "Modules there: backend, zebra." in site.error("website:app")
@@ -265,7 +265,7 @@ class TestMisspeltNames:
         assert site.error("app:website").endswith("has no `website`. Did you mean `app:app` or `app:second`?")
 
     def test_a_module_alone_without_either_name_is_told_so(self, site: Site) -> None:
-        """The default names are said, as nobody wrote them."""
+        """The message names the defaults, as --app names nothing."""
         site.write("shop.py", OTHER)
         message = site.error("shop")
         assert "has neither `application` nor `app`. Did you mean `shop:wrong_name`?" in message
@@ -290,7 +290,7 @@ class TestMisspeltNames:
         assert message.endswith("Did you mean `app.main:app`?")
 
     def test_a_misspelt_attribute_is_sought_in_the_object(self, site: Site) -> None:
-        """The object is there; what it lacks is told."""
+        """The object exists; the message says what it lacks."""
         site.write("app.py", f"{APP}\nclass Site:\n    wsgi = staticmethod(app)\nsite = Site()\n")
         message = site.error("app:site.wsgy")
         assert "`app:site` is a `Site` and has no attribute `wsgy`. " in message
@@ -378,7 +378,7 @@ class TestFactories:
         assert message.endswith("`create_app()` returned None. Does it return the app?")
 
     def test_a_factory_that_returns_something_else_is_told_what(self, site: Site) -> None:
-        """The type tells where it went wrong."""
+        """The type shows the mistake."""
         site.write("app.py", "def create_app():\n    return {}\n")
         assert "`create_app()` returned a `dict`, which cannot be called." in site.error("app:create_app()")
 
@@ -395,7 +395,7 @@ class TestFactories:
         assert "`app` is the app, not a factory. Did you mean `app:app`?" in message
 
     def test_something_that_cannot_be_called_is_no_factory(self, site: Site) -> None:
-        """The type is told."""
+        """The message names the type."""
         site.write("app.py", "config = {}\n")
         assert "`config` is a `dict`, which cannot be called." in site.error("app:config()")
 
@@ -446,7 +446,7 @@ class TestWhatIsNoApp:
         assert site.error("app:app").endswith("`app` is None. Did you mean `app:wrong_name`?")
 
     def test_what_cannot_be_called_is_told_by_its_type(self, site: Site) -> None:
-        """The type tells what was named instead."""
+        """The type shows what was named instead."""
         site.write("app.py", f"config = {{}}\n{APP}")
         message = site.error("app:config")
         assert message.endswith("`config` is a `dict`, which cannot be called. Did you mean `app:app`?")
@@ -541,7 +541,7 @@ class TestFailingImports:
             site.load("app:app")
 
     def test_a_long_message_is_one_line_in_the_first(self, site: Site) -> None:
-        """The rest of it stands with the traceback."""
+        """The remainder is in the traceback."""
         site.write("app.py", "raise ValueError('one\\ntwo')\n")
         first, *rest = site.error("app:app").splitlines()
         assert first.endswith("ValueError: one ...")
@@ -589,7 +589,7 @@ class TestDependenciesThatAreMissing:
         assert message.endswith(f"Found at {path}: did you mean --pythonpath {site.directory / 'lib'}?")
 
     def test_the_cause_of_a_wrapped_error_is_explained(self, site: Site) -> None:
-        """Django wraps the missing module in a sentence of its own."""
+        """Django wraps the missing module in its own sentence."""
         site.write(
             "app.py",
             """
@@ -609,7 +609,7 @@ class TestDependenciesThatAreMissing:
     def test_the_settings_variable_is_named_when_it_is_what_is_wrong(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nobody sees a variable of the environment in a traceback."""
+        """A traceback does not show the environment variable."""
         monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "shop.setings")
         site.write("shop/__init__.py", "")
         site.write("app.py", "import importlib, os\nimportlib.import_module('shop.setings')\n")
@@ -639,7 +639,7 @@ class TestNamesThatClash:
         )
 
     def test_a_file_that_hides_a_module_of_the_standard_library_is_named(self, site: Site) -> None:
-        """`this` is a module that nobody imports before."""
+        """`this` is a module that is not imported before."""
         path = site.write("this.py", "")
         site.write("app.py", "from this import zen\n")
         assert site.error("app:app").endswith(
@@ -718,7 +718,7 @@ class TestTargetsThatCannotBeRead:
 
 class TestNoTarget:
     def test_the_chosen_app_is_loaded_and_the_choice_is_told(self, site: Site) -> None:
-        """Nobody has to guess what is being served."""
+        """The log names what is served."""
         site.write("app.py")
         loaded = site.load()
         assert body(loaded) == b"app"
@@ -757,7 +757,7 @@ class TestNoTarget:
 
 
 class TestDjango:
-    """Each in a process of its own, as Django is configured once in a process."""
+    """Each in its own process, as a process can configure Django only once."""
 
     MANAGE = """
     import os, sys
@@ -876,7 +876,7 @@ class TestDjango:
 
 
 def test_inspection_never_fails_for_an_object_that_resists_it() -> None:
-    """A proxy that raises for everything counts as what cannot be told."""
+    """A proxy that raises for everything counts as unknown."""
 
     class Proxy:
         def __getattr__(self, name: str) -> Callable[..., object]:

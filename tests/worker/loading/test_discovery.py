@@ -105,7 +105,7 @@ class TestDjango:
         assert discovery.find(str(tmp_path), {"DJANGO_SETTINGS_MODULE": ""}).settings == "shop.settings"
 
     def test_settings_that_are_computed_are_asked_for(self, tmp_path: Path, write: Write) -> None:
-        """manage.py would have to run to tell them."""
+        """They are known only by running manage.py."""
         write("manage.py", 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", choose())')
         assert "manage.py computes DJANGO_SETTINGS_MODULE" in discovery.find(str(tmp_path), {}).problem
 

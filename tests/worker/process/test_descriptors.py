@@ -112,7 +112,7 @@ class TestLook:
         assert descriptors.look() == ""
 
     def test_closed(self, number: int) -> None:
-        """Its number and name are told, and where to read about it."""
+        """The message has its number and name, and where to read about it."""
         descriptors = watching(number)
         os.close(number)
         assert descriptors.look() == (
@@ -138,7 +138,7 @@ class TestLook:
         assert descriptors.look() == ""
 
     def test_closed_before_it_is_watched(self, number: int) -> None:
-        """The first look finds it, whatever has the number by then."""
+        """The first check finds it, whatever has the number by then."""
         os.close(number)
         descriptors = watching(number)
         assert f"descriptor {number} " in descriptors.look()
@@ -147,7 +147,7 @@ class TestLook:
             assert f"descriptor {number} " in descriptors.look()
 
     def test_several(self, stack: ExitStack, number: int) -> None:
-        """All that are lost are told, in the order in which they were named, and no other."""
+        """The message has all lost ones, in the order in which they were named, and no other."""
         kept, other = a_file(stack), os.dup(a_pipe(stack))
         descriptors = watching(other, "orders")
         descriptors.watch(kept, "kept")
@@ -157,7 +157,7 @@ class TestLook:
         assert f"file descriptors {other} (orders), {number} (channel);" in descriptors.look()
 
     def test_it_touches_nothing(self, number: int) -> None:
-        """A number that somebody else has now stays as it is."""
+        """A number that is in other use now stays as it is."""
         descriptors = watching(number)
         reader, writer = os.pipe()
         try:
@@ -183,7 +183,7 @@ def test_closed_number_is_no_socket(number: int) -> None:
 
 
 def alone(source: str, *arguments: str) -> str:
-    """What a Python program prints in a process of its own, whose descriptors nobody else needs."""
+    """The output of a Python program in its own process, whose descriptors it may break."""
     done = subprocess.run(
         [sys.executable, "-c", source, *arguments],
         stdin=subprocess.DEVNULL,
@@ -246,7 +246,7 @@ assert os.dup(made) == free, "something was left open"
 
 @pytest.mark.parametrize("room", ["0", "1"])
 def test_lift_without_room(room: str) -> None:
-    """EMFILE is told, what has come stays where it is, and nothing is left open."""
+    """EMFILE is raised, the descriptor stays where it is, and nothing is left open."""
     alone(LIFTS_WITHOUT_ROOM, room)
 
 

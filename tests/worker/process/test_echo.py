@@ -1,4 +1,4 @@
-"""The round trip through a worker's own loop: whatever makes the loop deaf is heard of, and nothing else is."""
+"""The round trip through a worker's own loop: it detects each way in which the loop can be deaf, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def is_deaf(loop: Loop) -> bool:
 
 class TestAnswered:
     def test_each_call(self, loop: Loop) -> None:
-        """A loop that turns answers for ever."""
+        """A running loop answers forever."""
         assert all(calls(loop, 200))
 
     def test_the_pipe_stays_empty(self, loop: Loop) -> None:
-        """Nothing of a call is left to be told again."""
+        """No byte of a call is left to raise a further event."""
         calls(loop, 1)
         assert not select.select([loop.echo.numbers[0]], [], [], 0)[0]
 
@@ -84,13 +84,13 @@ class TestUnanswered:
         assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 2)] == [True] * MAX_UNANSWERED + [False] * 2
 
     def test_it_writes_no_more(self, loop: Loop) -> None:
-        """A pipe that nobody reads does not fill up."""
+        """A pipe without a reader does not fill up."""
         for _ in range(10):
             loop.echo.call()
         assert len(os.read(loop.echo.numbers[0], 100)) == MAX_UNANSWERED
 
     def test_connections_epoll_forgets_the_reactors(self, loop: Loop) -> None:
-        """The reactor would tell, and is not asked."""
+        """The reactor's epoll has the event, but is not polled."""
         loop.poller._epoll.unregister(loop.reactor.own_descriptor())
         assert is_deaf(loop)
 
@@ -116,7 +116,7 @@ class TestUnanswered:
         assert not all(calls(loop))
 
     def test_the_reactor_has_let_go_of_it(self, loop: Loop) -> None:
-        """An error of the pipe takes its reader out of the reactor, which is told nowhere else."""
+        """An error of the pipe removes its reader from the reactor, which no one else reports."""
         loop.echo.connectionLost(Failure(ConnectionDone()))
         assert loop.echo not in loop.reactor.getReaders()
         assert is_deaf(loop)
@@ -130,7 +130,7 @@ class TestThePipeIsGone:
             loop.echo.call()
 
     def test_reading_end_is_replaced(self, loop: Loop) -> None:
-        """Nobody has the other end any more: the call raises."""
+        """The other end is closed: the call raises."""
         null = os.open(os.devnull, os.O_RDWR)
         replace(loop.echo.numbers[0], null)
         os.close(null)
@@ -138,7 +138,7 @@ class TestThePipeIsGone:
             loop.echo.call()
 
     def test_closed_while_it_is_read(self, loop: Loop) -> None:
-        """That is no error in the loop; the next call tells."""
+        """That is no error in the loop; the next call reports it."""
         loop.echo.call()
         with closed(loop.echo.numbers[0]):
             loop.echo.doRead()
@@ -156,7 +156,7 @@ class TestThePipeIsGone:
 
 
 def test_the_pipe_is_the_servers_alone(loop: Loop) -> None:
-    """No program of the application's inherits it, and neither end blocks."""
+    """The application's child programs do not inherit it, and neither end blocks."""
     for number in loop.echo.numbers:
         assert not os.get_inheritable(number)
         assert not os.get_blocking(number)

@@ -24,7 +24,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Asleep:
-    """A thread that waits where no exception comes, until it is let go on.
+    """A thread that waits where no exception can hit it, until it may continue.
 
     :ivar raised: what was raised in it then.
     """
@@ -151,7 +151,7 @@ class TestAim:
 
 
     def test_application_is_left_as_it_is_on_its_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is taken back: nobody says how long an interpreter may take to raise it."""
+        """It is cancelled: an interpreter may take any time to raise it."""
         told: list[tuple[int, object]] = []
         monkeypatch.setattr("twistcorn.worker.loop.seats.set_exception", lambda *arguments: told.append(arguments))
         thread = Asleep(lambda thread: thread.seat.shield())

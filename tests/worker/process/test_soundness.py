@@ -46,7 +46,7 @@ class Worker:
         )
 
     def number(self, what: str) -> int:
-        """A descriptor of its own."""
+        """Its descriptor."""
         reactor, echo = self.loop.reactor.own_numbers(), self.loop.echo.numbers
         names = ("epoll of the reactor", "waker", "waker's other end", "echo", "echo's other end")
         return {"channel": self.channel, **dict(zip(names, (*reactor, *echo), strict=True))}[what]
@@ -86,7 +86,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
 
 
 def test_sound(worker: Worker) -> None:
-    """It goes on for ever, whatever is asked, and served."""
+    """It runs on, however many requests come."""
     for _ in range(50):
         worker.beat()
         worker.answered += 1
@@ -123,7 +123,7 @@ class TestDescriptors:
 
 
 class TestEpolls:
-    """They share one inode: only what they do tells them apart."""
+    """They share one inode: only their behaviour distinguishes them."""
 
     @pytest.mark.parametrize("which", ["reactor's", "connections'"])
     def test_replaced_by_another(self, worker: Worker, which: str) -> None:
@@ -149,7 +149,7 @@ class TestEpolls:
         assert worker.ends().what == "event loop broken: the application closed or replaced an epoll"
 
     def test_reactor_watches_nothing_of_ours(self, worker: Worker) -> None:
-        """Nothing fails, and nothing is heard: it ends after so many looks without an answer, and not before."""
+        """No call fails, but no answer comes: it ends after MAX_UNANSWERED checks, not before."""
         with select.epoll.fromfd(os.dup(worker.loop.reactor.own_descriptor())) as same:
             same.unregister(worker.number("echo"))
         for _ in range(MAX_UNANSWERED):
@@ -198,7 +198,7 @@ class TestBlame:
         assert caught.value.sure is (ended <= 1)
 
     def test_only_a_look_that_finds_all_well_counts(self, worker: Worker) -> None:
-        """What clients' troubles make it look at is not the whole: who has ended since stays in doubt."""
+        """A check on a client's behalf is not a complete one: requests that ended since stay suspect."""
         worker.beat()
         worker.answered += 1
         worker.soundness.look_at_descriptors()
@@ -207,5 +207,5 @@ class TestBlame:
         assert worker.soundness.sure
 
     def test_before_the_first_look(self, worker: Worker) -> None:
-        """It counts from where it began: what ended before that, in an earlier worker's region, is nobody's fault."""
+        """It counts from its own start: requests that ended before, in an earlier worker's region, do not count."""
         assert worker.soundness.sure

@@ -14,7 +14,7 @@ RAISED = "the application raised"
 class TestBodies:
     @pytest.mark.parametrize("chunks", [[b"hello"], (b"hello",)])
     def test_list_of_one(self, chunks: Any) -> None:
-        """It is all there is, and the way out is told so."""
+        """It is the complete body, and the out knows that."""
         out, logged = call(app(chunks))
 
         assert (out.status, out.pieces, out.whole, out.ending, logged) == (200, [b"hello"], True, "end", [])
@@ -241,7 +241,7 @@ class TestLength:
         "chunks", [[b"hello!"], [b"hello", b"!", b"!"], [b"hel", b"lo!", b"!"], Body(b"hello", b"more")]
     )
     def test_body_is_longer(self, chunks: Any) -> None:
-        """What is too much never leaves, and is told once."""
+        """The surplus is never sent, and is logged once."""
         out, logged = call(app(chunks, [("Content-Length", "5")]))
 
         assert (out.body, out.ending) == (b"hello", "end")
@@ -249,7 +249,7 @@ class TestLength:
 
     @pytest.mark.parametrize("chunks", [[b"hell"], [b"he", b"l"], [], [b""], Body(b"hell"), Body()])
     def test_body_is_shorter(self, chunks: Any) -> None:
-        """The connection is closed, so that the client does not take the next answer for the rest."""
+        """The connection is closed, so that the client does not take the next response for the remainder."""
         out, logged = call(app(chunks, [("Content-Length", "5")]))
 
         assert b"hello".startswith(out.body)
@@ -297,14 +297,14 @@ class TestFailures:
         assert (out.pieces, out.ending, logged, body.closed) == ([b"a"], "cut", [RAISED], 1)
 
     def test_client_is_gone(self) -> None:
-        """The iteration ends at that chunk, the iterable is closed, and the log is not told."""
+        """The iteration ends at that chunk, the iterable is closed, and nothing is logged."""
         body = Body(*[b"a"] * 10)
         out, logged = call(app(body), RecordingOut(gone=3))
 
         assert (body.asked, body.closed, out.ending, logged) == (3, 1, "", [])
 
     def test_client_is_gone_before_the_500(self) -> None:
-        """There is nobody to tell."""
+        """No client is left to answer."""
         body = Body(KeyError("a"))
         out, logged = call(app(body), RecordingOut(gone=1))
 

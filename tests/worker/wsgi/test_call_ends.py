@@ -44,7 +44,7 @@ class TestTimeout:
         assert (logged, body.closed) == ([TOOK_TOO_LONG], 1)
 
     def test_application_makes_an_answer_of_it(self) -> None:
-        """Who is told that time is over may say so in its own words."""
+        """An application that catches the time-out may answer it itself."""
 
         def careful(environ: dict[str, Any], start_response: Start) -> Any:
             try:
@@ -74,7 +74,7 @@ class TestClose:
     @pytest.mark.parametrize("chunks", [(), (b"a",), (b"a", b"b"), (b"",)])
     @pytest.mark.parametrize("length", [None, "1", "5"])
     def test_body_is_out(self, chunks: tuple[bytes, ...], length: str | None) -> None:
-        """It is called once, whatever the length was."""
+        """It is called once, for any length."""
         body = Body(*chunks)
         call(app(body, [("Content-Length", length)] if length else []))
 
@@ -219,12 +219,12 @@ class TestNothingIsSaid:
 
     @pytest.fixture(autouse=True)
     def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each look at the clock is half the time between two looks at the client later."""
+        """Each reading of the clock advances it by half the interval between two checks of the client."""
         times = itertools.count(1, CHECK_NANOSECONDS // 2)
         monkeypatch.setattr("twistcorn.worker.wsgi.call.time", types.SimpleNamespace(monotonic_ns=lambda: next(times)))
 
     def test_client_is_looked_for(self) -> None:
-        """Now and then, and not for each piece; one that is gone ends the iteration, and the log is not told."""
+        """Now and then, not for each piece; a client that is gone ends the iteration, and nothing is logged."""
         body = Body(*[b""] * 20)
         out, logged = call(app(body), RecordingOut(left_at=3))
 
@@ -241,12 +241,12 @@ class TestNothingIsSaid:
                 write = start_response("200 OK", headers)
                 for _ in range(20):
                     write(piece)
-                raise AssertionError("nobody told that the client is gone")
+                raise AssertionError("no check found that the client is gone")
 
             out, _ = call(writes, RecordingOut(left_at=2))
             assert (out.looks, out.ending) == (2, "")
 
     def test_few_pieces(self) -> None:
-        """Nobody looks for a single one."""
+        """A single one triggers no check."""
         out, _ = call(app(Body(b"", b"a")))
         assert (out.looks, out.body) == (0, b"a")

@@ -82,7 +82,7 @@ class TestVariables:
         ("threads", "workers", "told"), [(1, 1, (False, False)), (2, 1, (True, False)), (1, 2, (False, True))]
     )
     def test_threads_and_workers(self, threads: int, workers: int, told: tuple[bool, bool]) -> None:
-        """The application is told whether it runs beside itself."""
+        """The application learns whether it runs concurrently."""
         made = environ(threads=threads, workers=workers)
 
         assert (made["wsgi.multithread"], made["wsgi.multiprocess"]) == told
@@ -131,7 +131,7 @@ class TestBody:
         assert environ(b"Content-Length: 5", body=file)["wsgi.input"] is file
 
     def test_chunked_body(self) -> None:
-        """It comes without its coding, so the application is not told of one."""
+        """It arrives decoded, so the environ has no coding."""
         made = environ(b"Transfer-Encoding: chunked", body=io.BytesIO(b"a"))
 
         assert fields_of(made) == {"HTTP_HOST": "a"}
@@ -139,7 +139,7 @@ class TestBody:
 
     @pytest.mark.parametrize("length", [0, 5])
     def test_chunked_body_that_is_here(self, length: int) -> None:
-        """Its length is known by then, and told: of this request, and not of the next one with the same fields."""
+        """Its length is known by then, and set: for this request, not for the next one with the same fields."""
         request = parse_head(head(b"Transfer-Encoding: chunked"), DEFAULTS)
         request.body, request.length = SimpleNamespace(file=io.BytesIO(b"a" * length)), length
         maker = EnvironMaker(DEFAULTS, TCP, 3, 8, 1)
@@ -151,7 +151,7 @@ class TestBody:
 
 class TestFields:
     def test_type_and_length(self) -> None:
-        """They have names of their own, and only those."""
+        """They have special names, and only those."""
         made = environ(b"Content-Type: text/plain", b"Content-Length: 5", host=b"Host: a")
 
         assert fields_of(made) == {"HTTP_HOST": "a", "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "5"}

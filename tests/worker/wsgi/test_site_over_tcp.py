@@ -58,7 +58,7 @@ class Upload:
 
 
 class Deaf(Protocol):
-    """A client that asks and does not read until it is told to."""
+    """A client that asks, and reads only on demand."""
 
     transport: Any
 

@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.wsgi.slow: a slow request is told once, while it runs, with where its thread is."""
+"""The claims of twistcorn.worker.wsgi.slow: a slow request is logged once, while it runs, with its stack."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Out:
 
 
 class Runner:
-    """A thread that runs the application, which waits until it is let go; stands for its seat."""
+    """A thread in the application, which waits until released; also serves as its seat."""
 
     def __init__(self, connection: Connection) -> None:
         self.exposed: Connection | None = connection
@@ -82,7 +82,7 @@ class Room:
         return self.runners[-1]
 
     def told(self, seconds: float) -> list[dict[str, Any]]:
-        """What is told when so much time has passed."""
+        """The events logged after this number of seconds."""
         self.now += int(seconds * SECOND)
         with capturedLogs() as told:
             self.slow.check()
@@ -119,13 +119,13 @@ def test_stack_is_that_of_the_application(room: Room) -> None:
 
 
 def test_quick_request_is_not_told(room: Room) -> None:
-    """It is over before anybody looks."""
+    """It is over before the next check."""
     room.runs().end()
     assert room.told(5) == []
 
 
 def test_next_request_of_the_thread_is_another_one(room: Room) -> None:
-    """What was told of the one before does not count for it."""
+    """The line about the previous request does not count for it."""
     runner = room.runs()
     assert len(room.told(2)) == 1
     assert runner.exposed is not None
@@ -145,7 +145,7 @@ def test_request_that_was_out_of_the_application_for_a_moment(room: Room) -> Non
 
 
 def test_many_are_counted(room: Room) -> None:
-    """Some stacks say why; how many more there were is told in the next second."""
+    """A few stacks show why; the number of further ones is logged in the next second."""
     for _ in range(LINES_PER_SECOND + 3):
         room.runs()
     assert len(room.told(2)) == LINES_PER_SECOND

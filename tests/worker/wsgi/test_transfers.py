@@ -119,7 +119,7 @@ class TestBodies:
     def test_body_is_taken_in_several_turns(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch, request_: bytes
     ) -> None:
-        """What is there is asked for again, though no event tells of it."""
+        """Data that is already there is read again, though no event announces it."""
         monkeypatch.setattr("twistcorn.worker.loop.intake._PIECE_BYTES", 20)
         monkeypatch.setattr("twistcorn.worker.loop.intake.PEEK_BYTES", 100)
         served, client = serve(echo)

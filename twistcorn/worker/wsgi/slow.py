@@ -113,7 +113,7 @@ def of_application(frame: FrameType | None) -> tuple[Any, str]:
         summary = traceback.StackSummary.extract((each, each.f_lineno) for each in reversed(inner))
         return out, "".join(summary.format()).rstrip("\n")
     except BaseException as error:
-        # The source comes from a loader of the application's.
+        # The application's module loader supplies the source, and may raise.
         return out, f"  stack not available: {type(error).__name__}"
 
 
