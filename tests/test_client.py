@@ -93,7 +93,7 @@ class TestAsking:
         ],
     )
     def test_no_answer(self, scripted: Make, says: bytes, ends: bool, why: str) -> None:
-        """It is said what came instead."""
+        """The error says what came instead."""
         _, client = scripted(says, ends)
         with pytest.raises(OperationError, match=why):
             client.ask("status")
@@ -106,7 +106,7 @@ class TestAsking:
         assert (str(caught.value), caught.value.detail) == ("off", "line 1\nline 2")
 
     def test_silence(self, scripted: Make) -> None:
-        """It has an end."""
+        """It times out."""
         _, client = scripted(b"")
         with pytest.raises(OperationError, match=rf"pid {os.getpid()}\) did not answer within 0.05 s"):
             client.ask("status", time=0.05)
@@ -142,7 +142,7 @@ class TestFinding:
         )
         assert caught.value.exit_code == EXIT_UNAVAILABLE == 69
 
-    def test_nobody_listens_anywhere(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_server_listens_anywhere(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each place is named."""
         monkeypatch.setattr(client, "default_paths", lambda environ, uid: [f"{folder}/a", f"{folder}/b"])
         with pytest.raises(UnreachableError, match=rf"at {folder}/a \(No such .* or {folder}/b \(No such"):

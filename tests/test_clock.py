@@ -31,7 +31,7 @@ def test_goes_on_with_monotonic_time() -> None:
 
 
 def test_late_look_is_no_gap() -> None:
-    """A look that is late by less than the tolerance counts in full."""
+    """A reading that is late by less than the tolerance counts in full."""
     steady, steps = clock()
     steady.look_by(101.0)
     steps.now = 101.0 + TOLERANCE_SECONDS
@@ -62,7 +62,7 @@ def test_gaps_add_up() -> None:
     assert steady.seconds() == 102.0
 
 
-def test_nobody_can_say() -> None:
+def test_no_expectation() -> None:
     """A wait without an end is no gap."""
     steady, steps = clock()
     steady.look_by(101.0)

@@ -67,7 +67,7 @@ def test_child_of_a_child() -> None:
         assert second in copies._children(pid)
 
 
-def test_session_of_its_own() -> None:
+def test_own_session() -> None:
     """A daemon is none."""
     with forked(os.setsid):
         assert ours() == []

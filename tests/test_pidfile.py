@@ -56,7 +56,7 @@ def test_the_file_of_another_server_stays(path: Path, tmp_path: Path, replaced: 
 
 
 def test_nothing_is_removed_that_was_not_written(path: Path) -> None:
-    """A server that did not get so far leaves the file alone."""
+    """A server that did not write the file leaves it alone."""
     path.write_text("12345678\n")
     PidFile(str(path)).remove()
     assert path.exists()

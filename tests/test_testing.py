@@ -1,4 +1,4 @@
-"""The claims of twistcorn.testing: the fakes are as strict as the real thing, which is asked where that is possible."""
+"""The claims of twistcorn.testing: the fakes are as strict as the real thing, and compared with it where possible."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ class TestLife:
         with pytest.raises(ImpossibleError):
             last(spawner, worker)
 
-    def test_before_it_was_told_to_boot(self, spawner: MemorySpawner, told: Told) -> None:
+    def test_before_boot(self, spawner: MemorySpawner, told: Told) -> None:
         """It says nothing."""
         with pytest.raises(ImpossibleError):
             spawner.ready(spawn(spawner, told))
@@ -263,7 +263,7 @@ class TestLife:
             spawner.reports(lent, *reports)
 
     def test_whole_life(self, spawner: MemorySpawner, lent: Worker, told: Told) -> None:
-        """The owner hears of everything, in order."""
+        """The owner gets every event, in order."""
         spawner.takes(lent)
         spawner.leaves(lent)
         spawner.closes(lent, LEND)

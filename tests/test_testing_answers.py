@@ -15,7 +15,7 @@ from twistcorn.wire import amp_commands
 
 
 class Asked:
-    """A worker that was asked where its threads are."""
+    """A worker with a pending Stack order."""
 
     def __init__(self) -> None:
         self.spawner = MemorySpawner()
@@ -51,7 +51,7 @@ def test_it_answers(asked: Asked) -> None:
 
 
 def test_it_dies(asked: Asked) -> None:
-    """Who waits hears of the death, and who asks later as well."""
+    """Pending orders fail at the death, and later ones as well."""
     asked.spawner.exits(asked.worker, signal=9)
     asked.ask().addBoth(asked.heard.append)
     assert [failure.type for failure in asked.heard] == [ConnectionDone] * 2

@@ -101,7 +101,7 @@ class TestKind:
         ],
     )  # fmt: skip
     def test_other(self, other: dict[str, Any]) -> None:
-        """What is said, how badly, by whom, about which line of code; of what is no error, all of it."""
+        """Another text, level, logger or line of code; for an event that is no error, any difference."""
         assert kind_of(other) != kind_of(event())
         assert kind_of(other) != kind_of(event(log_failure=raised()))
         assert kind_of(event("{text}", text="one")) != kind_of(event("{text}", text="two"))
@@ -112,7 +112,7 @@ class TestKind:
         [event(level="debug"), event(log_namespace="shop.orders"), event(level="info", log_namespace="log_legacy")],
     )
     def test_never_held_back(self, free: dict[str, Any]) -> None:
-        """Who asks for everything gets it, and what the application says by itself is its own."""
+        """Debug events, and the application's own events."""
         assert kind_of(free) is None
 
     def test_old_way_to_log_an_error(self) -> None:
@@ -126,7 +126,7 @@ class TestKind:
         assert gist(one)["text"] == "broken: LookupError: 0"
 
     def test_nothing_is_kept_alive(self) -> None:
-        """What stands for an exception holds neither it nor the frames of the application."""
+        """The gist of an exception holds neither it nor the application's frames."""
 
         class Thing(Exception):
             pass
@@ -175,7 +175,7 @@ class TestServerLog:
         assert told.wait(10)
 
     def test_forked_child(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Another thread of its parent may have been at it: it begins anew."""
+        """A thread of the parent may have been using it: the child starts afresh."""
         log = ServerLog(str(tmp_path / "log"))
         monkeypatch.setattr(server, "_current", log)
         for _ in range(MAX_ALIKE_LINES + 7):

@@ -57,7 +57,7 @@ def read_all(descriptor: int, total: int) -> list[bytes]:
 
 class TestFile:
     def test_order_to_reopen_overtakes_nothing(self, tmp_path: Path) -> None:
-        """What waits when the order comes is written to the old file, what comes later to the new one."""
+        """Lines queued before the order go to the old file, later ones to the new file."""
         path, old = tmp_path / "log", tmp_path / "old"
         log = Sink(str(path))
         # Its thread looks only when all three have happened.
@@ -71,7 +71,7 @@ class TestFile:
         assert (old.read_text(), path.read_text()) == ("before\n", "after\n")
 
     def test_lines_come_in_order(self, tmp_path: Path) -> None:
-        """All of them, behind what was there before."""
+        """All of them, after the file's previous contents."""
         path = tmp_path / "log"
         path.write_text("yesterday\n")
         log = Sink(str(path))
@@ -98,7 +98,7 @@ class TestFile:
         assert path.read_text() == "after\n"
 
     def test_folder_is_gone(self, tmp_path: Path) -> None:
-        """The old file stays in use, and says so: a log is not lost for tidiness."""
+        """The old file stays in use, and a line in it says so: no log is lost."""
         folder = tmp_path / "logs"
         folder.mkdir()
         log = Sink(str(folder / "log"))
@@ -118,7 +118,7 @@ class TestFile:
 
 
 class TestNamedPipe:
-    def test_nobody_reads_yet(self, tmp_path: Path) -> None:
+    def test_no_reader_yet(self, tmp_path: Path) -> None:
         """It is opened at once, and a later reader gets everything; lines stay whole next to other writers."""
         path = tmp_path / "fifo"
         os.mkfifo(path)
@@ -133,7 +133,7 @@ class TestNamedPipe:
 
 
 class TestFullDisk:
-    def test_all_that_was_lost_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_all_drops_are_reported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Even if the report itself found no room at first."""
         real, path = os.write, tmp_path / "log"
         answers = iter([True, True, True])
@@ -153,8 +153,8 @@ class TestFullDisk:
 
 
 class TestBlockedReader:
-    def test_nobody_waits_and_what_is_dropped_is_told(self, pipe: tuple[int, int]) -> None:
-        """A reader that stops costs lines, not time; when it goes on, it hears how many."""
+    def test_no_caller_waits_and_drops_are_reported(self, pipe: tuple[int, int]) -> None:
+        """A stopped reader costs lines, not time; when it continues, it gets their number."""
         log = Sink(descriptor=pipe[1], most_lines=100)
         line = b"x" * 99
         for _ in range(500):
@@ -189,7 +189,7 @@ class TestBlockedReader:
         log.close()
 
     def test_reader_is_gone(self, pipe: tuple[int, int]) -> None:
-        """Nothing waits for one that never comes back."""
+        """Nothing waits for a reader that never returns."""
         log = Sink(descriptor=pipe[1])
         os.close(pipe[0])
         log.write(b"lost\n")
@@ -245,7 +245,7 @@ class TestNoThread:
         log.close()
         assert path.read_text() == "one\ntwo\nthree\n"
 
-    def test_nobody_reads_meanwhile(self, monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
+    def test_no_reader_meanwhile(self, monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
         """No caller waits: lines without room stay queued for a thread."""
         log = Sink(descriptor=pipe[1])
 
@@ -261,7 +261,7 @@ class TestNoThread:
         log.close()
 
     def test_it_ends_out_of_order(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """The next line has another one begin."""
+        """The next line starts another thread."""
         path = tmp_path / "log"
         log = Sink(str(path))
         monkeypatch.setattr(log, "_write_on", lambda: None)

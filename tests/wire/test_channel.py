@@ -121,7 +121,7 @@ class TestLends:
         assert [os.get_inheritable(descriptor) for descriptor in descriptors] == [False, False]
 
     def test_master_closes_its_copy(self, pair: Pair) -> None:
-        """The worker's copy is its own: the connection lives on."""
+        """The worker has its own copy: the connection stays open."""
         client, server = socket.socketpair()
         with client, server:
             channel.send_lends(pair.master, [server.fileno()], lends(1))
@@ -132,7 +132,7 @@ class TestLends:
             assert client.recv(100) == b"still here"
 
     def test_worker_may_open_no_more_files(self, pair: Pair, files: list[int]) -> None:
-        """All lends arrive, with as many descriptors as there was room for: the last lends come without theirs."""
+        """All lends arrive, with as many descriptors as fit: the last lends come without theirs."""
         channel.send_lends(pair.master, files[:5], lends(5))
         with room_for(2):
             descriptors, received = pair.receive()
@@ -151,7 +151,7 @@ class TestLends:
 
 class TestEnds:
     def test_master_is_gone(self, pair: Pair, files: list[int]) -> None:
-        """What it sent still arrives; the end is a message of nothing."""
+        """Its last messages still arrive; an empty message is the end."""
         channel.send_lends(pair.master, files[:1], lends(1))
         pair.master.close()
 

@@ -1,4 +1,4 @@
-"""Applications and a place for what they answer, for the tests of the call."""
+"""Applications and a recording `Out`, for the tests of the call."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class RecordingOut:
 
 
 class Body:
-    """An iterable that knows how often it was closed.
+    """An iterable that counts its close() calls.
 
     :param chunks: what it yields; an exception is raised.
     :ivar asked: how many were asked for.

@@ -1,4 +1,4 @@
-"""What a worker does with other settings: its limits, its time-outs for what waits already, what it remembered."""
+"""How a worker applies new settings: limits, time-outs of waiting connections, caches."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class TestDeadlines:
         connection.phase = Phase.READING
 
     def test_idle_connection_that_is_over(self, served: Served) -> None:
-        """It is closed at the next look, however early in the machine's life; its slot says when it ended."""
+        """It is closed at the next check, however early after the machine's boot; its slot says when it ended."""
         client = served.connect()
         served.send(client, head())
         (connection,) = served.connections()
@@ -175,7 +175,7 @@ class TestLifecycle:
         board.close()
 
     def test_before_it_serves(self, life: Lifecycle) -> None:
-        """It boots with what it heard last."""
+        """It boots with the latest settings."""
         life.configure(Settings(threads=1))
         assert life._settings.threads == 1
 
@@ -189,8 +189,8 @@ class TestLifecycle:
         assert [(settings.threads, settings.slow) for settings in heard] == [(threads, 1.0)]
 
     @pytest.mark.parametrize("leaves", [False, True])
-    def test_threads_are_told(self, life: Lifecycle, leaves: bool) -> None:
-        """On the scoreboard, unless it takes no connections any more."""
+    def test_threads_are_announced(self, life: Lifecycle, leaves: bool) -> None:
+        """On the scoreboard, unless it no longer takes connections."""
         resized: list[int] = []
         life._poller = cast(Any, type("Poller", (), {"draining": leaves, "stopping": False}))
         turns = type("Turns", (), {"threads": 4, "resize": staticmethod(resized.append)})

@@ -216,7 +216,7 @@ def test_a_collector_hangs(exporting: Exporting) -> None:
     assert len(told) == 2
 
 
-def test_the_registry_cannot_be_had(exporting: Exporting) -> None:
+def test_the_registry_is_not_available(exporting: Exporting) -> None:
     """It may be behind a module of the application, and raise."""
 
     def registry() -> Any:

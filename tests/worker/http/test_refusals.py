@@ -1,4 +1,4 @@
-"""Refusals are counted each, and logged as far as a log can bear."""
+"""All refusals are counted, a limited number is logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app that --app names is loaded, and the one that cannot be is answered with what to do about it."""
+"""The app that --app names is loaded, or an error says what to do."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TestWhatTargetsMean:
         site.write("app.py", source)
         assert site.load("app").target == chosen
 
-    def test_blanks_around_the_target_are_nothing(self, site: Site) -> None:
+    def test_blanks_around_the_target_are_ignored(self, site: Site) -> None:
         """A shell or a unit file may leave some."""
         site.write("app.py")
         assert site.load(" app : app ").target == "app:app"
@@ -177,7 +177,7 @@ class TestWhereModulesAreSearched:
 
 class TestMisspeltModules:
     def test_it_names_the_directory_and_the_nearest_module(self, site: Site) -> None:
-        """The message is whole: what was asked, where it was searched, what may be meant."""
+        """The message is complete: what was asked, where it was searched, what may be meant."""
         site.write("app.py")
         assert site.error("ap:app") == (
             f"cannot load the app `ap:app`: no module named `ap` in {site.directory} "
@@ -221,7 +221,7 @@ class TestMisspeltModules:
         message = site.error("wsgi:app")
         assert f"Found at {path}: did you mean --chdir {site.directory.parent}?" in message
 
-    def test_with_nothing_alike_the_modules_that_have_an_app_are_told(self, site: Site) -> None:
+    def test_with_nothing_alike_the_modules_that_have_an_app_are_suggested(self, site: Site) -> None:
         """They are read for it, not run."""
         site.write("backend.py", f"{APP}\nraise SystemExit('run')")
         site.write("zebra.py", "")
@@ -237,14 +237,14 @@ class TestMisspeltModules:
         """--chdir is what is wrong then."""
         assert "There are no Python files there: check --chdir." in site.error("website:app")
 
-    def test_a_dot_in_the_place_of_the_colon_is_recognised(self, site: Site) -> None:
+    def test_a_dot_instead_of_the_colon_is_recognised(self, site: Site) -> None:
         """`app.app` is how other tools write it."""
         path = site.write("app.py")
         message = site.error("app.app")
         assert f"`app` is not a package but the module {path}." in message
         assert "Did you mean `app:app`?" in message
 
-    def test_a_dot_in_the_place_of_the_colon_is_recognised_in_a_package(self, site: Site) -> None:
+    def test_a_dot_instead_of_the_colon_is_recognised_in_a_package(self, site: Site) -> None:
         """A package may have the app in its __init__.py."""
         site.write("shop/__init__.py")
         assert "Did you mean `shop:app`?" in site.error("shop.app")
@@ -252,19 +252,19 @@ class TestMisspeltModules:
 
 class TestMisspeltNames:
     def test_it_names_the_file_and_the_nearest_callable(self, site: Site) -> None:
-        """The message is whole: which module it was, what it lacks, what may be meant."""
+        """The message is complete: which module it was, what it lacks, what may be meant."""
         path = site.write("app.py")
         assert site.error("app:ap") == (
             f"cannot load the app `app:ap`: the module `app` ({path}) has no `ap`. Did you mean `app:app`?"
         )
 
-    def test_with_nothing_alike_the_apps_in_the_module_are_told(self, site: Site) -> None:
+    def test_with_nothing_alike_the_apps_in_the_module_are_suggested(self, site: Site) -> None:
         """Those that look like WSGI, and not every callable."""
         source = f"{APP}\nfrom os.path import join\ndef view(request): ...\nsecond = app\nclass App: ...\n"
         site.write("app.py", source)
         assert site.error("app:website").endswith("has no `website`. Did you mean `app:app` or `app:second`?")
 
-    def test_a_module_alone_without_either_name_is_told_so(self, site: Site) -> None:
+    def test_a_module_alone_without_either_name_is_refused(self, site: Site) -> None:
         """The message names the defaults, as --app names nothing."""
         site.write("shop.py", OTHER)
         message = site.error("shop")
@@ -275,7 +275,7 @@ class TestMisspeltNames:
         site.write("app.py", "x = 1\n")
         assert site.error("app:app").endswith("has no `app`.")
 
-    def test_a_submodule_is_no_name_but_its_apps_are_told(self, site: Site) -> None:
+    def test_a_submodule_is_no_name_but_its_apps_are_suggested(self, site: Site) -> None:
         """The colon was one dot too early."""
         site.write("shop/__init__.py", "")
         site.write("shop/wsgi.py")
@@ -301,7 +301,7 @@ class TestMisspeltNames:
         site.write("app.py", FACTORY)
         assert "Did you mean `app:create_app(debug=True)`?" in site.error("app:creat_app(debug=True)")
 
-    def test_a_file_whose_name_the_standard_library_has_taken_is_told(self, site: Site) -> None:
+    def test_a_file_whose_name_the_standard_library_has_taken_is_reported(self, site: Site) -> None:
         """`textwrap` is imported already, so the file of that name is never read."""
         path = site.write("textwrap.py")
         message = site.error("textwrap:app")
@@ -323,7 +323,7 @@ class TestFactories:
             "`create_app` is a factory: did you mean `app:create_app()`?"
         )
 
-    def test_a_missing_app_with_a_factory_beside_it_is_answered_with_the_factory(self, site: Site) -> None:
+    def test_a_missing_app_next_to_a_factory_is_answered_with_the_factory(self, site: Site) -> None:
         """It is the only thing in the module that leads to an app."""
         site.write("app.py", FACTORY)
         assert site.error("app:app").endswith("`create_app` is a factory: did you mean `app:create_app()`?")
@@ -360,11 +360,11 @@ class TestFactories:
         assert "application.py" not in "".join(rest)
 
     def test_a_factory_that_exits_is_caught(self, site: Site) -> None:
-        """sys.exit() in the app does not end the worker without a word."""
+        """sys.exit() in the app does not end the worker silently."""
         site.write("app.py", "import sys\ndef create_app():\n    sys.exit('no database')\n")
         assert "calling create_app() failed: SystemExit: no database" in site.error("app:create_app()")
 
-    def test_a_factory_called_with_the_wrong_arguments_is_told_in_one_line(self, site: Site) -> None:
+    def test_a_factory_called_with_the_wrong_arguments_is_one_line(self, site: Site) -> None:
         """Python's own sentence says it, and no frame of the app is involved."""
         site.write("app.py", "def create_app(config): ...\n")
         message = site.error("app:create_app()")
@@ -377,7 +377,7 @@ class TestFactories:
         message = site.error("app:create_app()")
         assert message.endswith("`create_app()` returned None. Does it return the app?")
 
-    def test_a_factory_that_returns_something_else_is_told_what(self, site: Site) -> None:
+    def test_a_factory_that_returns_something_else_is_refused_with_its_type(self, site: Site) -> None:
         """The type shows the mistake."""
         site.write("app.py", "def create_app():\n    return {}\n")
         assert "`create_app()` returned a `dict`, which cannot be called." in site.error("app:create_app()")
@@ -426,7 +426,7 @@ class TestAsgi:
         site.write("app.py", source)
         assert "`create_app()` returned an ASGI application;" in site.error("app:create_app()")
 
-    def test_an_asgi_module_points_to_the_wsgi_module_beside_it(self, site: Site) -> None:
+    def test_an_asgi_module_points_to_the_wsgi_module_next_to_it(self, site: Site) -> None:
         """A Django project has both."""
         site.write("shop/__init__.py", "")
         site.write("shop/asgi.py", "async def application(scope, receive, send): ...")
@@ -445,7 +445,7 @@ class TestWhatIsNoApp:
         site.write("app.py", f"app = None\n{OTHER}")
         assert site.error("app:app").endswith("`app` is None. Did you mean `app:wrong_name`?")
 
-    def test_what_cannot_be_called_is_told_by_its_type(self, site: Site) -> None:
+    def test_what_cannot_be_called_is_reported_with_its_type(self, site: Site) -> None:
         """The type shows what was named instead."""
         site.write("app.py", f"config = {{}}\n{APP}")
         message = site.error("app:config")
@@ -475,7 +475,7 @@ class TestWhatIsNoApp:
     @pytest.mark.parametrize(
         ("parameters", "shown"), [("request", "request"), ("a, b, c", "a, b, c"), ("a, b, *, c", "a, b, c")]
     )
-    def test_a_callable_that_does_not_take_two_arguments_is_told_what_it_takes(
+    def test_a_callable_that_does_not_take_two_arguments_is_refused_with_its_signature(
         self, site: Site, parameters: str, shown: str
     ) -> None:
         """A view is not an app."""
@@ -575,7 +575,7 @@ class TestDependenciesThatAreMissing:
             "is it the one in the app's virtualenv?"
         )
 
-    def test_a_virtualenv_beside_the_app_is_pointed_to(self, site: Site) -> None:
+    def test_a_virtualenv_next_to_the_app_is_suggested(self, site: Site) -> None:
         """It is there and was not used."""
         site.write(".venv/pyvenv.cfg", "")
         site.write("app.py", "import no_such_dependency\n")
@@ -617,7 +617,7 @@ class TestDependenciesThatAreMissing:
 
 
 class TestNamesThatClash:
-    def test_two_modules_that_import_each_other_are_told_so(self, site: Site) -> None:
+    def test_two_modules_that_import_each_other_are_reported(self, site: Site) -> None:
         """Neither is finished when the other asks."""
         site.write("app.py", "from models import Model\ndb = 1\n")
         site.write("models.py", "from app import db\nModel = 1\n")
@@ -708,7 +708,7 @@ class TestTargetsThatCannotBeRead:
             ("app:create_app(debug=True", "is neither a name nor a call."),
         ],
     )
-    def test_other_mistakes_are_told_with_what_is_right(self, site: Site, target: str, said: str) -> None:
+    def test_other_mistakes_are_reported_with_a_correction(self, site: Site, target: str, said: str) -> None:
         """Nothing is imported for a target that cannot be read."""
         site.write("app.py", "raise SystemExit\n")
         message = site.error(target)
@@ -717,12 +717,12 @@ class TestTargetsThatCannotBeRead:
 
 
 class TestNoTarget:
-    def test_the_chosen_app_is_loaded_and_the_choice_is_told(self, site: Site) -> None:
+    def test_the_chosen_app_is_loaded_and_the_choice_is_explained(self, site: Site) -> None:
         """The log names what is served."""
         site.write("app.py")
         loaded = site.load()
         assert body(loaded) == b"app"
-        assert (loaded.target, loaded.how) == ("app:app", "found app.py: app in it")
+        assert (loaded.target, loaded.how) == ("app:app", "found app in app.py")
 
     def test_a_factory_is_called(self, site: Site) -> None:
         """create_app() without arguments is an app."""
@@ -743,11 +743,11 @@ class TestNoTarget:
         """The name in the message is none that the operator wrote."""
         site.write("app.py", f"{APP}\n1 / 0\n")
         start = (
-            "cannot load the app `app:app` (no --app given: found app.py: app in it): importing app failed"
+            "cannot load the app `app:app` (no --app given: found app in app.py): importing app failed"
         )
         assert site.error().startswith(start)
 
-    def test_files_without_an_app_are_told_rather_than_the_demo_served(self, site: Site) -> None:
+    def test_files_without_an_app_are_reported_instead_of_serving_the_demo(self, site: Site) -> None:
         """Something is there, so the demo would be a surprise."""
         site.write("app.py", "import flask\nserver = flask.Flask(__name__)\n")
         assert site.error() == (
@@ -834,7 +834,7 @@ class TestDjango:
         assert how == "found manage.py: WSGI_APPLICATION in shop.live, from DJANGO_SETTINGS_MODULE"
         assert variable == "shop.live"
 
-    def test_settings_that_are_misspelt_are_told_with_their_variable(self, project: Site) -> None:
+    def test_misspelt_settings_are_reported_with_their_variable(self, project: Site) -> None:
         """The message names what was wrong and who said it."""
         (message,) = self.outcome(project, DJANGO_SETTINGS_MODULE="shop.setings")
         assert message.startswith(
@@ -850,7 +850,7 @@ class TestDjango:
         assert lines[0].endswith("importing shop.settings failed: KeyError: 'NO_SUCH_KEY'")
         assert f'    File "{project.directory}/shop/settings.py", line 2, in <module>' in lines
 
-    def test_a_wsgi_application_without_a_module_is_told(self, project: Site) -> None:
+    def test_a_wsgi_application_without_a_module_is_reported(self, project: Site) -> None:
         """It has to be a dotted name."""
         project.write("shop/settings.py", f"{self.SETTINGS}WSGI_APPLICATION = 'application'\n")
         (message,) = self.outcome(project)

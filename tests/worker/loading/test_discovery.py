@@ -44,7 +44,7 @@ class TestTheChoice:
         write("app.py")
         assert discovery.find(str(tmp_path), {}).target == "app:app"
 
-    def test_a_main_py_without_an_app_is_somebody_elses_script(self, tmp_path: Path, write: Write) -> None:
+    def test_a_main_py_without_an_app_is_an_unrelated_script(self, tmp_path: Path, write: Write) -> None:
         """It does not stand in the way of the demo."""
         write("main.py", "print('hello')")
         assert discovery.find(str(tmp_path), {}).target == discovery.DEMO
@@ -60,7 +60,7 @@ class TestTheChoice:
         write("wsgi.py", "from shop.wsgi import *")
         assert discovery.find(str(tmp_path), {}).target == "wsgi"
 
-    def test_a_factory_that_needs_arguments_is_told(self, tmp_path: Path, write: Write) -> None:
+    def test_a_factory_that_needs_arguments_is_reported(self, tmp_path: Path, write: Write) -> None:
         """It cannot be called without the operator."""
         write("app.py", "def create_app(config): ...")
         problem = discovery.find(str(tmp_path), {}).problem
@@ -115,7 +115,7 @@ class TestDjango:
         write("app.py")
         assert discovery.find(str(tmp_path), {}).target == "app:app"
 
-    def test_a_manage_py_alone_that_sets_nothing_is_told(self, tmp_path: Path, write: Write) -> None:
+    def test_a_manage_py_alone_that_sets_nothing_is_reported(self, tmp_path: Path, write: Write) -> None:
         """Something is there, so the demo would be a surprise."""
         write("manage.py", "manager.run()")
         problem = discovery.find(str(tmp_path), {}).problem

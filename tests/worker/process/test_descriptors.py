@@ -100,7 +100,7 @@ def test_identity_of_a_closed_number(number: int) -> None:
 
 class TestLook:
     def test_all_is_well(self, number: int) -> None:
-        """Nothing is said, however often it is asked."""
+        """No fault is reported, however often it is checked."""
         descriptors = watching(number)
         assert [descriptors.look() for _ in range(3)] == ["", "", ""]
 
@@ -286,5 +286,5 @@ print(repr(watched.look()))
 
 
 def test_a_part_of_them() -> None:
-    """What is not asked for is not missed."""
+    """A descriptor that is not watched is not missed."""
     assert inherited(()).look() == ""

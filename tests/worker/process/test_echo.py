@@ -35,7 +35,7 @@ def calls(loop: Loop, times: int = MAX_UNANSWERED + 3) -> list[bool]:
 
 
 def is_deaf(loop: Loop) -> bool:
-    """Whether calls say so, at once after those that may be unanswered, and from then on."""
+    """Whether calls report it, right after those that may be unanswered, and from then on."""
     return calls(loop) == [True] * MAX_UNANSWERED + [False] * 3
 
 
@@ -59,7 +59,7 @@ class TestAnswered:
         assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 1)] == [True] * MAX_UNANSWERED + [False]
 
     def test_late(self, loop: Loop) -> None:
-        """An answer that comes after the patience was at its end is one all the same."""
+        """An answer that comes after the limit still counts."""
         assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 1)][-1] is False
         loop.turn()
         assert all(calls(loop))
@@ -95,7 +95,7 @@ class TestUnanswered:
         assert is_deaf(loop)
 
     def test_reactors_epoll_forgets_the_pipe(self, loop: Loop) -> None:
-        """The reactor believes to watch it."""
+        """The reactor believes that it is watching it."""
         with select.epoll.fromfd(os.dup(loop.reactor.own_descriptor())) as same:
             same.unregister(loop.echo.numbers[0])
         assert is_deaf(loop)
@@ -109,13 +109,13 @@ class TestUnanswered:
         assert is_deaf(loop)
 
     def test_writing_end_is_replaced(self, loop: Loop) -> None:
-        """What goes elsewhere does not come back."""
+        """A byte written elsewhere does not come back."""
         null = os.open(os.devnull, os.O_RDWR)
         replace(loop.echo.numbers[1], null)
         os.close(null)
         assert not all(calls(loop))
 
-    def test_the_reactor_has_let_go_of_it(self, loop: Loop) -> None:
+    def test_the_reactor_has_dropped_it(self, loop: Loop) -> None:
         """An error of the pipe removes its reader from the reactor, which no one else reports."""
         loop.echo.connectionLost(Failure(ConnectionDone()))
         assert loop.echo not in loop.reactor.getReaders()

@@ -1,4 +1,4 @@
-"""The claims about raising an exception in another thread: it comes in the application, and nowhere else."""
+"""The claims about raising an exception in another thread: it hits the application, and nothing else."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestSetException:
         assert thread.end() == [RequestTimeout]
 
     def test_it_is_taken_back(self) -> None:
-        """The thread goes on as if nothing had been."""
+        """The thread continues undisturbed."""
         thread = Asleep()
         set_exception(thread.seat.ident, RequestTimeout)
         assert set_exception(thread.seat.ident, None)
@@ -135,7 +135,7 @@ class TestAim:
         assert (thread.seat.aim, thread.end()) == (AT_EASE, [])
 
     def test_application_is_left_before_it_comes(self) -> None:
-        """The thread waits for the shot, and takes it back."""
+        """The thread waits for the exception, and cancels it."""
         thread = Asleep(lambda thread: thread.seat.shield())
         seat = thread.seat
         seat.exposed, seat.aim = connection(), AIMING
@@ -219,7 +219,7 @@ def restless() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restless")
 def test_many_shots_at_a_thread_that_comes_and_goes() -> None:
-    """None ever comes outside of the application, none is left for later, and the thread is at ease again."""
+    """None ever hits outside the application, none is left for later, and the thread is at ease again."""
     laps = Laps(shots=50)
     laps.shoot()
 
@@ -279,7 +279,7 @@ class TestOnTheWire:
         assert client.answers()[0].body == b"hello"
         assert seen == [False, *[True] * 5, False]
 
-    def test_generator_goes_on_behind_its_last_piece(self, served: Callable[[Any], Served], mode: str) -> None:
+    def test_generator_continues_after_its_last_piece(self, served: Callable[[Any], Served], mode: str) -> None:
         """What it does there has its time, too, also where the answer is whole and waits to be sent."""
         seen: list[bool] = []
 

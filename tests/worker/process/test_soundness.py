@@ -1,4 +1,4 @@
-"""What is asked before each heartbeat: a worker that cannot hear or speak ends, and one that can goes on."""
+"""The checks before each heartbeat: a deaf worker ends, a sound one continues."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Worker:
         self.loop.turn()
 
     def ends(self) -> Ended:
-        """How it ends at the next look."""
+        """How it ends at the next check."""
         with pytest.raises(Ended) as caught:
             self.soundness.look()
         return caught.value
@@ -73,7 +73,7 @@ NUMBERS = ["channel", "epoll of the reactor", "waker", "waker's other end", "ech
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    """One that is sound."""
+    """A sound worker."""
 
     def fail(what: str, failure: Failure | None = None, sure: bool | None = None) -> None:
         raise Ended(what, failure, sure)
@@ -96,7 +96,7 @@ def test_sound(worker: Worker) -> None:
 class TestDescriptors:
     @pytest.mark.parametrize("what", NUMBERS)
     def test_closed(self, worker: Worker, what: str) -> None:
-        """Each one is missed at the next look, by its number."""
+        """The next check misses it, by its number."""
         worker.beat()
         number = worker.number(what)
         with closed(number):
@@ -105,7 +105,7 @@ class TestDescriptors:
 
     @pytest.mark.parametrize("what", NUMBERS)
     def test_replaced(self, worker: Worker, what: str) -> None:
-        """So is one that leads elsewhere."""
+        """So does one that refers to another file."""
         worker.beat()
         number = worker.number(what)
         with socket.socket() as other:
@@ -139,12 +139,12 @@ class TestEpolls:
         assert ended.failure.check(OSError)
 
     def test_connections_epoll_is_closed(self, worker: Worker) -> None:
-        """It is no descriptor that is looked at by its number, and missed all the same."""
+        """It is not checked by its number, but missed all the same."""
         with closed(worker.loop.poller._epoll.fileno()):
             assert worker.ends().what == "event loop broken: the application closed or replaced an epoll"
 
     def test_it_watches_the_reactors_no_more(self, worker: Worker) -> None:
-        """At the next look."""
+        """At the next check."""
         worker.loop.poller._epoll.unregister(worker.loop.reactor.own_descriptor())
         assert worker.ends().what == "event loop broken: the application closed or replaced an epoll"
 
@@ -178,7 +178,7 @@ class TestBlame:
     @pytest.mark.parametrize("how", ["descriptor", "epoll", "echo"])
     @pytest.mark.parametrize("ended", [0, 1, 2])
     def test_at_a_look(self, worker: Worker, how: str, ended: int) -> None:
-        """One that has ended since the last good look may have done it as well."""
+        """A request that has ended since the last good check may have done it as well."""
         worker.answered += 5
         worker.beat()
         self.breaks(worker, how)
@@ -188,7 +188,7 @@ class TestBlame:
 
     @pytest.mark.parametrize("ended", [0, 1, 2])
     def test_a_client_cannot_be_answered(self, worker: Worker, ended: int) -> None:
-        """Its own request is counted as ended already, and is no other one."""
+        """Its own request already counts as ended, but is not another one."""
         worker.answered += 5
         worker.beat()
         self.breaks(worker, "descriptor")

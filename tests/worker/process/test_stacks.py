@@ -14,7 +14,7 @@ PATIENCE = 10.0
 
 
 class Waiting:
-    """A thread that waits in a function of a certain name."""
+    """A thread that waits in a function with a given name."""
 
     def __init__(self) -> None:
         self.inside, self.go = threading.Event(), threading.Event()
@@ -68,7 +68,7 @@ def test_thread_waits(waiting: Waiting) -> None:
 
 
 def test_thread_that_asks(waiting: Waiting) -> None:
-    """It is there as well, and sees itself asking."""
+    """It is included, with its own call."""
     stack = paragraphs()[f"{threading.current_thread().name} ({threading.get_native_id()})"]
 
     assert "in format_stacks\n" in stack

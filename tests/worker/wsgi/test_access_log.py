@@ -106,7 +106,7 @@ class TestLines:
         assert log.lines() == ["200 [1] -"]
 
     def test_chunks(self, logged: Any) -> None:
-        """What frames the chunks is not of the body."""
+        """Chunk framing does not count."""
         log, client = logged(streams)
         log.served.send(client, GET)
         assert log.lines() == ["GET / 200 8 + 1"]
@@ -145,7 +145,7 @@ class TestLines:
         assert said == ["GET", "/", "200", str(4 << 20), "+", "1"]
         assert float(write) > 0
 
-    def test_rest_that_nobody_takes(self, logged: Any) -> None:
+    def test_remainder_that_no_client_reads(self, logged: Any) -> None:
         """A client left early: the line counts the bytes that the kernel accepted, and says that it was aborted."""
         log, client = logged(large)
         log.served.send(client, GET)
@@ -223,7 +223,7 @@ class TestLines:
 
 
 class TestTimes:
-    def test_lines_are_written_after_a_moment(self, logged: Any) -> None:
+    def test_lines_are_written_shortly_after(self, logged: Any) -> None:
         """By timer, when there are few."""
         log, client = logged()
         log.served.send(client, GET)

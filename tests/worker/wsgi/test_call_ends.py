@@ -35,7 +35,7 @@ class TestTimeout:
 
         assert (out.status, out.ending, logged, body.closed) == (504, "end", [TOOK_TOO_LONG], 1)
 
-    def test_it_comes_behind_the_first_byte(self) -> None:
+    def test_it_comes_after_the_first_byte(self) -> None:
         """The client must see that the body is not whole; and the iterable is closed."""
         body = Body(b"a", RequestTimeout())
         out, logged = call(app(body))
@@ -89,7 +89,7 @@ class TestClose:
 
     @pytest.mark.parametrize("error", [KeyError("a"), SystemExit(1)])
     def test_close_raises(self, error: BaseException) -> None:
-        """It is logged, not called again, and takes nothing from an answer that is whole."""
+        """It is logged, not called again, and does not affect a complete response."""
         for chunks in ((), (b"a",), (b"a", b"b")):
             for length in (None, len(chunks)):
                 body = Body(*chunks, closing=error)
@@ -99,7 +99,7 @@ class TestClose:
                 assert (body.closed, logged) == (1, [CLOSE_RAISED])
 
     def test_close_raises_before_the_end(self) -> None:
-        """What has failed before, or is too short, does not look whole for it."""
+        """A response that failed before, or is too short, does not look complete."""
         for body in (Body(b"a", KeyError("b"), closing=KeyError("c")), Body(b"a", closing=KeyError("c"))):
             out, _ = call(app(body, [("Content-Length", "2")]))
             assert (out.ending, body.closed) == ("cut", 1)
@@ -185,7 +185,7 @@ class TestNoBodyIsDue:
         assert (body.closed, out.pieces, out.ending, logged) == (1, [b"a"], "end", [])
 
     @CASES
-    def test_application_raises_behind_its_head(self, name: str, status: str) -> None:
+    def test_application_raises_after_its_head(self, name: str, status: str) -> None:
         """It is logged, and the answer is whole."""
 
         def raises(environ: dict[str, Any], start_response: Start) -> Any:
@@ -232,7 +232,7 @@ class TestNothingIsSaid:
         assert body.asked == 10
 
     def test_pieces_are_written(self) -> None:
-        """So it is for `write`, also for what goes past Content-Length."""
+        """The same for `write`, also past Content-Length."""
         for piece, headers in ((b"", []), (b"a", [("Content-Length", "1")])):
 
             def writes(

@@ -171,7 +171,7 @@ class TestFields:
         """The field is dropped: it would pass for another (`X_Y` for `X-Y`)."""
         assert fields_of(environ(name + b": a")) == {"HTTP_HOST": "a"}
 
-    def test_underscore_beside_a_hyphen(self) -> None:
+    def test_underscore_next_to_a_hyphen(self) -> None:
         """The field with the hyphen is left as it was."""
         assert environ(b"X-Y: right", b"X_Y: wrong", b"X_y: wrong")["HTTP_X_Y"] == "right"
 
@@ -261,7 +261,7 @@ class TestPaths:
         assert (made["SCRIPT_NAME"], made["PATH_INFO"]) == ("/shop", "")
 
     @pytest.mark.parametrize(("peer", "believed"), [(TRUSTED, True), (("", ""), True), (STRANGER, False)])
-    def test_proxy_tells_the_script_name(self, peer: tuple[str, str], believed: bool) -> None:
+    def test_proxy_sets_the_script_name(self, peer: tuple[str, str], believed: bool) -> None:
         """It is believed from trusted peers, and never a plain field."""
         made = environ(
             b"SCRIPT_NAME: /shop", line=b"GET /shop/a HTTP/1.1", peer=peer,
@@ -273,7 +273,7 @@ class TestPaths:
 
     @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "X-Script-Name"])
     @pytest.mark.parametrize("header", ["", "X-Mounted"])
-    def test_nobody_tells_the_script_name_by_another_field(self, name: str, header: str) -> None:
+    def test_no_other_field_sets_the_script_name(self, name: str, header: str) -> None:
         """A client behind a trusted proxy that passes any field on cannot get past its rules for paths."""
         settings = replace(DEFAULTS, script_name_header=header)
         made = environ(f"{name}: /shop".encode(), line=b"GET /shop/a HTTP/1.1", peer=TRUSTED, settings=settings)

@@ -47,7 +47,7 @@ def serve() -> Iterator[Serve]:
 
 
 class Opened:
-    """Opens a file, and keeps it to be looked at."""
+    """Opens a file, and keeps it for inspection."""
 
     def __init__(self, path: Path, data: bytes = DATA, position: int = 0) -> None:
         self._path = path
@@ -259,7 +259,7 @@ class TestOtherFiles:
         assert not client.closed
 
     def test_disk_fails(self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is logged, and the answer is cut: that is no client that is gone."""
+        """It is logged, and the response is cut: it does not count as a lost client."""
 
         def refuse(*arguments: object) -> int:
             raise OSError(errno.EIO, "broken disk")
@@ -284,7 +284,7 @@ class TestOtherFiles:
         with capturedLogs():
             assert ask(served, client).status == 500
 
-    def test_position_is_behind_the_end(self, serve: Serve, tmp_path: Path) -> None:
+    def test_position_is_past_the_end(self, serve: Serve, tmp_path: Path) -> None:
         """Nothing is left, and that is an answer."""
         served, client = serve(Opened(tmp_path / "a", position=len(DATA) + 5))
         answer = ask(served, client)

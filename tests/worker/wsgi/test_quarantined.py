@@ -73,7 +73,7 @@ class TestNames:
         quarantine._now = late
         assert (quarantine.left(A), others) == (0, [0])
 
-    def test_master_tells_anew(self, quarantine: QuarantinedRequests) -> None:
+    def test_master_sends_a_new_quarantine(self, quarantine: QuarantinedRequests) -> None:
         """What it does not name any more is served."""
         quarantine.set({A: 10.0})
         quarantine.set({B: 10.0})

@@ -173,7 +173,7 @@ class TestFailures:
         assert "{name}: the application {did}" in mounted.logged
 
     @pytest.mark.parametrize("wrong", [KeyError("a"), SystemExit(1), "text", 5])
-    def test_iterator_fails_behind_the_first_byte(self, wrong: Any) -> None:
+    def test_iterator_fails_after_the_first_byte(self, wrong: Any) -> None:
         """The client sees that the body is not whole, and the iterable is closed."""
         body = Body(b"a", wrong, b"b")
         mounted = get(app(body))

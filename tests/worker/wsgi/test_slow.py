@@ -98,8 +98,8 @@ def room() -> Iterator[Room]:
     made.board.close()
 
 
-def test_slow_request_is_told_once(room: Room) -> None:
-    """Not before its time, and not again; with what it is, and for how long it runs."""
+def test_slow_request_is_logged_once(room: Room) -> None:
+    """Not before its time, and not again; with its name and its running time."""
     room.runs()
     assert room.told(0.9) == []
     (event,) = room.told(0.2)
@@ -109,7 +109,7 @@ def test_slow_request_is_told_once(room: Room) -> None:
 
 
 def test_stack_is_that_of_the_application(room: Room) -> None:
-    """From our call of it on: nothing of ours, and where it is last."""
+    """From our call on: no frame of ours, the innermost last."""
     room.runs()
     (event,) = room.told(2)
     lines = event["stack"].splitlines()
@@ -118,7 +118,7 @@ def test_stack_is_that_of_the_application(room: Room) -> None:
     assert "twistcorn/worker" not in event["stack"]
 
 
-def test_quick_request_is_not_told(room: Room) -> None:
+def test_quick_request_is_not_logged(room: Room) -> None:
     """It is over before the next check."""
     room.runs().end()
     assert room.told(5) == []
@@ -134,7 +134,7 @@ def test_next_request_of_the_thread_is_another_one(room: Room) -> None:
     assert len(room.told(1)) == 1
 
 
-def test_request_that_was_out_of_the_application_for_a_moment(room: Room) -> None:
+def test_request_that_was_briefly_outside_the_application(room: Room) -> None:
     """Between two pieces of a body it is not exposed; it is the same request afterwards."""
     runner = room.runs()
     assert len(room.told(2)) == 1
@@ -154,7 +154,7 @@ def test_many_are_counted(room: Room) -> None:
 
 
 def test_nothing_runs_while_nothing_is_asked_for(room: Room) -> None:
-    """Off, there is no timer; on again, it looks."""
+    """Off, there is no timer; on again, it checks."""
     room.slow.configure(Settings(slow=0.0))
     assert not room.clock.getDelayedCalls()
     room.slow.configure(replace(Settings(), slow=0.5))

@@ -72,7 +72,7 @@ def find(directory: str, environ: Mapping[str, str]) -> FoundApp:
         source = read(path)
         guess = source.guess()
         if guess:
-            return FoundApp(how=f"found {module}.py: {guess} in it", target=f"{module}:{guess}")
+            return FoundApp(how=f"found {guess} in {module}.py", target=f"{module}:{guess}")
         if source.opaque and module != "main":
             return FoundApp(how=f"found {module}.py", target=module)
         if module != "main":

@@ -189,7 +189,7 @@ class Call:
             self._first(data, False)
             return
         if self._bodiless:
-            raise NoBodyIsDue("the answer has no body: all of it is sent")
+            raise NoBodyIsDue("the response has no body: it is complete")
         if self._left is not None:
             data = self._police(data)
         if data:
