@@ -85,7 +85,7 @@ class Client:
         """Send a command, and wait for the answer.
 
         :param time: seconds to wait for the answer; None: no limit.
-        :raises OperationError: it was refused, or no answer came.
+        :raises OperationError: the server refused, or did not answer in time.
         """
         self.send(command, **arguments)
         return result(self.receive(time))
@@ -100,7 +100,7 @@ class Client:
         """The next line.
 
         :param time: seconds to wait for it; None: no limit.
-        :raises OperationError: none came.
+        :raises OperationError: no line came in time.
         """
         self._sock.settimeout(time)
         while b"\n" not in self._unread:
@@ -142,7 +142,7 @@ class Client:
     def stop(self, quick: bool) -> None:
         """Stop the server, and wait until its process is gone; the server limits how long that takes.
 
-        :raises OperationError: it was refused.
+        :raises OperationError: the server refused.
         """
         process = self._process()
         try:
@@ -167,7 +167,7 @@ class Client:
 def result(answer: JSON) -> Any:
     """The result in an answer.
 
-    :raises OperationError: it is a refusal.
+    :raises OperationError: the server refused the command.
     """
     if answer.get("ok") is not True:
         raise OperationError(str(answer.get("error", "the server gave no reason")), str(answer.get("detail", "")))

@@ -19,7 +19,7 @@ MAX_FAILURES = 5
 class Recurring:
     """Calls a function periodically; an error in one call does not prevent the next.
 
-    :param what: what is done, for the log.
+    :param what: names the work, for the log.
     :param give_up: called at each failure from the `MAX_FAILURES`-th in a row on; None: keep trying.
     """
 

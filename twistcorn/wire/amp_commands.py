@@ -71,7 +71,7 @@ class Ready(amp.Command):
 
 
 class BootFailed(amp.Command):
-    """Report: the application cannot be loaded. The worker leaves by itself."""
+    """Report: the application cannot be loaded; the worker exits."""
 
     arguments = [(b"message", amp.Unicode())]
 

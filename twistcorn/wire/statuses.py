@@ -35,5 +35,5 @@ def classes(row: list[int]) -> list[int]:
 
 
 def name(column: int) -> str:
-    """What a column counts: a code, or a class of the others."""
+    """The code that a column counts, or the class of other codes."""
     return CLASSES[column] if column < len(CLASSES) else str(CODES[column - len(CLASSES)])

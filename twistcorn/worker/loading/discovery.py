@@ -25,7 +25,7 @@ _SKIPPED = ("__pycache__", "node_modules")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """What one file defines at its top level.
+    """The top-level names of one file.
 
     :ivar names: each name and how it is defined: "import", "call" (assigned from one), "function", "needy"
         (a function with required parameters) or "other".
@@ -84,7 +84,7 @@ def find(directory: str, environ: Mapping[str, str]) -> FoundApp:
 
 
 def read(path: str) -> SourceFile:
-    """Read what a Python file defines, without running it."""
+    """Read the top-level names of a Python file, without running it."""
     tree = _parse(path)
     if tree is None:
         return SourceFile(opaque=os.path.isfile(path))

@@ -44,7 +44,7 @@ class Surroundings(Protocol):
 class Reply:
     """One response (`call.Out`).
 
-    :param seat: the thread's own.
+    :param seat: the seat of the thread that has the turn.
     :param ident: the request's id.
     :ivar request: the request.
     :ivar environ: the application's environ, for the access log; None if it was not called.

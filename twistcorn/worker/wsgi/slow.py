@@ -79,7 +79,7 @@ class SlowRequests:
         call, stack = of_application(frame)
         request = connection.request
         if call is None or request is None or seat.exposed is not connection or connection.redo_log.since != since:
-            # It has just ended.
+            # The request has just ended.
             return
         self._lines += 1
         self.log.warn(
