@@ -140,7 +140,7 @@ def test_threads_and_observers(serve: Serve) -> None:
         client.ask("/slow")
         server.wait_for("slow: GET /slow")
         server.wait_for("GET /slow .*stuck")
-        server.wait_for("Odd, which cannot be shown")
+        server.wait_for(r"Odd \(cannot be shown\)")
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def check_replaced(server: Server, deaths: int, before: int) -> None:
     server.wait_for(GONE, count=deaths)
     server.wait_for(READY, count=before + deaths)
     assert int(server.get("/")) in server.worker_pids
-    assert server.seen("this worker ends, and others go on with its connections")
+    assert server.seen("worker exits; other workers take over its connections")
     assert not server.seen("showed no life")
     assert len(server.lines) < FEW * deaths
 

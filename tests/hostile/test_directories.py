@@ -70,7 +70,7 @@ def test_relative_tmpdir_goes_with_the_directory_of_the_start(start: Start, tmp_
     (site / "app.py").write_text(COUNTS)
     server = start("app:app", "--chdir", str(site), cwd=here, env={"TMPDIR": tmpdir}).ready()
     assert upload(server, 5 * MB) == (200, b"5000000")
-    assert not server.seen("cannot be written")
+    assert not server.seen("cannot write")
 
     shutil.rmtree(here)
     lost = os.path.normpath(here / tmpdir)
@@ -80,8 +80,8 @@ def test_relative_tmpdir_goes_with_the_directory_of_the_start(start: Start, tmp_
         server.wait_for("is gone|died", count=number)
         assert upload(server, 5 * MB) == (200, b"5000000")
         assert upload(server, 80 * MB)[0] == 507
-        server.wait_for(rf"cannot be written to {re.escape(lost)}: No such file", count=1 + number)
-        assert len(server.seen("cannot be written")) == len(server.seen("507 no room")) == 1 + number
+        server.wait_for(rf"cannot write request bodies to {re.escape(lost)}: No such file", count=1 + number)
+        assert len(server.seen("cannot write")) == len(server.seen("507 no space")) == 1 + number
 
 
 def kill(server: Server) -> None:

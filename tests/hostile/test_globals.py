@@ -75,7 +75,7 @@ def still_watched(server: Server, pid: int) -> None:
     mark = server.mark()
     assert server.get("/slow") == str(pid)
     server.wait_for("slow: GET /slow", since=mark)
-    server.wait_for("in app$|it cannot be shown", since=mark)
+    server.wait_for("in app$|stack not available", since=mark)
 
 
 def next_worker(server: Server) -> int:

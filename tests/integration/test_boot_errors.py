@@ -48,7 +48,7 @@ def told(server: Server) -> str:
     [
         pytest.param("ap:app", "Did you mean `app:app`?", id="misspelt module"),
         pytest.param("app:ap", "Did you mean `app:app`?", id="misspelt name"),
-        pytest.param("app.py", "`app.py` is a file name. Did you mean `app:app`?", id="file name"),
+        pytest.param("app.py", "`app.py` is a file name, not a module. Did you mean `app:app`?", id="file name"),
         pytest.param(
             "factory:create_app",
             "`create_app` is a factory: did you mean `factory:create_app()`?",
@@ -60,7 +60,7 @@ def told(server: Server) -> str:
         pytest.param(
             "lacking", "`no_such_library` is not installed in this interpreter", id="missing library"
         ),
-        pytest.param("leaving", "It calls exit() when imported", id="exits"),
+        pytest.param("leaving", "Importing it calls exit()", id="exits"),
         pytest.param("syntax", "SyntaxError", id="syntax error"),
     ],
 )

@@ -190,6 +190,6 @@ def test_nothing_listens_there(start: Start) -> None:
     done = command(server, "status", "--control", str(server.control))
     assert done.returncode == 69
     assert done.stderr == (
-        f"twistcorn: nothing listens at {server.control} (No such file or directory): start the server, or name its"
+        f"twistcorn: nothing listens at {server.control} (No such file or directory): start the server, or give its"
         " socket with --control PATH or TWISTCORN_CONTROL\n"
     )
