@@ -6,6 +6,8 @@ working directory, standard stream, resource limit or log observer; `Application
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from twisted.internet.defer import (
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from . import __version__
 from .errors import TwistcornError
 from .interpreter import require_lock
 from .logs.logger import Logger
@@ -126,7 +129,7 @@ class WSGIPoolService(Service):
         :return: fires when that is over: with nothing, or with why it did not go through; the old workers serve then.
         """
         if self._assembled is None or self._assembled.supervisor is None:
-            return succeed("the server does not run")
+            return succeed("the server is not running")
         return self._assembled.supervisor.reload()
 
     def scale(self, difference: int) -> None:
@@ -192,8 +195,16 @@ class WSGIPoolService(Service):
         # ampoule installs a reactor when it is imported; nobody else may have had the chance before now.
         from .master.assembly import Assembly
 
+        python = platform.python_version()
+        self.log.info(
+            "twistcorn {version}, Python {python}, pid {pid}", version=__version__, python=python, pid=os.getpid()
+        )
         self._assembled = Assembly(self._reactor, self.settings, self._origins)
-        self.settings = self._assembled.settings
+        self.settings = settings = self._assembled.settings
+        self.log.info(
+            "{app}: {workers} x {threads}", app=f"app {settings.app}" if settings.app else f"app in {settings.chdir}",
+            workers=_counted(settings.workers, "worker"), threads=_counted(settings.threads, "thread"),
+        )  # fmt: skip
         self._listeners = self._assembled.listeners
         self._places = self._assembled.places
 
@@ -235,8 +246,8 @@ class WSGIPoolService(Service):
             for place in self._places:
                 place.close()
         else:
-            self.log.failure("the service cannot start", failure=failure)
-            self._fatal(TwistcornError(f"the service cannot start: {failure.getErrorMessage()}"))
+            self.log.failure("cannot start", failure=failure)
+            self._fatal(TwistcornError(f"cannot start: {failure.getErrorMessage()}"))
 
     def _fatal(self, error: TwistcornError) -> None:
         self._outcome = error
@@ -278,16 +289,19 @@ class WSGIPoolService(Service):
         yield DeferredList([maybeDeferred(listener.close) for listener in self._listeners])
         yield self._assembled.stop(quick)
 
-
     def _delay(self) -> Deferred[None]:
         """The time in which load balancers hear that this server is not ready, while it still answers all."""
         supervisor = self._assembled.supervisor if self._assembled is not None else None
         delay = supervisor.settings.drain_delay if supervisor is not None else 0.0
         if not delay:
             return succeed(None)
-        self.log.info("not ready any more; the stop begins in {delay:g} s", delay=delay)
+        self.log.info("reporting not ready; stopping in {delay:g} s (--drain-delay)", delay=delay)
         self._drain_delay = deferLater(self._reactor, delay)
         return self._drain_delay.addErrback(_trap_cancel)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _trap_cancel(failure: Failure) -> None:

@@ -71,7 +71,7 @@ class TestReload:
         put_probe(folder, "two", "raise LookupError('no such shop')")
         done = command(server, "reload")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("twistcorn: the code on disk does not boot\n")
+        assert done.stderr.startswith("twistcorn: the code on disk fails to boot\n")
         assert "LookupError: no such shop" in done.stderr
         assert server.get("/version") == "one"
 
@@ -133,7 +133,7 @@ def test_logs(start: Start) -> None:
         assert following.stdout is not None
         following.stdout.readline()
         said(server, "scale", "2")
-        assert following.stdout.readline().endswith("info     2 workers wanted\n")
+        assert following.stdout.readline().endswith("info     worker target set to 2\n")
         following.send_signal(signal.SIGINT)
         assert following.wait() == 130
         assert following.stderr is not None
@@ -170,7 +170,7 @@ class TestStop:
                     assert client.response().status == 200
                     assert (first.wait(), second.wait()) == (0, 0)
         assert server.process.poll() == 0
-        assert not server.seen("told again to stop")
+        assert not server.seen("second stop signal")
 
     def test_quick(self, start: Start, gate: Gate) -> None:
         """What runs is cut."""

@@ -121,7 +121,7 @@ def test_somebody_else(server: Server) -> None:
             os.seteuid(0)
         # Nothing is read before it is refused.
         assert sock.recv(1) == b""
-    server.wait_for(r"control socket: user 65534 \(pid \d+\) was refused")
+    server.wait_for(r"control socket: refused user 65534 \(pid \d+\)")
 
 
 class TestWrongRequests:

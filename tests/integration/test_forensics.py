@@ -81,7 +81,7 @@ def test_offender_is_put_in_quarantine(start: Start) -> None:
         assert client.get("/version").status == 200
         since = server.mark()
         server.send(signal.SIGHUP)
-        server.wait_for(r"reload done", since=since)
+        server.wait_for(r"reload complete", since=since)
         assert client.get("/segfault").status == 503
         client.ask("/segfault", "POST", b"")
         # Another method is another request.

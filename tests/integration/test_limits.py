@@ -56,8 +56,8 @@ def test_signals_work_while_the_limit_is_reached(start: Start) -> None:
     first = clients[0].response().body
     server.wait_for("new connections wait in the kernel")
     server.send(signal.SIGHUP)
-    server.wait_for("reload done")
-    server.wait_for("is gone")
+    server.wait_for("reload complete")
+    server.wait_for("exited")
     assert clients[0].get("/pid").body != first
     assert full(server, clients)
 

@@ -18,7 +18,7 @@ from twistcorn.policy.redo import SAFE, Log
 
 HEART, REQUEST = 5.0, 30.0
 LIMITS = FreezeLimits(HEART, REQUEST)
-PLAIN, OVER = "it showed no life for more than 5 s", "and the time of its request was over"
+PLAIN, OVER = "unresponsive for more than 5 s", "with a request over its --request-timeout"
 
 
 def test_name_of_a_thread_may_hold_anything() -> None:

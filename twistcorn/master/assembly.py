@@ -164,7 +164,7 @@ class Assembly:
 
     def _missed(self, gap: float) -> None:
         """The process did not run for a while: neither clients nor workers are late for that."""
-        self.log.warn("the master did not run for {gap:.1f} s: its time-outs are put off by as much", gap=gap)
+        self.log.warn("the master was suspended for {gap:.1f} s; its time-outs are extended by as much", gap=gap)
         self.dispatcher.put_off(gap)
 
     def _burden(self) -> tuple[int, int]:

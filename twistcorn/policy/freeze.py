@@ -129,13 +129,13 @@ def verdict(look: Look, limits: FreezeLimits) -> tuple[str, int]:
     """Why the worker is to be killed now, empty when it is not; and the status for the guilty request."""
     if not 0 < limits.heartbeat < look.still:
         return "", 502
-    text = f"it showed no life for more than {limits.heartbeat:g} s"
+    text = f"unresponsive for more than {limits.heartbeat:g} s"
     if look.stopped or look.age is None:
         return text, 502
     if 0 < limits.request < look.age:
-        return f"{text}, and the time of its request was over", 504
+        return f"{text}, with a request over its --request-timeout", 504
     if look.waits is not None and look.waits > limits.heartbeat:
-        return f"{text}, and others waited for it", 502
+        return f"{text}, while other requests waited for it", 502
     if look.crowded:
-        return f"{text}, as too many others did", 502
+        return f"{text}, as too many other workers were", 502
     return "", 502

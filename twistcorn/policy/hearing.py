@@ -54,7 +54,7 @@ def why_deaf(hearing: Hearing, channel_failed: float, now: float) -> str:
     :param channel_failed: since when its channel is broken, in seconds; 0: it is not.
     """
     if channel_failed and now - channel_failed > GRACE_SECONDS:
-        return "its channel is broken, though it lives"
+        return "alive, but its channel is broken"
     if hearing.is_deaf(now):
-        return f"its heart beats, but it has acknowledged no connection for {now - hearing.since:.1f} s"
+        return f"alive, but it acknowledged no connection for {now - hearing.since:.1f} s"
     return ""

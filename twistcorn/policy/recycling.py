@@ -29,9 +29,9 @@ def due(limits: RecyclingLimits, requests: int, rss: int, age: float, chance: fl
         load, would be due together.
     """
     if limits.requests and requests >= limits.requests + int(limits.jitter * chance):
-        return f"it has answered {requests} requests"
+        return f"{requests} requests answered"
     if limits.rss and rss > limits.rss:
-        return f"it has {rss >> 20} MiB of memory"
+        return f"{rss >> 20} MiB resident"
     if limits.age and age >= limits.age:
-        return f"it is {age:.0f} s old"
+        return f"{age:.0f} s old"
     return ""

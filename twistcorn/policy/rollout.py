@@ -61,12 +61,12 @@ def step(
 def afterwards(reason: str, strategy: str) -> str:
     """How it goes on after a reload whose first new worker did not boot, and what to do about it, for the log."""
     if strategy == STOP_FIRST:
-        return "the old workers are gone, and others boot with the settings as they were"
+        return "the old workers are gone; new ones boot with the previous settings"
     if not _TAKEN.search(reason):
         return "the old workers keep serving"
     return (
-        "the old workers keep serving. Where the application locks something for itself, --reload-strategy stop-first"
-        " ends the old ones first"
+        "the old workers keep serving. If the application needs an exclusive lock, --reload-strategy stop-first"
+        " stops the old workers first"
     )
 
 

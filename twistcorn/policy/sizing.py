@@ -113,8 +113,8 @@ def step(
     if state.high == SAMPLES_TO_GROW and number < most:
         return _grow(state, sample, rules, why, min(most, number + rules.step(number)), calm)
     if state.low >= calm and number > least:
-        seconds = state.low * SAMPLE_SECONDS
-        return SizingState(since=0, care=state.care), Decision(fewer, f"{fewer} were enough for {seconds:.0f} s")
+        why = f"{fewer} would have sufficed for {state.low * SAMPLE_SECONDS:.0f} s"
+        return SizingState(since=0, care=state.care), Decision(fewer, why)
     return state, Decision(number)
 
 
@@ -122,7 +122,7 @@ def _grow(
     state: SizingState, sample: LoadSample, rules: Rules, why: str, more: int, calm: float
 ) -> tuple[SizingState, Decision]:
     if rules.needs_memory and sample.room is not None and sample.room < SPARE_FACTOR * sample.size:
-        told = f"{why}, but {sample.room >> 20} MiB of memory are too little for one more of {sample.size >> 20} MiB"
+        told = f"{why}, but only {sample.room >> 20} MiB of memory is left for a worker of {sample.size >> 20} MiB"
         return replace(state, cramped=True), Decision(sample.number, "" if state.cramped else told)
     care = min(MAX_CAUTION, 2 * state.care) if state.since <= 2 * calm else state.care
     return SizingState(since=state.since, care=care), Decision(more, why)
@@ -132,19 +132,19 @@ def _too_few_workers(sample: LoadSample) -> str:
     if sample.wait > LONG_WAIT_SECONDS:
         return _waiting(sample)
     if sample.processor >= HIGH:
-        return f"workers use {sample.processor:.0%} of a processor each"
-    return f"{sample.busy:.0%} of the threads are busy" if sample.busy >= HIGH else ""
+        return f"each worker uses {sample.processor:.0%} of a CPU"
+    return f"{sample.busy:.0%} of threads are busy" if sample.busy >= HIGH else ""
 
 
 def _too_few_threads(sample: LoadSample) -> str:
     if sample.busy < HIGH or sample.wait <= LONG_WAIT_SECONDS or sample.processor >= WAITING_SHARE:
         return ""
-    return f"{_waiting(sample)}, and workers use {sample.processor:.0%} of a processor only"
+    return f"{_waiting(sample)} while each worker uses only {sample.processor:.0%} of a CPU"
 
 
 def _waiting(sample: LoadSample) -> str:
     if sample.wait == float("inf"):
-        return "requests wait for a thread, and none is answered"
+        return "requests wait for a thread and none completes"
     return f"requests wait {sample.wait * 1000:.0f} ms for a thread"
 
 

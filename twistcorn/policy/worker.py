@@ -55,12 +55,12 @@ class Event(enum.Enum):
 class Outdated(enum.Enum):
     """Why a worker is to be replaced. The first ones go first; `reload` is told by the generation."""
 
-    FROZEN = "it shows no life"
-    STUCK = "a request in it cannot be ended"
-    FULL = "it has no file descriptor left"
-    INTERRUPTED = "a request in it was interrupted, and may have left a lock taken"
-    ASKED = "the operator asked for it"
-    SPENT = "it has served its time"
+    FROZEN = "unresponsive"
+    STUCK = "stuck request"
+    FULL = "out of file descriptors"
+    INTERRUPTED = "interrupted request, which may have left a lock held"
+    ASKED = "requested by an operator"
+    SPENT = "recycling limit reached"
 
 
 class Effect(enum.Enum):

@@ -279,7 +279,7 @@ class TestActions:
 
     def test_scale(self, house: House) -> None:
         """So many workers are wanted."""
-        assert self.act(house, "scale", "workers=3").body == "workers wanted: 3\n"
+        assert self.act(house, "scale", "workers=3").body == "worker target set to 3\n"
         assert house.supervisor.target == 3
 
     def test_recycle(self, house: House) -> None:
@@ -341,7 +341,7 @@ class TestActions:
         answer = house.ask(
             "POST", "/actions/scale", "workers=1", Cookie=cookie, X_Twistcorn="page", Origin=f"http://{HOST}"
         )
-        assert answer.body == "workers wanted: 1\n"
+        assert answer.body == "worker target set to 1\n"
 
     def test_read_only(self, make: Make) -> None:
         """Without a token for actions there are none."""

@@ -63,7 +63,7 @@ class TestChanging:
     def test_a_worker_that_is_not_there(self, reception: Reception, command: str) -> None:
         """It is said which there are."""
         answer = reception.ask(command, worker=9)
-        assert answer == {"ok": False, "error": "there is no worker 9; there are: 1, 2, 3"}
+        assert answer == {"ok": False, "error": "no worker 9; known workers: 1, 2, 3"}
 
     def test_set_and_get(self, reception: Reception) -> None:
         """The setting is changed, and seen so."""
@@ -104,7 +104,7 @@ class TestReload:
         reception.stage.fails(first, "app.py, line 3\nSyntaxError")
 
         answer = line.answer
-        assert answer["error"] == "the code on disk does not boot"
+        assert answer["error"] == "the code on disk fails to boot"
         assert answer["detail"] == "app.py, line 3\nSyntaxError"
 
     def test_the_server_stops_meanwhile(self, reception: Reception) -> None:
@@ -142,7 +142,7 @@ class TestStack:
         session, line = reception.connect()
         session.dataReceived(b'{"command": "stack", "worker": 1}\n')
         reception.stage.spawner.exits(reception.stage.ready[0], signal=9)
-        assert line.answer == {"ok": False, "error": "worker 1 is gone"}
+        assert line.answer == {"ok": False, "error": "worker 1 has exited"}
 
 
 class TestStop:

@@ -208,7 +208,7 @@ class TestClients:
             if not heard:
                 assert client.recv(1) == b""
         assert len(reactor.lines) == heard
-        assert texts(logged) == ([] if heard else [f"control socket: user {uid} (pid 77) was refused"])
+        assert texts(logged) == ([] if heard else [f"control socket: refused user {uid} (pid 77)"])
 
     def test_too_many(self, make: Callable[[], Control], reactor: Adopting, folder: Path) -> None:
         """One more than there may be is told so; when one has gone there is room again."""

@@ -26,7 +26,7 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "it served and crashed",
         READY, Death("SIGSEGV", Cause.FAULT),
-        ERROR, "died after 12.3 s: SIGSEGV; no request was running",
+        ERROR, "died after 12.3 s: SIGSEGV; no request running",
     ),
     (
         "it crashed in a request",
@@ -43,22 +43,22 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "its cgroup was out of memory",
         READY, Death("SIGKILL", Cause.MEMORY, running=[A], rss=512 << 20),
-        ERROR, "died after 12.3 s: SIGKILL, out of memory, with 512 MiB; running: GET /a for 1.2 s",
+        ERROR, "died after 12.3 s: SIGKILL, out of memory, 512 MiB resident; running: GET /a for 1.2 s",
     ),
     (
         "it was retired and left",
         DRAINING, Death("exit code 0", Cause.ORDERED, rss=45 << 20),
-        INFO, "is gone",
+        INFO, "exited",
     ),
     (
         "it was told to leave at once and was killed then",
         STOPPING, Death("SIGKILL", Cause.ORDERED),
-        INFO, "is gone",
+        INFO, "exited",
     ),
     (
         "it was retired and crashed",
         DRAINING, Death("SIGSEGV", Cause.FAULT),
-        WARN, "ended while draining: SIGSEGV; no request was running",
+        WARN, "ended while draining: SIGSEGV; no request running",
     ),
     (
         "it was retired and left a request behind",
@@ -68,12 +68,12 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "it died while it booted",
         {"state": WorkerState.STARTING}, Death("SIGSEGV", Cause.FAULT, last_words=STACK),
-        ERROR, f"died before it was ready: SIGSEGV\n{HEAD}\n{CURRENT}",
+        ERROR, f"died while booting: SIGSEGV\n{HEAD}\n{CURRENT}",
     ),
     (
-        "it could not boot",
+        "it failed to boot",
         {"state": WorkerState.STARTING, "boot_error": "no module named shop"}, Death("exit code 0", Cause.EXIT),
-        ERROR, "could not boot: no module named shop",
+        ERROR, "failed to boot: no module named shop",
     ),
     (
         "it was killed for its time",
@@ -113,7 +113,7 @@ def test_many_threads_were_running(others: int, said: str) -> None:
 
     text = describe(Worker(7, 0, 1, None, pid=4711, **READY), death)[1]
 
-    assert text.endswith(f"no request was running\n{HEAD}\n{CURRENT}{said}")
+    assert text.endswith(f"no request running\n{HEAD}\n{CURRENT}{said}")
 
 
 def test_thread_that_died_is_not_known() -> None:

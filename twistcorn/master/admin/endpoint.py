@@ -101,14 +101,14 @@ class Admin:
             # What is at its end has nobody to wait for: the process may never get to run its reactor.
             self.close()
             raise SettingsError(
-                f"--admin {shown(*where)} can be reached from other machines: set --admin-token, or name a loopback"
+                f"--admin {shown(*where)} is reachable from other machines: set --admin-token, or use a loopback"
                 f" address such as 127.0.0.1:{number}"
             )
         else:
             names = [host, *re.findall(r"interface=([^:\\]+)", self._description)]
         guard = Guard(self._settings.admin_token, self._settings.admin_action_token, names)
         self._visits.show(Pages(self, guard, self._feed, f"twistcorn-admin-{number}"))
-        self.log.info("admin on {address}", address=shown(*where))
+        self.log.info("admin endpoint on {address}", address=shown(*where))
 
     def start(self, supervisor: Supervisor, operations: Operations, metrics: Exporter) -> None:
         """The workers start: look each second."""
@@ -212,7 +212,7 @@ class Admin:
         return event("recent", value)
 
     def _broken(self, failure: Failure) -> None:
-        self.log.failure("the admin page gets no news any more", failure=failure)
+        self.log.failure("event feed failed", failure=failure)
 
 
 def _private(description: str) -> str:

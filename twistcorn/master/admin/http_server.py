@@ -71,10 +71,10 @@ class Visit(Request):
         """All of it is there: answer it."""
         self.whole = True
         if self._size > MAX_BODY_BYTES:
-            refuse(self, HTTPError(413, f"a body has at most {MAX_BODY_BYTES} bytes"))
+            refuse(self, HTTPError(413, f"body too large: at most {MAX_BODY_BYTES} bytes"))
         elif self.path == b"*":
             # Twisted would answer by itself, without our fields.
-            refuse(self, HTTPError(404, "there is nothing at this path"))
+            refuse(self, HTTPError(404, "not found"))
         else:
             super().process()
 

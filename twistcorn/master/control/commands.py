@@ -32,7 +32,7 @@ JSON = dict[str, Any]
 
 
 #: In one line, where a worker said it in several.
-NEW_CODE_FAILS = "the code on disk does not boot"
+NEW_CODE_FAILS = "the code on disk fails to boot"
 
 
 class ControlCommands:
@@ -78,7 +78,7 @@ class ControlCommands:
     def _serving(self) -> Operations:
         operations = self._operations()
         if operations is None:
-            raise OperationError("the server does not serve yet, or any more")
+            raise OperationError("the server is starting or stopping")
         return operations
 
     def _do_status(self) -> JSON:
@@ -128,7 +128,7 @@ class ControlCommands:
             raise OperationError(f"worker {worker} has no process")
         answer: Deferred[Any] = process.ask(amp_commands.Stack)
         answer.addTimeout(STACK_SECONDS, self._clock)
-        gone = OperationError(f"worker {worker} is gone")
+        gone = OperationError(f"worker {worker} has exited")
 
         def silent(failure: Failure) -> None:
             if not failure.check(TimeoutError):
@@ -154,12 +154,12 @@ class ControlCommands:
 
     def _do_logs(self, count: int, follow: bool) -> list[JSON]:
         if self._recent is None:
-            raise OperationError("the log is that of another program, which has this server inside")
+            raise OperationError("not available: the log belongs to the program that embeds this server")
         return self._recent.last(count)
 
     def _do_stop(self, quick: bool) -> JSON:
         if self._stop is None:
-            raise OperationError("this server is a part of another program: stop that")
+            raise OperationError("not available: the server is embedded; stop the program that embeds it")
         # When the answer is on its way.
         self._clock.callLater(0, self._stop, quick)
         return {"quick": quick}

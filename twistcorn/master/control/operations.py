@@ -32,7 +32,7 @@ class Operations:
         """Want so many workers; returns how many that are."""
         self._check_serving()
         if not 1 <= number <= MAX_WORKERS:
-            raise OperationError(f"workers: allowed is a whole number from 1 to {MAX_WORKERS}")
+            raise OperationError(f"invalid value {number} for workers: expected a whole number from 1 to {MAX_WORKERS}")
         self._supervisor.scale(number - self._supervisor.target)
         return self._supervisor.target
 
@@ -62,14 +62,14 @@ class Operations:
         worker = self._supervisor.workers.get(ident)
         if worker is None:
             known = ", ".join(map(str, sorted(self._supervisor.workers))) or "none"
-            raise OperationError(f"there is no worker {ident}; there are: {known}")
+            raise OperationError(f"no worker {ident}; known workers: {known}")
         return worker
 
     def _serving_worker(self, ident: int) -> Worker:
         self._check_serving()
         worker = self.worker(ident)
         if worker.state is not WorkerState.READY:
-            raise OperationError(f"worker {ident} is not ready but {worker.state.value}")
+            raise OperationError(f"worker {ident} is {worker.state.value}, not ready")
         return worker
 
     def _check_serving(self) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 from twisted.logger import ILogObserver, LogLevel, eventAsText
 from zope.interface import implementer
 
+from ...logs.events import is_noise
+
 #: Events that are remembered, and most characters of each: four MiB at the very worst, 100 KiB as a rule.
 MAX_EVENTS = 1000
 MAX_EVENT_CHARS = 4096
@@ -37,7 +39,7 @@ class Recent:
     def __call__(self, event: dict[str, Any]) -> None:
         """One event."""
         level = event.get("log_level") or LogLevel.info
-        if level < LogLevel.info:
+        if level < LogLevel.info or is_noise(event):
             return
         text = eventAsText(event, includeTimestamp=False, includeSystem=False)
         if not text:

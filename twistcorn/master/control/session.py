@@ -137,7 +137,7 @@ class Session(Protocol):
             self._take(line)
         self._in_loop = False
         if self._is_endless():
-            self.refuse(f"too long: a request has at most {MAX_REQUEST} bytes")
+            self.refuse(f"request too long: at most {MAX_REQUEST} bytes")
             return
         held = self._phase is not SessionPhase.CLOSING and len(self._unread) >= MAX_REQUEST
         if held is not self._held:
@@ -177,14 +177,14 @@ class Session(Protocol):
                 self._phase, self._unfollow = SessionPhase.FOLLOWING, unfollow
 
     def _fail(self, failure: Failure) -> None:
-        line: dict[str, object] = {"ok": False, "error": "internal error: the log says more"}
+        line: dict[str, object] = {"ok": False, "error": "internal error; see the server log"}
         # A value that is not allowed is a SettingsError.
         if failure.check(TwistcornError):
             line["error"] = failure.getErrorMessage()
             if detail := getattr(failure.value, "detail", ""):
                 line["detail"] = detail
         else:
-            self.log.failure("a command on the control socket failed", failure=failure)
+            self.log.failure("internal error in a control command", failure=failure)
         if self._phase is not SessionPhase.CLOSING:
             self._phase = SessionPhase.WAITING
             self._send(line)

@@ -46,7 +46,7 @@ def place(environ: Mapping[str, str], uid: int) -> str:
         if os.access(os.path.dirname(path), os.W_OK | os.X_OK):
             return path
     folders = ", ".join(os.path.dirname(path) for path in paths)
-    raise OperationError(f"there is no directory for it that can be written ({folders}): --control PATH, or off")
+    raise OperationError(f"no writable directory ({folders}); set --control PATH or --control off")
 
 
 def claim(path: str) -> socket.socket:
@@ -55,7 +55,7 @@ def claim(path: str) -> socket.socket:
     :raises OperationError: why there can be none.
     """
     if len(os.fsencode(path)) > MAX_PATH:
-        raise OperationError(f"a path of a socket has at most {MAX_PATH} bytes: --control PATH")
+        raise OperationError(f"path too long: a socket path has at most {MAX_PATH} bytes; set --control PATH")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         # bind(2) gives the file the socket's own mode, less the umask: there is no moment at which it is anybody's.
@@ -93,19 +93,19 @@ def _clear(path: str) -> None:
     """Remove the socket of a server that is no more."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OperationError("something is there that is no socket: --control PATH names another place")
+            raise OperationError("the path exists and is not a socket; set --control to another path")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(path)
-            who = f"a server that runs (pid {peer_of(probe).pid}) listens there"
+            who = f"a running server (pid {peer_of(probe).pid}) listens there"
         except ConnectionRefusedError:
             os.unlink(path)
             return
         except BlockingIOError:
-            who = "a server listens there, and is busy"
-    raise OperationError(f"{who}: --control PATH names another place for this one")
+            who = "a busy server listens there"
+    raise OperationError(f"{who}; set --control to another path for this one")
 
 
 class Control(FileDescriptor):
@@ -147,7 +147,7 @@ class Control(FileDescriptor):
             if peer.uid in (0, os.geteuid()):
                 self._welcome(accepted)
             else:
-                self.log.warn("control socket: user {uid} (pid {pid}) was refused", uid=peer.uid, pid=peer.pid)
+                self.log.warn("control socket: refused user {uid} (pid {pid})", uid=peer.uid, pid=peer.pid)
 
     def _again(self) -> None:
         if self._sock.fileno() >= 0:
@@ -161,7 +161,7 @@ class Control(FileDescriptor):
         factory.noisy = False
         self._clock.adoptStreamConnection(accepted.fileno(), socket.AF_UNIX, factory)
         if many:
-            session.refuse(f"there are {MAX_CLIENTS} clients already")
+            session.refuse(f"too many clients: {MAX_CLIENTS} are connected")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """An error on the socket itself, or the end of the reactor."""

@@ -104,7 +104,7 @@ class StatsD:
             self._socket.close()
             self._socket = None
         self.log.warn(
-            "--statsd {address}: {error}; no metrics are sent, it is tried again in {again:g} s",
+            "--statsd {address}: {error}; sending no metrics, retrying in {again:g} s",
             address=self._address, error=failure.getErrorMessage(), again=RESOLVE_RETRY_SECONDS,
         )  # fmt: skip
         self._retry = self._reactor.callLater(RESOLVE_RETRY_SECONDS, self.start)

@@ -137,7 +137,7 @@ class Backlog:
                     continue
             except Exception:
                 # It waits on, for a worker; the others are looked at.
-                self.log.failure("internal error in a connection that waits for a worker")
+                self.log.failure("internal error while checking a connection that waits for a worker")
             kept.append(connection)
         self.connections.extendleft(reversed(kept))
         self._pump()

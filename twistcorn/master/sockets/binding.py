@@ -109,7 +109,7 @@ def _clear_stale_socket(path: str) -> None:
     if not os.path.lexists(path):
         return
     if not stat.S_ISSOCK(os.stat(path).st_mode):
-        raise AddressError(f"cannot listen on unix:{path}: a file that is no socket is in the way")
+        raise AddressError(f"cannot listen on unix:{path}: the path exists and is not a socket")
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(PROBE_SECONDS)
         try:

@@ -134,7 +134,7 @@ class Listener(FileDescriptor):
         batch: list[ConnectionRecord] = []
         for _ in range(ACCEPT_BATCH):
             if self._table.full:
-                self._pause("the limit of open connections is reached", 0)
+                self._pause("connection limit reached", 0)
                 break
             try:
                 sock, _ = self.sock.accept()
@@ -157,8 +157,9 @@ class Listener(FileDescriptor):
         if not self._told:
             self._told = True
             self.log.warn(
-                "{listener}: {reason}; new connections wait in the kernel", listener=self.description, reason=reason
-            )
+                "not accepting on {listener}: {reason}; new connections wait in the kernel",
+                listener=self.description, reason=reason,
+            )  # fmt: skip
 
     def _resume(self) -> None:
         self._timer = None

@@ -90,7 +90,7 @@ class Parking(FileDescriptor):
                 self._ask(asking)
         except Exception:
             # Twisted would drop this reader, and nobody would hear the others.
-            self.log.failure("internal error in idle connections that have something to say")
+            self.log.failure("internal error while polling idle connections")
 
     def _asks(self, connection: ConnectionRecord) -> bool:
         """Whether there is something to read; otherwise the client has left, and its connection ends."""
@@ -103,7 +103,7 @@ class Parking(FileDescriptor):
         return False
 
     def _abandon(self, connection: ConnectionRecord) -> None:
-        self.log.failure("internal error in an idle connection, which is closed")
+        self.log.failure("internal error on an idle connection; closing it")
         with contextlib.suppress(Exception):
             self._close(connection)
 

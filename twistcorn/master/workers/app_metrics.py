@@ -97,7 +97,7 @@ class AppMetrics:
         try:
             self._known[worker.ident] = parse(data, worker.ident)
         except ValueError as error:
-            self.log.warn("worker {ident} tells no metrics: {error}", ident=worker.ident, error=str(error))
+            self.log.warn("invalid metrics from worker {ident}: {error}", ident=worker.ident, error=str(error))
 
     def fold_into_totals(self, worker: Worker) -> None:
         """A worker is dead: what it had counted is kept."""

@@ -161,7 +161,7 @@ class Fleet:
         self.machine.handle(worker, Event.EXITED)
         if booting and self.open and not worker.was_ready:
             if self._next is not None and worker.generation == self._next[0] != self._generation:
-                self._abandon_reload(reason if worker.process is None else "the code on disk does not boot", reason)
+                self._abandon_reload(reason if worker.process is None else "the code on disk fails to boot", reason)
             else:
                 self._replacement_failed()
         elif self._strategy() == rollout.STOP_FIRST:
@@ -198,14 +198,14 @@ class Fleet:
     def _replacement_failed(self) -> None:
         """A worker died before it was ready, and not the first one of a reload."""
         if any(worker.outdated is Outdated.SPENT for worker in self.pool.processes):
-            self._pause("a replacement does not boot")
+            self._pause("a replacement worker failed to boot")
         self.fill()
 
     def _pause(self, why: str) -> None:
         """Replace no worker that serves, until one boots again."""
         settings = self.settings
         if not self.paused and (settings.max_requests or settings.max_rss or settings.max_age):
-            self.log.error("{why}: recycling is paused until a worker boots again", why=why)
+            self.log.error("{why}: recycling paused until a worker boots", why=why)
         self.paused = True
         for worker in self.workers.values():
             if worker.outdated is Outdated.SPENT:
@@ -228,7 +228,7 @@ class Fleet:
         generation = max((worker.generation for worker in self.workers.values()), default=self._generation) + 1
         # It goes on as it began, whatever is set meanwhile.
         self._next, self._way = (generation, settings), settings.reload_strategy
-        how = "ending the old workers, then booting" if self._way == rollout.STOP_FIRST else "booting one worker of"
+        how = "stopping all workers, then booting" if self._way == rollout.STOP_FIRST else "booting one worker of"
         self.log.info("reload: {how} generation {generation}", how=how, generation=generation)
         self.fill()
 
@@ -236,7 +236,7 @@ class Fleet:
         """The first new worker did not get ready: the old generation goes on. Whoever asked hears the whole reason."""
         assert self._next is not None
         (generation, _), self._next = self._next, None
-        self.log.error("reload is off: {why}; {then}", why=why, then=rollout.afterwards(reason, self._way))
+        self.log.error("reload cancelled: {why}; {then}", why=why, then=rollout.afterwards(reason, self._way))
         self._pause(why)
         for worker in [w for w in self.pool.processes if w.generation == generation]:
             self.pool.stopAWorker(worker)
@@ -245,11 +245,11 @@ class Fleet:
 
     # Numbers
 
-    def scale(self, difference: int) -> None:
-        """Want so many workers more or less, never fewer than one, and within the bounds if there are some."""
+    def scale(self, difference: int, why: str = "") -> None:
+        """Change the worker target, within the bounds if there are some, and never below one; `why` is logged."""
         bounds = self.settings.workers_bounds or Span(1, MAX_WORKERS)
         self.target = bounds.clamp(self.target + difference)
-        self.log.info("{target} workers wanted", target=self.target)
+        self.log.info("worker target set to {target}{why}", target=self.target, why=f": {why}" if why else "")
         self.fill()
 
     def fill(self) -> None:
@@ -298,7 +298,7 @@ class Fleet:
         self.pool.adjustPoolSize(wanted, wanted)
         if self._next is not None and self._is_through(self._next[0]):
             (generation, _), self._next = self._next, None
-            self.log.info("reload done: generation {generation} serves", generation=generation)
+            self.log.info("reload complete: generation {generation} is serving", generation=generation)
             self.fill()
             self._chief.reload_ended("")
 
@@ -326,7 +326,7 @@ class Fleet:
         except OSError as problem:
             # No process, no descriptor, no memory: as if it had died while it booted.
             self.regions.append(worker.region)
-            text = worker.boot_error = f"a worker cannot be started: {problem.strerror}"
+            text = worker.boot_error = f"cannot start a worker process: {problem.strerror}"
             self.log.error("{text}", text=text)
             # The pool files it first.
             self._clock.callLater(0, self._chief.never_born, worker, text)

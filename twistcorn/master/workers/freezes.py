@@ -172,15 +172,14 @@ class Freezes:
         running = self._running(worker)
         names = [each.name for each in running if each.thread == freeze.thread]
         if freeze.thread is not None:
-            who = names[0] if names else "a thread of the application's own"
+            who = names[0] if names else "a background thread of the application"
             stacks = _of(freeze.heard)
         else:
-            who = running[0].name if len(running) == 1 else "a thread that cannot be told from the others"
+            who = running[0].name if len(running) == 1 else "an unidentified thread"
             stacks = of_application(freeze.heard)
-        self.log.error(
-            "worker {ident} (pid {pid}): {who} holds the interpreter lock:\n{stacks}",
-            ident=worker.ident, pid=worker.pid, who=who, stacks=stacks.rstrip("\n"),
-        )  # fmt: skip
+        text = f"worker {worker.ident} (pid {worker.pid}): {who} holds the interpreter lock:\n" + stacks.rstrip("\n")
+        # As `text`, which is no further member in JSON: the stack is there once.
+        self.log.error("{text}", text=text, ident=worker.ident, pid=worker.pid)
 
     def _running(self, worker: Worker) -> list[_Running]:
         found, now = [], self._now()

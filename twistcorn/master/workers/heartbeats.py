@@ -127,13 +127,13 @@ class HeartbeatMonitor:
         elif worker.pulse.is_lost(SUSPICION_SHARE * settings.heartbeat_timeout):
             if worker.outdated is not Outdated.FROZEN:
                 self.log.error(
-                    "worker {ident} (pid {pid}) has shown no life for {still:.1f} s: a replacement is started",
+                    "worker {ident} (pid {pid}) unresponsive for {still:.1f} s; starting a replacement",
                     ident=worker.ident, pid=worker.pid, still=worker.pulse.still,
                 )  # fmt: skip
                 self._dispatcher.dismiss(worker)
                 self._fleet.outdate(worker, Outdated.FROZEN)
         elif worker.outdated is Outdated.FROZEN:
-            self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
+            self.log.warn("worker {ident} (pid {pid}) responds again", ident=worker.ident, pid=worker.pid)
             if self._fleet.pardon(worker) and not worker.full:
                 self._dispatcher.admit(worker)
 
@@ -161,7 +161,7 @@ class HeartbeatMonitor:
         answered = words[base + W_REQUESTS] + words[base + W_LED_REQUESTS]
         worker.progress = worker.progress.look(answered, words[base + W_BUSY], threads, now)
         if worker.progress.has_stalled(now) and worker.state in SERVING:
-            why = "its threads answer nothing since a request was interrupted: its application may hold a lock"
+            why = "no request completed since one was interrupted; the application may be deadlocked"
             self._fleet.kill(worker, why)
 
     def _is_crowded(self) -> bool:
@@ -176,6 +176,6 @@ class HeartbeatMonitor:
         reason = due(limits, requests, worker.rss, now - worker.born, worker.chance)
         if reason:
             self.log.info(
-                "worker {ident} (pid {pid}) is replaced: {reason}", ident=worker.ident, pid=worker.pid, reason=reason
+                "recycling worker {ident} (pid {pid}): {reason}", ident=worker.ident, pid=worker.pid, reason=reason
             )
             self._fleet.outdate(worker, Outdated.SPENT)

@@ -15,6 +15,14 @@ from ...policy.worker import TAKING, TIMERS, Effect, Event, Outdated, Worker, Wo
 from ...wire import amp_commands
 from ..sockets.dispatcher import Dispatcher
 
+#: What a worker has not done when the time of its state is over.
+_OVERDUE = {
+    WorkerState.STARTING: "app not imported within --boot-timeout {}",
+    WorkerState.DRAINING: "not drained within --graceful-timeout {}",
+    WorkerState.FINISHING: "requests not finished within --graceful-timeout {}",
+    WorkerState.STOPPING: "no exit within {} of the order to stop",
+}
+
 
 class Pace(Protocol):
     """Who says how long a state lasts, and fills the pool (`fleet.Fleet`)."""
@@ -78,7 +86,7 @@ class Machine:
     def _timed_out(self, worker: Worker) -> None:
         worker.timer = None
         if worker.state is not WorkerState.WAITING and not worker.killed:
-            worker.killed = f"{worker.state.value} for more than {self._pace.delay(worker.state):g} s"
+            worker.killed = _OVERDUE[worker.state].format(f"{self._pace.delay(worker.state):g} s")
         if worker.state is WorkerState.STOPPING:
             self.start_timer(worker)
         self.handle(worker, Event.TIMEOUT)

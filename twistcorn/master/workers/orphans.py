@@ -124,8 +124,7 @@ class Orphans:
     def _give_up(self, case: OrphanCase) -> None:
         pids = self._copies_of(case.image)
         self.log.warn(
-            "{who} left processes that its application had forked, and SIGKILL does not end them: {pids}", who=case.who,
-            pids=_listed(pids),
+            "{who}: processes forked by its application survive SIGKILL: {pids}", who=case.who, pids=_listed(pids)
         )  # fmt: skip
         for pid in pids:
             case.sent.pop(pid, None)
@@ -138,7 +137,7 @@ class Orphans:
         killed = [pid for pid, number in case.sent.items() if number == signal.SIGKILL]
         if case.sent:
             self.log.info(
-                "{who} left {count} that its application had forked: ended ({pids}{killed})", who=case.who,
+                "{who}: terminated {count} forked by its application ({pids}{killed})", who=case.who,
                 count=f"{len(case.sent)} process{'es' * (len(case.sent) > 1)}", pids=_listed(list(case.sent)),
                 killed=f"; by SIGKILL: {_listed(killed)}" if killed else "",
             )  # fmt: skip

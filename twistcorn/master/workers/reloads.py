@@ -52,7 +52,8 @@ class Reloads:
         over: Deferred[str] = Deferred()
         self._next.append(over)
         if not self._stopping() and (not self._fleet.open or self._fleet.reloading):
-            self.log.info("reload asked for; it begins when the present one is over")
+            until = "the current one ends" if self._fleet.reloading else "the server serves"
+            self.log.info("reload queued until {until}", until=until)
         else:
             self.go_on()
         return over
@@ -60,8 +61,8 @@ class Reloads:
     def go_on(self) -> None:
         """Begin what is remembered, if that can begin now, or never will."""
         if self._next and self._stopping():
-            self.log.info("reload is off: the server stops")
-            self._tell("the server stops")
+            self.log.info("reload cancelled: the server is stopping")
+            self._tell("the server is stopping")
         elif self._next and self._fleet.open and not self._fleet.reloading:
             self._present, self._next = self._next, []
             self._begin()
@@ -71,7 +72,7 @@ class Reloads:
         try:
             settings = self._read()
         except TwistcornError as error:
-            self.log.error("reload is off: {error}; nothing was changed", error=str(error))
+            self.log.error("reload cancelled: {error}; nothing changed", error=str(error))
             self.ended(str(error))
             return
         self._fleet.reload(settings)
@@ -89,7 +90,7 @@ class Reloads:
         """There will be none any more."""
         self._next = [*self._present, *self._next]
         self._present = []
-        self._tell("the server stops")
+        self._tell("the server is stopping")
 
     def _tell(self, problem: str) -> None:
         told, self._next = self._next, []

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...logs.logger import Logger
 from ...policy import memory
-from ...policy.sizing import SAMPLE_SECONDS, THREADS, WORKERS, Decision, LoadSample, SizingState, step
+from ...policy.sizing import SAMPLE_SECONDS, THREADS, WORKERS, LoadSample, SizingState, step
 from ...policy.worker import Worker
 from ...recurring import Recurring
 from ...settings import Settings
@@ -143,7 +143,7 @@ class Scaling:
             self._states[1], sample, THREADS, settings.threads_bounds, settings.scale_down_after
         )
         if decision.number != settings.threads:
-            self._tell(settings.threads, "threads", decision)
+            self.log.info("threads per worker set to {number}: {reason}", **decision._asdict())
             self._set_threads(decision.number)
         return settings.threads < settings.threads_bounds.most and bool(THREADS.too_few(sample))
 
@@ -158,14 +158,7 @@ class Scaling:
             self._states[0], sample, WORKERS, settings.workers_bounds, settings.scale_down_after
         )
         if decision.number != self._target:
-            self._tell(self._target, "workers", decision)
-            self._fleet.scale(decision.number - self._target)
+            self._fleet.scale(decision.number - self._target, decision.reason)
             self._target = self._fleet.target
         elif decision.reason:
-            self.log.warn("no more workers: {reason}", reason=decision.reason)
-
-    def _tell(self, before: int, what: str, decision: Decision) -> None:
-        self.log.info(
-            "{number} {what} instead of {before}: {reason}", number=decision.number, what=what, before=before,
-            reason=decision.reason,
-        )  # fmt: skip
+            self.log.warn("not adding a worker: {reason}", reason=decision.reason)

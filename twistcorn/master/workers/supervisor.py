@@ -236,7 +236,7 @@ class Supervisor:
 
     def leaving(self, worker: Worker) -> None:
         """Somebody told a worker to go, and it drains."""
-        self.log.info("worker {ident} (pid {pid}) was sent SIGTERM: it drains", ident=worker.ident, pid=worker.pid)
+        self.log.info("worker {ident} (pid {pid}) got SIGTERM; draining", ident=worker.ident, pid=worker.pid)
         self.fleet.machine.handle(worker, Event.LEAVING)
 
     def emptied(self, worker: Worker) -> Deferred[None]:
@@ -257,14 +257,14 @@ class Supervisor:
             return
         if not requests and worker.outdated is Outdated.STUCK:
             self.log.info(
-                "worker {ident} (pid {pid}) has ended its request after all: it stays",
+                "worker {ident} (pid {pid}) finished its stuck requests; keeping it",
                 ident=worker.ident, pid=worker.pid,
             )  # fmt: skip
             self.fleet.pardon(worker)
         elif requests and worker.outdated is not Outdated.STUCK:
             self.log.warn(
-                "worker {ident} (pid {pid}) is replaced: it cannot end a request whose time is over",
-                ident=worker.ident, pid=worker.pid,
+                "{names}: over --request-timeout and not interruptible; replacing worker {ident}",
+                names=", ".join(self._scoreboard.read_slot(slot).head for slot in requests), ident=worker.ident,
             )  # fmt: skip
             self.fleet.outdate(worker, Outdated.STUCK)
 
@@ -275,8 +275,8 @@ class Supervisor:
         self.log.error(
             "{name}: {age:.0f} s, over --request-timeout {timeout:g} s; {what}", name=name, age=age,
             timeout=self.settings.request_timeout, ident=worker.ident,
-            what=f"worker {worker.ident} is being replaced" if stays
-            else f"replacing worker {worker.ident}, whose application may hold a lock since",
+            what=f"worker {worker.ident} is already being replaced" if stays
+            else f"replacing worker {worker.ident}, where the interrupted call may have left a lock held",
         )  # fmt: skip
         if not stays:
             self.fleet.outdate(worker, Outdated.INTERRUPTED)
@@ -294,7 +294,7 @@ class Supervisor:
         worker.process.end()
         death = self.forensics.examine(worker, status)
         worker.blame = death.blame
-        self._dispatcher.worker_died(worker)
+        death = death._replace(connections=self._dispatcher.worker_died(worker))
         self.tally.fold_into_totals(worker.region)
         self.exports.fold_into_totals(worker)
         for tell in self.on_dead:
@@ -315,13 +315,13 @@ class Supervisor:
         offenders = self.forensics.attribute_death(death, self.settings.quarantine_after)
         for name, deaths in offenders.items():
             workers = f"{deaths} worker{'s' * (deaths > 1)}"
-            self.log.error("{name} has killed {workers} within a minute", name=name, workers=workers)
+            self.log.error("{name} killed {workers} within a minute", name=name, workers=workers)
         kept_out = self.forensics.quarantine.quarantined(self._clock.seconds())
         if kept_out and offenders:
             for worker in self.workers.values():
                 if worker.process is not None:
                     self._order_quarantine(worker, kept_out)
-            self.log.error("in quarantine, answered 503: {names}", names=", ".join(sorted(kept_out)))
+            self.log.error("quarantine: answering 503 to {names}", names=", ".join(sorted(kept_out)))
 
     def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
         # Those that have killed last: whoever makes up many others must not have these left out.
@@ -345,6 +345,6 @@ class Supervisor:
         self._deaths, exceeded = self._deaths.add(self._clock.seconds())
         if exceeded:
             self.log.warn(
-                "workers keep dying: more than {deaths} within {period:g} s; each is replaced at once",
+                "crash loop: more than {deaths} worker deaths within {period:g} s; still replacing each at once",
                 deaths=MAX_DEATHS_IN_PERIOD, period=DEATHS_PERIOD_SECONDS,
             )  # fmt: skip

@@ -70,8 +70,8 @@ class Tuning:
         wanted = self._resolve(_scaled(present, Sourced(present).change(**fields).settings))
         if (wanted.threads == 1) is not (present.threads == 1):
             raise OperationError(
-                "one thread is another way of working, to or from which a worker does not change: write threads to the"
-                " config file (or the environment) and reload"
+                "threads cannot change to or from 1 in a running worker: change threads in the config file (or the"
+                " environment), then reload"
             )
         fields = {each: getattr(wanted, each) for each in fields}
         _check_file(fields.get("access_log", ""))
@@ -79,7 +79,7 @@ class Tuning:
         self._fields.update(fields)
         self._change(fields)
         entry = self.get(name)[0]
-        self.log.info("{name} is {value} from now on: an operator set it", name=entry["name"], value=entry["value"])
+        self.log.info("{name} set to {value} by an operator", name=entry["name"], value=entry["value"])
         return entry
 
     def set_threads(self, number: int) -> None:
@@ -91,7 +91,7 @@ class Tuning:
         present = self._fleet.settings
         settings, fixed = keep_fixed(present, read.settings)
         for name in fixed:
-            self.log.warn("--{name} changes only with a restart", name=name)
+            self.log.warn("--{name} changed, but takes effect only at a restart", name=name)
         origins = {
             name: (self._origins if flag(FIELDS[name]) in fixed else read.origins).get(name, DEFAULT) for name in FIELDS
         }
@@ -127,7 +127,7 @@ class Tuning:
                 told(self._fleet.settings)
             except Exception:
                 # The others shall hear of it.
-                self.log.failure("a part of the server could not take other settings")
+                self.log.failure("internal error while applying settings")
 
 
 def _known(name: str) -> str:
@@ -137,7 +137,7 @@ def _known(name: str) -> str:
     """
     known = name.strip().replace("-", "_")
     if known not in FIELDS:
-        raise OperationError(f"{name} is not a setting: there are {', '.join(map(flag, FIELDS.values()))}")
+        raise OperationError(f"unknown setting {name}; known settings: {', '.join(map(flag, FIELDS.values()))}")
     return known
 
 
@@ -154,15 +154,15 @@ def _check_file(path: str) -> None:
         if problem.errno == errno.ENXIO:
             # A pipe that nobody reads yet; a log on one holds up nothing.
             return
-        raise OperationError(f"cannot open the access log {path}: {problem.strerror}") from None
+        raise OperationError(f"cannot open access log {path}: {problem.strerror}") from None
 
 
 def _instead(name: str) -> str:
     """What to do about an option that is not live."""
     option = flag(FIELDS[name])
     if FIELDS[name].metadata["change"] == RESTART:
-        return f"{option} changes only when the server starts: write it where it was given, and restart the server"
-    return f"{option} changes with a reload: write it to the config file (or the environment), and reload"
+        return f"{option} takes effect only at a restart: change it where it was given, then restart the server"
+    return f"{option} takes effect at a reload: change it in the config file (or the environment), then reload"
 
 
 def _scaled(present: Settings, wanted: Settings) -> Settings:
