@@ -85,7 +85,7 @@ class TestBadExpression:
         server.wait_for(r'File ".*app.py", line \d+ in backtrack', since=since)
         server.wait_for(r"was killed: .* more than 1 s, with a request over its --request-timeout;", since=since)
         server.wait_for(r"running: GET /regex for \d.\d s \(blamed\)", since=since)
-        server.wait_for("in quarantine, answered 503: GET /regex", since=since)
+        server.wait_for("quarantine: answering 503 to GET /regex", since=since)
         # Whoever has answered what was asked behind the order has had the order.
         with contextlib.closing(Control(str(server.control))) as control:
             for worker in control.ask("workers"):

@@ -84,7 +84,7 @@ class TestWorkers:
         server.ready(3)
         refused = command(server, "scale", "0")
         assert (refused.returncode, refused.stderr) == (
-            1, "twistcorn: workers: allowed is a whole number from 1 to 256\n",
+            1, "twistcorn: invalid value {number} for workers: expected a whole number from 1 to 256\n",
         )  # fmt: skip
         assert json.loads(said(server, "status", "--json"))["workers"]["target"] == 3
 

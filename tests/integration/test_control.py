@@ -139,7 +139,7 @@ class TestWrongRequests:
     def test_a_line_without_an_end(self, server: Server) -> None:
         """It is refused when it is too long, and the connection is closed."""
         (answer,) = speak(server.control, b"x" * MAX_REQUEST)
-        assert str(answer["error"]).startswith("too long")
+        assert str(answer["error"]).startswith("request too long")
         assert server.get("/version") == "one"
 
     def test_a_client_that_never_reads(self, server: Server) -> None:

@@ -73,7 +73,7 @@ def test_offender_is_put_in_quarantine(start: Start) -> None:
     for count in (3, 4):
         poison(server, "/segfault")
         server.wait_for(READY, count=count)
-    server.wait_for(r"in quarantine, answered 503: GET /segfault")
+    server.wait_for(r"quarantine: answering 503 to GET /segfault")
     with server.connect() as client:
         answer = client.get("/segfault?again=1")
         assert answer.status == 503

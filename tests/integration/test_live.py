@@ -222,7 +222,7 @@ def _quarantine_after(program: Tuned) -> None:
     program.set("quarantine_after", "1")
     with server.connect() as client:
         assert client.get("/segfault").status == 502
-    server.wait_for(r"in quarantine, answered 503: GET /segfault")
+    server.wait_for(r"quarantine: answering 503 to GET /segfault")
 
 
 def _park_after(program: Tuned) -> None:

@@ -169,7 +169,10 @@ def test_old_worker_that_does_not_finish_is_killed(start: Start, folder: Path, g
         visitor.wait_for_end()
         gate.visitor("request").release()
         assert client.response().status == 200
-    server.wait_for(rf"pid {visitor.pid}\) was killed: not drained within --graceful-timeout 0\.5 s; running: GET /wait for \d\.\d s")
+    server.wait_for(
+        rf"pid {visitor.pid}\) was killed: not drained within --graceful-timeout 0\.5 s;"
+        r" running: GET /wait for \d\.\d s"
+    )
     assert server.get("/version") == "one"
 
 

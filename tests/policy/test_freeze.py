@@ -91,8 +91,8 @@ LOOKS = [
     ("its time is over", Look(30.1, age=30.1), (f"{PLAIN}, {OVER}", 504)),
     ("its time is over, and its heart has just stopped", Look(4.0, age=40.0), ("", 502)),
     ("somebody waits", Look(6.0, age=6.0, waits=5.0), ("", 502)),
-    ("somebody has waited for long", Look(6.0, age=6.0, waits=5.1), (f"{PLAIN}, and others waited for it", 502)),
-    ("there are many of them", Look(6.0, age=6.0, crowded=True), (f"{PLAIN}, as too many others did", 502)),
+    ("somebody has waited", Look(6.0, age=6.0, waits=5.1), (f"{PLAIN}, while other requests waited for it", 502)),
+    ("there are many of them", Look(6.0, age=6.0, crowded=True), (f"{PLAIN}, as too many other workers were", 502)),
 ]  # fmt: skip
 
 

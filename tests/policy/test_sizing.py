@@ -192,10 +192,10 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("sample", "reason"),
         [
-            (LoadSample(2, 0.9, 0.1), "90% of the threads are busy"),
-            (LoadSample(2, 0.1, 0.95), "workers use 95% of a processor each"),
+            (LoadSample(2, 0.9, 0.1), "90% of threads are busy"),
+            (LoadSample(2, 0.1, 0.95), "each worker uses 95% of a CPU"),
             (LoadSample(2, 0.5, 0.1, wait=0.2), "requests wait 200 ms for a thread"),
-            (LoadSample(2, 0.5, 0.1, wait=math.inf), "requests wait for a thread, and none is answered"),
+            (LoadSample(2, 0.5, 0.1, wait=math.inf), "requests wait for a thread and none completes"),
         ],
     )
     def test_one_more(self, sample: LoadSample, reason: str) -> None:

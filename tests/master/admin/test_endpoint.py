@@ -108,7 +108,7 @@ class TestBinding:
         problem = refused(house)
         assert isinstance(problem, SettingsError)
         assert re.fullmatch(
-            r"--admin http://0\.0\.0\.0:\d+ can be reached from other machines: set --admin-token, or name a loopback"
+            r"--admin http://0\.0\.0\.0:\d+ is reachable from other machines: set --admin-token, or use a loopback"
             r" address such as 127\.0\.0\.1:\d+",
             str(problem),
         )
@@ -210,7 +210,7 @@ class TestReading:
         with capturedLogs() as logged:
             answer = house.get("/metrics")
         assert (answer.status, "secret" in answer.body) == (500, False)
-        assert any("cannot answer" in text for text in texts(logged))
+        assert any("internal error on the admin endpoint" in text for text in texts(logged))
 
     @pytest.mark.parametrize("path", ["/", "/events", "/history", "/metrics"])
     def test_token_is_needed(self, make: Make, path: str) -> None:

@@ -35,7 +35,7 @@ def test_looking(reception: Reception, command: str) -> None:
 def test_nothing_is_there_yet(reception: Reception, command: str) -> None:
     """Before the server serves, and after it, that is said."""
     reception.operations = None
-    assert reception.ask(command) == {"ok": False, "error": "the server does not serve yet, or any more"}
+    assert reception.ask(command) == {"ok": False, "error": "the server is starting or stopping"}
 
 
 class TestChanging:
@@ -48,7 +48,8 @@ class TestChanging:
     def test_scale_to_what_cannot_be(self, reception: Reception, workers: int) -> None:
         """It is refused."""
         answer = reception.ask("scale", workers=workers)
-        assert answer == {"ok": False, "error": "workers: allowed is a whole number from 1 to 256"}
+        problem = f"invalid value {workers} for workers: expected a whole number from 1 to 256"
+        assert answer == {"ok": False, "error": problem}
         assert reception.stage.supervisor.target == 3
 
     def test_drain_and_recycle(self, reception: Reception) -> None:
@@ -112,7 +113,7 @@ class TestReload:
         session, line = reception.connect()
         session.dataReceived(b'{"command": "reload"}\n')
         reception.stage.supervisor.stop(quick=True)
-        assert line.answer == {"ok": False, "error": "the server stops"}
+        assert line.answer == {"ok": False, "error": "the server is stopping"}
 
 
 class TestStack:
@@ -159,7 +160,7 @@ class TestStop:
         """A service inside of another program is stopped by that, and writes its log there."""
         session, line = reception.connect(ControlCommands(reception.stage.clock, lambda: reception.operations))
         session.dataReceived(b'{"command": "%s"}\n' % command.encode())
-        assert "another program" in line.answer["error"]
+        assert "not available: " in line.answer["error"]
 
 
 class TestFollowing:

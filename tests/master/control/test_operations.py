@@ -86,7 +86,7 @@ def test_worker_is_not_there(stage: Stage, operations: Operations, verb: str) ->
 def test_worker_is_not_ready(stage: Stage, operations: Operations, verb: str) -> None:
     """It goes already, or is not there yet."""
     operations.drain(1)
-    with pytest.raises(OperationError, match="worker 1 is not ready but draining"):
+    with pytest.raises(OperationError, match="worker 1 is draining, not ready"):
         getattr(operations, verb)(1)
 
 

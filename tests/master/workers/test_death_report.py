@@ -32,7 +32,7 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
         "it crashed in a request",
         READY, Death("SIGSEGV", Cause.FAULT, running=[A, B._replace(blamed=True)], rss=45 << 20, last_words=STACK),
         ERROR,
-        "died after 12.3 s: SIGSEGV, with 45 MiB; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s"
+        "died after 12.3 s: SIGSEGV, 45 MiB resident; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s"
         f"\n{HEAD}\n{CURRENT}",
     ),
     (
@@ -49,6 +49,23 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
         "it was retired and left",
         DRAINING, Death("exit code 0", Cause.ORDERED, rss=45 << 20),
         INFO, "exited",
+    ),
+    (
+        "it was retired, left, and connections were on their way to it",
+        DRAINING, Death("exit code 0", Cause.ORDERED, connections="2 lent again"),
+        INFO, "exited; connections: 2 lent again",
+    ),
+    (
+        "it crashed with connections",
+        READY, Death("SIGSEGV", Cause.FAULT, running=[A], connections="1 run again, 1 lent again", last_words=STACK),
+        ERROR, "died after 12.3 s: SIGSEGV; running: GET /a for 1.2 s; connections: 1 run again, 1 lent again\n"
+        f"{HEAD}\n{CURRENT}",
+    ),
+    (
+        "it froze: its stack was logged when the holder of the lock was found",
+        {**STOPPING, "killed": "unresponsive for more than 5 s"},
+        Death("SIGKILL", Cause.FROZEN, running=[A], last_words=STACK),
+        ERROR, "was killed: unresponsive for more than 5 s; running: GET /a for 1.2 s",
     ),
     (
         "it was told to leave at once and was killed then",

@@ -262,5 +262,5 @@ def test_no_process_is_to_be_had_for_the_first_new_worker(stage: Stage) -> None:
     stage.clock.advance(0)
     stage.spawner.error = None
 
-    assert told == ["a worker cannot be started: Resource temporarily unavailable"]
+    assert told == ["cannot start a worker process: Resource temporarily unavailable"]
     assert stage.generations == {1: "ready ready ready"}

@@ -237,7 +237,7 @@ class TestLimits:
         with capturedLogs() as logged:
             stage.pass_by(120)
 
-        assert len([text for text in texts(logged) if "is replaced" in text]) == 2
+        assert len([text for text in texts(logged) if "recycling" in text]) == 2
 
 
 class TestShares:
@@ -331,7 +331,7 @@ class TestFull:
             beating.pass_by(CHECK_SECONDS)
         assert beating.states == {1: "ready", 2: "ready", 3: "ready", 4: "starting"}
         assert full not in beating.dispatcher.workers
-        assert len([text for text in texts(logged) if "has no file descriptor left" in text]) == 1
+        assert len([text for text in texts(logged) if "is out of file descriptors" in text]) == 1
         beating.boot_all()
         assert full.state is WorkerState.DRAINING
 

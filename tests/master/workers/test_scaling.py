@@ -118,7 +118,7 @@ class TestWorkers:
             made.load(4)
 
         assert made.target == 2
-        assert [text for text in texts(logged) if text.startswith("no more workers: ")]
+        assert [text for text in texts(logged) if text.startswith("not adding a worker: ")]
 
     def test_number_by_hand(self, scaled: Any) -> None:
         """Within the bounds; what was seen before counts no longer."""
