@@ -1,6 +1,6 @@
 """The service as the application of its process: signals, exit code, pid file, limits.
 
-Law: everything that an embedded service must not touch stands here, and only here. Used by `tap` and `cli`.
+Law: everything that an embedded service must not touch is here, and only here. Used by `tap` and `cli`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StandaloneService(WSGIPoolService):
     """A `WSGIPoolService` that owns its process.
 
     :param reopen: reopens the log file of the process, for SIGUSR1.
-    :ivar exit_code: what the process should end with.
+    :ivar exit_code: the exit code for the process.
     :ivar ended_by: the signal that ended it, when the reactor does not know it.
     """
 
@@ -67,7 +67,7 @@ class StandaloneService(WSGIPoolService):
         return settings
 
     def startService(self) -> None:
-        """Start, with all that belongs to a process of its own.
+        """Start, with signals, pid file and limits of the process.
 
         :raises SystemExit: when an address is taken; the message has been printed.
         """
@@ -105,7 +105,7 @@ class StandaloneService(WSGIPoolService):
         return result
 
     def _control_path(self) -> Callable[[], str] | None:
-        """A process of its own has a control socket unless the operator says otherwise."""
+        """A standalone server has a control socket unless the operator turns it off."""
         return super()._control_path() or (
             None if self.settings.control else lambda: control.place(os.environ, os.geteuid())
         )
@@ -175,7 +175,7 @@ class StandaloneService(WSGIPoolService):
         self.log.warn("{what} is not supported; ignored", what=what)
 
     def _end(self, error: TwistcornError) -> None:
-        """The service can never serve: say why and end the process."""
+        """The service can never serve: print why and end the process."""
         self.exit_code = error.exit_code
         # In one piece: the log's thread writes to the same stream.
         sys.stderr.write(f"twistcorn: {escaped(str(error))}\n")

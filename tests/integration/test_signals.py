@@ -43,7 +43,7 @@ def test_never_fewer_workers_than_one(start: Start) -> None:
     server = start("app:app", "--workers", "2").ready(2)
     for count in (1, 2, 3):
         server.send(signal.SIGTTOU)
-        server.wait_for("1 workers? wanted", count=count)
+        server.wait_for("worker target set to 1", count=count)
     server.wait_for(GONE)
     (last,) = server.worker_pids
     assert server.get("/pid") == str(last)

@@ -1,7 +1,7 @@
 """What the kernel must be able to do, and what follows where it cannot. Pure.
 
-Law: what a worker lives by is essential, and without it nothing starts. What only the redo log needs may be missing:
-then nothing is run again, and everything else works.
+Law: what a worker needs to run is essential, and without it the server refuses to start. What only the redo log needs
+may be missing: then nothing is replayed, and everything else works.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Ability(enum.Enum):
-    """What is tried at the start, as it is told where it fails."""
+    """What is tried at the start, as the log names it where it fails."""
 
     CHANNEL = "pass descriptors over SOCK_SEQPACKET sockets"
     MEMORY = "share memory files (memfd_create)"

@@ -1,7 +1,7 @@
 """What the admin endpoint answers: the page, its events, the metrics, health, and the actions.
 
-Law: one table of routes says which methods a path has and what one has to show for it. A path, a method or a token
-that is wrong gets one plain line, and changes nothing; what changes something goes through `operations`.
+Law: one table of routes gives each path its methods and the role it needs. A wrong path, method or token gets one plain
+line and changes nothing; every change goes through `operations`.
 """
 
 from __future__ import annotations
@@ -147,12 +147,12 @@ class Pages(Resource):
             marked=bool(visit.field(ACTION_HEADER)),
         )
 
-    # For whoever looks
+    # Reading
 
     def _page(self, visit: Visit) -> int:
         token = visit.argument("token")
         if token:
-            # No redirection: whoever followed a link from elsewhere would come without the cookie (SameSite).
+            # No redirect: after a link from another site the browser would not send the cookie (SameSite).
             page = b'<!doctype html><meta http-equiv="refresh" content="0; url=./"><title>twistcorn</title>'
             return answer(visit, page, HTML, Set_Cookie=self._remember(token))
         shown = self._shown(visit)
@@ -201,7 +201,7 @@ class Pages(Resource):
         _whenever(visit, scraped, lambda found: answer(visit, found[1], found[0]), self._failed)
         return int(NOT_DONE_YET)
 
-    # For whoever acts
+    # Actions
 
     def _operations(self) -> Operations:
         operations = self._source.operations
@@ -228,12 +228,12 @@ class Pages(Resource):
         return answer(visit, f"replacing worker {ident}\n")
 
     def _failed(self, visit: Visit, failure: Failure) -> None:
-        """A mistake of ours."""
+        """An error in this server."""
         self.log.failure("internal error on the admin endpoint, at {path}", failure=failure, path=visit.path)
         refuse(visit, HTTPError(500, "internal error; see the server log"))
 
 
-#: What load balancers ask, by whatever name.
+#: Health checks, answered whatever the field Host says.
 _FOR_ALL = (b"/livez", b"/readyz", b"/startupz")
 
 
@@ -243,7 +243,7 @@ def _whenever(
     then: Callable[[Any], int],
     failed: Callable[[Visit, Failure], None],
 ) -> None:
-    """Answer when it is known what, unless nobody waits for it any more."""
+    """Answer when the Deferred fires, unless the client has left."""
     gone: list[bool] = []
     visit.notifyFinish().addErrback(lambda _: gone.append(True))
     deferred.addCallback(lambda result: None if gone else then(result))

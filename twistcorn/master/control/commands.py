@@ -1,7 +1,7 @@
-"""Does what a request on the control socket asks for.
+"""Carries out the commands of the control socket.
 
-Law: a request comes checked (`orders`); what can be done, and whether it can be done now, `operations` knows. A refusal
-is an `OperationError`. Nothing here knows of sockets.
+Law: a request comes checked (`orders`); `operations` decides whether it can be done now. A refusal is an
+`OperationError`. Nothing here knows of sockets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     # It brings ampoule, and with that a reactor.
     from .operations import Operations
 
-#: Time for a worker to say where its threads are: it needs milliseconds, unless something holds its interpreter lock.
+#: Seconds for a worker to return its stacks: it needs milliseconds, unless a call holds its interpreter lock.
 STACK_SECONDS = 2.0
 #: Between two snapshots of `watch`.
 WATCH_SECONDS = 1.0
@@ -31,7 +31,7 @@ WATCH_SECONDS = 1.0
 JSON = dict[str, Any]
 
 
-#: In one line, where a worker said it in several.
+#: One line for the error; the worker's own text becomes the detail.
 NEW_CODE_FAILS = "the code on disk fails to boot"
 
 
@@ -64,7 +64,7 @@ class ControlCommands:
         return getattr(self, f"_do_{request.command}")(**request.arguments)
 
     def follow(self, request: ControlRequest, tell: Callable[[object], None]) -> Callable[[], None] | None:
-        """Go on telling, for a command whose answer has no end; returns what ends that, None for other commands."""
+        """Follow a command whose answer has no end; returns the function that ends that, None for other commands."""
         if request.command == "watch":
             watching = LoopingCall(lambda: tell(self._serving().insight.snapshot()))
             watching.clock = self._clock
@@ -121,7 +121,7 @@ class ControlCommands:
         return {"worker": worker}
 
     def _do_stack(self, worker: int) -> Deferred[JSON]:
-        """The stacks of all threads of a worker; of one that does not say, what the scoreboard does."""
+        """The stacks of all threads of a worker; for an unresponsive one, the requests on the scoreboard."""
         operations = self._serving()
         process = operations.worker(worker).process
         if process is None:

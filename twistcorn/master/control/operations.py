@@ -1,6 +1,6 @@
-"""What an operator can ask of a running master, whichever way: the control socket, the admin page.
+"""The operator's verbs, for the control socket and the admin page.
 
-Law: checks what is asked, and has the supervisor do it. A refusal is an `OperationError` and changes nothing.
+Law: checks each request and has the supervisor carry it out. A refusal is an `OperationError` and changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Operations:
         return self._supervisor.reload()
 
     def scale(self, number: int) -> int:
-        """Want so many workers; returns how many that are."""
+        """Set the worker target; returns it, within the bounds."""
         self._check_serving()
         if not 1 <= number <= MAX_WORKERS:
             raise OperationError(f"invalid value {number} for workers: expected a whole number from 1 to {MAX_WORKERS}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...errors import OperationError
 
-#: Of something wrong that is shown in a refusal: enough to be recognized.
+#: Characters of a wrong value that a refusal shows.
 SHOWN_CHARS = 60
 
 

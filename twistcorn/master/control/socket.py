@@ -1,7 +1,7 @@
-"""The control socket: its file, and who may speak on it.
+"""The control socket: its file, and who may connect.
 
-Law: the file is ours alone from its first moment (0600), is never taken from a server that lives, and goes with us.
-Only root and the user of the master are heard, by the kernel's word (SO_PEERCRED), whatever becomes of the permissions.
+Law: the file is created 0600, is never taken from a live server, and is removed at the end. Only root and the user of
+the master are admitted, checked by the kernel (SO_PEERCRED) whatever the permissions of the file.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ...wire.control import MAX_PATH, default_paths, peer_of
 from .commands import ControlCommands
 from .session import Session
 
-#: Connections at once: some people who look, some scripts. Each holds at most one long answer in memory.
+#: Connections at once, for people and scripts. Each holds at most one long answer in memory.
 MAX_CLIENTS = 64
 #: Connections that the kernel queues.
 BACKLOG = 64
 #: Until accepting is tried again after the system ran out of descriptors.
 ACCEPT_RETRY_SECONDS = 1.0
-#: Two servers that start at once look for a socket in the way, and replace it, one after the other; each takes less
-#: than a millisecond. Tries, and the seconds between them.
+#: Servers that start at once check for a stale socket and replace it one after the other; each takes less than a
+#: millisecond. Tries, and the seconds between them.
 _LOCK_TRIES, _LOCK_RETRY_SECONDS = 20, 0.005
 
 
@@ -83,7 +83,7 @@ def _one_at_a_time(folder: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 time.sleep(_LOCK_RETRY_SECONDS)
-        # A lock that somebody keeps is no reason to have no socket: then bind(2) decides.
+        # If another process keeps the lock, go on: bind(2) decides.
         yield
     finally:
         os.close(descriptor)

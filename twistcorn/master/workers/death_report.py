@@ -1,4 +1,4 @@
-"""What the log says of a worker that is gone. Pure.
+"""The log line for a dead worker. Pure.
 
 Law: expected exits are silent (info), unexpected ones loud (error), and name pid, cause and what was running.
 """
@@ -16,7 +16,7 @@ from ...policy.worker import LEAVING, Worker
 
 #: As it stands in a stack.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
-#: Requests named in one line; the rest are counted.
+#: Requests named in one line; the others are counted.
 MAX_NAMED_REQUESTS = 8
 
 
@@ -43,7 +43,7 @@ class Death(NamedTuple):
 
     :ivar status: the signal's name or the exit code, as text.
     :ivar age: seconds since the worker was spawned.
-    :ivar rss: bytes of memory that it had at the last look, 0 when nobody looked.
+    :ivar rss: bytes of memory at the last check, 0 before the first.
     :ivar last_words: what faulthandler wrote.
     :ivar connections: what became of its connections, as text; empty where it held none.
     """
@@ -90,7 +90,7 @@ def describe(worker: Worker, death: Death) -> tuple[LogLevel, str]:
 def _requests(running: Sequence[Running]) -> str:
     if not running:
         return "; no request running"
-    # Whoever is to blame is always named.
+    # A blamed request is always named.
     first = sorted(running, key=lambda each: not each.blamed)
     more = f" and {len(running) - MAX_NAMED_REQUESTS} more" if len(running) > MAX_NAMED_REQUESTS else ""
     return "; running: " + ", ".join(map(str, first[:MAX_NAMED_REQUESTS])) + more

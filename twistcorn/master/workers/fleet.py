@@ -36,7 +36,7 @@ class Spawner(Protocol):
 
 
 class Chief(Protocol):
-    """Whom the fleet tells (`supervisor.Supervisor`)."""
+    """Receives the fleet's events (`supervisor.Supervisor`)."""
 
     def boot(self, worker: Worker, settings: Settings) -> None:
         """A process was started: order it to boot."""
@@ -54,7 +54,7 @@ class Chief(Protocol):
 class Fleet:
     """The workers and their number.
 
-    :ivar target: how many workers are wanted.
+    :ivar target: the number of workers to keep.
     :ivar workers: all of them, by number; also those that leave and no longer count.
     :ivar settings: those of the workers that are ready.
     :ivar open: whether the number is kept: from the first ready worker until the server stops.
@@ -85,7 +85,7 @@ class Fleet:
         self._generation = 1
         self._next: tuple[int, Settings] | None = None
         self._way = rollout.ROLLING
-        #: The code on disk does not boot, as far as anybody knows: workers that are spent serve on.
+        #: The last boot failed: workers over a recycling limit keep serving.
         self.paused = False
         self.open = False
         self.target = settings.workers
@@ -145,7 +145,7 @@ class Fleet:
             self._next = generation, replace(wanted, **fields)
         self._take(replace(self.settings, **fields))
         if "workers" in fields:
-            # A number that is given anew counts, whatever became of the last one by hand.
+            # A newly set number overrides an earlier `scale`.
             self.target = self.target if self.settings.workers_bounds else self.settings.workers
             self.fill()
 
@@ -165,7 +165,7 @@ class Fleet:
             else:
                 self._replacement_failed()
         elif self._strategy() == rollout.STOP_FIRST:
-            # Whoever is to take its place may have waited for it.
+            # Its replacement may have waited for this exit.
             self.fill()
 
     def outdate(self, worker: Worker, reason: Outdated) -> None:
@@ -175,7 +175,7 @@ class Fleet:
             self.fill()
 
     def pardon(self, worker: Worker) -> bool:
-        """A worker is not replaced after all, unless something else is wrong with it; false: its place is taken."""
+        """Cancel the replacement of a worker, unless it has another reason; false: a replacement already counts."""
         worker.outdated = worker.lasting
         stays = worker in self.pool.processes
         if not stays:
@@ -184,13 +184,13 @@ class Fleet:
         return stays
 
     def drain(self, worker: Worker) -> None:
-        """Have a worker hand everything back and go now; its replacement boots meanwhile."""
+        """Drain a worker now; its replacement boots meanwhile."""
         if worker in self.pool.processes:
             self.pool.stopAWorker(worker)
             self.fill()
 
     def kill(self, worker: Worker, why: str) -> None:
-        """End a worker that can be told nothing."""
+        """Kill a worker that takes no orders."""
         worker.killed = why
         self.machine.handle(worker, Event.KILL)
         self.fill()
@@ -233,7 +233,7 @@ class Fleet:
         self.fill()
 
     def _abandon_reload(self, why: str, reason: str) -> None:
-        """The first new worker did not get ready: the old generation goes on. Whoever asked hears the whole reason."""
+        """The first new worker failed to boot: the old generation goes on, and the callers get the full reason."""
         assert self._next is not None
         (generation, _), self._next = self._next, None
         self.log.error("reload cancelled: {why}; {then}", why=why, then=rollout.afterwards(reason, self._way))
@@ -253,7 +253,7 @@ class Fleet:
         self.fill()
 
     def fill(self) -> None:
-        """Bring the pool to its number, and replace who is outdated."""
+        """Bring the pool to its target, and replace outdated workers."""
         if not self.open:
             return
         old = sorted((w for w in self.pool.processes if self._is_old(w)), key=_least_wanted)
@@ -309,7 +309,7 @@ class Fleet:
         return rollout.finished(len(others), len(ready) - len(set(ready) & set(others)), self.target)
 
     def _retire(self, worker: Worker) -> None:
-        # One without life hears nothing; it is killed when its time is over, or pardoned before.
+        # An unresponsive worker takes no order; it is killed when its time is over, or pardoned before.
         if worker.outdated is not Outdated.FROZEN:
             self.machine.handle(worker, Event.RETIRE)
 
@@ -345,5 +345,5 @@ def _least_wanted(worker: Worker) -> tuple[bool, bool, int, int, int]:
 
 
 def _least(workers: set[Worker]) -> Worker:
-    """Whom to retire when there are too many."""
+    """The worker to retire when there are too many."""
     return min(workers, key=_least_wanted)

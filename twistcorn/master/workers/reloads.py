@@ -1,6 +1,6 @@
-"""Reloads that were asked for: the one that runs, and the one that is remembered meanwhile.
+"""Reload requests: the running one, and the one queued behind it.
 
-Law: one reload at a time; whoever asks during one hears of the next. How a reload is carried out is `fleet`'s.
+Law: one reload at a time; a request made during one gets the result of the next. `fleet` carries a reload out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .fleet import Fleet
 
 
 class Reloads:
-    """Who asked for a reload, and hears how it went.
+    """Queues reload requests and returns their results.
 
     :param read: the settings as they are at a reload; raises TwistcornError when they are not valid.
     :param stopping: whether the server stops, or is about to.
@@ -45,9 +45,9 @@ class Reloads:
         self._next: list[Deferred[str]] = []
 
     def ask(self) -> Deferred[str]:
-        """Want a reload: now, or when the server serves and the present one is over.
+        """Reload now, or when the server serves and the current reload is over.
 
-        :return: fires when it is over: with nothing, or with why it did not go through.
+        :return: fires when it is over, with an empty text, or with the reason of a failure.
         """
         over: Deferred[str] = Deferred()
         self._next.append(over)
@@ -59,7 +59,7 @@ class Reloads:
         return over
 
     def go_on(self) -> None:
-        """Begin what is remembered, if that can begin now, or never will."""
+        """Begin the queued reload if that is possible now; cancel it if the server stops."""
         if self._next and self._stopping():
             self.log.info("reload cancelled: the server is stopping")
             self._tell("the server is stopping")
@@ -78,7 +78,7 @@ class Reloads:
         self._fleet.reload(settings)
 
     def ended(self, problem: str) -> None:
-        """The present one is over: whoever asked for it hears how it went, and the next one begins."""
+        """The current one is over: answer its requests, and begin the next one."""
         took = self._clock.seconds() - self._began
         self._chronicle.add_reload(Reloaded(time.time(), took, self._fleet.generation, problem))
         told, self._present = self._present, []
@@ -87,7 +87,7 @@ class Reloads:
         self.go_on()
 
     def stop(self) -> None:
-        """There will be none any more."""
+        """Cancel all reloads: the server stops."""
         self._next = [*self._present, *self._next]
         self._present = []
         self._tell("the server is stopping")

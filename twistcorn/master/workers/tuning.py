@@ -1,7 +1,7 @@
 """Settings that change while the server runs: by the operator's `set`, by a reload, by the scaling of threads.
 
-Law: a value that is refused changes nothing. What was `set` is the strongest, and stays across reloads until the server
-ends. Everybody who has settings is told here: the fleet, the workers that live, and whoever asked to be.
+Law: a refused value changes nothing. A value that was `set` overrides all others, across reloads, until the server
+ends. Changes are sent from here: to the fleet, to the live workers, and to the callbacks in `on_configured`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Tuning:
         return entry
 
     def set_threads(self, number: int) -> None:
-        """The server itself wants so many threads, within the bounds."""
+        """Set the number of threads, as autoscaling decided within the bounds."""
         self._change({"threads": number})
 
     def reread(self, read: Sourced) -> Settings:
@@ -116,7 +116,7 @@ class Tuning:
         now = self._fleet.settings
         worker.process.order(amp_commands.Configure, settings=to_json(self._fleet.settings_of(worker)))
         if now.heartbeat_timeout != before.heartbeat_timeout:
-            # It beat for another time-out so far, and begins to beat for this one when it hears of it.
+            # Its heartbeat interval follows the old time-out until it gets the order.
             worker.pulse = worker.pulse._replace(still=0.0)
         if (timer := TIMERS.get(worker.state)) in FIELDS:
             self._fleet.machine.retime(worker, getattr(now, timer) - getattr(before, timer))
@@ -126,7 +126,7 @@ class Tuning:
             try:
                 told(self._fleet.settings)
             except Exception:
-                # The others shall hear of it.
+                # The other callbacks still run.
                 self.log.failure("internal error while applying settings")
 
 
@@ -142,9 +142,9 @@ def _known(name: str) -> str:
 
 
 def _check_file(path: str) -> None:
-    """Workers would go on with the file that they have, and those that come later with none.
+    """Check that the file can be opened: otherwise old workers would keep the old one, and new ones have none.
 
-    :raises OperationError: nobody can write there now.
+    :raises OperationError: it cannot be opened.
     """
     if path in ("", "-"):
         return
@@ -152,7 +152,7 @@ def _check_file(path: str) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666))
     except OSError as problem:
         if problem.errno == errno.ENXIO:
-            # A pipe that nobody reads yet; a log on one holds up nothing.
+            # A FIFO without a reader; the access log never blocks on one.
             return
         raise OperationError(f"cannot open access log {path}: {problem.strerror}") from None
 
