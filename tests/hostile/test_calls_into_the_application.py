@@ -150,5 +150,5 @@ def test_an_end_that_takes_its_time(serve: Serve) -> None:
     server = serve(source, "--heartbeat-timeout", "1s").ready()
     (pid,) = server.worker_pids
     server.send(signal.SIGHUP)
-    server.wait_for(rf"\(pid {pid}\) is gone")
+    server.wait_for(rf"\(pid {pid}\) exited")
     assert not server.seen("no life|interpreter lock|heart")

@@ -40,7 +40,7 @@ def end(server: Server, how: str) -> None:
         os.kill(server.worker_pids[0], signal.SIGTERM)
     else:
         server.get("/")
-    server.wait_for(r"is gone")
+    server.wait_for(r"exited")
 
 
 ways = pytest.mark.parametrize("how", ["stop", "quick", "reload", "TERM", "recycle"])
@@ -170,10 +170,10 @@ def test_application_that_locks_a_file_for_itself(serve: Serve) -> None:
     with server.connect() as kept:
         kept.get("/")
         server.send(signal.SIGHUP)
-        server.wait_for(f"pid {first}.*is gone")
+        server.wait_for(f"pid {first}.*exited")
         answers = [int(server.get("/")) for _ in range(3)]
         assert int(kept.get("/").body) == answers[0] != first
-    server.wait_for("reload done")
+    server.wait_for("reload complete")
     os.kill(answers[0], signal.SIGTERM)
     server.wait_for("is ready", count=3)
     assert int(server.get("/")) not in (first, answers[0])
@@ -184,5 +184,5 @@ def test_reload_of_such_an_application_without_it(serve: Serve) -> None:
     server = serve(LOCKING + HEALTHY, tracebacks=True).ready()
     first = server.get("/")
     server.send(signal.SIGHUP)
-    server.wait_for("reload is off.*stop-first")
+    server.wait_for("reload cancelled.*stop-first")
     assert server.get("/") == first

@@ -65,7 +65,7 @@ def test_handler_of_TERM_set_in_a_view(serve: Serve) -> None:
     (pid,) = server.worker_pids
     assert server.get("/term") == str(pid)
     os.kill(pid, signal.SIGTERM)
-    server.wait_for(rf"\(pid {pid}\) is gone")
+    server.wait_for(rf"\(pid {pid}\) exited")
     server.ready(workers=2)
     assert server.get("/") != str(pid)
 
@@ -77,4 +77,4 @@ def test_signals_blocked_at_import(serve: Serve) -> None:
     server.wait_for("signals to be blocked that the server needs")
     (pid,) = server.worker_pids
     os.kill(pid, signal.SIGTERM)
-    server.wait_for(rf"\(pid {pid}\) is gone")
+    server.wait_for(rf"\(pid {pid}\) exited")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from twisted.logger import LogLevel, eventAsText, formatEvent
@@ -19,6 +20,11 @@ _NAMES = {"ident": "worker"}
 _TAKEN = {"time", "level", "event", "logger", "text", "traceback", "message", "system", "format", "isError"}
 #: Characters of one member: longer ones are cut, so that log readers can take the line.
 _MAX_MEMBER_CHARS = 32768
+
+_NOISE = re.compile(
+    r"(listener|admin) starting on .*|\((TCP|UNIX) Port .* Closed\)"
+    r"|Received SIG[A-Z]+, shutting down\.|Main loop terminated\."
+)
 
 _second: tuple[int, str] = (-1, "")
 
@@ -58,13 +64,20 @@ def harmless(text: str) -> str:
     return escaped(text).replace("\n", "\n  ")
 
 
+def is_noise(event: dict[str, Any]) -> bool:
+    """Whether Twisted reports what the server has a better line for: a port, its reactor's signal and end."""
+    if event.get("log_namespace") not in ("log_legacy", "twisted.internet.base"):
+        return False
+    return _NOISE.fullmatch(formatEvent(event) or "") is not None
+
+
 def as_text(event: dict[str, Any], worker: int = 0) -> str:
     """An event as text; empty if it has no text.
 
     :param worker: the worker that logged it; 0: the master.
     """
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    if not text:
+    if not text or is_noise(event):
         return ""
     who = f"[worker {worker}] " if worker else ""
     return f"{stamp(event.get('log_time') or 0)} {level_of(event):<5} {who}{harmless(text)}\n"
@@ -76,7 +89,7 @@ def as_json(event: dict[str, Any], worker: int = 0) -> str:
     traceback = ""
     if event.get("log_failure") is not None:
         traceback = eventAsText(event, includeTimestamp=False, includeSystem=False)[len(text) :].strip("\n")
-    if not text and not traceback:
+    if is_noise(event) or not (text or traceback):
         return ""
     members: dict[str, Any] = {
         "time": stamp(event.get("log_time") or 0), "level": level_of(event), "event": "log",

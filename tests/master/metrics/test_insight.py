@@ -133,7 +133,7 @@ class TestWorkers:
         seen = insight.workers()[2]
 
         assert (seen["worker"], seen["requests"], seen["age"]) == (worker.ident, 41, 7)
-        assert seen["outdated"] == "the operator asked for it"
+        assert seen["outdated"] == "requested by an operator"
 
 
 class TestConnections:

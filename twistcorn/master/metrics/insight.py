@@ -1,4 +1,4 @@
-"""What the server does right now, as plain values for whoever shows it: the command, the admin page, the metrics.
+"""The present state of the server as plain values, for the command, the admin page and the metrics.
 
 Law: reads the table, the scoreboard and the records of the workers, and changes nothing. What it returns is made of
 dicts, lists, texts and numbers only, so that it can travel as JSON; ages and times are seconds, sizes bytes.
