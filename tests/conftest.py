@@ -18,7 +18,11 @@ import twistcorn
 #: Debian installs servers where an ordinary user's PATH does not look.
 SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
-#: The same examples each time, unless `python -m bench fuzz` names a seed.
+#: Folders of tests that start servers.
+RUNS_THE_PROGRAM = {"integration", "hostile", "upstream"}
+
+#: The same examples each time, unless a seed is named: by continuous integration, which prints it, or by
+#: `python -m bench fuzz`.
 REPEATABLE = "TWISTCORN_FUZZ_SEED" not in os.environ
 hypothesis.settings.register_profile("twistcorn", derandomize=REPEATABLE, deadline=None, database=None)
 hypothesis.settings.load_profile("twistcorn")
@@ -37,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """The tests start some thousand processes, which may write no bytecode: compiling takes a third of their start."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(twistcorn.__file__).parent, quiet=1)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Whatever runs the real program is slow, so that `-m "not slow"` is done within a minute."""
+    if item.path.relative_to(item.config.rootpath).parts[1] in RUNS_THE_PROGRAM:
+        item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

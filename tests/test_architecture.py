@@ -33,6 +33,7 @@ LONGEST_README = 100
 MAY_IMPORT = {
     "errors": set[str](),
     "atoms": set[str](),
+    "grammar": set[str](),
     "pristine": set[str](),
     "recurring": set[str](),
     "clock": set[str](),
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "interpreter": {"errors"},
     "shelter": {"pristine"},
     "demo": set[str](),
-    "syntax": set[str](),
+    "syntax": {"grammar"},
     "suggestions": set[str](),
     "foreign": set[str](),
     "groups": set[str](),
@@ -55,11 +56,14 @@ MAY_IMPORT = {
     "sources": {"interpreter", "settings", "origins", "unknown", "errors"},
     "policy": {"policy", "errors"},
     "wire": {"wire", "pristine", "errors"},
-    "logs": {"logs", "pristine", "recurring", "shelter", "atoms"},
-    "worker": {"worker", "wire", "logs", "copies", "pristine", "recurring", "shelter", "atoms", "settings", "errors"},
-    "master": {
-        "master", "policy", "wire", "logs", "copies", "recurring", "settings", "origins", "suggestions", "syntax",
+    "logs": {"logs", "grammar", "pristine", "recurring", "shelter", "atoms"},
+    "worker": {
+        "worker", "wire", "logs", "copies", "grammar", "pristine", "recurring", "shelter", "atoms", "settings",
         "errors",
+    },
+    "master": {
+        "master", "policy", "wire", "logs", "copies", "grammar", "recurring", "settings", "origins", "suggestions",
+        "syntax", "errors",
     },
     "service": {"interpreter", "logs", "timers", "master", "wire", "origins", "settings", "errors"},
     "client": {"wire", "errors"},

@@ -26,7 +26,7 @@ def folder() -> Iterator[Path]:
 
 
 class Scripted:
-    """A server that says what it is told to, to one client, and then waits for its end or ends.
+    """A server that sends given bytes to one client, then waits for the client's end or closes.
 
     :ivar heard: the requests.
     """
@@ -85,15 +85,15 @@ class TestAsking:
         ("says", "ends", "why"),
         [
             (b'{"ok": false, "error": "there is no worker 9"}\n', False, "there is no worker 9"),
-            (b'{"ok": false}\n', False, "the server did not say why"),
-            (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, "is no twistcorn"),
-            (b"[1]\n", False, "is no twistcorn"),
-            (b"", True, "the server has ended the connection"),
-            (b'{"ok": tr', True, "the server has ended the connection"),
+            (b'{"ok": false}\n', False, "the server gave no reason"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, "is not twistcorn"),
+            (b"[1]\n", False, "is not twistcorn"),
+            (b"", True, "the server closed the connection"),
+            (b'{"ok": tr', True, "the server closed the connection"),
         ],
     )
     def test_no_answer(self, scripted: Make, says: bytes, ends: bool, why: str) -> None:
-        """It is said what came instead."""
+        """The error says what came instead."""
         _, client = scripted(says, ends)
         with pytest.raises(OperationError, match=why):
             client.ask("status")
@@ -106,9 +106,9 @@ class TestAsking:
         assert (str(caught.value), caught.value.detail) == ("off", "line 1\nline 2")
 
     def test_silence(self, scripted: Make) -> None:
-        """It has an end."""
+        """It times out."""
         _, client = scripted(b"")
-        with pytest.raises(OperationError, match=rf"pid {os.getpid()}\) does not answer within 0.05 s"):
+        with pytest.raises(OperationError, match=rf"pid {os.getpid()}\) did not answer within 0.05 s"):
             client.ask("status", time=0.05)
 
     def test_many_lines(self, scripted: Make) -> None:
@@ -121,7 +121,7 @@ class TestAsking:
 
 class TestFinding:
     def test_the_first_of_the_default_places(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where a server listens; a socket that somebody left behind is passed by."""
+        """The client finds the path where a server listens, past a stale socket."""
         paths = [str(folder / name) for name in ("missing", "dead", "live")]
         monkeypatch.setattr(client, "default_paths", lambda environ, uid: paths)
         with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX) as live:
@@ -137,26 +137,26 @@ class TestFinding:
         with pytest.raises(UnreachableError) as caught:
             connect(str(folder / "x.sock"), {}, 0)
         assert str(caught.value) == (
-            f"nothing listens at {folder}/x.sock (No such file or directory): start the server, or name its socket with"
+            f"nothing listens at {folder}/x.sock (No such file or directory): start the server, or give its socket with"
             " --control PATH or TWISTCORN_CONTROL"
         )
         assert caught.value.exit_code == EXIT_UNAVAILABLE == 69
 
-    def test_nobody_listens_anywhere(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_server_listens_anywhere(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each place is named."""
         monkeypatch.setattr(client, "default_paths", lambda environ, uid: [f"{folder}/a", f"{folder}/b"])
-        with pytest.raises(UnreachableError, match=rf"at {folder}/a \(No such .* nor at {folder}/b \(No such"):
+        with pytest.raises(UnreachableError, match=rf"at {folder}/a \(No such .* or {folder}/b \(No such"):
             connect("", {}, 0)
 
     def test_off(self) -> None:
         """That is no path."""
-        with pytest.raises(UnreachableError, match="there is no control socket"):
+        with pytest.raises(UnreachableError, match="no control socket"):
             connect(OFF, {}, 0)
 
     @pytest.mark.parametrize(
         ("error", "why"),
         [
-            (PermissionError(13, "Permission denied"), "it belongs to another user; only that one, and root"),
+            (PermissionError(13, "Permission denied"), "the socket belongs to another user"),
             (OSError("AF_UNIX path too long"), "AF_UNIX path too long"),
         ],
     )

@@ -1,4 +1,4 @@
-"""A clock that stands still while nobody can look at it."""
+"""A clock that stops while its process cannot run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def clock() -> tuple[SteadyClock, Steps]:
 
 
 def test_goes_on_with_monotonic_time() -> None:
-    """Nobody is expected to look: every time is shown."""
+    """No reading is expected: every time is shown."""
     steady, steps = clock()
     steps.now += 1000
     assert steady.seconds() == 1100.0
@@ -31,7 +31,7 @@ def test_goes_on_with_monotonic_time() -> None:
 
 
 def test_late_look_is_no_gap() -> None:
-    """A look that is late by less than the tolerance counts in full."""
+    """A reading that is late by less than the tolerance counts in full."""
     steady, steps = clock()
     steady.look_by(101.0)
     steps.now = 101.0 + TOLERANCE_SECONDS
@@ -40,7 +40,7 @@ def test_late_look_is_no_gap() -> None:
 
 
 def test_gap_is_left_out() -> None:
-    """Time in which nobody could look does not pass, and is told once."""
+    """Time in which the process could not run does not pass, and is reported once."""
     steady, steps = clock()
     steady.look_by(101.0)
     steps.now = 161.0
@@ -52,7 +52,7 @@ def test_gap_is_left_out() -> None:
 
 
 def test_gaps_add_up() -> None:
-    """Two gaps before anybody asks are told together."""
+    """Two gaps before the report add up."""
     steady, steps = clock()
     for _ in range(2):
         steady.look_by(steady.seconds() + 1.0)
@@ -62,7 +62,7 @@ def test_gaps_add_up() -> None:
     assert steady.seconds() == 102.0
 
 
-def test_nobody_can_say() -> None:
+def test_no_expectation() -> None:
     """A wait without an end is no gap."""
     steady, steps = clock()
     steady.look_by(101.0)

@@ -1,4 +1,4 @@
-"""Which processes are copies of this one: forked, and neither a program of their own nor a daemon."""
+"""Which processes are copies of this one: forked, without exec, and no daemon."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_child_of_a_child() -> None:
         assert second in copies._children(pid)
 
 
-def test_session_of_its_own() -> None:
+def test_own_session() -> None:
     """A daemon is none."""
     with forked(os.setsid):
         assert ours() == []
@@ -91,7 +91,7 @@ def test_of_something_else() -> None:
 
 
 def test_one_that_has_ended() -> None:
-    """A process that is only not reaped is nobody's copy."""
+    """A zombie is no copy."""
     pid = os.fork()
     if not pid:
         os._exit(0)

@@ -85,7 +85,7 @@ class TestEveryPath:
 
     @pytest.mark.parametrize("path", ["/", "/slow", "/stream", "/healthz"])
     def test_a_method_that_a_path_does_not_take_is_refused_with_those_that_it_takes(self, path: str) -> None:
-        """405 comes with Allow, as RFC 9110 section 15.5.6 wants it."""
+        """405 comes with Allow, as RFC 9110 section 15.5.6 requires."""
         answer = ask("POST", path, b"")
         assert answer.status.startswith("405 ")
         assert answer.headers["Allow"] == "GET, HEAD"
@@ -101,7 +101,7 @@ class TestEveryPath:
 
 class TestHome:
     def test_it_shows_process_worker_and_thread(self) -> None:
-        """Who has answered can be read off the page."""
+        """The page shows who answered."""
         page = ask("GET", "/", more={"twistcorn.worker": 7}).text
         assert f"<dd>{os.getpid()}</dd>" in page
         assert "<dd>7</dd>" in page
@@ -119,7 +119,7 @@ class TestHome:
         """Each request, to whichever path, counts one."""
 
         def served() -> int:
-            found = re.search(r"served by it</dt><dd>(\d+)<", ask("GET", "/").text)
+            found = re.search(r"requests served</dt><dd>(\d+)<", ask("GET", "/").text)
             assert found
             return int(found.group(1))
 
@@ -138,7 +138,7 @@ class TestHome:
         assert 'href="/mounted/stream"' in ask("GET", "/", more={"SCRIPT_NAME": "/mounted"}).text
 
     def test_it_loads_nothing_from_elsewhere(self) -> None:
-        """The page is whole by itself, and its policy forbids the rest."""
+        """The page loads nothing else, and its policy forbids it."""
         answer = ask("GET", "/")
         assert not re.search(r"<(script|img|link)|https?://|url\(", answer.text)
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
@@ -155,7 +155,7 @@ class TestSlow:
     def test_it_sleeps_as_long_as_asked_up_to_30_seconds(
         self, query: str, slept: float, naps: list[float]
     ) -> None:
-        """A stranger cannot hold a thread for longer."""
+        """A client cannot hold a thread for longer."""
         assert ask("GET", f"/slow{query}").status == "200 OK"
         assert naps == [slept]
 
@@ -190,7 +190,7 @@ class TestCrash:
         assert kills == []
 
     @pytest.mark.parametrize("site", [None, "same-origin", "none"])
-    def test_a_post_of_its_own_page_crashes_this_process(
+    def test_a_post_of_the_demos_page_crashes_this_process(
         self, site: str | None, kills: list[tuple[int, int]]
     ) -> None:
         """It is a real crash, not an exit."""
@@ -217,12 +217,12 @@ def test_a_crash_ends_the_process_with_sigsegv() -> None:
 
 class TestTheRest:
     def test_error_raises_before_anything_is_said(self) -> None:
-        """The server has to make the 500."""
+        """The server must answer 500."""
         with pytest.raises(RuntimeError, match="on purpose"):
             ask("GET", "/error")
 
     def test_environ_shows_every_key_in_order_as_plain_text(self) -> None:
-        """What is shown is text for every browser, whatever it holds."""
+        """Any value is shown as text in every browser."""
         answer = ask("GET", "/environ", more={"HTTP_X_MARKUP": "<script>"})
         lines = answer.text.splitlines()
         assert "HTTP_X_MARKUP = '<script>'" in lines
@@ -259,7 +259,7 @@ class TestEcho:
         assert ask("POST", "/echo", more=environ).body == b"chunks"
 
     def test_a_body_with_neither_length_nor_end_is_not_read(self) -> None:
-        """Reading it could wait for ever."""
+        """Reading it could block forever."""
         assert ask("POST", "/echo", more={"wsgi.input": io.BytesIO(b"endless")}).body == b""
 
     def test_a_get_is_refused(self) -> None:

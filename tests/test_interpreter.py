@@ -25,7 +25,7 @@ def test_an_interpreter_with_its_lock_is_good() -> None:
 
 
 def test_all_ways_to_start_a_server_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both commands read their settings, and who embeds the pool makes a service."""
+    """Both commands read their settings, and an embedding application creates a service."""
     monkeypatch.setattr(interpreter.require_lock, "__defaults__", (lambda: False,))
     with pytest.raises(SettingsError, match="interpreter lock"):
         read_sourced({})

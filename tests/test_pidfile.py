@@ -1,4 +1,4 @@
-"""The pid file: written where it is named and nowhere else, removed by whoever wrote it and nobody else."""
+"""The pid file: written at its path and nowhere else, removed only by the process that wrote it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_file_holds_the_pid_and_goes_with_the_server(path: Path) -> None:
 
 
 def test_a_symbolic_link_is_not_followed(path: Path, tmp_path: Path) -> None:
-    """Whoever may write to the directory cannot have another file overwritten."""
+    """A user with write access to the directory cannot have another file overwritten."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
     path.symlink_to(victim)
@@ -42,7 +42,7 @@ def test_a_symbolic_link_is_not_followed(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("replaced", [True, False])
 def test_the_file_of_another_server_stays(path: Path, tmp_path: Path, replaced: bool) -> None:
-    """It was put in the place of ours, or written into it."""
+    """Another process replaced or overwrote ours."""
     file = PidFile(str(path))
     file.write()
     if replaced:
@@ -56,7 +56,7 @@ def test_the_file_of_another_server_stays(path: Path, tmp_path: Path, replaced: 
 
 
 def test_nothing_is_removed_that_was_not_written(path: Path) -> None:
-    """A server that did not get so far leaves the file alone."""
+    """A server that did not write the file leaves it alone."""
     path.write_text("12345678\n")
     PidFile(str(path)).remove()
     assert path.exists()

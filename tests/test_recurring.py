@@ -1,4 +1,4 @@
-"""The claims of twistcorn.recurring: what is done at regular times goes on, whatever one call does."""
+"""The claims of twistcorn.recurring: periodic calls continue, whatever one call does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_call_fails() -> None:
 
 @pytest.mark.parametrize(("failures", "given_up"), [(MAX_FAILURES - 1, 0), (MAX_FAILURES, 1), (MAX_FAILURES + 1, 2)])
 def test_every_call_fails(failures: int, given_up: int) -> None:
-    """Somebody who can end the process hears of it, once that is no accident any more."""
+    """Repeated failure is reported to a function that can end the process."""
     clock, calls, told = Clock(), list[float](), list[str]()
     recurring = Recurring(clock, "the look", lambda: fails(calls, clock, failures), told.append)
     with capturedLogs():

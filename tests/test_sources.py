@@ -10,7 +10,7 @@ import pytest
 
 from twistcorn.errors import SettingsError
 from twistcorn.settings import Settings
-from twistcorn.sources import read_settings
+from twistcorn.sources import read_sourced
 
 
 @pytest.fixture(autouse=True)
@@ -38,26 +38,26 @@ Write = Callable[[str], dict[str, list[str]]]
 
 def test_nothing_is_said() -> None:
     """The defaults, and no file is read."""
-    assert read_settings({}) == Settings()
+    assert read_sourced({}).settings == Settings()
 
 
 def test_file(write: Write) -> None:
     """One setting in a line, as the long options are called; comments and empty lines say nothing."""
-    settings = read_settings(write("# ours\n\nthreads = 9\n  keep-alive=5m\nlisten = :1\nlisten = :2\n"))
+    settings = read_sourced(write("# ours\n\nthreads = 9\n  keep-alive=5m\nlisten = :1\nlisten = :2\n")).settings
 
     assert (settings.threads, settings.keep_alive, settings.listen) == (9, 300.0, ("tcp:1", "tcp:2"))
 
 
 def test_value_has_an_equals_sign(write: Write) -> None:
     """Only the first one ends the name."""
-    assert read_settings(write("app = shop:make(mode='x')\n")).app == "shop:make(mode='x')"
+    assert read_sourced(write("app = shop:make(mode='x')\n")).settings.app == "shop:make(mode='x')"
 
 
 def test_who_goes_first(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line, then the environment, then the file."""
     monkeypatch.setenv("TWISTCORN_THREADS", "2")
     monkeypatch.setenv("TWISTCORN_WORKERS", "2")
-    settings = read_settings({"workers": ["3"], **write("workers = 1\nthreads = 1\nbacklog = 1\n")})
+    settings = read_sourced({"workers": ["3"], **write("workers = 1\nthreads = 1\nbacklog = 1\n")}).settings
 
     assert (settings.workers, settings.threads, settings.backlog) == (3, 2, 1)
 
@@ -67,16 +67,16 @@ def test_environment_names_the_file(write: Write, monkeypatch: pytest.MonkeyPatc
     (path,) = write("threads = 9\n")["config"]
     monkeypatch.setenv("TWISTCORN_CONFIG", path)
 
-    assert read_settings({}).threads == 9
+    assert read_sourced({}).settings.threads == 9
 
 
 def test_file_changes(write: Write) -> None:
     """What is read is what it says then: a reload sees it."""
     given = write("threads = 9\n")
-    before = read_settings(given)
+    before = read_sourced(given).settings
     write("threads = 10\n")
 
-    assert (before.threads, read_settings(given).threads) == (9, 10)
+    assert (before.threads, read_sourced(given).settings.threads) == (9, 10)
 
 
 #: situation: the file -> what the error says
@@ -97,7 +97,7 @@ def test_file_is_wrong(situation: str, text: str, message: str, write: Write) ->
     """The error names the file, the place in it, and what is allowed."""
     given = write(text)
     with pytest.raises(SettingsError) as raised:
-        read_settings(given)
+        read_sourced(given)
 
     assert str(raised.value) == message.format(path=given["config"][0])
 
@@ -106,7 +106,7 @@ def test_there_is_no_file(tmp_path: Path) -> None:
     """The error names it, and is a usage error as any other."""
     path = str(tmp_path / "none.conf")
     with pytest.raises(SettingsError, match="No such file or directory") as raised:
-        read_settings({"config": [path]})
+        read_sourced({"config": [path]})
 
     assert str(raised.value).startswith(f"--config {path}: ")
 
@@ -116,10 +116,10 @@ def test_file_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(b"\x89PNG\xff")
     with pytest.raises(SettingsError, match="utf-8"):
-        read_settings({"config": [str(path)]})
+        read_sourced({"config": [str(path)]})
 
 
 def test_name_of_the_file_is_none() -> None:
     """Not even what no system takes as a path."""
     with pytest.raises(SettingsError):
-        read_settings({"config": ["a\x00b"]})
+        read_sourced({"config": ["a\x00b"]})

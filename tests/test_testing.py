@@ -1,4 +1,4 @@
-"""The claims of twistcorn.testing: the fakes are as strict as the real thing, which is asked where that is possible."""
+"""The claims of twistcorn.testing: the fakes are as strict as the real thing, and compared with it where possible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEND = Lend(3, 40, 0)
 
 
 class Told:
-    """An owner that notes what it is told, and lets go of dead processes."""
+    """An owner that records its events, and releases dead processes."""
 
     def __init__(self, lets_go: bool = True) -> None:
         self.said: list[tuple[object, ...]] = []
@@ -218,15 +218,15 @@ IMPOSSIBLE: list[tuple[str, list[Step]]] = [
     ("it is ready after its exit", [exits, ready]),
     ("its boot fails after its exit", [exits, fails]),
     ("it leaves after its exit", [exits, leaves]),
-    ("it is empty before it was told to stop", [ready, empties]),
+    ("it is empty before it got Stop", [ready, empties]),
     ("it exits twice", [exits, exits]),
     ("it exits by code and signal", [lambda spawner, worker: spawner.exits(worker, 1, 9)]),
     ("it reports before it is ready", [reports(1)]),
     ("it reports a lend that it does not have", [ready, reports(1)]),
     ("it reports nothing", [ready, reports(0)]),
     ("it reports too much", [ready, reports(MAX_REPORTS + 1)]),
-    ("its owner lets go before its exit", [ends]),
-    ("its owner lets go twice", [exits, ends]),
+    ("its owner releases it before its exit", [ends]),
+    ("its owner releases it twice", [exits, ends]),
 ]
 
 #: The same for a worker that is ready and was lent a connection.
@@ -251,7 +251,7 @@ class TestLife:
         with pytest.raises(ImpossibleError):
             last(spawner, worker)
 
-    def test_before_it_was_told_to_boot(self, spawner: MemorySpawner, told: Told) -> None:
+    def test_before_boot(self, spawner: MemorySpawner, told: Told) -> None:
         """It says nothing."""
         with pytest.raises(ImpossibleError):
             spawner.ready(spawn(spawner, told))
@@ -263,7 +263,7 @@ class TestLife:
             spawner.reports(lent, *reports)
 
     def test_whole_life(self, spawner: MemorySpawner, lent: Worker, told: Told) -> None:
-        """The owner hears of everything, in order."""
+        """The owner gets every event, in order."""
         spawner.takes(lent)
         spawner.leaves(lent)
         spawner.closes(lent, LEND)
@@ -276,7 +276,7 @@ class TestLife:
         assert lent.process.lends == []
 
     def test_last_words(self, spawner: MemorySpawner, lent: Worker, told: Told) -> None:
-        """They reach the owner when it lets go of the process."""
+        """They reach the owner when it releases the process."""
         spawner.exits(lent, code=1, unread=[Report(Kind.RELEASED, 3, 40)])
 
         assert told.said[1:] == [("reported", Report(Kind.RELEASED, 3, 40)), ("exited", "exit code 1")]
@@ -297,7 +297,7 @@ class TestLife:
 
 class TestSpawner:
     def test_workers_are_counted(self, spawner: MemorySpawner, told: Told) -> None:
-        """All of them, and those that live; every process has a number of its own, and nobody else's."""
+        """All of them, and the live ones; each process has its own pid, not a real one's."""
         first, second = spawn(spawner, told), spawn(spawner, told, 2, 1)
         spawner.exits(first)
 

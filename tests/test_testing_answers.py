@@ -15,7 +15,7 @@ from twistcorn.wire import amp_commands
 
 
 class Asked:
-    """A worker that was asked where its threads are."""
+    """A worker with a pending Stack order."""
 
     def __init__(self) -> None:
         self.spawner = MemorySpawner()
@@ -31,7 +31,7 @@ class Asked:
 
 
 class Letting(Told):
-    """An owner that lets go of dead processes."""
+    """An owner that releases dead processes."""
 
     def exited(self, worker: Worker, status: Any) -> None:
         worker.process.end()
@@ -43,15 +43,15 @@ def asked() -> Asked:
 
 
 def test_it_answers(asked: Asked) -> None:
-    """The answer arrives as amp brings it; nobody waits for a second one."""
+    """The answer arrives as amp delivers it; there is no second one."""
     asked.spawner.tells(asked.worker, amp_commands.Stack, text="thread a:")
     assert asked.heard == [{"text": "thread a:"}]
-    with pytest.raises(ImpossibleError, match="nobody asked"):
+    with pytest.raises(ImpossibleError, match="owes no answer"):
         asked.spawner.tells(asked.worker, amp_commands.Stack, text="thread a:")
 
 
 def test_it_dies(asked: Asked) -> None:
-    """Who waits hears of the death, and who asks later as well."""
+    """Pending orders fail at the death, and later ones as well."""
     asked.spawner.exits(asked.worker, signal=9)
     asked.ask().addBoth(asked.heard.append)
     assert [failure.type for failure in asked.heard] == [ConnectionDone] * 2

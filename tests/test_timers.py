@@ -1,4 +1,4 @@
-"""Timers of our own in somebody else's reactor, whose wall clock is set."""
+"""Our own timers in a foreign reactor, whose wall clock is set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 10.0
 
 
 class Host(EPollReactor):
-    """A reactor of Twisted's own, run for as long as a test wants; its wall clock is `offset` seconds wrong."""
+    """A Twisted reactor, run for as long as a test wants; its wall clock is `offset` seconds wrong."""
 
     offset = 0.0
 
@@ -51,7 +51,7 @@ def hosted(host: Host) -> Any:
 
 
 def run_until(host: Host, done: list[Any], count: int = 1) -> None:
-    """Turn the host's loop until so much is in the list."""
+    """Run the host's loop until the list has this length."""
     deadline = time.monotonic() + PATIENCE
     while len(done) < count:
         assert time.monotonic() < deadline, "nothing was called"
@@ -61,14 +61,14 @@ def run_until(host: Host, done: list[Any], count: int = 1) -> None:
 
 class TestWhoseClock:
     def test_wall_clock(self, host: Host, hosted: Any) -> None:
-        """A reactor with the wall clock gets timers of ours, and is otherwise itself."""
+        """A reactor on the wall clock gets our timers, and is otherwise unchanged."""
         assert isinstance(hosted, HostedReactor)
         assert hosted.addReader.__self__ is host
         assert IReactorTCP.providedBy(hosted)
         assert abs(hosted.seconds() - time.monotonic()) < 1.0
 
     def test_steady(self) -> None:
-        """What is steady already, or in the hands of a test, is taken as it is."""
+        """A steady reactor, or a test's, is used as it is."""
         clock, reactor = Clock(), SteadyReactor()
         try:
             assert steady(clock) is clock
@@ -153,7 +153,7 @@ class TestTimers:
         assert waiting.poll(PATIENCE * 1000)
 
     def test_host_did_not_run(self, host: Host, hosted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A gap is told before any timer, and timers that were not due before it are not due after it."""
+        """A gap is reported before any timer, and timers that were not due before it are not due after it."""
         said: list[Any] = []
         now = [time.monotonic()]
         monkeypatch.setattr(hosted._timers.clock, "_now", lambda: now[0])

@@ -1,6 +1,6 @@
-"""A client of the control socket: finds a server, asks, hears the answer.
+"""A client of the control socket: finds a server, sends commands, receives answers.
 
-Law: no Twisted, so that a command starts at once. Each problem is one line for the operator.
+Law: does not import Twisted, so that commands start at once. Each error is one line for the operator.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 from .errors import OperationError, UnreachableError
 from .wire.control import OFF, default_paths, encode, peer_of
 
-#: For a server that answers at all; under full load it takes some milliseconds.
+#: Time-out for an answer; under full load it takes some milliseconds.
 ANSWER_SECONDS = 10.0
-#: For a process that has ended its connections to be gone.
+#: Time-out for the server's process to exit after it has closed its connections.
 EXIT_SECONDS = 10.0
 _READ_BYTES = 1 << 16
 
@@ -26,12 +26,12 @@ JSON = dict[str, Any]
 
 
 def connect(control: str, environ: Mapping[str, str], uid: int) -> Client:
-    """A client of the server at this place, or, when it is empty, at one of the default ones.
+    """Connect to the server at this path, or, if empty, at one of the default paths.
 
-    :raises UnreachableError: nothing listens there, or nobody may speak.
+    :raises UnreachableError: nothing listens there, or access is denied.
     """
     if control == OFF:
-        raise UnreachableError("--control off: there is no control socket")
+        raise UnreachableError("--control off: no control socket to connect to")
     paths = [control] if control else default_paths(environ, uid)
     problems = []
     for path in paths:
@@ -42,23 +42,23 @@ def connect(control: str, environ: Mapping[str, str], uid: int) -> Client:
                 raise OperationError(f"{path}: {_reason(error)}") from None
             problems.append(f"{path} ({_reason(error)})")
     raise UnreachableError(
-        f"nothing listens at {' nor at '.join(problems)}: start the server, or name its socket with --control PATH or"
+        f"nothing listens at {' or '.join(problems)}: start the server, or give its socket with --control PATH or"
         " TWISTCORN_CONTROL"
     )
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "it belongs to another user; only that one, and root, may speak there"
+        return "the socket belongs to another user; run this as that user or as root"
     return error.strerror or str(error)
 
 
 class Client:
     """One connection.
 
-    :raises OSError: it cannot be made.
-    :ivar path: where.
-    :ivar pid: of the server; 0 when it is in another namespace.
+    :raises OSError: it cannot connect.
+    :ivar path: the socket's path.
+    :ivar pid: of the server; 0 if it is in another namespace.
     """
 
     def __init__(self, path: str) -> None:
@@ -74,7 +74,7 @@ class Client:
             raise
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._sock.close()
 
     def fileno(self) -> int:
@@ -82,36 +82,36 @@ class Client:
         return self._sock.fileno()
 
     def ask(self, command: str, *, time: float | None = ANSWER_SECONDS, **arguments: object) -> Any:
-        """Ask, and wait for the answer.
+        """Send a command, and wait for the answer.
 
-        :param time: for the answer; None: whatever it takes.
-        :raises OperationError: it was refused, or no answer came.
+        :param time: seconds to wait for the answer; None: no limit.
+        :raises OperationError: the server refused, or did not answer in time.
         """
         self.send(command, **arguments)
         return result(self.receive(time))
 
     def send(self, command: str, **arguments: object) -> None:
-        """Ask; the answer comes by `receive` or `arrived`."""
-        # A server that refuses a connection has ended it, and has said why.
+        """Send a command; `receive` or `arrived` returns the answer."""
+        # A server that refuses a connection has sent the reason and closed it.
         with contextlib.suppress(BrokenPipeError):
             self._sock.sendall(encode({"command": command, **arguments}))
 
     def receive(self, time: float | None = None) -> JSON:
         """The next line.
 
-        :param time: for it to come; None: whatever it takes.
-        :raises OperationError: none came.
+        :param time: seconds to wait for it; None: no limit.
+        :raises OperationError: no line came in time.
         """
         self._sock.settimeout(time)
         while b"\n" not in self._unread:
             try:
                 self._read()
             except TimeoutError:
-                raise OperationError(f"the server (pid {self.pid}) does not answer within {time:g} s") from None
+                raise OperationError(f"the server (pid {self.pid}) did not answer within {time:g} s") from None
         return self._line()
 
     def arrived(self) -> list[JSON]:
-        """The lines that are there, when there is something to read.
+        """The lines that have arrived; call this when the socket is readable.
 
         :raises OperationError: the server is gone.
         """
@@ -127,7 +127,7 @@ class Client:
         except ConnectionError:
             data = b""
         if not data:
-            raise OperationError("the server has ended the connection")
+            raise OperationError("the server closed the connection")
         self._unread += data
 
     def _line(self) -> JSON:
@@ -136,13 +136,13 @@ class Client:
             answer = json.loads(line)
             assert isinstance(answer, dict)
         except (ValueError, AssertionError):
-            raise OperationError(f"what answers at {self.path} is no twistcorn") from None
+            raise OperationError(f"{self.path}: the server there is not twistcorn") from None
         return answer
 
     def stop(self, quick: bool) -> None:
-        """Stop the server, and wait until its process is gone; it sets itself a time for that.
+        """Stop the server, and wait until its process is gone; the server limits how long that takes.
 
-        :raises OperationError: it was refused.
+        :raises OperationError: the server refused.
         """
         process = self._process()
         try:
@@ -151,13 +151,13 @@ class Client:
                 while True:
                     self.receive()
             if process is not None and not select.select([process], [], [], EXIT_SECONDS)[0]:
-                raise OperationError(f"the server (pid {self.pid}) has stopped, but its process is still there")
+                raise OperationError(f"the server (pid {self.pid}) has stopped, but its process is still running")
         finally:
             if process is not None:
                 os.close(process)
 
     def _process(self) -> int | None:
-        """A descriptor that can be read when the server's process is gone (pidfd_open(2)); None where there is none."""
+        """A pidfd, readable once the server's process is gone (pidfd_open(2)); None if not available."""
         try:
             return os.pidfd_open(self.pid)
         except OSError:
@@ -167,8 +167,8 @@ class Client:
 def result(answer: JSON) -> Any:
     """The result in an answer.
 
-    :raises OperationError: it is a refusal.
+    :raises OperationError: the server refused the command.
     """
     if answer.get("ok") is not True:
-        raise OperationError(str(answer.get("error", "the server did not say why")), str(answer.get("detail", "")))
+        raise OperationError(str(answer.get("error", "the server gave no reason")), str(answer.get("detail", "")))
     return answer.get("result")

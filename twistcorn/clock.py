@@ -1,7 +1,7 @@
-"""Seconds that go on only while somebody can look at them.
+"""A clock that runs only while this process can run.
 
-Law: monotonic, and no process, timer or descriptor. A wall clock that is set back would stop every time-out, and one
-that is set forward would end everything at once; a process that was stopped had no time to do what it was to do.
+Law: monotonic; uses no process, timer or descriptor. A wall clock set back would stop every time-out, and one set
+forward would fire all of them at once; a process that was stopped had no time to meet its deadlines.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 
-#: Seconds by which a look may be late before that is a gap: no turn of a healthy loop takes as long.
+#: Seconds by which a reading may be late before it counts as a gap: no round of a healthy loop takes as long.
 TOLERANCE_SECONDS = 2.0
 
 
@@ -27,7 +27,7 @@ class SteadyClock:
         self._untold = 0.0
 
     def seconds(self) -> float:
-        """What it shows. It goes on from where it was expected to be when nobody has looked for too long."""
+        """The time. After a gap it continues from the time of the expected reading."""
         now = self._now() - self._left_out
         if now > self._by + TOLERANCE_SECONDS:
             gap = now - self._by
@@ -37,10 +37,10 @@ class SteadyClock:
         return now
 
     def look_by(self, at: float) -> None:
-        """Somebody looks again by then, unless the process does not run; infinity: nobody can say."""
+        """Expect the next reading by then, unless the process does not run; infinity: no expectation."""
         self._by = at
 
     def take_gap(self) -> float:
-        """Seconds that were left out since this was asked last."""
+        """Seconds left out since the last call."""
         gap, self._untold = self._untold, 0.0
         return gap

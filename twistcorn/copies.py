@@ -1,7 +1,7 @@
-"""Copies of a process: what was forked from it and has not called execve(2) since, as /proc shows it.
+"""Copies of a process: descendants forked from it without execve(2), as /proc shows them.
 
-Law: reads /proc and signals nobody. Where there is no /proc, or it says nothing of a process, there are no copies.
-Workers look as well, beside an application: what is needed is taken from `pristine`.
+Law: reads /proc and sends no signal. Without /proc, or without access to a process there, finds no copies. Workers use
+it too, next to an application: hence `pristine`.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import contextlib
 
 from .pristine import open_file, os
 
-#: A flag of the kernel's (linux/sched.h, in the ninth field of proc_pid_stat(5)): forked, and no execve(2) since.
+#: A kernel flag (linux/sched.h, in the ninth field of proc_pid_stat(5)): forked, and no execve(2) since.
 PF_FORKNOEXEC = 0x40
 
 
 def image_of(pid: int) -> bytes:
-    """What the last execve(2) has left in a process, and in each of its copies: the auxiliary vector (getauxval(3)).
+    """The auxiliary vector (getauxval(3)) of a process: the same in all its copies, set by the last execve(2).
 
-    It holds addresses that the kernel chose at random, so that two runs of one program have different ones. Empty for a
-    process that is gone, and for one that /proc keeps to itself.
+    It holds addresses that the kernel chose at random, so that two runs of one program differ. Empty for a process that
+    is gone, or hidden in /proc.
     """
     return _read(f"/proc/{pid}/auxv")
 
 
 def copies_of(image: bytes, parent: int) -> list[int]:
-    """Children of a process, and theirs, that are copies of what has this image.
+    """Descendants of a process that are copies of the process with this image.
 
-    One that has a session of its own (setsid(2)) is a daemon, and no copy any more.
+    A child in its own session (setsid(2)) is a daemon, and no longer counts as a copy.
     """
     if not image:
         return []
@@ -47,7 +47,7 @@ def _is_copy(pid: int, session: int) -> bool:
 def _children(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
-        # An orphan is a child of any one thread of who adopts it.
+        # An orphan becomes a child of any one thread of its adopter.
         for thread in os.listdir(f"/proc/{pid}/task"):
             found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
     return found

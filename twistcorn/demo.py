@@ -1,7 +1,7 @@
-"""The built-in demo: what twistcorn serves when there is no app, and a way to see its workers at work.
+"""The built-in demo, served when there is no app: shows the workers at work.
 
-Law: pure WSGI on the standard library alone; it knows nothing of twistcorn but one key of the environ. What it
-shows is escaped, what it takes is bounded, and nothing but a POST from its own page makes it crash.
+Law: pure WSGI on the standard library; knows nothing of twistcorn but one key of the environ. Escapes its output,
+bounds its input, and crashes only on a POST from its own page.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ nav a:hover, button:hover {{ border-color: var(--gold) }}
 _HOME = """<h1>twist<b>corn</b></h1>
 <p>It works. This is the built-in demo; serve your own with <code>--app module:name</code>.</p>
 <dl><div><dt>process</dt><dd>{pid}</dd></div><div><dt>worker</dt><dd>{worker}</dd></div>
-<div><dt>requests served by it</dt><dd>{served}</dd></div><div><dt>thread</dt><dd>{thread}</dd></div></dl>
+<div><dt>requests served</dt><dd>{served}</dd></div><div><dt>thread</dt><dd>{thread}</dd></div></dl>
 <nav><a href="{root}/slow?seconds=2">slow</a><a href="{root}/stream">stream</a>
 <a href="{root}/error">error</a><a href="{root}/crash">crash</a><a href="{root}/environ">environ</a>
 <a href="{root}/healthz">healthz</a>
@@ -61,7 +61,7 @@ _HOME = """<h1>twist<b>corn</b></h1>
 <button name="body" value="hello">echo</button></form></nav>"""
 
 _CRASH = """<h1>Crash</h1>
-<p>The button kills the process {pid}, worker {worker}, with SIGSEGV. Another one takes its place.</p>
+<p>The button kills process {pid} (worker {worker}) with SIGSEGV. A new worker replaces it.</p>
 <form method="post" action="{root}/crash"><button>Crash this worker</button></form>"""
 
 _HTML_HEADERS = (
@@ -89,7 +89,7 @@ def app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]
     if method in methods or "*" in methods:
         reply = handler(environ, served)
     else:
-        refusal = _text(f"{method} is not for here, but {', '.join(methods)}\n", "405 Method Not Allowed")
+        refusal = _text(f"{method} is not allowed here; use {', '.join(methods)}\n", "405 Method Not Allowed")
         reply = replace(refusal, headers=(*_TEXT_HEADERS, ("Allow", ", ".join(methods))))
     headers = [*reply.headers, ("Cache-Control", "no-store")]
     if reply.length is not None:
@@ -148,7 +148,7 @@ def _crash(environ: Environ, served: int) -> _Reply:
     if environ["REQUEST_METHOD"] != "POST":
         return _page(_CRASH, environ, served)
     if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
-        return _text("only the demo's own page may do this\n", "403 Forbidden")
+        return _text("only the demo's own page may crash a worker\n", "403 Forbidden")
     os.kill(os.getpid(), signal.SIGSEGV)
     return _text("still alive: something handles SIGSEGV\n", "500 Internal Server Error")
 
@@ -165,13 +165,13 @@ def _echo(environ: Environ, served: int) -> _Reply:
     length = environ.get("CONTENT_LENGTH")
     if length:
         return _Reply("200 OK", _body(environ["wsgi.input"], int(length)), length=int(length))
-    # Without a length, only a body that the server ends is safe to read.
+    # Without a length, a body is safe to read only if the server marks its end.
     ended = environ.get("wsgi.input_terminated") or environ.get("HTTP_TRANSFER_ENCODING")
     return _Reply("200 OK", _body(environ["wsgi.input"], None)) if ended else _text("")
 
 
 def _body(stream: Any, left: int | None) -> Iterator[bytes]:
-    """Yield a request's body: so many bytes of it, or all up to its end."""
+    """Yield a request's body: `left` bytes of it, or all of it."""
     while left is None or left > 0:
         chunk = stream.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left))
         if not chunk:
@@ -185,7 +185,7 @@ def _healthz(environ: Environ, served: int) -> _Reply:
 
 
 def _not_found(environ: Environ, served: int) -> _Reply:
-    return _text("there is nothing here\n", "404 Not Found")
+    return _text("not found\n", "404 Not Found")
 
 
 _GET = ("GET", "HEAD")

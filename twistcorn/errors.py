@@ -12,8 +12,7 @@ EXIT_BOOT = 3
 EXIT_USAGE = 64
 #: EX_UNAVAILABLE of sysexits(3): a command finds no server.
 EXIT_UNAVAILABLE = 69
-#: EX_SOFTWARE of sysexits(3): a worker found a part of itself broken, by a request that runs; or by one that may be
-#: over.
+#: EX_SOFTWARE of sysexits(3): a worker found itself broken, by a running request; and by one that may be over.
 EXIT_DEAF = 70
 EXIT_DEAF_SINCE = 71
 
@@ -21,14 +20,14 @@ EXIT_DEAF_SINCE = 71
 class TwistcornError(Exception):
     """The base of every error that is meant to be read by the operator.
 
-    :ivar exit_code: what the process ends with when the error ends it.
+    :ivar exit_code: the exit code when the error ends the process.
     """
 
     exit_code = 1
 
 
 class SettingsError(TwistcornError):
-    """The operator's: an option has a value that is not allowed. The message names option, value and what is."""
+    """The operator's: an option has an invalid value. The message names option, value and what is expected."""
 
     exit_code = EXIT_USAGE
 
@@ -52,9 +51,9 @@ class BootError(TwistcornError):
 
 
 class OperationError(TwistcornError):
-    """The operator's: what was asked of a running server cannot be done. Nothing was changed.
+    """The operator's: a running server cannot carry out a command. Nothing was changed.
 
-    :ivar detail: what else is known of it, in several lines: why new code does not boot.
+    :ivar detail: further lines, such as why new code fails to boot.
     """
 
     def __init__(self, message: str, detail: str = "") -> None:
@@ -84,6 +83,6 @@ class HTTPError(Exception):
 class RequestTimeout(BaseException):
     """The application's: its time for a request is over. Raised in its thread, wherever that is.
 
-    No `Exception`, so that a handler of errors in the application does not make an answer of it; not caught it becomes
-    a 504. Caught, it gives the application a second to come to an end.
+    Not an `Exception`, so that an error handler of the application does not turn it into a response; uncaught, it
+    becomes a 504. Caught, it leaves the application one second to finish.
     """

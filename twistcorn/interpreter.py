@@ -1,6 +1,6 @@
-"""What the server needs of the interpreter that it runs in.
+"""Requirements of the server on its Python interpreter.
 
-Law: asks, and refuses in one line; changes nothing.
+Law: checks, and refuses in one line; changes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .errors import SettingsError
 
-#: Python 3.13 and later tell; before that there is always a lock.
+#: Python 3.13 and later have it; before, there is always a lock.
 _has_lock: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 
 
@@ -21,6 +21,6 @@ def require_lock(has_lock: Callable[[], bool] = _has_lock) -> None:
     """
     if not has_lock():
         raise SettingsError(
-            "twistcorn does not run without the interpreter lock yet: use a Python that is not free-threaded, or start"
-            " this one with PYTHON_GIL=1"
+            "twistcorn does not support free-threaded Python yet: use a Python with the interpreter lock, or set"
+            " PYTHON_GIL=1"
         )

@@ -1,6 +1,6 @@
 """The file that holds the master's pid.
 
-Law: writes no file through a symbolic link, and removes no file but its own.
+Law: writes no file through a symbolic link, and removes only its own file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 
 class PidFile:
-    """A pid file, as long as this process runs.
+    """A pid file, for as long as this process runs.
 
     :param path: empty for none.
     """

@@ -1,10 +1,10 @@
-"""The standard library as it was before the application came.
+"""The standard library as it was before the application was loaded.
 
-Law: copies of whole modules, taken when this one is first imported, which in a worker is before the application is.
-What an application puts in the place of a function or a class of these modules (a proxy's library a socket class,
-a test tool a clock) is its own affair: nothing of the server in a worker goes through a name that it can replace.
-Twisted, and what else of others' code the server runs on, gets the same copies (`give`). What lives in the interpreter
-and not in a name (a default time-out, a signal's handler) is not held off here.
+Law: copies of whole modules, taken when this one is first imported, in a worker before the application is. An
+application may replace functions and classes of these modules (a proxy library the socket class, a test tool the
+clock): no server code in a worker uses a name that it can replace. Twisted, and the other packages that the server is
+built on, get the same copies (`give`). State in the interpreter itself (a default time-out, a signal's handler) is not
+protected here.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ else:
     import threading as _threading
     import time as _time
 
-#: The built-in `open`, by a name that nobody else has.
+#: The built-in `open`, under a private name.
 open_file = open
 
 
 def _copy(module: ModuleType) -> ModuleType:
-    """A module with the same contents, which nobody else has."""
+    """A private copy of a module."""
     copy = ModuleType(module.__name__, module.__doc__)
     copy.__dict__.update(module.__dict__)
     return copy
 
 
 def _at_home(function: FunctionType, module: ModuleType) -> FunctionType:
-    """The same function, which goes through this module's names."""
+    """The same function with this module's globals."""
     new = FunctionType(
         function.__code__, module.__dict__, function.__name__, function.__defaults__, function.__closure__
     )
@@ -54,7 +54,7 @@ def _at_home(function: FunctionType, module: ModuleType) -> FunctionType:
 
 
 def _bind(module: ModuleType, name: str) -> None:
-    """Give a copied module a class of its own, whose methods go through the copy's names, not the original's."""
+    """Give a copied module its own copy of a class, whose methods use the copied module's globals."""
     original = getattr(module, name)
     body = {key: value for key, value in vars(original).items() if key not in ("__dict__", "__weakref__")}
     for key, value in body.items():
@@ -66,10 +66,10 @@ def _bind(module: ModuleType, name: str) -> None:
 
 
 def _own_thread(module: ModuleType) -> type:
-    """A class of threads whose methods nobody replaces; its threads are the original's, too, for whoever asks.
+    """A subclass of Thread whose methods no application can replace; `isinstance` still works with the original.
 
-    How they begin goes through the original's names: what monitoring has put in the place of a trace function or of
-    the start of a thread counts for those that run the application.
+    Only the start uses the original's globals: a trace function or thread start that monitoring has replaced must work
+    in the threads that run the application.
     """
     original: type = module.Thread
     methods: dict[str, object] = {}
@@ -82,7 +82,7 @@ def _own_thread(module: ModuleType) -> type:
 
 
 def give(*packages: str) -> None:
-    """Have the modules of these packages, as far as they are imported, go through the copies as well."""
+    """Make the imported modules of these packages use the copies as well."""
     ours = {id(original): copy for original, copy in _copies}
     for name, module in list(_sys.modules.items()):
         if name.partition(".")[0] in packages and isinstance(module, ModuleType):
@@ -94,7 +94,7 @@ def give(*packages: str) -> None:
 if not TYPE_CHECKING:
     os, select, signal, socket = _copy(_os), _copy(_select), _copy(_signal), _copy(_socket)
     threading, time, sys, tempfile = _copy(_threading), _copy(_time), _copy(_sys), _copy(_tempfile)
-    # They make locks by a name of their module.
+    # These create locks through a global of their module.
     _bind(threading, "Condition")
     _bind(threading, "Event")
     threading.Thread = _own_thread(threading)

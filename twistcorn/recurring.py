@@ -1,7 +1,7 @@
-"""Something that is done at regular times, for as long as it is wanted.
+"""Periodic calls that survive errors.
 
-Law: what the house does by itself goes through here. A bare `LoopingCall` ends for good when its function raises; here
-an error is logged and the next call comes. Who fails every time is told to somebody who can end the process.
+Law: all periodic work of the server goes through here. A bare `LoopingCall` stops for good when its function raises;
+here the error is logged and the next call comes. Repeated failure is reported to a function that can end the process.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-#: Calls in a row that may fail before that is no accident any more.
+#: Failed calls in a row that count as a permanent fault.
 MAX_FAILURES = 5
 
 
 class Recurring:
-    """Calls a function again and again; an error in one call is no reason not to make the next.
+    """Calls a function periodically; an error in one call does not prevent the next.
 
-    :param what: what is done, for the log.
-    :param give_up: told, each time, once it has failed `MAX_FAILURES` times in a row; None: it goes on trying.
+    :param what: names the work, for the log.
+    :param give_up: called at each failure from the `MAX_FAILURES`-th in a row on; None: keep trying.
     """
 
     log = Logger()
@@ -37,15 +37,15 @@ class Recurring:
 
     @property
     def running(self) -> bool:
-        """Whether it was started, and not stopped since."""
+        """Whether it is started."""
         return self._looping.running
 
     def start(self, interval: float, now: bool = True) -> None:
-        """Call every so many seconds, for the first time now or after that time."""
+        """Call every `interval` seconds, first now or after one interval."""
         self._looping.start(interval, now)
 
     def stop(self) -> None:
-        """Call no more."""
+        """Stop calling."""
         if self._looping.running:
             self._looping.stop()
 
@@ -54,7 +54,7 @@ class Recurring:
             self._function()
         except Exception:
             self._failures += 1
-            self.log.failure("internal error in {what}: it goes on", what=self._what)
+            self.log.failure("internal error in {what}; continuing", what=self._what)
             if self._give_up is not None and self._failures >= MAX_FAILURES:
                 self._give_up(f"{self._what} failed {self._failures} times in a row")
         else:

@@ -6,6 +6,8 @@ working directory, standard stream, resource limit or log observer; `Application
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from twisted.internet.defer import (
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from . import __version__
 from .errors import TwistcornError
 from .interpreter import require_lock
 from .logs.logger import Logger
@@ -45,14 +48,13 @@ class WSGIPoolService(Service):
     """A WSGI application served by a pool of worker processes.
 
     :param app: as `--app`: `module:name`, or empty to look for it.
-    :param reactor: the reactor that the application runs; the service has timers of its own in it, on a clock that is
-        not set back.
+    :param reactor: the reactor that the application runs; the service has its own timers in it, on a clock that is not
+        set back.
     :param on_fatal: called with the error when the service can never serve: an address that is taken, an
         application that cannot be loaded. Without it the error is logged.
     :param reread: the settings as they are at a reload; raises `errors.SettingsError` when they are not valid, and then
         nothing changes. Without it they stay as they are.
-    :param origins: where the settings come from, as an operator is told (`origins.Sourced`); by default what is given
-        here comes from code.
+    :param origins: where the settings come from, as shown to an operator (`origins.Sourced`); by default, from code.
     :param settings: options by field name of `settings.Settings`, as values or as texts:
         `WSGIPoolService("app:app", reactor=reactor, listen=["tcp:8000"], workers=4)`.
     """
@@ -109,7 +111,7 @@ class WSGIPoolService(Service):
     # Verbs
 
     def when_ready(self) -> Deferred[None]:
-        """Fires when the first worker is ready and connections are accepted; fails when that can never be."""
+        """Fires when the first worker is ready and connections are accepted; fails when the service can never serve."""
         ready: Deferred[None] = Deferred()
         self._waiting_for_ready.append(ready)
         self._tell_ready()
@@ -117,7 +119,7 @@ class WSGIPoolService(Service):
 
     @property
     def addresses(self) -> list[str]:
-        """Where it listens, once it is bound: `http://127.0.0.1:8000`, `unix:/path`; tells the port of `tcp:0`."""
+        """Where it listens, once bound: `http://127.0.0.1:8000`, `unix:/path`; shows the port chosen for `tcp:0`."""
         return [listener.shown for listener in self._listeners]
 
     def reload(self) -> Deferred[str]:
@@ -126,11 +128,11 @@ class WSGIPoolService(Service):
         :return: fires when that is over: with nothing, or with why it did not go through; the old workers serve then.
         """
         if self._assembled is None or self._assembled.supervisor is None:
-            return succeed("the server does not run")
+            return succeed("the server is not running")
         return self._assembled.supervisor.reload()
 
     def scale(self, difference: int) -> None:
-        """Want so many workers more, or less."""
+        """Change the worker target."""
         self._with_supervisor(lambda supervisor: supervisor.scale(difference))
 
     def reopen_logs(self) -> None:
@@ -166,10 +168,10 @@ class WSGIPoolService(Service):
         for place in self._places:
             place.abandon()
 
-    # How it is done
+    # Internals
 
     def _settle(self, settings: Settings) -> Settings:
-        """The streams and the log of the process are the embedding application's, in the workers as well."""
+        """The embedding application owns the streams and the log of the process, in the workers as well."""
         return replace(settings, app_output="plain", log_format="text")
 
     def _settled(self, read: Sourced) -> Sourced:
@@ -189,11 +191,19 @@ class WSGIPoolService(Service):
         return self._bound
 
     def _assemble(self) -> None:
-        # ampoule installs a reactor when it is imported; nobody else may have had the chance before now.
+        # Imported late: ampoule installs a reactor, and the embedding program may choose its own first.
         from .master.assembly import Assembly
 
+        python = platform.python_version()
+        self.log.info(
+            "twistcorn {version}, Python {python}, pid {pid}", version=__version__, python=python, pid=os.getpid()
+        )
         self._assembled = Assembly(self._reactor, self.settings, self._origins)
-        self.settings = self._assembled.settings
+        self.settings = settings = self._assembled.settings
+        self.log.info(
+            "{app}: {workers} x {threads}", app=f"app {settings.app}" if settings.app else f"app in {settings.chdir}",
+            workers=_counted(settings.workers, "worker"), threads=_counted(settings.threads, "thread"),
+        )  # fmt: skip
         self._listeners = self._assembled.listeners
         self._places = self._assembled.places
 
@@ -214,7 +224,7 @@ class WSGIPoolService(Service):
         return (lambda: path) if path not in ("", OFF) else None
 
     def _clerk(self) -> ControlCommands:
-        """Who does what is asked on the control socket."""
+        """The object that carries out the commands of the control socket."""
         from .master.control.commands import ControlCommands
 
         return ControlCommands(self._reactor, self._operations)
@@ -235,8 +245,8 @@ class WSGIPoolService(Service):
             for place in self._places:
                 place.close()
         else:
-            self.log.failure("the service cannot start", failure=failure)
-            self._fatal(TwistcornError(f"the service cannot start: {failure.getErrorMessage()}"))
+            self.log.failure("cannot start", failure=failure)
+            self._fatal(TwistcornError(f"cannot start: {failure.getErrorMessage()}"))
 
     def _fatal(self, error: TwistcornError) -> None:
         self._outcome = error
@@ -257,7 +267,7 @@ class WSGIPoolService(Service):
                 deferred.callback(None)
 
     def _tell_stopped(self, result: Any) -> None:
-        """All is taken apart; the service is as new and may be started again."""
+        """All parts are down; the service may be started again."""
         if self._control is not None:
             self._control.close()
         self._bound = self._assembled = self._outcome = self._control = self._drain_delay = None
@@ -278,16 +288,19 @@ class WSGIPoolService(Service):
         yield DeferredList([maybeDeferred(listener.close) for listener in self._listeners])
         yield self._assembled.stop(quick)
 
-
     def _delay(self) -> Deferred[None]:
-        """The time in which load balancers hear that this server is not ready, while it still answers all."""
+        """The drain delay: load balancers learn that this server is not ready, while it still answers all requests."""
         supervisor = self._assembled.supervisor if self._assembled is not None else None
         delay = supervisor.settings.drain_delay if supervisor is not None else 0.0
         if not delay:
             return succeed(None)
-        self.log.info("not ready any more; the stop begins in {delay:g} s", delay=delay)
+        self.log.info("reporting not ready; stopping in {delay:g} s (--drain-delay)", delay=delay)
         self._drain_delay = deferLater(self._reactor, delay)
         return self._drain_delay.addErrback(_trap_cancel)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _trap_cancel(failure: Failure) -> None:

@@ -1,8 +1,8 @@
-"""Shelter: code of the server that an application's thread runs, and that no RequestTimeout may interrupt.
+"""Shelter: server code on an application thread that no RequestTimeout may interrupt.
 
-Law: an exception raised from outside can come between any two instructions, and a lock that is held then is never
-released. Whatever of ours takes a lock, or must be done whole, hides first and shows itself again last. Threads that
-nobody can hit are not known here, and pay one look into a dictionary.
+Law: an exception from outside can come between any two instructions, and a lock held then is never released. Server
+code that takes a lock, or must run to completion, calls `hide` first and `show` last. Other threads, which no time-out
+can hit, are unknown here and pay one dictionary lookup.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from .pristine import threading
 
 
 class Exposed(Protocol):
-    """A thread that can be hit while it runs the application (`worker.seats.Seat`).
+    """A thread that a time-out can hit while it runs the application (`worker.loop.seats.Seat`).
 
     :ivar exposed: what it runs; None while it cannot be hit.
-    :ivar sheltered: what it would be hit for now.
-    :ivar owed: what is raised there as soon as it can be hit again.
+    :ivar sheltered: what it runs while it is hidden.
+    :ivar owed: an exception to raise there as soon as it can be hit again.
     """
 
     exposed: Any
@@ -25,10 +25,10 @@ class Exposed(Protocol):
     owed: BaseException | None
 
     def shield(self) -> None:
-        """From now on it cannot be hit, and nothing is on its way any more."""
+        """Make it safe from now on, and cancel an exception on its way."""
 
     def reappear(self) -> None:
-        """It can be hit again, and is where its time was over meanwhile."""
+        """Make it exposed again; raises if its time ran out meanwhile."""
 
 
 #: By `threading.get_ident()`.
@@ -36,7 +36,7 @@ exposed_threads: dict[int, Exposed] = {}
 
 
 def hide() -> Exposed | None:
-    """No exception comes to this thread from here on, until what this returns is given to `show`."""
+    """Keep exceptions off this thread until `show` is called with the result."""
     thread = exposed_threads.get(threading.get_ident())
     if thread is None or (runs := thread.exposed) is None:
         return None
@@ -46,16 +46,17 @@ def hide() -> Exposed | None:
 
 
 def show(hidden: Exposed | None) -> None:
-    """The application goes on.
+    """Return to the application.
 
-    :raises RequestTimeout: its time was over meanwhile: who logs all the time would never be hit otherwise.
+    :raises RequestTimeout: its time ran out meanwhile; otherwise an application that logs all the time would never be
+        interrupted.
     """
     if hidden is not None:
         hidden.reappear()
 
 
 def leave() -> None:
-    """The application is left for good: what follows is ours."""
+    """Leave the application for good: only server code follows."""
     thread = exposed_threads.get(threading.get_ident())
     if thread is not None:
         thread.shield()

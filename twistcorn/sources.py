@@ -19,11 +19,6 @@ from .settings import FIELDS, OPTIONS, Settings, flag, parse_value, unfolded
 from .unknown import unknown_setting
 
 
-def read_settings(given: Mapping[str, Iterable[str]]) -> Settings:
-    """Like `read_sourced`, without the sources."""
-    return read_sourced(given).settings
-
-
 def read_sourced(given: Mapping[str, Iterable[str]]) -> Sourced:
     """The settings as they are now, with their sources.
 

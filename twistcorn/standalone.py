@@ -1,6 +1,6 @@
 """The service as the application of its process: signals, exit code, pid file, limits.
 
-Law: everything that an embedded service must not touch stands here, and only here. Used by `tap` and `cli`.
+Law: everything that an embedded service must not touch is here, and only here. Used by `tap` and `cli`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ class StandaloneService(WSGIPoolService):
     """A `WSGIPoolService` that owns its process.
 
     :param reopen: reopens the log file of the process, for SIGUSR1.
-    :ivar exit_code: what the process should end with.
+    :ivar exit_code: the exit code for the process.
     :ivar ended_by: the signal that ended it, when the reactor does not know it.
     """
 
@@ -66,17 +67,17 @@ class StandaloneService(WSGIPoolService):
         return settings
 
     def startService(self) -> None:
-        """Start, with all that belongs to a process of its own.
+        """Start, with signals, pid file and limits of the process.
 
         :raises SystemExit: when an address is taken; the message has been printed.
         """
         if not sys.platform.startswith("linux"):
-            self.log.warn("twistcorn runs on Linux only, for now")
+            self.log.warn("twistcorn supports Linux only")
         globalLogPublisher.addObserver(self._recent)
         _raise_descriptor_limit()
         _name_systemd_sockets()
         if not orphans.adopt_orphans():
-            self.log.warn("this kernel gives a server no orphans: what applications fork may outlive their workers")
+            self.log.warn("kernel without PR_SET_CHILD_SUBREAPER: forked processes may outlive their workers")
         self._reactor.callWhenRunning(self._reactor_runs)
         super().startService()
         if self.exit_code:
@@ -104,7 +105,7 @@ class StandaloneService(WSGIPoolService):
         return result
 
     def _control_path(self) -> Callable[[], str] | None:
-        """A process of its own has a control socket unless the operator says otherwise."""
+        """A standalone server has a control socket unless the operator turns it off."""
         return super()._control_path() or (
             None if self.settings.control else lambda: control.place(os.environ, os.geteuid())
         )
@@ -142,23 +143,24 @@ class StandaloneService(WSGIPoolService):
                 "more_workers": lambda earlier, number: self.scale(+1),
                 "fewer_workers": lambda earlier, number: self.scale(-1),
                 "reopen_logs": lambda earlier, number: self._reopen_all(earlier),
-                "upgrade": lambda earlier, number: self._not_yet("SIGUSR2 (upgrade of the running program)"),
-                "retire_all": lambda earlier, number: self._not_yet("SIGWINCH (retiring all workers)"),
+                "upgrade": lambda earlier, number: self._not_yet("SIGUSR2 (binary upgrade)"),
+                "retire_all": lambda earlier, number: self._not_yet("SIGWINCH (retire all workers)"),
             },
         )
 
     def _shut_down(self, earlier: Callable[[], bool], number: int, quick: bool) -> None:
         if self._ending:
             if not quick and self.skip_drain_delay():
-                self.log.info("told again to stop: the drain delay is over")
+                self.log.info("second stop signal: drain delay skipped")
                 return
-            self.log.info("told again to stop: stopping at once")
+            self.log.info("second stop signal: stopping at once")
             self.stop(quick=True)
             return
         self._ending = True
         self._quick = quick
         self.announce_stop()
-        self.log.info("stopping {how}", how="at once" if quick else "gracefully")
+        why = f" ({signal.Signals(number).name})" if number else ""
+        self.log.info("stopping {how}{why}", how="at once" if quick else "gracefully", why=why)
         if not earlier():
             self.ended_by = number
             self._stop_reactor()
@@ -170,10 +172,10 @@ class StandaloneService(WSGIPoolService):
         self.reopen_logs()
 
     def _not_yet(self, what: str) -> None:
-        self.log.warn("{what} is not there yet; nothing was done", what=what)
+        self.log.warn("{what} is not supported; ignored", what=what)
 
     def _end(self, error: TwistcornError) -> None:
-        """The service can never serve: say why and end the process."""
+        """The service can never serve: print why and end the process."""
         self.exit_code = error.exit_code
         # In one piece: the log's thread writes to the same stream.
         sys.stderr.write(f"twistcorn: {escaped(str(error))}\n")
@@ -194,7 +196,7 @@ class StandaloneService(WSGIPoolService):
             self._pidfile.write()
         except OSError as problem:
             self.log.warn(
-                "cannot write the pid file {path}: {why}", path=self.settings.pidfile, why=problem.strerror
+                "cannot write pid file {path}: {why}", path=self.settings.pidfile, why=problem.strerror
             )
 
 

@@ -1,6 +1,6 @@
 """The reactor of `twistcorn run`: Twisted's epoll reactor with a steady clock.
 
-Law: nothing else differs. Twisted's own clock is the wall clock, which is set now and then.
+Law: nothing else differs. Twisted's own clock is the wall clock, which may be set at any time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .clock import SteadyClock
 
 
 class SteadyReactor(EPollReactor):
-    """A reactor for which time does not jump.
+    """A reactor whose time does not jump.
 
-    :ivar on_gap: told before any timer of the seconds in which this process did not run, for what counts by other
+    :ivar on_gap: called, before any timer, with the seconds in which this process did not run, for code that uses other
         clocks.
     """
 
@@ -31,12 +31,12 @@ class SteadyReactor(EPollReactor):
         return self._clock.seconds()
 
     def doIteration(self, delay: Any) -> None:
-        """Wait for events for so many seconds at most, None: for ever; and handle them."""
+        """Wait for events for at most `delay` seconds (None: no limit), and handle them."""
         self._clock.look_by(math.inf if delay is None else self._clock.seconds() + delay)
         self.doPoll(delay)
 
     def runUntilCurrent(self) -> None:
-        """Call what is due."""
+        """Run the calls that are due."""
         self._clock.seconds()
         if gap := self._clock.take_gap():
             for tell in list(self.on_gap):
@@ -45,7 +45,7 @@ class SteadyReactor(EPollReactor):
 
 
 def install() -> None:
-    """Make it the reactor of this process, unless there is one already."""
+    """Install it as this process's reactor, unless there is one."""
     import sys
 
     from twisted.internet.main import installReactor

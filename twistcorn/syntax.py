@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from .grammar import TOKEN
+
 #: Far more than a machine has CPUs; a typo should not start a thousand interpreters.
 MAX_WORKERS = 256
 
@@ -190,7 +192,7 @@ def script_name(text: str) -> str:
 
 def field_name(text: str) -> str:
     """The name of a header field (RFC 9110 section 5.1), or nothing."""
-    if text and not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", text):
+    if text and not re.fullmatch(TOKEN, text):
         raise ValueError("a header name such as X-Script-Name")
     return text
 

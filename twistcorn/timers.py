@@ -1,7 +1,7 @@
-"""Timers of our own in somebody else's reactor, whose clock may be the wall clock.
+"""Our own timers in a foreign reactor, whose clock may be the wall clock.
 
-Law: of the host's reactor only descriptors are used, never its time: its timers stand still for an hour when the wall
-clock is set back by one. A timerfd (timerfd_create(2)) on the monotonic clock is one of its readers.
+Law: uses only the host reactor's descriptors, never its time: its timers stop for an hour if the wall clock is set back
+by one. A timerfd (timerfd_create(2)) on the monotonic clock is one of its readers.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from zope.interface import directlyProvides, providedBy
 
 from .clock import SteadyClock
 
-#: Seconds by which a clock differs from the wall clock at most when it is the wall clock.
+#: A clock within this many seconds of the wall clock is the wall clock.
 _SAME_CLOCK_SECONDS = 1.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Spec(ctypes.Structure):
-    """struct itimerspec: seconds and nanoseconds of the period, and of the first time."""
+    """struct itimerspec: seconds and nanoseconds of the period, and of the first expiry."""
 
     _fields_ = [(name, ctypes.c_long) for name in ("every", "every_ns", "first", "first_ns")]
 
 
 class Timers(FileDescriptor):
-    """Delayed calls, and the descriptor that becomes readable when one is due; it is open as long as there are any.
+    """Delayed calls, and a descriptor that becomes readable when one is due; open while there are any.
 
-    :ivar on_gap: told before any timer of the seconds in which nobody could look.
+    :ivar on_gap: called, before any timer, with the seconds in which this process did not run.
     """
 
     log = Logger()
@@ -48,7 +48,7 @@ class Timers(FileDescriptor):
         self._host = host
         self.clock = SteadyClock()
         self.on_gap: list[Callable[[float], object]] = []
-        # Some of them may be cancelled: they are left out when they are due.
+        # May contain cancelled calls: they are skipped when due.
         self._calls: list[DelayedCall] = []
         self._cancelled = 0
         self._descriptor = -1
@@ -73,7 +73,7 @@ class Timers(FileDescriptor):
     def _one_less(self, call: DelayedCall) -> None:
         self._cancelled += 1
         if 2 * self._cancelled > len(self._calls):
-            # It is marked only after this.
+            # `call` itself is marked as cancelled only after this.
             self._calls = [each for each in self._calls if each.active() and each is not call]
             self._cancelled = 0
             heapq.heapify(self._calls)
@@ -84,19 +84,19 @@ class Timers(FileDescriptor):
         self._arm()
 
     def _arm(self) -> None:
-        """Have the descriptor readable when the first call is due."""
+        """Arm the timerfd for the first call."""
         if self._running:
             return
         if not self._calls:
             self.clock.look_by(math.inf)
-            # Not here: the host may be about to ask this reader for its descriptor.
+            # Not now: the host may be about to ask this reader for its descriptor.
             self._host.callFromThread(self._close)
             return
         if self._descriptor < 0:
             self._open()
         at, now = self._calls[0].time, self.clock.seconds()
         self.clock.look_by(max(at, now))
-        # None at all would stop it.
+        # Zero would disarm it.
         whole, rest = divmod(max(1, int((at - now) * 1e9)), 1_000_000_000)
         spec = _Spec(0, 0, whole, rest)
         if _libc.timerfd_settime(self._descriptor, 0, ctypes.byref(spec), None):
@@ -116,7 +116,7 @@ class Timers(FileDescriptor):
             self._descriptor = -1
 
     def doRead(self) -> None:
-        # It is readable although nothing is due where a call was cancelled; it is set anew below all the same.
+        # After a cancelled call it may be readable with nothing due; it is rearmed below all the same.
         now = self.clock.seconds()
         self._running = True
         try:
@@ -127,7 +127,7 @@ class Timers(FileDescriptor):
                 self._run(heapq.heappop(self._calls))
         finally:
             self._running = False
-            # Setting it anew makes it unreadable.
+            # Rearming makes it unreadable.
             self._arm()
 
     def _run(self, call: DelayedCall) -> None:
@@ -148,11 +148,11 @@ class Timers(FileDescriptor):
             self.log.failure("internal error in a timer")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Never: nobody else closes the descriptor."""
+        """Never happens: only we close the descriptor."""
 
 
 class HostedReactor:
-    """Somebody else's reactor, but for its time.
+    """A foreign reactor with our own time.
 
     :ivar on_gap: see `Timers`.
     """
@@ -180,5 +180,5 @@ class HostedReactor:
 
 
 def steady(reactor: Any) -> Any:
-    """A reactor whose time is not the wall clock's: itself, or itself with timers of our own."""
+    """A reactor that does not use the wall clock: the given one, or the given one with our own timers."""
     return HostedReactor(reactor) if abs(reactor.seconds() - time.time()) < _SAME_CLOCK_SECONDS else reactor

@@ -16,7 +16,7 @@ def broken(*_): raise RuntimeError("gc is mine")
 gc.{name} = broken
 """
     server = serve(broken, tracebacks=True)
-    server.wait_for("it cannot begin to serve", timeout=10)
+    server.wait_for("cannot start serving", timeout=10)
     assert server.exit_code() == 3
 
 
@@ -36,4 +36,4 @@ def test_whatever_ends_the_beginning_is_told_at_once(serve: Serve, source: str, 
     """Also what no handler of errors sees, and what only the server runs into."""
     server = serve(source, tracebacks=True)
     assert server.exit_code(10) == 3
-    assert server.seen(f"it cannot begin to serve: .*{said}")
+    assert server.seen(f"cannot start serving: .*{said}")

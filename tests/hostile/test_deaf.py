@@ -77,8 +77,8 @@ def check_replaced(server: Server, deaths: int, before: int) -> None:
     server.wait_for(GONE, count=deaths)
     server.wait_for(READY, count=before + deaths)
     assert int(server.get("/")) in server.worker_pids
-    assert server.seen("this worker ends, and others go on with its connections")
-    assert not server.seen("showed no life")
+    assert server.seen("worker exits; other workers take over its connections")
+    assert not server.seen("unresponsive")
     assert len(server.lines) < FEW * deaths
 
 
@@ -112,7 +112,7 @@ def test_who_closes_all_descriptors_is_told(serve: Serve, method: str, turns: st
     with server.connect() as client:
         client.ask("/range", method, b"" if method == "POST" else None)
         assert client.response().status == 502
-    server.wait_for(r"exit code 70(, with \d+ MiB)?; running: .* /range for .*blamed")
+    server.wait_for(r"exit code 70(, \d+ MiB resident)?; running: .* /range for .*blamed")
     check_replaced(server, 1, 1)
 
 
@@ -127,7 +127,7 @@ def test_request_that_runs_when_an_earlier_one_is_found_out(serve: Serve, method
         assert client.get("/close/orders").status == 200
         innocent.ask("/late", method, b"" if method == "POST" else None)
         assert innocent.response().status == status
-    server.wait_for(rf"exit code 71(, with \d+ MiB)?; running: {method} /late for [0-9.]+ s$")
+    server.wait_for(rf"exit code 71(, \d+ MiB resident)?; running: {method} /late for [0-9.]+ s$")
     check_replaced(server, 1, 1)
 
 

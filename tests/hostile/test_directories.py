@@ -51,7 +51,7 @@ def test_directory_of_the_start(start: Start, tmp_path: Path, become: str) -> No
     else:
         here.chmod(0)
     server.send(signal.SIGHUP)
-    server.wait_for("reload done")
+    server.wait_for("reload complete")
     os.kill(server.worker_pids[-1], signal.SIGKILL)
     server.wait_for("is ready", count=3)
     assert server.get("/") == "served"
@@ -70,18 +70,18 @@ def test_relative_tmpdir_goes_with_the_directory_of_the_start(start: Start, tmp_
     (site / "app.py").write_text(COUNTS)
     server = start("app:app", "--chdir", str(site), cwd=here, env={"TMPDIR": tmpdir}).ready()
     assert upload(server, 5 * MB) == (200, b"5000000")
-    assert not server.seen("cannot be written")
+    assert not server.seen("cannot write")
 
     shutil.rmtree(here)
     lost = os.path.normpath(here / tmpdir)
     for number, end in enumerate([lambda: None, lambda: server.send(signal.SIGHUP), lambda: kill(server)]):
         end()
         server.wait_for("is ready", count=1 + number)
-        server.wait_for("is gone|died", count=number)
+        server.wait_for("exited|died", count=number)
         assert upload(server, 5 * MB) == (200, b"5000000")
         assert upload(server, 80 * MB)[0] == 507
-        server.wait_for(rf"cannot be written to {re.escape(lost)}: No such file", count=1 + number)
-        assert len(server.seen("cannot be written")) == len(server.seen("507 no room")) == 1 + number
+        server.wait_for(rf"cannot write request bodies to {re.escape(lost)}: No such file", count=1 + number)
+        assert len(server.seen("cannot write")) == len(server.seen("507 no space")) == 1 + number
 
 
 def kill(server: Server) -> None:
@@ -120,5 +120,5 @@ def test_link_leads_to_a_new_release(start: Start, tmp_path: Path, chdir: tuple[
     current.unlink()
     current.symlink_to(tmp_path / "two")
     server.send(signal.SIGHUP)
-    server.wait_for("reload done")
+    server.wait_for("reload complete")
     assert server.get("/") == "two"

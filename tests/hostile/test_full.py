@@ -31,7 +31,7 @@ def test_full_worker_is_replaced(serve: Serve, workers: str) -> None:
     with server.connect() as client:
         full = int(client.get("/fill").body)
         others = [server.get("/") for _ in range(40)]
-        server.wait_for(rf"worker \d+ \(pid {full}\) is gone")
+        server.wait_for(rf"worker \d+ \(pid {full}\) exited")
     assert len(others) == 40
     assert all(server.get("/") != str(full) for _ in range(20))
     assert len(server.seen(r"has no file descriptor left")) == 1

@@ -75,7 +75,7 @@ def still_watched(server: Server, pid: int) -> None:
     mark = server.mark()
     assert server.get("/slow") == str(pid)
     server.wait_for("slow: GET /slow", since=mark)
-    server.wait_for("in app$|it cannot be shown", since=mark)
+    server.wait_for("in app$|stack not available", since=mark)
 
 
 def next_worker(server: Server) -> int:
@@ -83,8 +83,8 @@ def next_worker(server: Server) -> int:
     (old,) = server.worker_pids
     mark = server.mark()
     server.send(signal.SIGHUP)
-    server.wait_for("reload done", since=mark)
-    server.wait_for(rf"\(pid {old}\) is gone", since=mark)
+    server.wait_for("reload complete", since=mark)
+    server.wait_for(rf"\(pid {old}\) exited", since=mark)
     (new,) = server.worker_pids
     return new
 
@@ -107,7 +107,7 @@ def check_change(serve: Serve, folder: Path, name: str, *threads: str) -> None:
     still_watched(server, pid)
     server.send(signal.SIGTERM)
     assert server.exit_code() == 0
-    assert not server.seen("died|was killed|ended by|showed no life|internal error")
+    assert not server.seen("died|was killed|ended by|unresponsive|internal error")
     assert "POST /body" in (folder / "access").read_text()
 
 
@@ -204,5 +204,5 @@ def test_the_application_ends_its_process(serve: Serve, folder: Path, name: str)
         assert server.get("/") == str(server.worker_pids[-1])
     (folder / "app.py").write_text(framed(DEATHS[name], at_import=True))
     server.send(signal.SIGHUP)
-    server.wait_for("reload is off", timeout=5)
+    server.wait_for("reload cancelled", timeout=5)
     assert server.get("/") == str(server.worker_pids[-1])

@@ -100,7 +100,7 @@ def test_nothing_is_imported_after_the_application(
     ask_everything(server)
     server.send(signal.SIGUSR1)
     server.send(signal.SIGHUP)
-    server.wait_for("reload done")
+    server.wait_for("reload complete")
     ask_everything(server)
     pid = int(server.get("/"))
     os.kill(pid, signal.SIGTERM)

@@ -139,7 +139,7 @@ def end_worker(server: Server, how: str) -> None:
             server.get("/")
     else:
         server.send(signal.SIGTERM if how == "stop" else signal.SIGINT)
-    server.wait_for(rf"worker 1 \(pid {worker}\) (is gone|died)")
+    server.wait_for(rf"worker 1 \(pid {worker}\) (exited|died)")
 
 
 def serve_one(serve: Serve, how: str, *more: str) -> Server:

@@ -192,9 +192,9 @@ def test_workers_end_as_well(ready: Ready) -> None:
     make(server, "many")
     os.kill(master(server), signal.SIGHUP)
     make(server, "many")
-    server.wait_for("is gone", count=2)
+    server.wait_for("exited", count=2)
     wait_until(lambda: is_tidy(server, 2), "nobody but the server and its new workers is left")
-    assert len(server.seen("is gone")) == 2
+    assert len(server.seen("exited")) == 2
     assert not server.seen("died|was killed")
     stop(server)
 

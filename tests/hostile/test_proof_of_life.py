@@ -29,5 +29,5 @@ def test_deaf_worker_is_replaced(serve: Serve, how: str) -> None:
     with server.connect() as client:
         deaf = client.get("/deafen").body.decode()
     assert server.get("/").isdigit()
-    server.wait_for(rf"worker 1 \(pid {deaf}\) was killed: its heart beats, but it has acknowledged no connection")
+    server.wait_for(rf"worker 1 \(pid {deaf}\) was killed: alive, but it acknowledged no connection")
     assert server.get("/") != deaf

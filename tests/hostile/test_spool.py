@@ -105,9 +105,9 @@ def test_no_file_can_be_written(
         assert upload(server, size) == (200, str(size).encode())
     assert upload(server, 80 * MB)[0] == 507
     assert upload(server, 5 * MB) == (200, b"5000000")
-    told = server.seen(rf"request bodies cannot be written to {re.escape(str(directory))}: .*TMPDIR")
+    told = server.seen(rf"cannot write request bodies to {re.escape(str(directory))}: .*TMPDIR")
     assert len(told) == 1
-    assert len(server.seen("refused a request of 127.0.0.1: 507 no room")) == 1
+    assert len(server.seen("refused request from 127.0.0.1: 507 no space")) == 1
 
 
 def test_folder_goes_away_in_the_middle(start: Start, folder: Path, tmp_path: Path) -> None:

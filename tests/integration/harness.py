@@ -286,4 +286,4 @@ class Server(Program):
 
 #: A worker serves; a worker is no more, for whatever reason.
 READY = r"worker (?P<ident>\d+) \(pid (?P<pid>\d+)\) is ready"
-GONE = r"worker (?P<ident>\d+) \(pid (?P<pid>\d+)\) (?P<how>is gone|died|ended|was killed|could not boot)"
+GONE = r"worker (?P<ident>\d+) \(pid (?P<pid>\d+)\) (?P<how>exited|died|ended|was killed|failed to boot)"

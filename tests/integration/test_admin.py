@@ -69,7 +69,7 @@ def test_drain_delay_serves_on_while_it_is_not_ready(start: Start, gate: Gate, f
     server.wait_for("the stop begins in 60 s")
     assert health(admin) == (200, 503, 200)
     server.send(signal.SIGHUP)
-    server.wait_for("reload is off: the server stops")
+    server.wait_for("reload cancelled: the server stops")
     with server.connect() as late, server.connect() as busy:
         answer = late.get("/pid")
         assert (answer.status, answer.headers["connection"]) == (200, "close")
@@ -150,10 +150,10 @@ def test_actions_do_what_they_say(server: Server, folder: Path) -> None:
     admin = server.admin()
     with Load(server.address, 4) as load:
         load.more(5)
-        assert act(admin, "scale", "workers=3") == (200, "workers wanted: 3\n")
+        assert act(admin, "scale", "workers=3") == (200, "worker target set to 3\n")
         server.ready(3)
         assert act(admin, "recycle", "worker=1") == (200, "worker 1 is replaced\n")
-        server.wait_for(r"worker 1 \(pid \d+\) is gone")
+        server.wait_for(r"worker 1 \(pid \d+\) exited")
         put_probe(folder, "two")
         assert act(admin, "reload") == (200, "reloaded\n")
         load.more(5)

@@ -54,7 +54,7 @@ def show(browser: Browser, server: Server, query: str = "") -> None:
 
 def page_of(server: Server) -> str:
     """Where its admin page is."""
-    return server.wait_for(r"admin on (http://.*)$")[0][1]
+    return server.wait_for(r"admin endpoint on (http://.*)$")[0][1]
 
 
 def number(browser: Browser, name: str) -> float:

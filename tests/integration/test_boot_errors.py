@@ -48,7 +48,7 @@ def told(server: Server) -> str:
     [
         pytest.param("ap:app", "Did you mean `app:app`?", id="misspelt module"),
         pytest.param("app:ap", "Did you mean `app:app`?", id="misspelt name"),
-        pytest.param("app.py", "`app.py` is a file name. Did you mean `app:app`?", id="file name"),
+        pytest.param("app.py", "`app.py` is a file name, not a module. Did you mean `app:app`?", id="file name"),
         pytest.param(
             "factory:create_app",
             "`create_app` is a factory: did you mean `factory:create_app()`?",
@@ -60,7 +60,7 @@ def told(server: Server) -> str:
         pytest.param(
             "lacking", "`no_such_library` is not installed in this interpreter", id="missing library"
         ),
-        pytest.param("leaving", "It calls exit() when imported", id="exits"),
+        pytest.param("leaving", "Importing it calls exit()", id="exits"),
         pytest.param("syntax", "SyntaxError", id="syntax error"),
     ],
 )
@@ -108,13 +108,13 @@ def test_app_that_does_not_finish_booting_is_3(start: Start, folder: Path, gate:
     put_probe(folder, end='wait("import")')
     server = start("app:app", "--boot-timeout", "2s", "--workers", "2")
     gate.visitor("import").wait_for_end()
-    assert "was killed: starting for more than 2 s" in told(server)
+    assert "was killed: app not imported within --boot-timeout 2 s" in told(server)
 
 
 def test_app_that_crashes_at_boot_is_3(start: Start, folder: Path) -> None:
     """An application that kills its process while it is imported is told with the signal."""
     put_probe(folder, end="os.kill(os.getpid(), 11)")
-    assert "died before it was ready: SIGSEGV" in told(start("app:app"))
+    assert "died while booting: SIGSEGV" in told(start("app:app"))
 
 
 def test_unix_socket_is_gone_when_the_app_cannot_boot(start: Start, tmp_path: Path) -> None:
@@ -126,15 +126,15 @@ def test_unix_socket_is_gone_when_the_app_cannot_boot(start: Start, tmp_path: Pa
 
 @pytest.mark.slow
 def test_replacement_that_cannot_boot_is_tried_again_at_growing_intervals(start: Start, folder: Path) -> None:
-    """While the code on disk does not boot the other worker serves on; once it does the pool is whole again."""
+    """While the code on disk fails to boot the other worker serves on; once it does the pool is whole again."""
     server = start("app:app", "--workers", "2", tracebacks=True).ready(2)
     killed, other = server.worker_pids
     put_probe(folder, "two", end='raise LookupError("no such table")')
     since = server.mark()
     os.kill(killed, signal.SIGKILL)
-    server.wait_for(r"could not boot: .* LookupError: no such table", since=since, count=3)
+    server.wait_for(r"failed to boot: .* LookupError: no such table", since=since, count=3)
     moments = [
-        moment for line, moment in zip(server.lines, server.times, strict=True) if "could not boot" in line
+        moment for line, moment in zip(server.lines, server.times, strict=True) if "failed to boot" in line
     ]
     # 0.5 s and 1 s, less what reading the log may be late.
     assert moments[1] - moments[0] > 0.4
@@ -150,7 +150,7 @@ def test_connections_wait_while_no_worker_is_ready(start: Start, folder: Path) -
     server = start("app:app", tracebacks=True).ready()
     put_probe(folder, "two", end='raise LookupError("no such table")')
     os.kill(server.worker_pids[0], signal.SIGKILL)
-    server.wait_for("could not boot")
+    server.wait_for("failed to boot")
     clients = [server.connect() for _ in range(20)]
     for client in clients:
         client.ask("/version")

@@ -71,7 +71,7 @@ class TestReload:
         put_probe(folder, "two", "raise LookupError('no such shop')")
         done = command(server, "reload")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("twistcorn: the code on disk does not boot\n")
+        assert done.stderr.startswith("twistcorn: the code on disk fails to boot\n")
         assert "LookupError: no such shop" in done.stderr
         assert server.get("/version") == "one"
 
@@ -84,7 +84,7 @@ class TestWorkers:
         server.ready(3)
         refused = command(server, "scale", "0")
         assert (refused.returncode, refused.stderr) == (
-            1, "twistcorn: workers: allowed is a whole number from 1 to 256\n",
+            1, "twistcorn: invalid value {number} for workers: expected a whole number from 1 to 256\n",
         )  # fmt: skip
         assert json.loads(said(server, "status", "--json"))["workers"]["target"] == 3
 
@@ -133,7 +133,7 @@ def test_logs(start: Start) -> None:
         assert following.stdout is not None
         following.stdout.readline()
         said(server, "scale", "2")
-        assert following.stdout.readline().endswith("info     2 workers wanted\n")
+        assert following.stdout.readline().endswith("info     worker target set to 2\n")
         following.send_signal(signal.SIGINT)
         assert following.wait() == 130
         assert following.stderr is not None
@@ -170,7 +170,7 @@ class TestStop:
                     assert client.response().status == 200
                     assert (first.wait(), second.wait()) == (0, 0)
         assert server.process.poll() == 0
-        assert not server.seen("told again to stop")
+        assert not server.seen("second stop signal")
 
     def test_quick(self, start: Start, gate: Gate) -> None:
         """What runs is cut."""
@@ -190,6 +190,6 @@ def test_nothing_listens_there(start: Start) -> None:
     done = command(server, "status", "--control", str(server.control))
     assert done.returncode == 69
     assert done.stderr == (
-        f"twistcorn: nothing listens at {server.control} (No such file or directory): start the server, or name its"
+        f"twistcorn: nothing listens at {server.control} (No such file or directory): start the server, or give its"
         " socket with --control PATH or TWISTCORN_CONTROL\n"
     )

@@ -157,6 +157,6 @@ def test_file_in_the_way_of_a_socket_is_not_touched(start: Start, tmp_path: Path
     server = start("app:app", listen=("--listen", f"unix:{path}"))
     assert server.exit_code() == 1
     assert server.errors == [
-        f"twistcorn: cannot listen on unix:{path}: a file that is no socket is in the way"
+        f"twistcorn: cannot listen on unix:{path}: the path exists and is not a socket"
     ]
     assert path.read_text() == "precious"

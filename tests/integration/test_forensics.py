@@ -73,7 +73,7 @@ def test_offender_is_put_in_quarantine(start: Start) -> None:
     for count in (3, 4):
         poison(server, "/segfault")
         server.wait_for(READY, count=count)
-    server.wait_for(r"in quarantine, answered 503: GET /segfault")
+    server.wait_for(r"quarantine: answering 503 to GET /segfault")
     with server.connect() as client:
         answer = client.get("/segfault?again=1")
         assert answer.status == 503
@@ -81,7 +81,7 @@ def test_offender_is_put_in_quarantine(start: Start) -> None:
         assert client.get("/version").status == 200
         since = server.mark()
         server.send(signal.SIGHUP)
-        server.wait_for(r"reload done", since=since)
+        server.wait_for(r"reload complete", since=since)
         assert client.get("/segfault").status == 503
         client.ask("/segfault", "POST", b"")
         # Another method is another request.

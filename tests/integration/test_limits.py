@@ -38,7 +38,7 @@ def test_more_connections_than_fit_wait_until_others_end(start: Start, way: str)
     clients = [server.connect() for _ in range(120)]
     for client in clients:
         client.ask("/version")
-    server.wait_for("the limit of open connections is reached; new connections wait in the kernel")
+    server.wait_for("connection limit reached; new connections wait in the kernel")
     # Each that ends makes room for one more, in the order of their coming.
     for client in clients:
         assert client.response().body == b"one"
@@ -56,8 +56,8 @@ def test_signals_work_while_the_limit_is_reached(start: Start) -> None:
     first = clients[0].response().body
     server.wait_for("new connections wait in the kernel")
     server.send(signal.SIGHUP)
-    server.wait_for("reload done")
-    server.wait_for("is gone")
+    server.wait_for("reload complete")
+    server.wait_for("exited")
     assert clients[0].get("/pid").body != first
     assert full(server, clients)
 

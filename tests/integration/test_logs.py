@@ -187,7 +187,7 @@ class TestSlow:
             client.get("/version")
             client.ask("/wait", headers="X-Request-ID: shop-1\r\n")
             visitor = gate.visitor("request")
-            server.wait_for(r"^\S+ warn  \[worker 1\] slow: GET /wait \[shop-1\] has run for 0\.[2-9] s, and is here:$")
+            server.wait_for(r"^\S+ warn  \[worker 1\] slow: GET /wait \[shop-1\] running for 0\.[2-9] s, at:$")
             server.wait_for(r'^ +File ".*app\.py", line \d+, in wait$')
             visitor.release()
             assert client.response().status == 200

@@ -12,7 +12,7 @@ from tests.integration.conftest import Start, put_probe
 from tests.integration.harness import GONE, READY, wait_until
 from tests.integration.load import Load
 
-DONE = r"reload done: generation (\d+) serves"
+DONE = r"reload complete: generation (\d+) serves"
 
 
 @pytest.mark.slow
@@ -23,7 +23,7 @@ def test_no_request_is_lost_by_recycling(start: Start) -> None:
     ).ready(2)
     with Load(server.address, clients=6) as load:
         server.wait_for(r"is replaced: it has answered \d+ requests", count=4)
-        server.wait_for(r"\) is gone", count=3)
+        server.wait_for(r"\) exited", count=3)
         load.more(5)
     assert load.failures == []
     died = [line for line in server.lines if " died " in line or "was killed" in line]
@@ -34,7 +34,7 @@ def test_memory(start: Start) -> None:
     """A worker that has grown is replaced; the next one is small again."""
     server = start("app:app", "--max-rss", "256MB").ready()
     server.get("/grow?for=300")
-    server.wait_for(r"is replaced: it has \d+ MiB of memory")
+    server.wait_for(r"recycling worker .*: \d+ MiB resident")
     server.wait_for(READY, count=2)
     server.wait_for(GONE)
     assert len(server.worker_pids) == 1
@@ -44,8 +44,8 @@ def test_age(start: Start) -> None:
     """The replacement is ready before the old one goes."""
     server = start("app:app", "--max-age", "1s").ready()
     server.wait_for(READY, count=2)
-    server.wait_for(r"\) is gone")
-    order = [line for line in server.lines if "is ready" in line or "is gone" in line]
+    server.wait_for(r"\) exited")
+    order = [line for line in server.lines if "is ready" in line or "exited" in line]
     assert ["ready" in line for line in order[:3]] == [True, True, False]
 
 
@@ -55,7 +55,7 @@ def test_recycling_pauses_while_the_code_on_disk_does_not_boot(start: Start, fol
     (pid,) = server.worker_pids
     put_probe(folder, "two", end='raise LookupError("no such table")')
     server.send(signal.SIGHUP)
-    server.wait_for(r"the code on disk does not boot: recycling is paused until a worker boots again")
+    server.wait_for(r"the code on disk fails to boot: recycling paused until a worker boots")
     since = server.mark()
     for _ in range(4):
         assert int(server.get()) == pid
@@ -105,7 +105,7 @@ def test_settings_are_read_again(start: Start, folder: Path) -> None:
     assert server.get("/shop/environ?key=SCRIPT_NAME") == "/shop"
     file.write_text("workers = 2\nthreads = 3\nbacklog = 77\n")
     server.send(signal.SIGHUP)
-    server.wait_for(r"--backlog changes only with a restart")
+    server.wait_for(r"--backlog changed, but takes effect only at a restart")
     server.wait_for(DONE)
     server.wait_for(READY, count=3)
     assert server.get("/environ?key=SCRIPT_NAME") == ""
@@ -120,7 +120,7 @@ def test_settings_that_are_not_valid_change_nothing(start: Start, folder: Path) 
     file.write_text("workers = many\n")
     server.send(signal.SIGHUP)
     why = r"invalid value 'many' for workers in .*twistcorn\.conf: expected .*"
-    server.wait_for(rf"reload is off: {why}; nothing was changed")
+    server.wait_for(rf"reload cancelled: {why}; nothing changed")
     assert int(server.get()) == pid
     file.write_text("workers = 2\n")
     server.send(signal.SIGHUP)

@@ -13,8 +13,8 @@ from tests.integration.gate import Gate
 from tests.integration.harness import GONE, READY, Server, wait_until
 from tests.integration.load import Load
 
-DONE = r"reload done: generation (\d+) serves"
-OFF = r"reload is off: the code on disk does not boot; the old workers keep serving"
+DONE = r"reload complete: generation (\d+) serves"
+OFF = r"reload cancelled: the code on disk fails to boot; the old workers keep serving"
 
 
 def reload(server: Server) -> None:
@@ -22,7 +22,7 @@ def reload(server: Server) -> None:
     old, since = server.worker_pids, server.mark()
     server.send(signal.SIGHUP)
     server.wait_for(DONE, since=since)
-    server.wait_for(rf"worker \d+ \(pid ({'|'.join(map(str, old))})\) is gone", since=since, count=len(old))
+    server.wait_for(rf"worker \d+ \(pid ({'|'.join(map(str, old))})\) exited", since=since, count=len(old))
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_request_in_flight_is_answered_by_the_old_code(start: Start, folder: Pat
         visitor.release()
         assert client.response().body == str(visitor.pid).encode()
         assert client.get("/version").body == b"two"
-    server.wait_for(rf"pid {visitor.pid}\) is gone")
+    server.wait_for(rf"pid {visitor.pid}\) exited")
 
 
 def test_code_that_does_not_import_changes_nothing_and_is_told(start: Start, folder: Path) -> None:
@@ -82,7 +82,7 @@ def test_code_that_does_not_import_changes_nothing_and_is_told(start: Start, fol
         server.send(signal.SIGHUP)
         server.wait_for(OFF)
         server.wait_for(
-            r"could not boot: cannot load the app `app:app`: importing app failed: LookupError: no such"
+            r"failed to boot: cannot load the app `app:app`: importing app failed: LookupError: no such"
         )
         assert client.get("/version").body == b"one"
         assert server.get("/version") == "one"
@@ -101,7 +101,7 @@ def test_another_reload_during_a_reload_is_remembered(start: Start, folder: Path
     first = gate.visitor("import")
     put_probe(folder, "three")
     server.send(signal.SIGHUP)
-    server.wait_for(r"reload asked for; it begins when the present one is over")
+    server.wait_for(r"reload queued until the current one ends")
     first.release()
     server.wait_for(DONE, count=2)
     server.wait_for(GONE, count=4)
@@ -120,7 +120,7 @@ def test_reload_during_boot_follows_it(start: Start, folder: Path, gate: Gate) -
     first.release()
     server.ready()
     server.wait_for(DONE)
-    server.wait_for(rf"pid {first.pid}\) is gone")
+    server.wait_for(rf"pid {first.pid}\) exited")
     assert {server.get("/version") for _ in range(4)} == {"two"}
     server.wait_for(READY, count=3)
 
@@ -169,7 +169,10 @@ def test_old_worker_that_does_not_finish_is_killed(start: Start, folder: Path, g
         visitor.wait_for_end()
         gate.visitor("request").release()
         assert client.response().status == 200
-    server.wait_for(rf"pid {visitor.pid}\) was killed: draining for more than 0\.5 s; running: GET /wait for \d\.\d s")
+    server.wait_for(
+        rf"pid {visitor.pid}\) was killed: not drained within --graceful-timeout 0\.5 s;"
+        r" running: GET /wait for \d\.\d s"
+    )
     assert server.get("/version") == "one"
 
 

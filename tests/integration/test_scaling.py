@@ -46,10 +46,10 @@ def test_workers_come_with_the_load_and_go_after_it(program: Tuned) -> None:
     server = program.serve("--workers", "2:4", "--threads", "2", workers=2)
     with Callers(server.address, 2) as few:
         with Callers(server.address, 16) as many:
-            server.wait_for(r"3 workers instead of 2: requests wait \d+ ms for a thread")
+            server.wait_for(r"worker target set to 3: requests wait \d+ ms for a thread")
             server.wait_for(READY, count=4)
         program.set("scale-down-after", "2s")
-        server.wait_for(r"2 workers instead of 3: 2 were enough for \d+ s")
+        server.wait_for(r"worker target set to 2: 2 would have sufficed for \d+ s")
         server.wait_for(GONE, count=2)
         before = few.answers
         wait_until(lambda: few.answers > before + 10, "the others go on")
@@ -62,8 +62,8 @@ def test_threads_come_where_the_application_waits(program: Tuned) -> None:
     """More of them in the worker that is there, and every request is answered."""
     server = program.serve("--threads", "2:4", "--turns", "pool")
     with Callers(server.address, 6) as callers:
-        server.wait_for(r"3 threads instead of 2: requests wait \d+ ms for a thread, and workers use \d+% of a proc")
-        server.wait_for(r"4 threads instead of 3")
+        server.wait_for(r"threads per worker set to 3: requests wait \d+ ms .* each worker uses only \d+% of a CPU")
+        server.wait_for(r"threads per worker set to 4")
         begun = callers.answers
         wait_until(lambda: callers.answers > begun + 20, "they are answered")
     assert callers.failures == []

@@ -67,7 +67,7 @@ def test_django_project_found_by_manage_py_is_served(start: Start, django: Path,
     server = start(front=front, cwd=django).ready()
     assert server.get("/") == "Hello from Django"
     server.wait_for(
-        r"is ready after [\d.]+ s: mysite\.wsgi:application \(found manage\.py: WSGI_APPLICATION of"
+        r"is ready after [\d.]+ s: mysite\.wsgi:application \(found manage\.py: WSGI_APPLICATION in"
     )
 
 

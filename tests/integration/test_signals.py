@@ -25,13 +25,13 @@ def test_one_worker_more_and_one_less(start: Start, front: str) -> None:
     """SIGTTIN adds a worker that gets connections, SIGTTOU retires one, whose connections live on."""
     server = start("--app", "app:app", "--workers", "2", front=front).ready(2)
     server.send(signal.SIGTTIN)
-    server.wait_for("3 workers wanted")
+    server.wait_for("worker target set to 3")
     server.ready(3)
     clients = [server.connect() for _ in range(9)]
     pids = {client.get("/pid").body for client in clients}
     assert pids == {str(pid).encode() for pid in server.worker_pids}
     server.send(signal.SIGTTOU)
-    server.wait_for("2 workers wanted")
+    server.wait_for("worker target set to 2")
     server.wait_for(GONE)
     assert {client.get("/pid").body for client in clients} <= {
         str(pid).encode() for pid in server.worker_pids
@@ -43,7 +43,7 @@ def test_never_fewer_workers_than_one(start: Start) -> None:
     server = start("app:app", "--workers", "2").ready(2)
     for count in (1, 2, 3):
         server.send(signal.SIGTTOU)
-        server.wait_for("1 workers? wanted", count=count)
+        server.wait_for("worker target set to 1", count=count)
     server.wait_for(GONE)
     (last,) = server.worker_pids
     assert server.get("/pid") == str(last)
@@ -60,8 +60,8 @@ def test_log_file_is_reopened(start: Start, folder: Path) -> None:
     server.send(signal.SIGUSR1)
     wait_until(log.exists, "the new log file is there")
     server.send(signal.SIGTTIN)
-    wait_until(lambda: "2 workers wanted" in log.read_text(), "a line in the new log file")
-    assert "2 workers wanted" not in moved.read_text()
+    wait_until(lambda: "worker target set to 2" in log.read_text(), "a line in the new log file")
+    assert "worker target set to 2" not in moved.read_text()
     assert server.get("/version") == "one"
 
 
@@ -83,7 +83,7 @@ def test_signals_that_are_not_there_yet_say_so(start: Start, front: str) -> None
     (pid,) = server.worker_pids
     for number in (signal.SIGUSR2, signal.SIGWINCH):
         server.send(number)
-        server.wait_for(rf"{number.name} .* is not there yet; nothing was done")
+        server.wait_for(rf"{number.name} .* is not supported; ignored")
     assert server.get("/pid") == str(pid)
 
 
@@ -94,7 +94,7 @@ def test_reopening_logs_on_standard_error_does_nothing(start: Start, front: str)
     (pid,) = server.worker_pids
     server.send(signal.SIGUSR1)
     server.send(signal.SIGTTIN)
-    server.wait_for("2 workers wanted")
+    server.wait_for("worker target set to 2")
     assert pid in server.worker_pids
     assert server.get("/version") == "one"
 
@@ -115,7 +115,7 @@ def test_workers_ignore_them_while_they_boot(start: Start, folder: Path, gate: G
     server = start("app:app").ready()
     since = server.mark()
     server.send(signal.SIGTTIN)
-    server.wait_for("2 workers wanted")
+    server.wait_for("worker target set to 2")
     for pid in children(server.pid):
         for number in ignored_by_workers:
             os.kill(pid, number)
@@ -133,7 +133,7 @@ def test_worker_told_to_terminate_drains_and_is_replaced(start: Start, gate: Gat
         idle = holders[str(visitor.pid).encode()]
         since = server.mark()
         os.kill(visitor.pid, signal.SIGTERM)
-        server.wait_for(rf"worker \d+ \(pid {visitor.pid}\) was sent SIGTERM: it drains", since=since)
+        server.wait_for(rf"worker \d+ \(pid {visitor.pid}\) got SIGTERM; draining", since=since)
         server.wait_for(READY, since=since)
         # The master has said what follows from that before it answers anything.
         said(server, "status")
@@ -144,7 +144,7 @@ def test_worker_told_to_terminate_drains_and_is_replaced(start: Start, gate: Gat
         answer = busy.response()
         assert (answer.status, answer.body) == (200, str(visitor.pid).encode())
         assert "connection" not in answer.headers
-        server.wait_for(rf"pid {visitor.pid}\) is gone", since=since)
+        server.wait_for(rf"pid {visitor.pid}\) exited", since=since)
         assert int(busy.get("/pid").body) in server.worker_pids
     assert len(server.worker_pids) == 2
 
@@ -155,8 +155,8 @@ def test_an_idle_worker_told_to_terminate_leaves_in_order(start: Start) -> None:
     since = server.mark()
     (pid,) = server.worker_pids
     os.kill(pid, signal.SIGTERM)
-    server.wait_for(rf"pid {pid}\) was sent SIGTERM: it drains", since=since)
-    server.wait_for(rf"pid {pid}\) is gone", since=since)
+    server.wait_for(rf"pid {pid}\) got SIGTERM; draining", since=since)
+    server.wait_for(rf"pid {pid}\) exited", since=since)
     server.wait_for(READY, since=since)
 
 

@@ -76,7 +76,7 @@ class TestKeys:
         top.wait_for_text("nothing was changed")
         top.type("+y")
         top.wait_for_text("3 of 3 ready")
-        assert len(server.seen("workers wanted")) == 1
+        assert len(server.seen("worker target set to")) == 1
 
     def test_recycle(self, server: Server, top: Terminal) -> None:
         """c replaces the selected worker."""
@@ -91,7 +91,7 @@ class TestKeys:
         top.type("Ry")
         top.wait_for_text("generation 2")
         top.wait_for_text("done  q quit")
-        server.wait_for("reload done")
+        server.wait_for("reload complete")
 
 
 class TestEnd:

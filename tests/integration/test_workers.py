@@ -110,7 +110,7 @@ def test_idle_connections_of_a_killed_worker_live_on(four: Server) -> None:
             assert pid_of(client) != victim
         elif holder != victim:
             assert pid_of(client) == holder
-    four.wait_for(rf"pid {victim}\) died .*; no request was running")
+    four.wait_for(rf"pid {victim}\) died .*; no request running")
 
 
 def test_connection_with_a_head_in_part_outlives_its_worker(start: Start) -> None:
@@ -176,7 +176,7 @@ def test_clients_of_workers_that_die_one_after_another_are_answered(four: Server
         client.ask("/pid")
     for pid in workers:
         kill(four, pid)
-        four.wait_for(rf"pid {pid}\) died .*; no request was running")
+        four.wait_for(rf"pid {pid}\) died .*; no request running")
     answers = [int(client.response().body) for client in clients]
     assert not set(workers) & set(answers)
 
@@ -196,7 +196,7 @@ def test_frozen_worker_does_not_keep_its_clients(start: Start, gate: Gate) -> No
         client.ask("/pid")
     since = kill(server, frozen)
     assert frozen not in {int(client.response().body) for client in clients}
-    server.wait_for(rf"pid {frozen}\) died .*: SIGKILL; no request was running", since=since)
+    server.wait_for(rf"pid {frozen}\) died .*: SIGKILL; no request running", since=since)
     visitor.release()
     assert busy.response().body == str(visitor.pid).encode()
 

@@ -18,7 +18,7 @@ WHEN = 1795258800.123
 
 
 def event(format: str = "{a} and {b}", level: str = "info", **fields: Any) -> dict[str, Any]:
-    """An event as Twisted's logger makes it."""
+    """An event as Twisted's logger builds it."""
     return {
         "log_format": format, "log_level": LogLevel.levelWithName(level), "log_time": WHEN, "log_namespace": "here",
         **fields,
@@ -26,7 +26,7 @@ def event(format: str = "{a} and {b}", level: str = "info", **fields: Any) -> di
 
 
 def failure() -> Failure:
-    """One that has a traceback."""
+    """An event with a traceback."""
     try:
         raise LookupError("two\nlines")
     except LookupError:
@@ -43,7 +43,7 @@ class TestText:
         ],
     )  # fmt: skip
     def test_no_text_passes_for_another_entry(self, text: str, shown: str) -> None:
-        """What moves a cursor or ends a line is escaped, and further lines are indented."""
+        """Characters that move a cursor or end a line are escaped, and continuation lines are indented."""
         assert as_text(event("{it}", it=text)) == f"2026-11-21T11:00:00.123Z info  {shown}\n"
 
     def test_line(self) -> None:
@@ -78,7 +78,7 @@ class TestJson:
         }  # fmt: skip
 
     def test_one_line(self) -> None:
-        """Whatever stands in it, an event is one line, and a traceback is a member of it."""
+        """Whatever it contains, an event is one line, and a traceback is a member of it."""
         line = as_json(event("{text}", text="one\ntwo\u2028\x1b[31m\"", log_failure=failure()))
 
         assert line.count("\n") == 1
@@ -110,7 +110,7 @@ class TestJson:
 class TestServerLog:
     @pytest.mark.parametrize("least", LEVELS)
     def test_level(self, tmp_path: Path, least: str) -> None:
-        """What is less important than asked for is not there; that can change while it runs."""
+        """Events below the minimum level are not logged; the level can change at run time."""
         log = ServerLog(str(tmp_path / "log"))
         log.set_level("critical")
         log.set_level(least)

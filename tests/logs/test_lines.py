@@ -37,7 +37,7 @@ def entry(target: bytes = b"/a/b?c=d", headers: list[tuple[bytes, bytes]] | None
 
 
 def line(format: str, of: Entry, worker: int = 3) -> str:
-    """What a format makes of an entry."""
+    """The line of an entry in a format."""
     lines = compile_format(format, worker)
     lines.offset = 1_795_258_799_000_000_000
     return lines.line(of)
@@ -55,12 +55,12 @@ class TestAtoms:
         ],
     )  # fmt: skip
     def test_value(self, atom: str, value: str) -> None:
-        """As documented, for a request that went well."""
+        """As documented, for a successful request."""
         shown = value.replace("PID", str(os.getpid()))
         assert line(f"%({atom})s", entry(headers=[(b"authorization", BASIC)])) == shown + "\n"
 
     def test_the_applications_own_request_id(self) -> None:
-        """What was sent is told, not what would have been."""
+        """The line has the bytes sent, not those declared."""
         of = entry(head=b"HTTP/1.1 200 OK\r\nx-REQUEST-id: theirs\r\n\r\n")
         assert line("%({X-Request-ID}o)s %(id)s", of) == "theirs abc-1\n"
 
@@ -78,7 +78,7 @@ class TestAtoms:
         assert found is not None
 
     def test_what_is_not_there_is_a_dash(self) -> None:
-        """A request that could not be read has no line, no fields, no id; one without a body has no bytes."""
+        """An unreadable request has no line, no fields, no id; one without a body has no bytes."""
         blank = Entry()
         blank.code = 400
         for atom in [*CLASSIC, *OWN]:
@@ -94,11 +94,11 @@ class TestAtoms:
 
     @pytest.mark.parametrize(("whole", "keep", "said"), [(True, True, "+"), (True, False, "-"), (False, False, "X")])
     def test_end(self, whole: bool, keep: bool, said: str) -> None:
-        """Whether the answer was cut, and whether the connection goes on."""
+        """Whether the response was truncated, and whether the connection stays open."""
         assert line("%(X)s", entry(whole=whole, keep=keep)) == f"{said}\n"
 
     def test_what_requests_repeat_is_not_mixed_up(self) -> None:
-        """Lines, fields and clients of their own have text of their own, however they follow each other."""
+        """Different request lines, fields and clients get different text, in any order."""
         lines = compile_format("%(h)s %(m)s %(U)s %(u)s %(a)s", 1)
         entries = [entry(b"/%d" % n, address=f"10.0.0.{n}") for n in range(3)]
         seen = [lines.line(each) for each in entries * 2]
@@ -158,5 +158,5 @@ class TestForgery:
         assert line("%({x}e)s %({x}o)s", of) == 'a\\x0a\\"b\\"\\xe2\\x80\\xa8 \\"\\xe9\n'
 
     def test_long_value_is_cut(self) -> None:
-        """A line stays one that programs can read."""
+        """Programs can still read the line."""
         assert len(line("%({x}i)s", entry(headers=[(b"x", b"y" * 30000)]))) == 4097

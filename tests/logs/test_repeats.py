@@ -1,4 +1,4 @@
-"""The claims of twistcorn.logs.repeats: what is the same is told a few times and then counted, and nothing else is."""
+"""The claims of twistcorn.logs.repeats: a repeated event is logged a few times, then counted; no other event is."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def raised(what: object = "", deeper: bool = False) -> Failure:
 
 
 def fed(repeats: Repeats, kind: Hashable, times: int, now: float = 0.0) -> int:
-    """How many of so many are written."""
+    """How many of the events are written."""
     return sum(repeats.admit(kind, now, lambda: {"text": str(kind)}) for _ in range(times))
 
 
 class TestCount:
     @pytest.mark.parametrize("times", [1, 3, 4, 1000])
     def test_every_event_is_written_or_counted_once(self, times: int) -> None:
-        """Whatever their number."""
+        """In any number."""
         repeats = Repeats(most=3, window=10)
         written = fed(repeats, "a", times)
         held = repeats.over(10.0)
@@ -54,7 +54,7 @@ class TestCount:
         assert repeats.over(100.0) == []
 
     def test_window_ends_by_itself(self) -> None:
-        """It is told when it is over, how long it took, and when to look."""
+        """The run reports its count and its duration after its window, and says when to check."""
         repeats = Repeats(most=1, window=10)
         fed(repeats, "a", 5, 2.0)
         assert repeats.wait(3.0) == 9.0
@@ -64,7 +64,7 @@ class TestCount:
         assert repeats.wait(12.0) is None
 
     def test_window_ends_by_the_next_event(self) -> None:
-        """Nobody looked: nothing is lost, and the next window has lines of its own."""
+        """No check came: nothing is lost, and the next window has its own lines."""
         repeats = Repeats(most=1, window=10)
         fed(repeats, "a", 5)
         assert fed(repeats, "a", 1, 99.0) == 1
@@ -78,7 +78,7 @@ class TestCount:
         assert fed(repeats, "other", 2) == 2
 
     def test_kinds_without_end(self) -> None:
-        """The table is bounded; what has to make room is told early and not forgotten."""
+        """The table is bounded; a kind that makes room is reported early, not forgotten."""
         repeats = Repeats(most=1, window=10, most_kinds=4)
         for kind in range(100):
             fed(repeats, kind, 2)
@@ -101,7 +101,7 @@ class TestKind:
         ],
     )  # fmt: skip
     def test_other(self, other: dict[str, Any]) -> None:
-        """What is said, how badly, by whom, about which line of code; of what is no error, all of it."""
+        """Another text, level, logger or line of code; for an event that is no error, any difference."""
         assert kind_of(other) != kind_of(event())
         assert kind_of(other) != kind_of(event(log_failure=raised()))
         assert kind_of(event("{text}", text="one")) != kind_of(event("{text}", text="two"))
@@ -112,7 +112,7 @@ class TestKind:
         [event(level="debug"), event(log_namespace="shop.orders"), event(level="info", log_namespace="log_legacy")],
     )
     def test_never_held_back(self, free: dict[str, Any]) -> None:
-        """Who asks for everything gets it, and what the application says by itself is its own."""
+        """Debug events, and the application's own events."""
         assert kind_of(free) is None
 
     def test_old_way_to_log_an_error(self) -> None:
@@ -126,7 +126,7 @@ class TestKind:
         assert gist(one)["text"] == "broken: LookupError: 0"
 
     def test_nothing_is_kept_alive(self) -> None:
-        """What stands for an exception holds neither it nor the frames of the application."""
+        """The gist of an exception holds neither it nor the application's frames."""
 
         class Thing(Exception):
             pass
@@ -143,7 +143,7 @@ class TestKind:
 class TestServerLog:
     @pytest.mark.parametrize("form", ["text", "json"])
     def test_storm(self, tmp_path: Path, form: str) -> None:
-        """Some lines in full, the rest as a number, and what differs is told at once."""
+        """Some lines are logged in full, the others as a number; a different event is logged at once."""
         log = ServerLog(str(tmp_path / "log"))
         log.set_form(form)
         for number in range(1000):
@@ -159,7 +159,7 @@ class TestServerLog:
             assert f'"repeated": {1000 - MAX_ALIKE_LINES}, "seconds": 0.' in lines
 
     def test_silence_after_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The count is told though nobody logs any more and the process goes on."""
+        """The count is logged although no further event comes and the process continues."""
         log = ServerLog(str(tmp_path / "log"))
         monkeypatch.setattr(log, "_repeats", Repeats(window=0.05))
         told, real = threading.Event(), log._write
@@ -175,7 +175,7 @@ class TestServerLog:
         assert told.wait(10)
 
     def test_forked_child(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Another thread of its parent may have been at it: it begins anew."""
+        """A thread of the parent may have been using it: the child starts afresh."""
         log = ServerLog(str(tmp_path / "log"))
         monkeypatch.setattr(server, "_current", log)
         for _ in range(MAX_ALIKE_LINES + 7):

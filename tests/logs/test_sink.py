@@ -1,4 +1,4 @@
-"""The claims of twistcorn.logs.sink: everything in order, nobody waits, what is dropped is told, files are rotated."""
+"""The claims of twistcorn.logs.sink: lines stay in order, no caller waits, drops are reported, files are rotated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twistcorn.logs.sink import Sink
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe of one page, which nobody reads."""
+    """A pipe of one page without a reader."""
     ends = os.pipe()
     fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 4096)
     yield ends
@@ -39,7 +39,7 @@ def read_to(descriptor: int, end: bytes) -> bytes:
 
 
 def read_all(descriptor: int, total: int) -> list[bytes]:
-    """The lines that come of so many, once it is known what became of each; how many were dropped may come in parts."""
+    """The lines that arrive, once the fate of all of them is known; the drops may be reported in parts."""
     data = b""
     lines: list[bytes] = []
     dropped = 0
@@ -47,7 +47,7 @@ def read_all(descriptor: int, total: int) -> list[bytes]:
         data += os.read(descriptor, 65536)
         *whole, data = data.split(b"\n")
         for line in whole:
-            if line.endswith(b" lines were dropped: nobody took them"):
+            if line.endswith(b" lines dropped: log reader too slow"):
                 dropped += int(line.split()[0])
             else:
                 lines.append(line)
@@ -57,7 +57,7 @@ def read_all(descriptor: int, total: int) -> list[bytes]:
 
 class TestFile:
     def test_order_to_reopen_overtakes_nothing(self, tmp_path: Path) -> None:
-        """What waits when the order comes is written to the old file, what comes later to the new one."""
+        """Lines queued before the order go to the old file, later ones to the new file."""
         path, old = tmp_path / "log", tmp_path / "old"
         log = Sink(str(path))
         # Its thread looks only when all three have happened.
@@ -71,7 +71,7 @@ class TestFile:
         assert (old.read_text(), path.read_text()) == ("before\n", "after\n")
 
     def test_lines_come_in_order(self, tmp_path: Path) -> None:
-        """All of them, behind what was there before."""
+        """All of them, after the file's previous contents."""
         path = tmp_path / "log"
         path.write_text("yesterday\n")
         log = Sink(str(path))
@@ -82,7 +82,7 @@ class TestFile:
         assert path.read_text().splitlines() == ["yesterday", *map(str, range(1000))]
 
     def test_it_is_rotated(self, tmp_path: Path) -> None:
-        """What was written before the file was opened anew is in the old one, the rest in the new one."""
+        """Lines written before the reopen are in the old file, later ones in the new file."""
         path = tmp_path / "log"
         log = Sink(str(path))
         log.write(b"before\n")
@@ -98,7 +98,7 @@ class TestFile:
         assert path.read_text() == "after\n"
 
     def test_folder_is_gone(self, tmp_path: Path) -> None:
-        """The old file stays in use, and says so: a log is not lost for tidiness."""
+        """The old file stays in use, and a line in it says so: no log is lost."""
         folder = tmp_path / "logs"
         folder.mkdir()
         log = Sink(str(folder / "log"))
@@ -112,14 +112,14 @@ class TestFile:
         assert last == "after"
 
     def test_it_cannot_be_opened(self, tmp_path: Path) -> None:
-        """That is the caller's to tell."""
+        """The caller reports it."""
         with pytest.raises(FileNotFoundError):
             Sink(str(tmp_path / "missing" / "log"))
 
 
 class TestNamedPipe:
-    def test_nobody_reads_yet(self, tmp_path: Path) -> None:
-        """It is opened at once, and who reads it later gets all; lines stay whole whoever else writes."""
+    def test_no_reader_yet(self, tmp_path: Path) -> None:
+        """It is opened at once, and a later reader gets everything; lines stay whole next to other writers."""
         path = tmp_path / "fifo"
         os.mkfifo(path)
         log = Sink(str(path))
@@ -133,8 +133,8 @@ class TestNamedPipe:
 
 
 class TestFullDisk:
-    def test_all_that_was_lost_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Also when the line that tells it found no room at first."""
+    def test_all_drops_are_reported(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Even if the report itself found no room at first."""
         real, path = os.write, tmp_path / "log"
         answers = iter([True, True, True])
 
@@ -149,12 +149,12 @@ class TestFullDisk:
         log.write(b"one\ntwo\n", 2)
         assert log.flush()
         log.close()
-        assert path.read_text() == "2 lines were dropped: nobody took them\n"
+        assert path.read_text() == "2 lines dropped: log reader too slow\n"
 
 
 class TestBlockedReader:
-    def test_nobody_waits_and_what_is_dropped_is_told(self, pipe: tuple[int, int]) -> None:
-        """A reader that stops costs lines, not time; when it goes on, it hears how many."""
+    def test_no_caller_waits_and_drops_are_reported(self, pipe: tuple[int, int]) -> None:
+        """A stopped reader costs lines, not time; when it continues, it gets their number."""
         log = Sink(descriptor=pipe[1], most_lines=100)
         line = b"x" * 99
         for _ in range(500):
@@ -180,7 +180,7 @@ class TestBlockedReader:
         log.close()
 
     def test_pipe_that_does_not_block(self, pipe: tuple[int, int]) -> None:
-        """Whoever shares it may have made it so: the thread waits for room all the same."""
+        """A process that shares the pipe may have made it non-blocking: the thread still waits for room."""
         os.set_blocking(pipe[1], False)
         log = Sink(descriptor=pipe[1])
         log.write(b"z" * 100_000 + b"\n")
@@ -189,7 +189,7 @@ class TestBlockedReader:
         log.close()
 
     def test_reader_is_gone(self, pipe: tuple[int, int]) -> None:
-        """Nothing waits for one that never comes back."""
+        """Nothing waits for a reader that never returns."""
         log = Sink(descriptor=pipe[1])
         os.close(pipe[0])
         log.write(b"lost\n")
@@ -200,7 +200,7 @@ class TestBlockedReader:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_child_writes_by_itself(tmp_path: Path) -> None:
-    """The thread of its parent's sink is not there: it gets one of its own, and repeats nothing of its parent's."""
+    """The parent's sink thread does not exist there: the child starts its own, and repeats no line of its parent."""
     log = Sink(str(tmp_path / "log"))
     log.write(b"parent\n")
     assert log.flush()
@@ -229,7 +229,7 @@ def test_lines_stay_whole_among_several_writers() -> None:
 
 class TestNoThread:
     def test_it_cannot_be_started(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Lines are written by whoever logs; as soon as a thread is to be had it takes over, and nothing is lost."""
+        """The caller writes its own lines; as soon as a thread can start it takes over, and nothing is lost."""
         path = tmp_path / "log"
         log = Sink(str(path))
 
@@ -245,8 +245,8 @@ class TestNoThread:
         log.close()
         assert path.read_text() == "one\ntwo\nthree\n"
 
-    def test_nobody_reads_meanwhile(self, monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
-        """Nobody waits: what finds no room waits for a thread."""
+    def test_no_reader_meanwhile(self, monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
+        """No caller waits: lines without room stay queued for a thread."""
         log = Sink(descriptor=pipe[1])
 
         def refuse(thread: threading.Thread) -> None:
@@ -261,7 +261,7 @@ class TestNoThread:
         log.close()
 
     def test_it_ends_out_of_order(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """The next line has another one begin."""
+        """The next line starts another thread."""
         path = tmp_path / "log"
         log = Sink(str(path))
         monkeypatch.setattr(log, "_write_on", lambda: None)

@@ -18,7 +18,7 @@ def test_nothing_is_missing() -> None:
 def test_essential_one_is_missing(ability: Ability) -> None:
     """The server does not start, and says in one line what it is that the kernel cannot do."""
     judgement = judge([ability])
-    assert judgement.refusal == f"this kernel cannot {ability.value}, which twistcorn cannot do without"
+    assert judgement.refusal == f"this kernel cannot {ability.value}, which twistcorn requires"
 
 
 @pytest.mark.parametrize("ability", [each for each in Ability if each not in ESSENTIAL])

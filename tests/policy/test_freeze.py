@@ -18,7 +18,7 @@ from twistcorn.policy.redo import SAFE, Log
 
 HEART, REQUEST = 5.0, 30.0
 LIMITS = FreezeLimits(HEART, REQUEST)
-PLAIN, OVER = "it showed no life for more than 5 s", "and the time of its request was over"
+PLAIN, OVER = "unresponsive for more than 5 s", "with a request over its --request-timeout"
 
 
 def test_name_of_a_thread_may_hold_anything() -> None:
@@ -91,8 +91,8 @@ LOOKS = [
     ("its time is over", Look(30.1, age=30.1), (f"{PLAIN}, {OVER}", 504)),
     ("its time is over, and its heart has just stopped", Look(4.0, age=40.0), ("", 502)),
     ("somebody waits", Look(6.0, age=6.0, waits=5.0), ("", 502)),
-    ("somebody has waited for long", Look(6.0, age=6.0, waits=5.1), (f"{PLAIN}, and others waited for it", 502)),
-    ("there are many of them", Look(6.0, age=6.0, crowded=True), (f"{PLAIN}, as too many others did", 502)),
+    ("somebody has waited", Look(6.0, age=6.0, waits=5.1), (f"{PLAIN}, while other requests waited for it", 502)),
+    ("there are many of them", Look(6.0, age=6.0, crowded=True), (f"{PLAIN}, as too many other workers were", 502)),
 ]  # fmt: skip
 
 

@@ -15,18 +15,18 @@ CASES = [
     ("there is no limit", RecyclingLimits(), (10**9, 10**12, 1e9, 0.5), ""),
     ("a request is left", RecyclingLimits(requests=100), (99, 0, 0.0, 0.5), ""),
     ("the last request was answered", RecyclingLimits(requests=100),
-     (100, 0, 0.0, 0.5), "it has answered 100 requests"),
+     (100, 0, 0.0, 0.5), "100 requests answered"),
     ("requests came faster than looks", RecyclingLimits(requests=100),
-     (250, 0, 0.0, 0.5), "it has answered 250 requests"),
+     (250, 0, 0.0, 0.5), "250 requests answered"),
     ("its jitter gives it some more", RecyclingLimits(requests=100, jitter=50), (124, 0, 0.0, 0.5), ""),
     ("and those are answered", RecyclingLimits(requests=100, jitter=50),
-     (125, 0, 0.0, 0.5), "it has answered 125 requests"),
+     (125, 0, 0.0, 0.5), "125 requests answered"),
     ("jitter of no limit", RecyclingLimits(jitter=50), (1000, 0, 0.0, 0.0), ""),
     ("its memory is just allowed", RecyclingLimits(rss=64 * MIB), (0, 64 * MIB, 0.0, 0.5), ""),
-    ("its memory is more", RecyclingLimits(rss=64 * MIB), (0, 65 * MIB, 0.0, 0.5), "it has 65 MiB of memory"),
+    ("its memory is more", RecyclingLimits(rss=64 * MIB), (0, 65 * MIB, 0.0, 0.5), "65 MiB resident"),
     ("its memory is not known", RecyclingLimits(rss=64 * MIB), (0, 0, 0.0, 0.5), ""),
     ("it is young", RecyclingLimits(age=3600.0), (0, 0, 3599.0, 0.5), ""),
-    ("it is old", RecyclingLimits(age=3600.0), (0, 0, 3600.0, 0.5), "it is 3600 s old"),
+    ("it is old", RecyclingLimits(age=3600.0), (0, 0, 3600.0, 0.5), "3600 s old"),
 ]  # fmt: skip
 
 

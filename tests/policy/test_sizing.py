@@ -192,10 +192,10 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("sample", "reason"),
         [
-            (LoadSample(2, 0.9, 0.1), "90% of the threads are busy"),
-            (LoadSample(2, 0.1, 0.95), "workers use 95% of a processor each"),
+            (LoadSample(2, 0.9, 0.1), "90% of threads are busy"),
+            (LoadSample(2, 0.1, 0.95), "each worker uses 95% of a CPU"),
             (LoadSample(2, 0.5, 0.1, wait=0.2), "requests wait 200 ms for a thread"),
-            (LoadSample(2, 0.5, 0.1, wait=math.inf), "requests wait for a thread, and none is answered"),
+            (LoadSample(2, 0.5, 0.1, wait=math.inf), "requests wait for a thread and none completes"),
         ],
     )
     def test_one_more(self, sample: LoadSample, reason: str) -> None:
@@ -205,7 +205,7 @@ class TestReasons:
 
     def test_one_fewer(self) -> None:
         """It says how long fewer had been enough."""
-        assert last(LoadSample(4, 0.2, 0.1), 60) == Decision(3, "3 were enough for 60 s")
+        assert last(LoadSample(4, 0.2, 0.1), 60) == Decision(3, "3 would have sufficed for 60 s")
 
 
 class TestMemory:
@@ -218,7 +218,7 @@ class TestMemory:
             assert decision.number == 2
             told += [decision.reason] if decision.reason else []
 
-        assert told == ["90% of the threads are busy, but 99 MiB of memory are too little for one more of 80 MiB"]
+        assert told == ["90% of threads are busy, but only 99 MiB of memory is left for a worker of 80 MiB"]
 
     @pytest.mark.parametrize("room", [None, int(SPARE_FACTOR * (80 << 20))])
     def test_there_is_enough_or_nobody_knows(self, room: int | None) -> None:

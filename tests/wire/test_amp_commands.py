@@ -103,7 +103,7 @@ class Boxes:
 
 class TestTable:
     def test_every_command_has_a_row(self) -> None:
-        """The table is all that master and worker say by AMP."""
+        """The table has every AMP command of master and worker."""
         known = {v for v in vars(commands).values() if isinstance(v, type) and issubclass(v, amp.Command)}
 
         assert {row[0] for row in TABLE} == known == {*ORDERS, *REPORTS}
@@ -130,7 +130,7 @@ class TestTable:
         assert boxes.received == [named(command, box) for command, _, box in TABLE]
 
     def test_stream_arrives_byte_by_byte(self) -> None:
-        """However a pipe cuts the stream, the boxes are the same, and a tail waits for its rest."""
+        """However a pipe cuts the stream, the boxes are the same, and an incomplete one waits for its remainder."""
         boxes = Boxes()
         for byte in stream() + b"\x00":
             boxes.protocol.dataReceived(bytes([byte]))
@@ -164,7 +164,7 @@ class TestCut:
         assert cut("é" * MAX_TEXT + "x") == "é" * (MAX_TEXT // 2 - 1) + "x"
 
     def test_text_that_utf8_cannot_write(self) -> None:
-        """The name of a file may hold half a character: a mark stands for it, and the rest stays."""
+        """A file name may contain half a character: a mark replaces it, and all else stays."""
         assert cut("no file \udcff.py") == "no file ?.py"
 
     @given(st.text(), st.integers(0, MAX_TEXT))
@@ -177,7 +177,7 @@ class TestCut:
 
 class TestQuietAMP:
     def test_worker_comes_and_goes(self) -> None:
-        """Nothing is logged of a connection: the supervisor says what becomes of a worker."""
+        """A connection is not logged: the supervisor logs what happens to a worker."""
         with capturedLogs() as logged:
             protocol = commands.QuietAMP()
             protocol.makeConnection(StringTransport())
@@ -186,7 +186,7 @@ class TestQuietAMP:
         assert logged == []
 
     def test_order_after_the_end(self) -> None:
-        """An order to a worker that is gone fails in its Deferred, and not in the caller's face."""
+        """An order to a worker that is gone fails its Deferred, and does not raise in the caller."""
         protocol = commands.QuietAMP()
         protocol.makeConnection(StringTransport())
         protocol.connectionLost(Failure(connectionDone.value))
@@ -197,7 +197,7 @@ class TestQuietAMP:
 
 
 class Listener:
-    """An owner that nothing is told."""
+    """An owner that ignores its events."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(name)

@@ -57,7 +57,7 @@ def files() -> Iterator[list[int]]:
 
 
 def lends(count: int) -> list[Lend]:
-    """So many different lends."""
+    """This number of different lends."""
     return [Lend(slot, 1000 + slot, slot % 3) for slot in range(count)]
 
 
@@ -67,7 +67,7 @@ def inodes(descriptors: list[int]) -> list[int]:
 
 @contextlib.contextmanager
 def room_for(count: int) -> Iterator[None]:
-    """This process may open so many more descriptors."""
+    """Limit the process to this number of further descriptors."""
     probe = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
     for descriptor in probe:
         os.close(descriptor)
@@ -81,7 +81,7 @@ def room_for(count: int) -> Iterator[None]:
 
 class TestLends:
     def test_connections_are_lent(self, pair: Pair, files: list[int]) -> None:
-        """Each lend arrives with the descriptor of its own connection, several in one message."""
+        """Each lend arrives with its own connection's descriptor, several in one message."""
         channel.send_lends(pair.master, files[:3], lends(3))
         descriptors, received = pair.receive()
 
@@ -121,7 +121,7 @@ class TestLends:
         assert [os.get_inheritable(descriptor) for descriptor in descriptors] == [False, False]
 
     def test_master_closes_its_copy(self, pair: Pair) -> None:
-        """The worker's copy is its own: the connection lives on."""
+        """The worker has its own copy: the connection stays open."""
         client, server = socket.socketpair()
         with client, server:
             channel.send_lends(pair.master, [server.fileno()], lends(1))
@@ -132,7 +132,7 @@ class TestLends:
             assert client.recv(100) == b"still here"
 
     def test_worker_may_open_no_more_files(self, pair: Pair, files: list[int]) -> None:
-        """All lends arrive, with as many descriptors as there was room for: the last lends come without theirs."""
+        """All lends arrive, with as many descriptors as fit: the last lends come without theirs."""
         channel.send_lends(pair.master, files[:5], lends(5))
         with room_for(2):
             descriptors, received = pair.receive()
@@ -151,7 +151,7 @@ class TestLends:
 
 class TestEnds:
     def test_master_is_gone(self, pair: Pair, files: list[int]) -> None:
-        """What it sent still arrives; the end is a message of nothing."""
+        """Its last messages still arrive; an empty message is the end."""
         channel.send_lends(pair.master, files[:1], lends(1))
         pair.master.close()
 
@@ -166,7 +166,7 @@ class TestEnds:
             channel.send_lends(pair.master, files[:1], lends(1))
 
     def test_worker_does_not_read(self, pair: Pair, files: list[int]) -> None:
-        """A full queue is told as such, after more messages than a worker may leave unacknowledged."""
+        """A full queue raises its own error, after more messages than a worker may leave unacknowledged."""
         sent = 0
         with pytest.raises(BlockingIOError):  # noqa: PT012
             for _ in range(100_000):
@@ -235,7 +235,7 @@ class TestReports:
 
     @pytest.mark.parametrize("size", [1, 12, channel.MAX_CARRIED])
     def test_bytes_of_a_head(self, pair: Pair, size: int) -> None:
-        """What was taken of a head comes behind its report, and behind its lend, whatever its length."""
+        """Bytes of a head follow their report, and their lend, whatever their number."""
         sent = Report(Kind.CARRIED, 1, 2, b"x" * size)
         pair.worker.send(channel.pack_reports([sent]))
         assert channel.unpack_reports(pair.master.recv(REPORTS_SIZE)) == [sent]

@@ -26,7 +26,7 @@ def test_never_the_working_directory() -> None:
 
 
 def test_a_line_has_one_newline() -> None:
-    """Whatever is in it, and it is ASCII."""
+    """Any content survives, and the line is ASCII."""
     value = {"text": "a\nb\x1b[2J é \ud800"}
     line = encode(value)
 

@@ -44,7 +44,7 @@ WORKERS, SLOTS = 4, 6
 
 @pytest.fixture
 def board() -> Iterator[Scoreboard]:
-    """A small scoreboard, as the master makes it."""
+    """A small scoreboard, as the master creates it."""
     created = Scoreboard.create(WORKERS, SLOTS)
     yield created
     created.close()
@@ -78,7 +78,7 @@ class TestLayout:
         [("H_", scoreboard.HEADER_WORDS), ("W_", scoreboard.WORKER_WORDS), ("S_", scoreboard.SLOT_WORDS)],
     )
     def test_fields_lie_side_by_side(self, prefix: str, size: int) -> None:
-        """No field reaches into another one, or out of its region."""
+        """No field overlaps another one, or exceeds its region."""
         used = [word for span in fields(prefix).values() for word in span]
 
         assert len(used) == len(set(used))
@@ -185,7 +185,7 @@ class TestSlot:
         assert seen
 
     def test_writer_died_at_it(self, board: Scoreboard) -> None:
-        """A text that will never be whole is not read as one."""
+        """A text that will never be complete is not returned."""
         board.write_head(board.slot_base(0), b"GET /")
         board.words[board.slot_base(0) + scoreboard.S_HEAD_VERSION] += 1
 
@@ -200,7 +200,7 @@ class TestSlot:
 
     @pytest.mark.parametrize("value", [max(SlotState) + 1, 0xEF, 0xFF])
     def test_dead_worker_left_a_state_that_is_none(self, board: Scoreboard, value: int) -> None:
-        """It is read as the end of the connection: nothing there can be relied on."""
+        """It is read as CLOSING: nothing there is reliable."""
         board.words[board.slot_base(0)] = value
 
         assert board.read_slot(0).state is SlotState.CLOSING
@@ -258,7 +258,7 @@ class TestMemory:
 
 
 def fill(board: Scoreboard) -> None:
-    """Make every word something else than zero."""
+    """Set every word to a value other than zero."""
     for word in range(len(board.words)):
         board.words[word] = word + 1
 

@@ -19,7 +19,7 @@ from twistcorn.wire.statuses import (
 )
 
 
-def test_every_method_has_a_row_of_its_own() -> None:
+def test_every_method_has_its_own_row() -> None:
     """Rows lie behind each other and fill the table."""
     assert sorted(ROWS.values()) == list(range(0, SIZE, WIDTH))
     assert (len(METHODS), OTHER_ROW) == (8, SIZE - WIDTH)

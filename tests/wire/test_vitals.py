@@ -35,5 +35,5 @@ def test_descriptors() -> None:
 
 
 def test_pss() -> None:
-    """What is shared counts in part: no more than what is in memory."""
+    """Shared pages count in part: no more than resident memory."""
     assert 0 < vitals.pss() <= vitals.look().rss * 1.1

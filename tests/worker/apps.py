@@ -1,4 +1,4 @@
-"""Applications and a place for what they answer, for the tests of the call."""
+"""Applications and a recording `Out`, for the tests of the call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RecordingOut:
     :ivar pieces: the pieces of the body; `whole`: whether the first was said to be all.
     :ivar ending: `end`, `cut`, or empty while there is none.
     :param name: the request's.
-    :param gone: in so many pieces, the first one counted, the client is gone.
+    :param gone: the number of pieces, the first included, after which the client is gone.
     :param left_at: the look, by its number, that finds the client gone.
     :ivar looks: how often it was looked whether the client is there.
     """
@@ -70,7 +70,7 @@ class RecordingOut:
             raise ClientGone
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
-        raise AssertionError("nobody said that files can be sent")
+        raise AssertionError("this out cannot send files")
 
     def end(self) -> None:
         self._finish("end")
@@ -90,7 +90,7 @@ class RecordingOut:
 
 
 class Body:
-    """An iterable that knows how often it was closed.
+    """An iterable that counts its close() calls.
 
     :param chunks: what it yields; an exception is raised.
     :ivar asked: how many were asked for.

@@ -1,4 +1,4 @@
-"""What a worker does with other settings: its limits, its time-outs for what waits already, what it remembered."""
+"""How a worker applies new settings: limits, time-outs of waiting connections, caches."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TestDeadlines:
         connection.phase = Phase.READING
 
     def test_idle_connection_that_is_over(self, served: Served) -> None:
-        """It is closed at the next look, however early in the machine's life; its slot says when it ended."""
+        """It is closed at the next check, however early after the machine's boot; its slot says when it ended."""
         client = served.connect()
         served.send(client, head())
         (connection,) = served.connections()
@@ -92,7 +92,7 @@ class TestDeadlines:
         assert served.connections() == []
 
     def test_request_that_runs(self) -> None:
-        """The time that it has had counts; without a limit nobody looks."""
+        """The time that it has already had counts; without a limit, nothing is checked."""
         room = Room(timeout=0.0)
         thread, connection = room.runs()
         thread.seat.exposed = connection
@@ -132,7 +132,7 @@ class TestLimits:
         assert raised.value.status == status
 
     def test_queue(self, served: Served) -> None:
-        """A smaller one counts at once, whatever room was seen before."""
+        """A smaller one counts at once, however much room there was before."""
         served.waiting._room, served.waiting._looked = 1000, time.monotonic()
         served.waiting.configure(Settings(queue_size=1))
         assert served.waiting._room == 0
@@ -149,7 +149,7 @@ class TestEnviron:
         ],
     )
     def test_several(self, served: Served, settings: Settings, threads: bool, processes: bool) -> None:
-        """Threads and processes are told as they are now, also to who has asked the same before."""
+        """The environ has the current threads and processes, even for a cached request."""
         client = served.connect()
         served.send(client, head())
         served.turns._server.configure(settings)  # type: ignore[attr-defined]
@@ -176,7 +176,7 @@ class TestLifecycle:
         board.close()
 
     def test_before_it_serves(self, life: Lifecycle) -> None:
-        """It boots with what it heard last."""
+        """It boots with the latest settings."""
         life.configure(Settings(threads=1))
         assert life._settings.threads == 1
 
@@ -190,8 +190,8 @@ class TestLifecycle:
         assert [(settings.threads, settings.slow) for settings in heard] == [(threads, 1.0)]
 
     @pytest.mark.parametrize("leaves", [False, True])
-    def test_threads_are_told(self, life: Lifecycle, leaves: bool) -> None:
-        """On the scoreboard, unless it takes no connections any more."""
+    def test_threads_are_announced(self, life: Lifecycle, leaves: bool) -> None:
+        """On the scoreboard, unless it no longer takes connections."""
         resized: list[int] = []
         life._poller = cast(Any, SimpleNamespace(holdings=SimpleNamespace(draining=leaves, stopping=False)))
         turns = SimpleNamespace(threads=SimpleNamespace(limit=4, resize=resized.append))

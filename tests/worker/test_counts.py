@@ -21,7 +21,7 @@ class Counted:
         self.counts = Counts(self.board.words, self.board.worker_base(0))
 
     def answer(self, method: str = "GET", code: int = 200, took: int = 0) -> None:
-        """The leader has answered, within so many nanoseconds."""
+        """The leader has answered, within this number of nanoseconds."""
         self.counts.count_led(ROWS[method], code, time.monotonic_ns() - took)
 
     @property
@@ -65,7 +65,7 @@ def test_a_request_that_took_longer_than_every_bound(counted: Counted) -> None:
 
 
 def test_nothing_comes_to_the_scoreboard_before(counted: Counted) -> None:
-    """A worker that dies before it sends has not answered: whoever answers in its place counts the request."""
+    """A worker that dies before it sends has not answered: the worker that answers instead counts the request."""
     counted.answer()
     assert counted.board.words[counted.board.worker_base(0) + W_LED_REQUESTS] == counted.totals.requests == 0
 

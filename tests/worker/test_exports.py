@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.exports: what the application counts is told, or a warning says that it is not."""
+"""The claims of twistcorn.worker.exports: the application's metrics are sent, or a warning says that they are not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reactor:
 
 
 class Exporting:
-    """An application with a registry of its own."""
+    """An application with its own registry."""
 
     def __init__(self) -> None:
         self.reactor = Reactor()
@@ -44,7 +44,7 @@ class Exporting:
         self.exports = Exports(self.reactor, lambda: self.registry)
 
     def whole(self) -> Any:
-        """What is told: bytes, or a failure."""
+        """The result: bytes, or a failure."""
         told: list[Any] = []
         self.exports.whole().addBoth(told.append)
         self.reactor.run_one()
@@ -87,7 +87,7 @@ def test_a_label_is_called_as_ours(exporting: Exporting) -> None:
 
 @dataclass
 class Found:
-    """A metric, or a sample, as a collector of somebody else's makes it."""
+    """A metric, or a sample, as a foreign collector builds it."""
 
     name: str
     type: str = "gauge"
@@ -98,7 +98,7 @@ class Found:
 
 
 class Collector:
-    """Somebody else's."""
+    """A foreign collector."""
 
     def __init__(self, *found: Found) -> None:
         self._found = found
@@ -129,15 +129,15 @@ def test_quantiles_are_left_out(exporting: Exporting) -> None:
 
 
 def test_a_value_is_no_number(exporting: Exporting) -> None:
-    """The log says so, and it is not told."""
+    """The log says so, and it is left out."""
     exporting.registry = Collector(Found("a", samples=[Found("a", value="many")]))
     with capturedLogs() as logged:
         assert exporting.whole() == b"[]"
-    assert "tells nothing (Collector): ValueError" in texts(logged)[0]
+    assert "its metrics are missing (Collector): ValueError" in texts(logged)[0]
 
 
 def test_pieces(exporting: Exporting) -> None:
-    """What does not fit one answer is told in several, of one moment."""
+    """Metrics that exceed one answer come in several, of one collection."""
     hits = prometheus_client.Counter("hits", "x" * MAX_TEXT, registry=exporting.registry)
     told: list[dict[str, Any]] = []
     exporting.exports.piece(0).addCallback(told.append)
@@ -161,12 +161,12 @@ def test_too_much(exporting: Exporting) -> None:
     assert len(data) <= MAX_BYTES
     assert [each[0] for each in json.loads(data)] == ["hits0", "hits1", "hits2", "hits3"]
     assert texts(logged) == [
-        f"4 metrics of the application are not told: all together have more than {MAX_BYTES} bytes"
+        f"4 application metrics left out: together they exceed {MAX_BYTES} bytes"
     ]
 
 
 def test_a_collector_fails(exporting: Exporting) -> None:
-    """The log says why, once, and the others are told; whatever it raises."""
+    """The log says why, once, and the others are sent; whatever it raises."""
 
     class Unspeakable(SystemExit):
         def __repr__(self) -> str:
@@ -186,12 +186,12 @@ def test_a_collector_fails(exporting: Exporting) -> None:
             told = [exporting.whole() for _ in range(2)]
         assert [[each[0] for each in json.loads(data)] for data in told] == [["hits"]] * 2
         (text,) = texts(logged)
-        assert text.startswith("a collector of the application's raised, and tells nothing (Broken): ")
+        assert text.startswith("application metrics collector raised, its metrics are missing (Broken): ")
         assert "LookupError('no database')" in text or not isinstance(problem, LookupError)
 
 
 def test_a_collector_hangs(exporting: Exporting) -> None:
-    """Whoever asks meanwhile gets what was told last, and no second thread hangs with it."""
+    """A scrape meanwhile gets the previous metrics, and no second thread hangs."""
     gate = threading.Event()
 
     class Hanging:
@@ -216,8 +216,8 @@ def test_a_collector_hangs(exporting: Exporting) -> None:
     assert len(told) == 2
 
 
-def test_the_registry_cannot_be_had(exporting: Exporting) -> None:
-    """It may be behind a module of the application's own, and raise."""
+def test_the_registry_is_not_available(exporting: Exporting) -> None:
+    """It may be behind a module of the application, and raise."""
 
     def registry() -> Any:
         raise SystemExit
@@ -228,7 +228,7 @@ def test_the_registry_cannot_be_had(exporting: Exporting) -> None:
 
 
 def test_nothing_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without prometheus_client in the process there is nothing to tell, and no thread."""
+    """Without prometheus_client in the process there are no metrics, and no thread."""
     monkeypatch.delitem(sys.modules, "prometheus_client")
     told: list[dict[str, Any]] = []
     Exports(Reactor()).piece(0).addCallback(told.append)

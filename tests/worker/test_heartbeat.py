@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.heartbeat: the heart beats, and each beat says how late it is."""
+"""The claims of twistcorn.worker.heartbeat: the worker beats, and each beat says how late it is."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_what_the_process_uses(heart: Heart) -> None:
     assert 0 < heart.word(W_FDS) <= len(os.listdir("/proc/self/fd"))
 
 
-def test_what_is_dear_is_looked_at_rarely(heart: Heart) -> None:
+def test_expensive_figures_are_rare(heart: Heart) -> None:
     """PSS and descriptors are written every ten seconds."""
     heart.board.words[heart.board.worker_base(0) + W_PSS] = 0
     heart.clock.advance(9)

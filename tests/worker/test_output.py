@@ -69,7 +69,7 @@ def test_threads_do_not_tear_lines(stream: LineStream, written: Path) -> None:
 
 
 def test_endless_line_gets_an_end(stream: LineStream, written: Path) -> None:
-    """What has none shall not fill the memory."""
+    """A line without an end must not fill the memory."""
     for _ in range(MAX_LINE_CHARS // 1000 + 1):
         stream.write("." * 1000)
 
@@ -77,7 +77,7 @@ def test_endless_line_gets_an_end(stream: LineStream, written: Path) -> None:
 
 
 def test_long_line_is_one(stream: LineStream, written: Path) -> None:
-    """`print` writes its end by itself, which shall not be an empty line; one that is meant stays."""
+    """`print` writes the line end separately: it must not become an empty line; an intended one stays."""
     print("." * (MAX_LINE_CHARS + 1), file=stream)
     print("\nnext", file=stream)
 
@@ -114,7 +114,7 @@ def test_logging_of_the_application(stream: LineStream, written: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_child_prints_whatever_the_parent_did(stream: LineStream, written: Path) -> None:
-    """A thread of the parent that was printing is not there to let go of the lock; its piece is not the child's."""
+    """A printing thread of the parent cannot release the lock in the child; its piece is not the child's."""
     stream.write("parent's ")
     inside, go = threading.Event(), threading.Event()
 

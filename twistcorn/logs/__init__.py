@@ -1,1 +1,1 @@
-"""Logs: how events and what applications print become lines, and how lines get out without anybody's waiting."""
+"""Logs: formats events and the application's output as lines, and writes them without blocking any caller."""

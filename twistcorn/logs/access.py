@@ -1,8 +1,7 @@
-"""The access log of one process: entries are added as requests end, and written a moment later, many at once.
+"""The access log of one process: takes an entry as each request ends, and writes many of them at once shortly after.
 
-Law: adding costs little and never waits; lines are made between rounds of a loop and by timer, and written by a
-`sink`'s thread. What is not written when the process is killed is at most what the last moment brought; in an orderly
-end everything is.
+Law: adding an entry is cheap and never waits. Lines are formatted between rounds of the loop and by timer, and written
+by a `sink`'s thread. A kill loses at most the last WRITE_INTERVAL_SECONDS; an orderly exit loses nothing.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from .events import as_json, own
 from .lines import Lines, compile_format
 from .sink import Sink, plain
 
-#: Seconds between two times at which all that was added is written: what a crash can lose.
+#: Seconds between two writes of all entries: what a crash can lose.
 WRITE_INTERVAL_SECONDS = 0.1
-#: Entries that are written between two rounds of the loop, when there are so many: half a millisecond of work.
+#: Entries that trigger a write between two rounds of the loop, and the size of one batch: half a millisecond of work.
 MAX_UNWRITTEN_ENTRIES = 128
 
 
 class EntryLog:
-    """Entries to lines, on or off.
+    """Writes entries as lines; on or off.
 
     :param worker: the number of the worker, 0 for the master.
-    :param attach: is told whether it is on, whenever that may have changed.
+    :param attach: called with whether the log is on, whenever that may have changed.
     """
 
     log = Logger()
@@ -46,9 +45,9 @@ class EntryLog:
         self._writing = Recurring(clock, "the access log", self.write)
 
     def set(self, target: str, text: str) -> None:
-        """Write there from now on, `-` is standard output, nothing is nowhere; and in this format.
+        """Set target and format of the log: a file, `-` for standard output, empty for off.
 
-        A file that cannot be opened is told, and what was there stays.
+        If the file cannot be opened, the error is logged and the old target stays.
         """
         if target != self._target:
             try:
@@ -74,7 +73,7 @@ class EntryLog:
         return Sink(descriptor=1, say=self._say) if target == "-" else Sink(target, say=self._say)
 
     def _say(self, text: str, lost: int) -> bytes:
-        """A line of the sink's own: whoever reads JSON gets nothing else."""
+        """A line of the sink itself, in JSON if the log is in JSON."""
         return as_json(own(text, lost), self._worker).encode() if self._format == JSON else plain(text, lost)
 
     def _change(self, sink: Sink | None) -> None:
@@ -88,19 +87,19 @@ class EntryLog:
             self._writing.start(WRITE_INTERVAL_SECONDS, now=False)
 
     def reopen(self) -> None:
-        """Go on in a new file under the name: the old one was moved away."""
+        """Reopen the file by name: the old one was moved away."""
         if self._sink is not None:
             self.write()
             self._sink.reopen()
 
     def close(self) -> None:
-        """The process ends: write everything."""
+        """Write everything; the process ends."""
         if self._sink is not None:
             self.write()
             self._sink.flush()
 
     def end(self) -> Sink | None:
-        """Take nothing any more; returns where the last lines go, for somebody who can wait to close."""
+        """Stop taking entries; returns the sink of the last lines, for a caller that can wait to close it."""
         if self._sink is None:
             return None
         self.write()
@@ -110,16 +109,16 @@ class EntryLog:
         return sink
 
     def add(self, entry: Entry) -> None:
-        """A request is over."""
+        """Add the entry of a finished request."""
         self._noted.append(entry)
 
     def between_rounds(self) -> None:
-        """Write some, when there are many."""
+        """Write a batch, if there is one."""
         if len(self._noted) >= MAX_UNWRITTEN_ENTRIES:
             self._write_some(MAX_UNWRITTEN_ENTRIES)
 
     def write(self) -> None:
-        """Write all that was added."""
+        """Write all entries."""
         while self._noted:
             self._write_some(MAX_UNWRITTEN_ENTRIES)
 
@@ -129,12 +128,12 @@ class EntryLog:
         made = []
         for _ in range(min(most, len(noted))):
             entry = noted.popleft()
-            # An open one comes again when it is over.
+            # An open entry is added again when its response ends.
             if not entry.open:
                 try:
                     made.append(lines.line(entry))
                 except Exception:
-                    # The application may have put anything into its environ.
+                    # The application may have put any object into its environ.
                     self.log.failure("internal error in the access log")
         if made and self._sink is not None:
             self._sink.write("".join(made).encode("ascii", "backslashreplace"), len(made))

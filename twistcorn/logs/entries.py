@@ -1,6 +1,6 @@
-"""What the access log knows of one request that was answered, or refused.
+"""The data of one answered or refused request in the access log.
 
-Law: holds no connection, no body and nothing of the application: an entry outlives its request by a moment.
+Law: holds no connection, no body and no application object: an entry briefly outlives its request.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ class Block(Protocol):
 class Entry:
     """One request. Times are monotonic nanoseconds.
 
-    :ivar start: when its turn began; `end`: when the application had answered; `waited`: how much of that it waited for
-        the client; `rest`: how much longer the client took for the rest.
+    :ivar start: when its turn began; `end`: when the application was done; `waited`: how much of that it waited for the
+        client; `rest`: how much longer the client took to read the remainder.
     :ivar queued: seconds in queues before that.
-    :ivar line: None for a request that could not be read; `block` likewise.
+    :ivar line: None for an unreadable request; `block` likewise.
     :ivar address: the client's, as the application saw it; empty on a UNIX socket.
-    :ivar ident: the request's id, empty without one.
-    :ivar code: the status; 0: nothing was answered.
-    :ivar sent: bytes of the body that the kernel took.
-    :ivar whole: whether all of the answer was sent; `keep`: whether the connection goes on.
-    :ivar attempt: 1, or 2 when the request ran before in a worker that died.
-    :ivar head: of the response, for formats that ask for its fields.
-    :ivar values: of the environ, for formats that ask for them.
-    :ivar base: where the body begins in the stream to the client; -1: it is not sent yet, or all of it is.
-    :ivar open: whether the client has not taken all of it yet.
+    :ivar ident: the request's id; empty: none.
+    :ivar code: the status; 0: no response.
+    :ivar sent: bytes of the body that the kernel accepted.
+    :ivar whole: whether the response was sent completely; `keep`: whether the connection stays open.
+    :ivar attempt: 1, or 2 if the request ran before in a worker that died.
+    :ivar head: of the response, for formats that use its fields.
+    :ivar values: environ variables, for formats that use them.
+    :ivar base: offset of the body in the stream to the client; -1: not sent yet, or sent completely.
+    :ivar open: whether the client has yet to read some of it.
     """
 
-    # Class attributes, because most entries have them as they are, and an entry is made for each request.
+    # Class attributes: an entry is created per request, and most keep these defaults.
     start = end = waited = rest = 0
     queued = 0.0
     line: Line | None = None
@@ -70,15 +70,15 @@ class Entry:
 
     @property
     def app_time(self) -> int:
-        """In the application, without what it waited for the client."""
+        """Nanoseconds in the application, without its waits for the client."""
         return self.end - self.start - self.waited
 
     @property
     def write_time(self) -> int:
-        """Waiting for the client to take the answer."""
+        """Nanoseconds that the response waited for the client to read."""
         return self.waited + self.rest
 
     @property
     def time(self) -> int:
-        """In all, from when the request was whole."""
+        """Nanoseconds in all, from the complete request on."""
         return self.end - self.start + self.rest + int(self.queued * 1e9)

@@ -1,13 +1,13 @@
-"""Lines: how an event of the server's log, and a line that an application printed, look as text and as JSON.
+"""Formats events of the server's log, and lines that an application printed, as text and as JSON.
 
-Law: pure. One event is one line of JSON, whatever stands in it; the names of its members are documented in
-docs/logging.md.
+Law: pure. One event is one line of JSON, whatever it contains; docs/logging.md documents the names of its members.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from twisted.logger import LogLevel, eventAsText, formatEvent
@@ -16,10 +16,15 @@ from ..pristine import time
 
 #: Fields of an event that have another name in JSON.
 _NAMES = {"ident": "worker"}
-#: Members that are not for an event's own fields; and what only the old logging system has.
+#: Members that an event's own fields must not replace, and fields of the legacy logging system.
 _TAKEN = {"time", "level", "event", "logger", "text", "traceback", "message", "system", "format", "isError"}
-#: Characters of one member: longer ones are cut, so that a line can be read by what reads logs.
+#: Characters of one member: longer ones are cut, so that log readers can take the line.
 _MAX_MEMBER_CHARS = 32768
+
+_NOISE = re.compile(
+    r"(listener|admin) starting on .*|\((TCP|UNIX) Port .* Closed\)"
+    r"|Received SIG[A-Z]+, shutting down\.|Main loop terminated\."
+)
 
 _second: tuple[int, str] = (-1, "")
 
@@ -41,8 +46,8 @@ def level_of(event: dict[str, Any]) -> str:
     return str(getattr(level, "name", LogLevel.info.name))
 
 
-#: What would move a terminal's cursor, change its colours, turn text around or begin a line: C0 but for tab and line
-#: feed, DEL, C1, the separators of lines and paragraphs, and the controls of direction (Unicode, UAX 9).
+#: Characters that move a terminal's cursor, change colours, reverse text or start a line: C0 except tab and line feed,
+#: DEL, C1, the line and paragraph separators, and the direction controls (Unicode, UAX 9).
 _CONTROLS = {
     **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"},
     **{code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))},
@@ -50,34 +55,41 @@ _CONTROLS = {
 
 
 def escaped(text: str) -> str:
-    """Text from wherever, without anything that does more than be shown, but for tabs and the ends of its lines."""
+    """Untrusted text with its control characters escaped, except tabs and line feeds."""
     return text.translate(_CONTROLS)
 
 
 def harmless(text: str) -> str:
-    """Text from wherever, as one entry of a log: control characters are escaped, further lines are indented."""
+    """Untrusted text as one log entry: control characters escaped, continuation lines indented."""
     return escaped(text).replace("\n", "\n  ")
 
 
-def as_text(event: dict[str, Any], worker: int = 0) -> str:
-    """An event for people; empty when it says nothing.
+def is_noise(event: dict[str, Any]) -> bool:
+    """Whether Twisted reports what the server has a better line for: a port, its reactor's signal and end."""
+    if event.get("log_namespace") not in ("log_legacy", "twisted.internet.base"):
+        return False
+    return _NOISE.fullmatch(formatEvent(event) or "") is not None
 
-    :param worker: the worker that says it; 0: the master.
+
+def as_text(event: dict[str, Any], worker: int = 0) -> str:
+    """An event as text; empty if it has no text.
+
+    :param worker: the worker that logged it; 0: the master.
     """
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    if not text:
+    if not text or is_noise(event):
         return ""
     who = f"[worker {worker}] " if worker else ""
     return f"{stamp(event.get('log_time') or 0)} {level_of(event):<5} {who}{harmless(text)}\n"
 
 
 def as_json(event: dict[str, Any], worker: int = 0) -> str:
-    """An event for programs; empty when it says nothing."""
+    """An event as JSON; empty if it has no text."""
     text = formatEvent(event) or ""
     traceback = ""
     if event.get("log_failure") is not None:
         traceback = eventAsText(event, includeTimestamp=False, includeSystem=False)[len(text) :].strip("\n")
-    if not text and not traceback:
+    if is_noise(event) or not (text or traceback):
         return ""
     members: dict[str, Any] = {
         "time": stamp(event.get("log_time") or 0), "level": level_of(event), "event": "log",
@@ -95,9 +107,9 @@ def as_json(event: dict[str, Any], worker: int = 0) -> str:
 
 
 def own(text: str, lost: int) -> dict[str, Any]:
-    """The event of a log that says something of itself.
+    """An event by which a log reports about itself.
 
-    :param lost: how many of its lines were dropped, if that is what it says.
+    :param lost: how many lines it dropped, if it reports that.
     """
     event = {"log_time": time.time(), "log_level": LogLevel.warn, "log_format": "{text}", "text": text}
     return {**event, "lost": lost} if lost else event
@@ -110,7 +122,7 @@ def _is_plain(value: object) -> bool:
 
 
 def output_as_json(now: float, worker: int, stream: str, text: str) -> str:
-    """A line that the application printed, for programs."""
+    """A line that the application printed, as JSON."""
     return json.dumps(
         {
             "time": stamp(now), "level": "info", "event": "app.output", "worker": worker, "stream": stream,

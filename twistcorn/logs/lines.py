@@ -1,7 +1,7 @@
-"""Lines of the access log: a format, compiled, and an entry make one.
+"""Lines of the access log: a compiled format turns an entry into a line.
 
-Law: pure. No value of a client or an application can end a line or a quoted part of one. What depends on the request
-line or the header fields alone is made once for all requests that repeat them.
+Law: pure. No value from a client or an application can end a line, or a quoted part of one. Text that depends only on
+the request line, or only on the header fields, is built once for all requests that repeat them.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..atoms import JSON, Atom, parse
+from ..grammar import MONTHS
 from ..pristine import os, time
 from .entries import Block, Entry, Line
 
-#: Request lines and blocks of fields whose text is remembered; when there are more, all are forgotten.
+#: Cached texts of request lines, header blocks and addresses; a full cache is cleared.
 MAX_KNOWN = 1024
-#: Characters of one value: a line is read by programs that have limits.
+#: Characters of one value: programs that read the log have limits.
 MAX_VALUE_CHARS = 4096
 
 Get = Callable[[Entry], object]
 _UNSAFE = re.compile(r'[^\x20\x21\x23-\x5b\x5d-\x7e]')
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Lines(Protocol):
-    """Makes lines.
+    """Formats entries as lines.
 
-    :ivar offset: what makes wall clock time of monotonic time, in nanoseconds.
-    :ivar wanted: names of variables of the environ that it needs.
+    :ivar offset: nanoseconds from monotonic time to wall-clock time.
+    :ivar wanted: names of the environ variables that it needs.
     :ivar wants_head: whether it needs the response's head.
-    :ivar wants_past: whether it needs what came before the turn: the queue, an earlier attempt.
+    :ivar wants_past: whether it needs data from before the turn: queue time, earlier attempt.
     """
 
     offset: int
@@ -46,7 +46,7 @@ class Lines(Protocol):
 
 
 def escape(text: str) -> str:
-    """A value that can stand in a line, in quotes: as Apache writes it, `\\"`, `\\\\` and `\\xhh`."""
+    """A value escaped for a quoted part of a line, as Apache does: `\\"`, `\\\\` and `\\xhh`."""
     if _UNSAFE.search(text) is None and len(text) <= MAX_VALUE_CHARS:
         return text
     return _UNSAFE.sub(_escaped, text[:MAX_VALUE_CHARS])
@@ -76,7 +76,7 @@ def response_field(head: bytes, name: str) -> str:
 
 
 def user(block: Block | None) -> str:
-    """The user's name of Basic authentication (RFC 7617), empty without one; nobody has checked it."""
+    """The user name of Basic authentication (RFC 7617), not verified; empty without one."""
     scheme, _, data = field(block, "authorization").partition(" ")
     if scheme.lower() != "basic":
         return ""
@@ -87,7 +87,7 @@ def user(block: Block | None) -> str:
 
 
 def request_line(line: Line | None) -> str:
-    """As it was sent."""
+    """The request line as sent."""
     if line is None:
         return ""
     return f"{line.method} {line.target.decode('latin-1')} HTTP/{line.version[0]}.{line.version[1]}"
@@ -98,11 +98,11 @@ def _or_dash(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    """For what stands in no quotes: a space would look like the next value."""
+    """For an unquoted value: a space would look like the end of it."""
     return _or_dash(text).replace(" ", "\\x20")
 
 
-#: Values that depend on the request line alone, on the header fields alone, and on the process alone.
+#: Atoms that depend only on the request line, only on the header fields, and on the whole entry.
 _OF_LINE: dict[str, Callable[[Line | None], str]] = {
     "m": lambda line: line.method if line else "-",
     "U": lambda line: _or_dash(line.path.decode("latin-1") if line else ""),
@@ -138,7 +138,7 @@ def seconds(nanoseconds: int) -> str:
 
 
 def _of_line(make: Callable[[Line | None], str]) -> Get:
-    """What depends on the request line is made once for those that repeat it; with no call more than that takes."""
+    """Cache a text that depends only on the request line; a hit costs no further call."""
     known: dict[Line | None, str] = {}
 
     def get(entry: Entry) -> str:
@@ -148,7 +148,7 @@ def _of_line(make: Callable[[Line | None], str]) -> Get:
 
 
 def _of_block(make: Callable[[Block | None], str]) -> Get:
-    """Likewise, of the header fields."""
+    """Likewise, for the header fields."""
     known: dict[Block | None, str] = {}
 
     def get(entry: Entry) -> str:
@@ -158,7 +158,7 @@ def _of_block(make: Callable[[Block | None], str]) -> Get:
 
 
 def _of_address(make: Callable[[str], str]) -> Get:
-    """Likewise, of the client's address."""
+    """Likewise, for the client's address."""
     known: dict[str, str] = {}
 
     def get(entry: Entry) -> str:
@@ -177,7 +177,7 @@ def _learn(known: dict[Any, str], key: Any, make: Callable[[Any], str]) -> str:
 _REMEMBERING: dict[str, Callable[[Any], Get]] = {"line": _of_line, "block": _of_block, "address": _of_address}
 
 
-#: Atoms of what came before the turn: all that hold the time in the queue, and the attempt.
+#: Atoms that need data from before the turn: those that include queue time, and the attempt.
 _OF_PAST = frozenset(("T", "M", "D", "L", "queue", "attempt"))
 
 
@@ -200,7 +200,7 @@ class TextLines:
         self._compile(pieces)
 
     def _compile(self, pieces: list[Atom]) -> None:
-        """Neighbours that depend on the same part of a request, and the text between them, are made together."""
+        """Merge neighbours that depend on the same part of a request, with the text between them."""
         between = ""
         part, makers = "", list[Any]()
         for piece in [*pieces, Atom("end", "")]:
@@ -235,11 +235,11 @@ class TextLines:
         return self._time if name == "t" else _OF_ENTRY[name]
 
     def _time(self, entry: Entry) -> str:
-        """When it began, as Apache writes it, in local time."""
+        """The start time in Apache's format, local time."""
         second = (entry.start + self.offset) // 1_000_000_000
         if second != self._second:
             t = time.localtime(second)
-            self._stamp = time.strftime(f"[%d/{_MONTHS[t.tm_mon - 1]}/%Y:%H:%M:%S %z]", t)
+            self._stamp = time.strftime(f"[%d/{MONTHS[t.tm_mon - 1]}/%Y:%H:%M:%S %z]", t)
             self._second = second
         return self._stamp
 
@@ -249,7 +249,7 @@ class TextLines:
 
 
 def _maker(piece: Atom) -> tuple[str, Callable[[Any], str] | None]:
-    """On which part of a request alone a piece depends, and what makes it; empty: on more."""
+    """The only part of a request that a piece depends on, and its formatter; empty if it depends on more."""
     kind, name = piece
     if kind == "i":
         return "block", lambda block: _or_dash(field(block, name))
@@ -263,12 +263,12 @@ def _maker(piece: Atom) -> tuple[str, Callable[[Any], str] | None]:
 
 
 def _joined(makers: list[Any]) -> Callable[[Any], str]:
-    """Makes one text of makers and the texts between them."""
+    """Join makers and the texts between them into one maker."""
     return lambda part: "".join([make if isinstance(make, str) else make(part) for make in makers])
 
 
 class JsonLines:
-    """One object of JSON for each entry; the names of its members are documented in docs/logging.md."""
+    """One JSON object per entry; docs/logging.md documents the names of its members."""
 
     wanted: tuple[str, ...] = ()
     wants_head = False
@@ -322,7 +322,7 @@ def _block_members(block: Block | None) -> str:
 
 
 def compile_format(text: str, worker: int) -> Lines:
-    """What makes the lines of a format.
+    """Compile a format.
 
     :param text: a format, or the name of one.
     """

@@ -1,7 +1,7 @@
-"""The loggers of the master, whose lines may be written by somebody else.
+"""The master's loggers, whose events foreign observers may write.
 
-Law: changes what strangers have said, and nothing else. Our own log (`server`) makes each line harmless as a whole; the
-observers of `twist`, `twistd` and of applications write events as they are.
+Law: escapes untrusted text, and changes nothing else. Our own log (`server`) escapes whole lines; the observers of
+`twist`, `twistd` and applications write events unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .server import current
 
 
 class Logger(logger.Logger):
-    """A logger whose fields do nothing to a terminal, nor look like another entry, whoever writes them down."""
+    """A logger whose fields can neither control a terminal nor fake a log entry, whatever observer writes them."""
 
     def emit(self, level: Any, format: str | None = None, **fields: Any) -> None:
         """See `twisted.logger.Logger.emit`."""

@@ -1,7 +1,7 @@
-"""A log that repeats itself: which events are the same, and how many of them are written.
+"""Repeated log events: which events are alike, and how many of them are written.
 
-Law: pure, time is a parameter. Whatever is held back is counted, and the count is told: by the next look once its
-window is over, or at the end of the process. What differs is never held back for what repeats itself.
+Law: pure, time is a parameter. Events held back are counted, and the count is logged: by the first check after their
+window ends, or at the end of the process. A repeated event never suppresses a different one.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from twisted.python.failure import Failure
 
 from .events import level_of
 
-#: Lines of one kind that are written within so many seconds: enough to see every request of a site with some trouble;
-#: a loop that logs as fast as it can fills no disk with that.
+#: Lines of one kind per window of seconds: enough to see every request of a site with some trouble, too few for a loop
+#: that logs as fast as it can to fill a disk.
 MAX_ALIKE_LINES, WINDOW_SECONDS = 50, 10.0
-#: Kinds that are known at once. Strangers cannot make up kinds, but an application can raise in many places.
+#: Kinds known at once. Clients cannot invent kinds, but an application can raise in many places.
 MAX_KINDS = 512
-#: Characters of a text that is its own kind, or stands for what was held back.
+#: Characters of a text that is its own kind, or that represents held events.
 MAX_KIND_CHARS = 500
 
-#: Whose events count. What an application logs by itself is its own, as what it prints.
+#: Namespaces whose events count. An application's own log events pass, like its output.
 _OURS = frozenset(("twistcorn", "twisted", "ampoule", "log_legacy"))
-#: A format that says nothing of its own.
+#: A format without text of its own.
 _FIELD = re.compile(r"\{\w+\}")
 
 
 class Held(NamedTuple):
-    """Events of one kind that were not written.
+    """Suppressed events of one kind.
 
-    :ivar event: the first of them, without what it was about: level, namespace and text.
-    :ivar times: how many; `seconds`: in how long, with those that were written.
+    :ivar event: the gist of the first one: level, namespace and text.
+    :ivar times: how many; `seconds`: over what time, written ones included.
     """
 
     event: dict[str, Any]
@@ -42,7 +42,7 @@ class Held(NamedTuple):
 
 
 class _Run:
-    """The present window of one kind."""
+    """The current window of one kind."""
 
     __slots__ = ("held", "like", "since", "told")
 
@@ -59,14 +59,14 @@ class Repeats:
         self, most: int = MAX_ALIKE_LINES, window: float = WINDOW_SECONDS, most_kinds: int = MAX_KINDS
     ) -> None:
         self._most, self._window, self._most_kinds = most, window, most_kinds
-        #: In the order in which the windows began, and so end.
+        #: In the order in which the windows began, and therefore end.
         self._runs: dict[Hashable, _Run] = {}
         self._early: list[Held] = []
 
     def admit(self, kind: Hashable, now: float, gist: Callable[[], dict[str, Any]]) -> bool:
-        """An event comes; returns whether it is written.
+        """Count an event; returns whether to write it.
 
-        :param gist: what is kept of it, if it is the first one that is not.
+        :param gist: returns what to keep of it, if it is the first suppressed one.
         """
         run = self._runs.get(kind)
         if run is None or now - run.since >= self._window:
@@ -88,7 +88,7 @@ class Repeats:
             self._early.append(Held(run.like, run.held, min(now - run.since, self._window)))
 
     def over(self, now: float, all_of_them: bool = False) -> list[Held]:
-        """What was held back in windows that are over, or in all of them; each is told once."""
+        """The suppressed events of windows that have ended, or of all; each is returned once."""
         while self._runs:
             kind, run = next(iter(self._runs.items()))
             if not all_of_them and now - run.since < self._window:
@@ -98,7 +98,7 @@ class Repeats:
         return found
 
     def wait(self, now: float) -> float | None:
-        """Seconds until there may be something to tell; None: nothing is counted."""
+        """Seconds until there may be something to log; None: nothing is counted."""
         if self._early:
             return 0.0
         first = next(iter(self._runs.values()), None)
@@ -106,10 +106,10 @@ class Repeats:
 
 
 def kind_of(event: dict[str, Any]) -> Hashable | None:
-    """What makes an event the same as another one; None where all are written.
+    """The key by which events are alike; None for events that are always written.
 
-    Of errors it is what is said, whatever it is about (each request has another id), and where it was raised, by which
-    way; of what is no error it is the whole text.
+    For an error, the format without its values (each request has another id) and the traceback; for other events, the
+    complete text.
     """
     level, namespace = level_of(event), str(event.get("log_namespace") or "")
     whose = namespace.partition(".")[0]
@@ -118,7 +118,7 @@ def kind_of(event: dict[str, Any]) -> Hashable | None:
     text = str(event.get("log_format") or "")
     failure = _failure(event)
     if "isError" in event and failure is not None:
-        # `twisted.python.log.err` has the exception in its text.
+        # `twisted.python.log.err` puts the exception into its text.
         text = str(event.get("why"))
     elif level == "info" or _FIELD.fullmatch(text):
         text = (formatEvent(event) or "")[:MAX_KIND_CHARS]
@@ -131,18 +131,18 @@ def _failure(event: dict[str, Any]) -> Failure | None:
 
 
 def _place(failure: Failure) -> Hashable:
-    """The kind of an exception, and the lines from where it was caught to where it was raised."""
+    """The type of an exception, and the lines of its traceback."""
     lines = []
     traceback = failure.getTracebackObject()
     while traceback is not None:
         lines.append((getattr(traceback.tb_frame.f_code, "co_filename", ""), traceback.tb_lineno))
         traceback = traceback.tb_next
-    # A number in place of a stack of a thousand calls.
+    # A hash instead of a stack of a thousand calls.
     return failure.type, hash(tuple(lines))
 
 
 def gist(event: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of an event: no exception, and nothing that an exception keeps alive."""
+    """The part of an event that is kept: no exception, and nothing that one keeps alive."""
     text = (formatEvent(event) or "").partition("\n")[0]
     failure = _failure(event)
     if failure is not None:
@@ -154,7 +154,7 @@ def gist(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def tell(held: Held, now: float) -> dict[str, Any]:
-    """The event that stands for those that were not written.
+    """The event that represents the suppressed ones.
 
     :param now: seconds since the epoch.
     """

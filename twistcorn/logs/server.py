@@ -1,7 +1,7 @@
-"""The log of a process of ours: one observer of Twisted's log, whose level and form can change while it runs.
+"""The log of a server process: one observer of Twisted's log; level and format can change at run time.
 
-Law: the only place that begins logging. Whoever logs never waits: lines go through a `sink`. What repeats itself is
-counted in place of being written (`repeats`).
+Law: the only place that begins logging. Logging never waits: lines go through a `sink`. Repeated events are counted
+instead of written (`repeats`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .events import as_json, as_text, level_of, own
 from .repeats import Repeats, gist, kind_of, tell
 from .sink import FINAL_FLUSH_SECONDS, Sink
 
-#: From the least to the most important.
+#: In ascending order of importance.
 LEVELS = tuple(level.name for level in logger.LogLevel.iterconstants())
 _ORDER = {name: place for place, name in enumerate(LEVELS)}
 
@@ -31,10 +31,10 @@ class ServerLog:
     """Writes events to a sink.
 
     :param path: the file; empty: standard error.
-    :param apart: whether the log keeps a descriptor of its own for that: an application may close or redirect 2.
-    :raises OSError: it cannot be opened.
+    :param apart: whether to duplicate standard error for the log: an application may close or redirect 2.
+    :raises OSError: the file cannot be opened.
     :ivar as_json: whether lines are JSON.
-    :ivar descriptor: where it goes, if not to a file.
+    :ivar descriptor: the log's descriptor, unless it is a file.
     """
 
     def __init__(self, path: str = "", apart: bool = False) -> None:
@@ -55,10 +55,10 @@ class ServerLog:
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event (`ILogObserver`)."""
         if _ORDER.get(level_of(event), 0) >= self._least:
-            # The application may log on its own thread, whose time may be over just then.
+            # The application may log on its own thread, which may time out just then.
             hidden = hide()
             try:
-                # Twisted's stamp comes from a name that the application can replace (freezegun does).
+                # Twisted's time stamp uses a name that the application can replace (freezegun does).
                 event = {**event, "log_time": time.time()}
                 if self._admits(event):
                     self._write(event)
@@ -66,8 +66,8 @@ class ServerLog:
                 show(hidden)
 
     def begin_anew(self) -> None:
-        """Nothing was repeated: at first, and in a child that was forked."""
-        # By C code, in one step: see `sink`.
+        """Set up, at first and in a forked child: no repeats."""
+        # C code, in one step: see `sink`.
         self._lock = threading.RLock()
         self._repeats = Repeats()
 
@@ -85,11 +85,11 @@ class ServerLog:
             with self._lock:
                 return self._repeats.admit(kind, time.monotonic(), lambda: gist(event))
         except BaseException:
-            # The text of an exception, and its class, are the application's own: what raises here is told as it is.
+            # The exception's class and text may be the application's: if they raise here, write the event as it is.
             return True
 
     def _tell_repeats(self, all_of_them: bool = False) -> float | None:
-        """Write what stands for events that were not; returns after how many seconds there may be more of that."""
+        """Log the suppressed events; returns the seconds until there may be more."""
         with self._lock:
             now = time.monotonic()
             found = self._repeats.over(now, all_of_them)
@@ -103,30 +103,30 @@ class ServerLog:
         try:
             return make(event, self._worker)
         except BaseException as error:
-            # What an exception is shown by may be the application's own: its text, the source of its modules.
+            # The application's code may run here: an exception's text, a module's source loader.
             short = {name: value for name, value in event.items() if name != "log_failure"}
-            text = f"{formatEvent(short)} (what was raised cannot be shown: {type(error).__name__})"
+            text = f"{formatEvent(short)} (cannot format the exception: {type(error).__name__})"
             return make({**short, "log_format": "{text}", "text": text}, self._worker)
 
     def set_level(self, name: str) -> None:
-        """The least level that is logged from now on."""
+        """Set the minimum log level."""
         self._least = _ORDER[name]
 
     def set_form(self, form: str, worker: int = 0) -> None:
-        """How lines look.
+        """Set the format of the lines.
 
         :param form: `text`, `json`, or `auto`: text on a terminal, else JSON.
-        :param worker: the number of the worker that this process is; 0: it is the master.
+        :param worker: this process's worker number; 0: the master.
         """
         self._worker = worker
         self.as_json = form == "json" or (form == "auto" and (bool(self._path) or not _is_terminal(2)))
 
     def reopen(self) -> None:
-        """Go on in a new file under the name, if it is a file."""
+        """Reopen the log file by name, if it is a file."""
         self._sink.reopen()
 
     def flush(self, timeout: float = FINAL_FLUSH_SECONDS) -> None:
-        """Before the end of the process: wait so many seconds at most for what is not yet written."""
+        """Write everything before the process ends, within the time-out in seconds."""
         self._tell_repeats(all_of_them=True)
         self._sink.flush(timeout)
 
@@ -139,7 +139,7 @@ class ServerLog:
             os.write(self.descriptor, self._say(text, 0))
 
     def begin(self) -> None:
-        """From now on, all that is logged in this process."""
+        """Take everything logged in this process from now on."""
         global _current
         _current = self
         logger.globalLogBeginner.beginLoggingTo([self], redirectStandardIO=False)
@@ -151,9 +151,9 @@ class ServerLog:
 
 @implementer(logger.ILogObserver)
 class _Foreign:
-    """An observer of the application's: whoever logs, code of ours as well, is not hit by what it raises.
+    """Wraps an observer of the application, so that its exceptions never reach the code that logs.
 
-    Twisted sees to exceptions, and tells them; this makes exceptions of what are none (SystemExit).
+    Twisted handles and reports an Exception; this turns other ones (SystemExit) into a RuntimeError.
     """
 
     def __init__(self, observer: logger.ILogObserver) -> None:
@@ -165,10 +165,10 @@ class _Foreign:
         except Exception:
             raise
         except BaseException as error:
-            raise RuntimeError(f"an observer of the log raised {type(error).__name__}") from error
+            raise RuntimeError(f"a log observer raised {type(error).__name__}") from error
 
     def __eq__(self, other: object) -> bool:
-        # Who removes it knows it by its own name.
+        # The application removes the observer that it added.
         return other is self or self._observer == other
 
     def __hash__(self) -> int:
@@ -179,24 +179,24 @@ _current: ServerLog | None = None
 
 
 def current() -> ServerLog | None:
-    """The log of this process; None where somebody else logs (`twist`, an embedding application)."""
+    """The log of this process; None under `twist` or in an embedding application, which log themselves."""
     return _current
 
 
 def set_level(name: str) -> None:
-    """The least level of this process's log, if that is ours."""
+    """Set the minimum level of this process's log, if it is ours."""
     if _current is not None:
         _current.set_level(name)
 
 
 def flush(timeout: float = FINAL_FLUSH_SECONDS) -> None:
-    """Before the end of the process."""
+    """Flush this process's log, before the process ends."""
     if _current is not None:
         _current.flush(timeout)
 
 
 def say_last(text: str) -> None:
-    """One line at once, on this thread: the process ends, and its other threads are not to be trusted any more."""
+    """Write one line at once, on this thread: the process ends, and its other threads can no longer be trusted."""
     if _current is not None:
         _current.say_last(text)
 
@@ -206,7 +206,7 @@ def _after_fork() -> None:
         _current.begin_anew()
 
 
-#: In a child that the application forks the lock might be held for ever.
+#: In a forked child, the lock might be held forever.
 os.register_at_fork(after_in_child=_after_fork)
 
 

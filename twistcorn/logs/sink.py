@@ -1,10 +1,10 @@
-"""A sink: lines go out on a thread of their own, so that a reader or a disk that blocks stops nobody.
+"""A sink: writes lines on its own thread, so that a blocked reader or disk blocks nothing else.
 
-Law: `write` never waits. What is waiting is bounded; beyond that the newest lines are dropped and counted, and the
-number is told as soon as the rest flows again. On a pipe, which several processes share, no piece is larger than what
-the kernel keeps whole. Threads of the application's write here, and an exception may come to one at any line (a
-time-out of its own, a signal's handler): the lock is taken and given back by C code in one step, waits are C code's,
-and the counts are put right whenever nothing waits.
+Law: `write` never waits. The queue is bounded; beyond the limit the newest lines are dropped and counted, and the
+number is logged as soon as lines flow again. On a pipe, which several processes share, each piece is small enough for
+the kernel to write it atomically. Application threads call `write`, and an exception may hit one at any line (a
+time-out, a signal handler): C code takes and releases the lock in one step, waits are in C code, and the counts are
+reset whenever the queue is empty.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from queue import Empty, SimpleQueue
 
 from ..pristine import os, select, threading
 
-#: Lines, and bytes, that may wait for a reader: some seconds of a busy access log.
+#: Lines, and bytes, in the queue: some seconds of a busy access log.
 MAX_WAITING_LINES = 65536
 MAX_WAITING_BYTES = 8 << 20
-#: Bytes that a pipe keeps together whoever else writes (PIPE_BUF of pipe(7)).
+#: Bytes that a pipe writes atomically (PIPE_BUF, pipe(7)).
 ATOMIC_WRITE_BYTES = 4096
-#: Seconds until a file that could not be written is tried again.
+#: Seconds until a failed write is retried.
 RETRY_SECONDS = 1.0
-#: Seconds that the end of a process waits for what is still to be written.
+#: Seconds for which an ending process waits for the last lines.
 FINAL_FLUSH_SECONDS = 2.0
 
 
 def plain(text: str, lost: int) -> bytes:
-    """A line of the sink's own, among others that are plain."""
+    """A line of the sink itself, as plain text."""
     return f"{text}\n".encode()
 
 
 class Sink:
-    """Where lines go.
+    """Queues lines and writes them.
 
-    :param path: a file to append to; `reopen` opens it anew.
-    :param descriptor: or one that is open, and belongs to somebody else.
-    :param standby: where lines go when that is no longer what it was, and in a child that is forked; -1: nowhere.
-    :param say: makes a line of the sink's own, so that it looks like the others: of its text, and how many lines were
-        dropped, if that is what it tells; ends with a newline.
-    :param idle: called on the sink's thread when nothing is left to write; may write more. Returns after how many
-        seconds it is to be called again, None: when something was written.
+    :param path: a file to append to; `reopen` reopens it.
+    :param descriptor: or an open descriptor, which the sink does not own.
+    :param standby: the descriptor to use when the other was closed or replaced, and in a forked child; -1: none.
+    :param say: formats a line of the sink itself like the other lines: takes the text, and the number of dropped lines
+        if it reports that; the result ends with a newline.
+    :param idle: called on the sink's thread when the queue is empty; may write more. Returns the seconds until it is
+        called again; None: after the next write.
     :raises OSError: the file cannot be opened.
     """
 
@@ -62,10 +62,10 @@ class Sink:
         _sinks.add(self)
 
     def begin_anew(self) -> None:
-        """Nothing waits, and no thread writes: at first, and in a child that was forked."""
-        # One that a signal handler on the same thread may take again.
+        """Set up, at first and in a forked child: an empty queue and no thread."""
+        # Reentrant, for a signal handler on the same thread.
         self._lock = threading.RLock()
-        #: Wakes the thread, which says when it sleeps; ends its pause; each is told when all is written.
+        #: `_news` wakes the thread while `_asleep`; `_end` ends its pause; `_flushing`: fed when all is written.
         self._news: SimpleQueue[None] = SimpleQueue()
         self._asleep = False
         self._end: SimpleQueue[None] = SimpleQueue()
@@ -73,13 +73,13 @@ class Sink:
         self._waiting: list[tuple[bytes, int]] = []
         self._lines = self._bytes = 0
         self._lost = 0
-        #: A new file, and how many of what waits belong to the old one.
+        #: A new file, and how many queued pieces belong to the old one.
         self._fresh, self._older = -1, 0
         self._closing = False
         self._thread: threading.Thread | None = None
 
     def write(self, data: bytes, lines: int = 1) -> None:
-        """Have whole lines written; so many are in the data."""
+        """Queue complete lines; `lines` is their number."""
         with self._lock:
             if self._lines + lines > self._most_lines or self._bytes + len(data) > MAX_WAITING_BYTES:
                 self._lost += lines
@@ -95,24 +95,24 @@ class Sink:
             try:
                 thread.start()
             except (RuntimeError, MemoryError):
-                # No thread is to be had, now or ever again (at the end of a process): the next line tries anew.
+                # No thread can start, now or (at interpreter shutdown) ever; the next line tries again.
                 self._write_here()
                 return
             self._thread = thread
         elif self._asleep:
-            # In this order: woken once too often is better than never.
+            # In this order: one wake-up too many is better than none.
             self._news.put(None)
             self._asleep = False
 
     def _write_here(self) -> None:
-        """The last resort: write what waits on this thread, as far as that does not block."""
+        """Write the queue on this thread, as far as possible without blocking: the last resort."""
         if self._fresh >= 0:
             return
         room = select.poll()
         room.register(self._descriptor, select.POLLOUT)
         while self._waiting and room.poll(0):
             data, lines = self._waiting[0]
-            # Room in a pipe is room for so much (pipe(7)); a longer line would wait.
+            # A writable pipe has room for this much (pipe(7)); a longer line would block.
             if self._together and len(data) > ATOMIC_WRITE_BYTES:
                 break
             del self._waiting[0]
@@ -121,7 +121,7 @@ class Sink:
             self._lost += self._put(data, lines)
 
     def reopen(self) -> None:
-        """Go on in a file under the name; when it cannot be opened the old one stays, and its last line says so."""
+        """Reopen the file by name; if that fails, log the error and keep the old file."""
         if not self._path:
             return
         try:
@@ -137,7 +137,7 @@ class Sink:
             os.close(unused)
 
     def flush(self, timeout: float = FINAL_FLUSH_SECONDS) -> bool:
-        """Wait until all is written; returns whether it was, within so many seconds."""
+        """Wait until everything is written; returns whether it was, within the time-out in seconds."""
         done: SimpleQueue[None] = SimpleQueue()
         with self._lock:
             if not self._lines and not self._lost:
@@ -151,13 +151,13 @@ class Sink:
         return True
 
     def close(self, timeout: float = FINAL_FLUSH_SECONDS) -> None:
-        """Write what waits, for so long, then end."""
+        """Write the queue, within the time-out in seconds, then end the thread."""
         self.flush(timeout)
         with self._lock:
             self._closing = True
             self._begin()
             thread = self._thread
-        # Whatever it waits for.
+        # Whatever the thread waits for.
         self._end.put(None)
         if thread is not None:
             thread.join(timeout)
@@ -168,7 +168,7 @@ class Sink:
         try:
             self._write_on()
         finally:
-            # Should it end otherwise than in order, the next line has another one begin.
+            # If the thread ends with an error, the next line starts another.
             with self._lock:
                 self._thread = None
 
@@ -195,7 +195,7 @@ class Sink:
                 older = batch[: self._older] if fresh >= 0 else []
                 over = self._closing and not batch and not lost
                 lines, size = sum(count for _, count in batch), sum(len(data) for data, _ in batch)
-                # Until it is told, what was lost counts as waiting.
+                # Dropped lines count as waiting until they are reported.
                 self._lines += bool(lost)
             refused = self._put_all(older)
             if fresh >= 0:
@@ -204,11 +204,11 @@ class Sink:
             if over:
                 break
             refused += self._put_all(batch[len(older) :])
-            if lost and self._put(self._say(f"{lost} lines were dropped: nobody took them", lost), 1):
-                # Still no room, so it is not told yet.
+            if lost and self._put(self._say(f"{lost} lines dropped: log reader too slow", lost), 1):
+                # Still no room: report it later.
                 refused += lost
             self._note_written(lines + bool(lost), size, refused)
-            # A full disk: not sooner than somebody can do something about it, unless the process ends.
+            # A full disk: retry after a pause, unless the process ends.
             if refused and self._ends_within(RETRY_SECONDS):
                 break
         if self._path:
@@ -220,7 +220,7 @@ class Sink:
             self._bytes -= size
             self._lost += refused
             if not self._waiting:
-                # Whoever was interrupted in `write` may have counted a line that never came.
+                # An interrupted `write` may have counted a line without queueing it.
                 self._lines = self._bytes = 0
                 if not self._lost:
                     flushing, self._flushing = self._flushing, []
@@ -238,9 +238,9 @@ class Sink:
         return self._put(b"".join(data for data, _ in batch), sum(lines for _, lines in batch)) if batch else 0
 
     def _put(self, data: bytes, lines: int) -> int:
-        """Write; returns how many lines could not be."""
+        """Write lines; returns how many could not be written."""
         if self._standby >= 0 and _identity(self._descriptor) != self._identity:
-            # The application has closed it, and it may be anybody's by now.
+            # The application has closed the descriptor, and its number may be in use elsewhere by now.
             self._descriptor, self._standby = self._standby, -1
         for piece in _pieces(data) if self._together else (data,):
             left = memoryview(piece)
@@ -248,12 +248,12 @@ class Sink:
                 try:
                     left = left[os.write(self._descriptor, left) :]
                 except BlockingIOError:
-                    # Somebody who shares the pipe has made it so.
+                    # Another process that shares the pipe has made it non-blocking.
                     waiting = select.poll()
                     waiting.register(self._descriptor, select.POLLOUT)
                     waiting.poll()
                 except BrokenPipeError:
-                    # Nobody will ever read it.
+                    # The pipe has no reader any more.
                     return 0
                 except OSError:
                     return lines
@@ -264,17 +264,17 @@ def _after_fork() -> None:
     for each in list(_sinks):
         each.begin_anew()
         if each._standby >= 0:
-            # What a child closes to be a daemon is its standard descriptors.
+            # To become a daemon, a child closes only its standard descriptors.
             each._descriptor, each._standby = each._standby, -1
 
 
-#: All of them: in a child that the application forks their threads are not there, but a lock might be held.
+#: All sinks: a forked child has none of their threads, but may have a held lock.
 _sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork)
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """Whole lines, as many together as a pipe keeps together; a longer line alone."""
+    """Complete lines, grouped into pieces that a pipe writes atomically; a longer line alone."""
     start = 0
     while len(data) - start > ATOMIC_WRITE_BYTES:
         end = data.rfind(b"\n", start, start + ATOMIC_WRITE_BYTES) + 1 or data.find(b"\n", start) + 1 or len(data)
@@ -284,7 +284,7 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 
 def _open(path: str) -> int:
-    """Open to append; also a FIFO that nobody reads yet, which open(2) would wait for unless we could read it, too."""
+    """Open to append; a FIFO is opened for reading as well, or open(2) would wait for a reader."""
     mode = os.O_WRONLY
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISFIFO(os.stat(path).st_mode):

@@ -87,7 +87,7 @@ class Assembly:
         return [*self.listeners, *([self.admin] if self.admin is not None else [])]
 
     def _admin(self) -> Admin:
-        # Twisted's web server costs memory that only whoever looks at the admin page shall pay.
+        # Imported here: Twisted's web server costs memory, to be paid only with an admin endpoint.
         from .admin.endpoint import Admin
 
         return Admin(self._reactor, self.settings, self.scoreboard, self.dispatcher)
@@ -163,8 +163,8 @@ class Assembly:
             self.supervisor.reopen_logs()
 
     def _missed(self, gap: float) -> None:
-        """The process did not run for a while: neither clients nor workers are late for that."""
-        self.log.warn("the master did not run for {gap:.1f} s: its time-outs are put off by as much", gap=gap)
+        """The process was suspended: neither clients nor workers are late because of that."""
+        self.log.warn("the master was suspended for {gap:.1f} s; its time-outs are extended by as much", gap=gap)
         self.dispatcher.put_off(gap)
 
     def _burden(self) -> tuple[int, int]:
@@ -188,7 +188,7 @@ class Assembly:
         self.scoreboard.close()
         if log is None:
             return succeed(None)
-        # Whoever reads the log may not read, and the reactor may be an embedding program's.
+        # In a thread: a log reader may block, and the reactor may be an embedding program's.
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), log.close)
 
 

@@ -1,7 +1,7 @@
 """Asks the kernel once, at the start, whether it can do what the server relies on.
 
-Law: tries each ability on sockets and files of its own, closes them, and decides nothing: `policy.abilities` does. All
-of it takes some milliseconds.
+Law: tries each ability on its own sockets and files, closes them, and decides nothing: `policy.abilities` does. All of
+it takes some milliseconds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def try_channel() -> bool:
 
 
 def try_memory() -> bool:
-    """What one mapping of a memory file is given, another one has."""
+    """A store through one mapping of a memory file shows in another."""
     with contextlib.closing(Scoreboard.create(1, 1)) as board:
         other = Scoreboard(os.dup(board.fd), 1, 1)
         with contextlib.closing(other):
@@ -49,7 +49,7 @@ def try_memory() -> bool:
 
 
 def try_edges() -> bool:
-    """An edge is told once, and again when the descriptor is set anew."""
+    """An edge is reported once, and again when the descriptor is rearmed."""
     ours, theirs = socket.socketpair()
     mask = select.EPOLLIN | select.EPOLLET
     with ours, theirs, select.epoll() as epoll:
@@ -61,7 +61,7 @@ def try_edges() -> bool:
 
 
 def try_unread() -> bool:
-    """FIONREAD counts what waits, and what was only looked at."""
+    """FIONREAD counts unread bytes, peeked ones included."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"hello")
@@ -72,7 +72,7 @@ def try_unread() -> bool:
 
 
 def try_counts() -> bool:
-    """What was taken of a TCP stream, and what was given to it, is counted to the byte."""
+    """The kernel counts bytes read from and written to a TCP stream exactly."""
     with _tcp() as (ours, client):
         found = [kernel.facts(ours)]
         client.send(b"hello")
@@ -107,7 +107,7 @@ TRIALS: Mapping[Ability, Callable[[], bool]] = {
 
 
 def missing(trials: Mapping[Ability, Callable[[], bool]] = TRIALS) -> list[Ability]:
-    """What this kernel cannot do; what cannot be tried counts as missing."""
+    """The abilities that this kernel lacks; one that cannot be tried counts as missing."""
     failed = []
     for ability, works in trials.items():
         try:

@@ -59,10 +59,10 @@ def install(reactor: Any, verbs: Mapping[str, Callable[[Callable[[], bool], int]
 
 
 def hear_of_children(reactor: Any, ended: Callable[[], object]) -> None:
-    """Call this in the reactor when a child has ended, whoever started it (SIGCHLD).
+    """Call `ended` in the reactor when any child has ended (SIGCHLD).
 
-    The handler takes the place of the reactor's, which does nothing: that a signal came is told by the wake-up
-    descriptor (signal.set_wakeup_fd).
+    The handler replaces the reactor's, which does nothing: the wake-up descriptor reports the signal
+    (signal.set_wakeup_fd).
     """
     signal.signal(signal.SIGCHLD, lambda number, frame: reactor.callFromThread(ended))
     signal.siginterrupt(signal.SIGCHLD, False)

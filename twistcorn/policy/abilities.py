@@ -1,7 +1,7 @@
 """What the kernel must be able to do, and what follows where it cannot. Pure.
 
-Law: what a worker lives by is essential, and without it nothing starts. What only the redo log needs may be missing:
-then nothing is run again, and everything else works.
+Law: what a worker needs to run is essential, and without it the server refuses to start. What only the redo log needs
+may be missing: then nothing is replayed, and everything else works.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 
 class Ability(enum.Enum):
-    """What is tried at the start, as it is told where it fails."""
+    """What is tried at the start, as the log names it where it fails."""
 
     CHANNEL = "pass descriptors over SOCK_SEQPACKET sockets"
     MEMORY = "share memory files (memfd_create)"
-    EDGES = "tell of unread bytes again when an edge-triggered descriptor is set anew (epoll)"
-    UNREAD = "tell how many bytes wait unread on a socket (FIONREAD)"
+    EDGES = "report unread bytes again when an edge-triggered descriptor is rearmed (epoll)"
+    UNREAD = "report how many bytes wait unread on a socket (FIONREAD)"
     COUNTS = "count the bytes of a TCP connection (TCP_INFO, Linux 4.19)"
-    RESET = "reset a connection that others have as well (connect to AF_UNSPEC)"
+    RESET = "reset a connection that another process shares (connect to AF_UNSPEC)"
 
 
 ESSENTIAL = (Ability.CHANNEL, Ability.MEMORY, Ability.EDGES)
@@ -42,13 +42,13 @@ def judge(missing: Collection[Ability]) -> Judgement:
     """What follows from what is missing."""
     essential = [each for each in ESSENTIAL if each in missing]
     if essential:
-        return Judgement(f"this kernel cannot {_listed(essential)}, which twistcorn cannot do without", counts=False)
+        return Judgement(f"this kernel cannot {_listed(essential)}, which twistcorn requires", counts=False)
     lost = []
     counts = Ability.UNREAD not in missing and Ability.COUNTS not in missing
     if not counts:
-        lost.append("no request runs again when its worker dies in it (as with --replay off)")
+        lost.append("requests are not replayed when their worker dies (as with --replay off)")
     if Ability.RESET in missing:
-        lost.append("an answer that ends with its connection looks whole when it is cut")
+        lost.append("a truncated response without a Content-Length looks complete")
     if not lost:
         return Judgement()
     failed = [each for each in Ability if each in missing]

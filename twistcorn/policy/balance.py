@@ -1,14 +1,14 @@
 """How connections are spread over workers again, after new ones have come. Pure.
 
 Law: connections stay where they are while the workers stay. A new worker gets only what others give back, and what is
-new; without this the last one of a reload would have next to nothing to do for as long as clients keep connections.
+new; without this the last one of a reload would have almost no work for as long as clients keep connections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: Seconds after a worker got ready in which connections are spread: a few looks, because some are busy when asked for.
+#: Seconds after a worker got ready in which connections are spread: a few rounds, because some are busy at first.
 SETTLING_SECONDS = 5.0
 #: Of each worker's share, this part more or less is as good: not worth moving thousands of idle connections.
 TOLERANCE_DIVISOR = 20

@@ -1,9 +1,9 @@
 """Whose request killed a worker. Pure.
 
-Law: blame is for deaths by a fault of the worker's own; a signal that came from outside blames nobody. One request is
+Law: blame is for deaths by the worker's own fault; a signal from outside blames no request. One request is
 blamed only when it must have been that one: it ran on the thread that died, or it was the only one that ran.
 A freeze is a fault: the request on the thread that holds the interpreter lock is to blame. A worker that finds itself
-broken, by a request that may be over, blames nobody: who happens to run then is innocent as far as anybody knows.
+broken, by a request that may be over, blames none: the requests that run then are presumed innocent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CURRENT = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
 class Cause(enum.Enum):
     """What a worker died of."""
 
-    FAULT = "a fault of its own"
+    FAULT = "its own fault"
     EXIT = "the application ended the process"
     MEMORY = "the kernel was out of memory for it"
     BROKEN = "it found itself broken, by what may be over"
@@ -46,10 +46,10 @@ def cause(
     """What a worker died of.
 
     :param code: the exit code; `signal`: the signal's number; one of them is None.
-    :param told: the worker was told to leave, or to hand back everything and leave.
+    :param told: the worker had orders to leave, at once or after handing its connections back.
     :param killed: the master killed it.
     :param out_of_memory: its cgroup counts one process more that was killed for memory.
-    :param frozen: its heart stood still, and nobody had stopped it from outside.
+    :param frozen: it had no heartbeat, and was not stopped from outside.
     """
     if signal in FAULTS:
         return Cause.FAULT
@@ -68,7 +68,7 @@ class Blame(NamedTuple):
     """What follows for the requests that were in a dead worker.
 
     :ivar slots: the connections whose request it died of.
-    :ivar fault: whether it died by a fault of its own, so that bytes which it read may be the cause.
+    :ivar fault: whether it died by its own fault, so that bytes which it read may be the cause.
     :ivar status: what the client of a blamed request is answered (RFC 9110 section 15.6): 502, or 504 when its time
         was over and nothing else could end it.
     :ivar again: whether the other requests that were in the application may run again. Not after a freeze that cannot
@@ -99,12 +99,12 @@ def blame(
     :param by_fault: whether the worker died by a fault (`Cause.is_fault`).
     :param current: the thread that died, where that is known.
     :param running: the slots with a request in the application, and the thread of each.
-    :param suspects: those of them whose method and path were there at every such death of late.
+    :param suspects: those of them whose method and path ran at every recent such death.
     """
     if not by_fault:
         return frozenset()
     if current is not None:
-        # A thread of the application's own may have died, with no request on it.
+        # A background thread of the application may have died, with no request on it.
         return frozenset(slot for slot, thread in running.items() if thread == current)
     if len(running) == 1:
         return frozenset(running)

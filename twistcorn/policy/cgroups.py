@@ -1,6 +1,6 @@
 """Where the cgroups of this process are, and what they say of memory.
 
-Law: pure. Files are read by a function that is handed in, and no file, however strange, makes an error. A cgroup is
+Law: pure. A function passed in reads the files, and no file content raises an error. A cgroup is
 bound by each of its ancestors as well, so all levels are found, innermost first; v2 has one hierarchy, v1 one for each
 controller.
 """

@@ -1,7 +1,7 @@
 """How many workers `--workers auto` means: the cores this process may really use.
 
-Law: pure. Files are read by a function that is handed in, and no file, however strange, makes an error: what
-cannot be understood sets no limit. There is one worker for each core, since a worker runs one thread at a
+Law: pure. A function passed in reads the files, and no file content raises an error: what cannot be parsed
+sets no limit. There is one worker for each core, since a worker runs one thread at a
 time under the GIL; a fraction of a core counts as one.
 
 Two limits count. CPU affinity (taskset, cpuset) says which cores; the caller asks the kernel for it. A

@@ -1,7 +1,7 @@
 """Metrics as text: Prometheus text format 0.0.4 and OpenMetrics 1.0.
 
 Law: pure; families of samples go in, text comes out. A sample's name is that of its family and a suffix, which its kind
-allows; whoever makes families keeps to that.
+allows; the builder of a family keeps to that.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def openmetrics(families: Iterable[Written]) -> str:
 
 
 def negotiate(accept: str) -> tuple[str, Callable[[Iterable[Written]], str]]:
-    """The content type and the format for an Accept header: OpenMetrics for who asks for it by name."""
+    """The content type and the format for an Accept header: OpenMetrics only when asked for by name."""
     for item in accept.split(","):
         kind, *parameters = (part.strip().lower() for part in item.split(";"))
         if kind == "application/openmetrics-text" and "q=0" not in parameters:

@@ -1,7 +1,7 @@
-"""A worker whose heart stands still: who holds its interpreter lock, and how long that may go on. Pure.
+"""A worker without a heartbeat: which thread holds the interpreter lock, and for how long it may. Pure.
 
-Law: values in, values out. A call into C that keeps the lock is a fault only when it costs somebody something: it may
-take the time of its request where nobody else waits for the worker, and the heartbeat's where somebody does.
+Law: values in, values out. A call into C that keeps the lock is a fault only when it delays a client: it has the
+time-out of its request while no other client waits for the worker, and the heartbeat's time-out while one does.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from .redo import UNTOUCHED, Log
 
-#: After this part of the heartbeat's time the threads are counted for the first time, and what waits is looked for.
+#: After this part of the heartbeat time-out the threads' CPU time is first read, and waiting clients are searched.
 FIRST_CHECK_SHARE = 0.4
-#: After this part of it a worker gets a successor and nothing more, and the thread that computes is asked where it is.
+#: After this part of it the worker is replaced, gets no more connections, and the computing thread writes its stack.
 SUSPICION_SHARE = 0.6
 #: The part of a process's time that one thread must have had between two counts. A thread that waits for the lock wakes
 #: every 5 ms and looks (sys.setswitchinterval), which is less than a hundredth of a processor.
 HOLDER_SHARE = 0.8
-#: Ticks (10 ms) of processor time below which nobody computes.
+#: Ticks (10 ms) of CPU time below which no thread counts as computing.
 MIN_TICKS = 2
 
 
@@ -43,9 +43,9 @@ def parse_task(stat: str) -> Task:
 
 
 def computing(before: Mapping[int, Task], after: Mapping[int, Task]) -> int | None:
-    """The thread that has computed alone between two counts, by its id; None where that was nobody, or several.
+    """The id of the only thread that used the CPU between two counts; None where it was none, or several.
 
-    While a heart stands still it is the one that holds the lock: no other thread can run Python code.
+    Without a heartbeat it is the one that holds the lock: no other thread can run Python code.
     """
     spent = {thread: task.ticks - before[thread].ticks for thread, task in after.items() if thread in before}
     total = sum(spent.values())
@@ -56,20 +56,20 @@ def computing(before: Mapping[int, Task], after: Mapping[int, Task]) -> int | No
 
 
 def is_stopped(tasks: Mapping[int, Task]) -> bool:
-    """Whether somebody has stopped the process, by SIGSTOP or a debugger: no request of it is to blame."""
+    """Whether the process is stopped, by SIGSTOP or a debugger: then no request is to blame."""
     return bool(tasks) and all(task.state in "Tt" for task in tasks.values())
 
 
 @dataclass
 class Freeze:
-    """What is known of a worker whose heart stands still.
+    """The state of a worker without a heartbeat.
 
     :ivar tasks: its threads when they were counted last; `stopped`: see `is_stopped`.
-    :ivar asked: whether its threads were asked where they are; `alone`: whether that was the one which computes.
-    :ivar heard: what they have said.
+    :ivar asked: whether a thread was signalled to write the stacks; `alone`: whether only one thread computes.
+    :ivar heard: the stacks.
     :ivar thread: which one holds the lock, as Python numbers threads (`get_ident`); None: that is not known.
-    :ivar searched: when somebody who waits for it was looked for last; `since`: since when somebody has waited, None
-        when nobody does. Seconds.
+    :ivar searched: when waiting clients were last searched for; `since`: since when a client has waited, None when none
+        does. Seconds.
     :ivar status: what the client of the guilty request is answered (RFC 9110 section 15.6).
     """
 
@@ -101,7 +101,7 @@ def is_kept_waiting(log: Log, unread: int, thread: int, holder: int | None, repe
 class FreezeLimits(NamedTuple):
     """How long is too long, in seconds.
 
-    :ivar heartbeat: without life; `request`: for a request, 0: there is no limit.
+    :ivar heartbeat: without a heartbeat; `request`: for a request, 0: no limit.
     """
 
     heartbeat: float
@@ -111,11 +111,11 @@ class FreezeLimits(NamedTuple):
 class Look(NamedTuple):
     """What a look at a frozen worker has found. Times are seconds.
 
-    :ivar still: for how long its heart has stood still.
+    :ivar still: seconds without a heartbeat.
     :ivar stopped: see `is_stopped`.
     :ivar age: of the request that holds the lock, or of the oldest where that is not known; None: no request runs.
-    :ivar waits: for how long somebody has waited whom another worker would serve; None: nobody does.
-    :ivar crowded: whether so many workers are frozen that their number counts.
+    :ivar waits: for how long a client has waited that another worker would serve; None: none does.
+    :ivar crowded: whether replaced frozen workers outnumber the worker target.
     """
 
     still: float
@@ -129,13 +129,13 @@ def verdict(look: Look, limits: FreezeLimits) -> tuple[str, int]:
     """Why the worker is to be killed now, empty when it is not; and the status for the guilty request."""
     if not 0 < limits.heartbeat < look.still:
         return "", 502
-    text = f"it showed no life for more than {limits.heartbeat:g} s"
+    text = f"unresponsive for more than {limits.heartbeat:g} s"
     if look.stopped or look.age is None:
         return text, 502
     if 0 < limits.request < look.age:
-        return f"{text}, and the time of its request was over", 504
+        return f"{text}, with a request over its --request-timeout", 504
     if look.waits is not None and look.waits > limits.heartbeat:
-        return f"{text}, and others waited for it", 502
+        return f"{text}, while other requests waited for it", 502
     if look.crowded:
-        return f"{text}, as too many others did", 502
+        return f"{text}, as too many other workers were", 502
     return "", 502

@@ -1,14 +1,14 @@
-"""Whether a worker lives: a judgement on its heartbeat. Pure.
+"""Whether a worker is alive: a judgement on its heartbeat. Pure.
 
-Law: what counts is how long the heart stood still while somebody looked. A master that was itself stopped, or late,
-blames nobody for the time in which it did not look.
+Law: only time without a heartbeat that the master observed counts. A master that was itself stopped, or late, holds no
+worker responsible for the time in which it did not check.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-#: Of the time between two looks no more than this many times the usual distance counts.
+#: The time between two checks counts up to this many intervals.
 MAX_INTERVALS = 2
 
 

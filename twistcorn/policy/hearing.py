@@ -1,7 +1,7 @@
-"""Whether a worker hears: its heart beats, and what it is lent must be acknowledged. Pure.
+"""Whether a worker with a heartbeat reads its channel: it must acknowledge what it is lent. Pure.
 
-A heart beats on the loop that reads the channel, so that a worker whose heart beats has had its chance to read. One
-whose heart stands still is another matter (`freeze`).
+The heartbeat runs on the loop that reads the channel, so a worker with a heartbeat has had its chance to read. One
+without is `freeze`'s.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Hearing(NamedTuple):
         return self.since > 0 and now - self.since >= DEAF_SECONDS and self.beats >= MIN_BEATS
 
 
-#: Of a worker that nobody has looked at.
+#: Of a worker before the first check.
 UNHEARD = Hearing()
 
 
@@ -54,7 +54,7 @@ def why_deaf(hearing: Hearing, channel_failed: float, now: float) -> str:
     :param channel_failed: since when its channel is broken, in seconds; 0: it is not.
     """
     if channel_failed and now - channel_failed > GRACE_SECONDS:
-        return "its channel is broken, though it lives"
+        return "alive, but its channel is broken"
     if hearing.is_deaf(now):
-        return f"its heart beats, but it has acknowledged no connection for {now - hearing.since:.1f} s"
+        return f"alive, but it acknowledged no connection for {now - hearing.since:.1f} s"
     return ""

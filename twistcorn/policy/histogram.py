@@ -1,7 +1,7 @@
 """Histograms of times: which bucket, and what the buckets say.
 
 Law: pure; a histogram is a list of counts, which only grow. Bucket n counts what took less than 2**n * 64 us, the last
-one the rest: wide enough for a cached page and for a report that takes minutes.
+one all others: wide enough for a cached page and for a report that takes minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def bucket(nanoseconds: int) -> int:
 def percentile(counts: Sequence[int], fraction: float) -> float:
     """The time in seconds that this fraction of all stayed below, interpolated within its bucket; 0 without any.
 
-    What lies in the last bucket is told as its lower bound.
+    A time in the last bucket counts as its lower bound.
     """
     wanted = fraction * sum(counts)
     if wanted <= 0:
@@ -45,5 +45,5 @@ def add(first: Sequence[int], second: Sequence[int]) -> list[int]:
 
 
 def subtract(later: Sequence[int], earlier: Sequence[int]) -> list[int]:
-    """What came in between."""
+    """The difference."""
     return [one - other for one, other in zip(later, earlier, strict=True)]

@@ -1,7 +1,7 @@
-"""How much memory can be had before something is killed for it.
+"""How much memory is available before the kernel kills something for it.
 
-Law: pure. Files are read by a function that is handed in, and no file, however strange, makes an error: what cannot be
-understood sets no limit. The least counts of what the machine has and what each cgroup leaves.
+Law: pure. A function passed in reads the files, and no file content raises an error: what cannot be parsed sets no
+limit. The least counts of what the machine has and what each cgroup leaves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FILES = {
 
 
 def room(read: Read) -> int | None:
-    """Bytes of memory that can be had; None when nothing says so."""
+    """Bytes of available memory; None when unknown."""
     machine = _number(re.search(r"^MemAvailable:\s+(\d{1,18}) kB$", read("/proc/meminfo") or "", re.MULTILINE))
     rooms = [machine * 1024] if machine is not None else []
     for version, folder in folders(read, "memory"):

@@ -1,8 +1,8 @@
-"""The metrics that applications count of their own, of several workers made one.
+"""The application's metrics, merged over several workers.
 
 Law: pure. Counters, histograms and summaries are summed over the workers, also over those that are gone, so that they
 never go down; everything else gets the number of its worker as a label. Lines come as they will be written, and are
-never taken apart: with thousands of samples from each worker that would keep the master busy for a tenth of a second.
+not parsed: with thousands of samples from each worker that would block the master for a tenth of a second.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Told:
 
 
 def _order(key: str) -> tuple[bool, float]:
-    """Buckets by their bounds, then the rest."""
+    """Buckets by their bounds, then all others."""
     found = _BOUND.search(key)
     return (found is None, float(found[1]) if found is not None else 0.0)
 
 
 def parse(data: bytes, worker: int) -> list[Told]:
-    """The families that a worker tells: JSON lists of name, kind, help, and the groups of samples.
+    """The families that a worker reports: JSON lists of name, kind, help, and the groups of samples.
 
     :param worker: its number, the label of what is not summed.
     :raises ValueError: it is something else.
@@ -109,7 +109,7 @@ def merge(gone: list[Told], living: Iterable[list[Told]]) -> list[Told]:
 
 
 def trim(gone: list[Told], most: int, living: Iterable[list[Told]]) -> None:
-    """Forget groups that nobody living tells, the oldest first, where there are more than `most`."""
+    """Drop groups that no live worker reports, the oldest first, until `most` are left."""
     over = sum(len(family.groups) for family in gone) - most
     if over <= 0:
         return

@@ -1,7 +1,7 @@
-"""Whether a worker in which a request was interrupted still gets anywhere. Pure.
+"""Whether a worker in which a request was interrupted still makes progress. Pure.
 
-Law: values in, values out. An exception from outside may have left a lock of the application's taken: then all threads
-wait for it, one after the other, and the heart beats on.
+Law: values in, values out. The interruption may have left a lock of the application held: then all threads end up
+waiting for it, while the heartbeat goes on.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ class Progress(NamedTuple):
         return self if self.since >= 0 else Progress(answered, now)
 
     def has_stalled(self, now: float) -> bool:
-        """Whether nothing is to be hoped for."""
+        """Whether it has made no progress for too long."""
         return self.since >= 0 and now - self.since >= STALLED_SECONDS

@@ -1,8 +1,8 @@
 """Which request keeps killing workers. Pure.
 
 Law: values go in and new values come out; time is a parameter. Counted are deaths by a fault. Where it is not known
-which of several requests was to blame, those are suspected that were there at every such death of late: what is left
-when a poisonous request has met different company a few times.
+which of several requests was to blame, the suspects are those that ran at every recent such death: what is left when a
+poisonous request has run among different others a few times.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PERIOD_SECONDS = 60.0
 #: Seconds for which a method and path is kept from the application: long enough to end a storm, short enough that a
 #: mended application serves it again soon.
 SENTENCE_SECONDS = 300.0
-#: Deaths by one method and path that are worth a word of their own.
+#: Deaths by one method and path that are worth a log line.
 ALERT_DEATHS = 2
 
 
@@ -30,7 +30,7 @@ class Kill(NamedTuple):
 
 
 class Quarantine(NamedTuple):
-    """What happened of late, and who is kept out.
+    """Recent deaths, and the requests in quarantine.
 
     :ivar kills: oldest first, never more than count.
     :ivar until: methods and paths that are kept from the application, and until when.
@@ -43,10 +43,10 @@ class Quarantine(NamedTuple):
         """A worker died of one of these.
 
         :param after: deaths that bring quarantine; 0: none.
-        :return: the new record, and the offenders that have to be told of, with their deaths.
+        :return: the new record, and the offenders to log, with their deaths.
         """
         kills = (*(kill for kill in self.kills if now - kill.at <= PERIOD_SECONDS), Kill(now, frozenset(names)))
-        # A death is no news about those that had no part in it.
+        # A death says nothing about requests that had no part in it.
         counts = {name: count for name, count in _offenders(kills).items() if name in kills[-1].names}
         until = {name: end for name, end in self.until if end > now}
         until.update((name, now + SENTENCE_SECONDS) for name, count in counts.items() if 0 < after <= count)
@@ -55,7 +55,7 @@ class Quarantine(NamedTuple):
         return Quarantine(kills, tuple(until.items())), told
 
     def suspects(self, names: Collection[str], now: float) -> frozenset[str]:
-        """Those of some requests that were there at every death of late, or killed before."""
+        """Those of some requests that ran at every recent death, or killed a worker before."""
         known = _offenders(tuple(kill for kill in self.kills if now - kill.at <= PERIOD_SECONDS))
         return frozenset(name for name in names if name in known)
 
@@ -65,14 +65,14 @@ class Quarantine(NamedTuple):
 
 
 def _offenders(kills: tuple[Kill, ...]) -> dict[str, int]:
-    """Whom the deaths are laid at the door of, with the number of theirs; nobody where that is not clear."""
+    """The requests that caused the deaths, with the number of each; none where that is not clear."""
     counts: dict[str, int] = {}
     for kill in kills:
         if len(kill.names) == 1:
             (name,) = kill.names
             counts[name] = counts.get(name, 0) + 1
     unclear = [kill.names for kill in kills if len(kill.names) > 1]
-    # What is known of explains a death in which it took part.
+    # A known offender explains a death in which it took part.
     unclear = [names for names in unclear if not names & counts.keys()]
     if len(unclear) > 1:
         common = frozenset.intersection(*unclear)

@@ -1,4 +1,4 @@
-"""The one queue: requests that wait for an app thread anywhere, because all threads of their worker are busy.
+"""The one queue: requests that wait for an app thread in any worker, because all threads of theirs are busy.
 
 Law: pure; the time comes in. Oldest first. A request comes here at most once: it is lent to a worker that has a free
 thread, goes to the head of that worker's own queue, and stays.
@@ -56,7 +56,7 @@ class Queue(Generic[T]):
         return (item for _, _, item in self._entries)
 
     def put_off(self, seconds: float) -> None:
-        """All of them have waited for so much less."""
+        """Move the start of all waits by some seconds."""
         self._entries = [(since + seconds, number, item) for since, number, item in self._entries]
 
     def clear(self) -> None:

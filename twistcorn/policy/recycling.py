@@ -1,4 +1,4 @@
-"""When a worker has served its time: by requests, memory or age. Pure.
+"""When a worker is recycled: by requests, memory or age. Pure.
 
 Law: says that a worker is due and why; how many are replaced at once is `rollout`'s.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 class RecyclingLimits(NamedTuple):
     """What a worker may reach before it is replaced; 0 is no limit.
 
-    :ivar requests: answered requests, and `jitter`: up to so many more.
+    :ivar requests: answered requests; `jitter`: the most that chance adds to that.
     :ivar rss: bytes of memory.
     :ivar age: seconds since it was started.
     """
@@ -29,9 +29,9 @@ def due(limits: RecyclingLimits, requests: int, rss: int, age: float, chance: fl
         load, would be due together.
     """
     if limits.requests and requests >= limits.requests + int(limits.jitter * chance):
-        return f"it has answered {requests} requests"
+        return f"{requests} requests answered"
     if limits.rss and rss > limits.rss:
-        return f"it has {rss >> 20} MiB of memory"
+        return f"{rss >> 20} MiB resident"
     if limits.age and age >= limits.age:
-        return f"it is {age:.0f} s old"
+        return f"{age:.0f} s old"
     return ""

@@ -1,6 +1,6 @@
-"""What becomes of a connection whose worker died: a pure verdict over its slot, and what the kernel knows.
+"""What becomes of a connection whose worker died: a pure verdict from its slot and the kernel's counts.
 
-Law: values in, a value out. The slot tells what the worker was about to do, the kernel what it has done; where they
+Law: values in, a value out. The slot says what the worker was about to do, the kernel what it has done; where they
 disagree the kernel is right. A request that an application has seen runs again only where its method allows that, and
 never once a byte of it was taken or a byte of its answer was given to the kernel.
 """
@@ -71,7 +71,7 @@ class Log(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the kernel knows of a connection that nobody uses.
+    """What the kernel knows of a connection that no process uses.
 
     :ivar alive: the client can still be answered: it has not reset the connection, and we have not ended it.
     :ivar ended: the client has ended its side.
@@ -88,7 +88,7 @@ class Facts(NamedTuple):
 
 
 class RedoCase(NamedTuple):
-    """What the master knows besides.
+    """What the master knows in addition.
 
     :ivar blamed: the request of this connection killed the worker; `others_blamed`: that of another did.
     :ivar replayed: the request was run again before, and that counts.
@@ -123,7 +123,7 @@ def verdict(log: Log, facts: Facts, case: RedoCase) -> RedoVerdict:
 
 
 def taken(log: Log, facts: Facts) -> bool:
-    """Whether a byte of the present request was taken that the master has not, so that nobody else can read it."""
+    """Whether a byte of the present request was read that the master does not have, so that no worker can read it."""
     return log.consumed or (facts.consumed is not None and facts.consumed != log.consumed0 + log.carried)
 
 
@@ -137,7 +137,7 @@ def _responding(log: Log, facts: Facts, case: RedoCase) -> RedoVerdict:
             return RedoVerdict.CLOSE
         return RedoVerdict.DISCARD_AND_LEND
     if facts.written < log.written0 or 0 < log.written_end < facts.written:
-        # Not what the slot says; whatever it is, nobody shall take it for whole.
+        # The kernel contradicts the slot: the client must not take this for a complete response.
         return RedoVerdict.RESET
     if facts.written != log.written0:
         return cut

@@ -1,8 +1,8 @@
 """How workers are replaced: how many to spawn and to retire next. Pure.
 
 Law: spawn first, retire second; never fewer ready workers than the target because of it. The first new worker
-goes alone: until it is ready nothing else happens. STOP_FIRST is the exception that an operator asks for, where an
-application can be there once only, because it locks a file for itself, say.
+goes alone: until it is ready nothing else happens. STOP_FIRST is the exception that an operator can choose, for an
+application that can run only once at a time, because it locks a file, say.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ BATCH_DIVISOR = 4
 
 
 class Step(NamedTuple):
-    """What to do now: spawn so many of the new generation, retire so many of the old ones."""
+    """The next step: how many new workers to spawn, and how many old ones to retire."""
 
     spawn: int
     retire: int
 
 
-#: After the first new worker: a share of the target at a time; one at a time; all at once, beside the old ones. Or new
-#: ones when the old ones are gone.
+#: After the first new worker: a share of the target at a time; one at a time; all at once, next to the old ones. Or new
+#: ones after the old ones have ended.
 ROLLING, SINGLE, TOGETHER, STOP_FIRST = "rolling", "single", "together", "stop-first"
 
 #: What an application says that found something taken which the workers before it hold (flock(2), bind(2)).
@@ -35,7 +35,7 @@ def step(
 ) -> Step:
     """The next step of a reload, or of the replacement of workers that have served their time.
 
-    :param target: workers wanted.
+    :param target: the number of workers to keep.
     :param old: workers to be replaced that still count.
     :param new_ready: workers that take their place, or need no replacement, and are ready.
     :param new_starting: those of them that boot or wait to be started again.
@@ -59,14 +59,14 @@ def step(
 
 
 def afterwards(reason: str, strategy: str) -> str:
-    """How it goes on after a reload whose first new worker did not boot, and what to do about it, for the log."""
+    """The state after a reload whose first new worker failed to boot, and what to do, for the log."""
     if strategy == STOP_FIRST:
-        return "the old workers are gone, and others boot with the settings as they were"
+        return "the old workers are gone; new ones boot with the previous settings"
     if not _TAKEN.search(reason):
         return "the old workers keep serving"
     return (
-        "the old workers keep serving. Where the application locks something for itself, --reload-strategy stop-first"
-        " ends the old ones first"
+        "the old workers keep serving. If the application needs an exclusive lock, --reload-strategy stop-first"
+        " stops the old workers first"
     )
 
 

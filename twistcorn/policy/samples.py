@@ -1,4 +1,4 @@
-"""The past of a server: a sample each second, for as long as the charts of the admin page reach back.
+"""The history of a server: a sample each second, for the charts of the admin page.
 
 Law: pure. What is counted comes as totals, and a sample is the difference of two of them; time comes as a parameter.
 """
@@ -32,7 +32,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Gauges:
-    """What is so right now.
+    """The present values.
 
     :ivar busy: app threads at work, of `threads`.
     :ivar queue: requests that wait for a thread or a worker.
@@ -69,7 +69,7 @@ class Sample:
 
 
 def sample(earlier: Counted, later: Counted, seconds: float, time: float, gauges: Gauges) -> Sample:
-    """What happened between two looks at the totals that lie so many seconds apart."""
+    """The difference of two totals, taken `seconds` apart."""
     answered = max(0, later.requests - earlier.requests)
     before = earlier.latency or [0] * len(later.latency)
     latency = [max(0, now - then) for then, now in zip(before, later.latency, strict=True)]
@@ -108,7 +108,7 @@ class Samples:
 
 
 class Shares:
-    """The share of a processor that each worker takes, from what it says with its heartbeats."""
+    """The CPU share of each worker, from the times in its heartbeats."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""How many workers, and how many threads in each, within the operator's bounds: by what the load was of late.
+"""How many workers, and how many threads in each, within the operator's bounds, by the recent load.
 
 Law: pure; one sample for each second goes in, and a number with a reason for the log comes out. One step at a time,
 up within seconds, down only when fewer have been enough for long: the gap between the two marks keeps a load that
@@ -19,13 +19,13 @@ SAMPLES_TO_GROW = 3
 HIGH, LOW = 0.8, 0.6
 #: Seconds that a request may wait for a thread: what a client hardly notices.
 LONG_WAIT_SECONDS = 0.05
-#: A worker that uses less of a processor computes little: its calls wait for somebody else.
+#: A worker that uses less CPU than this computes little: its calls wait for other services.
 WAITING_SHARE = 0.5
-#: One sample that speaks against fewer undoes so many that spoke for it.
+#: Samples in favour of fewer that one sample against it cancels.
 SETBACK_SAMPLES = 5
-#: A step down that was taken back doubles the time before the next one, up to so many times.
+#: A step down that was taken back doubles the time before the next one, up to this factor.
 MAX_CAUTION = 8
-#: There must be room for so much more than one worker of the size that is there.
+#: Available memory must exceed the size of the largest worker by this factor.
 SPARE_FACTOR = 1.25
 
 
@@ -36,7 +36,7 @@ class LoadSample(NamedTuple):
     :ivar busy: the share of threads that were at work on a request, of all that there could be in these workers.
     :ivar processor: the share of a processor that a worker used, on average.
     :ivar wait: seconds that a request waits for a thread.
-    :ivar room: bytes of memory that can be had; None: nobody knows.
+    :ivar room: bytes of available memory; None: unknown.
     :ivar size: bytes of memory of the largest worker.
     """
 
@@ -72,7 +72,7 @@ class SizingState:
     :ivar low: samples for which fewer were enough.
     :ivar since: samples since the last step down.
     :ivar care: by how much the time before a step down is longer than the operator's.
-    :ivar cramped: whether it was told that there is no memory for more.
+    :ivar cramped: whether the lack of memory was logged.
     """
 
     high: int = 0
@@ -83,7 +83,7 @@ class SizingState:
 
 
 class Decision(NamedTuple):
-    """How many there shall be, and why; without a reason nothing happened."""
+    """The number, and the reason for the log; no reason: nothing to log."""
 
     number: int
     reason: str = ""
@@ -92,10 +92,10 @@ class Decision(NamedTuple):
 def step(
     state: SizingState, sample: LoadSample, rules: Rules, bounds: tuple[int, int], patience: float
 ) -> tuple[SizingState, Decision]:
-    """Look at one more sample.
+    """Take one more sample.
 
     :param bounds: the least and the most there may be.
-    :param patience: seconds for which fewer must have been enough.
+    :param patience: seconds for which fewer must have sufficed.
     """
     number, (least, most) = sample.number, bounds
     why = rules.too_few(sample)
@@ -113,8 +113,8 @@ def step(
     if state.high == SAMPLES_TO_GROW and number < most:
         return _grow(state, sample, rules, why, min(most, number + rules.step(number)), calm)
     if state.low >= calm and number > least:
-        seconds = state.low * SAMPLE_SECONDS
-        return SizingState(since=0, care=state.care), Decision(fewer, f"{fewer} were enough for {seconds:.0f} s")
+        why = f"{fewer} would have sufficed for {state.low * SAMPLE_SECONDS:.0f} s"
+        return SizingState(since=0, care=state.care), Decision(fewer, why)
     return state, Decision(number)
 
 
@@ -122,7 +122,7 @@ def _grow(
     state: SizingState, sample: LoadSample, rules: Rules, why: str, more: int, calm: float
 ) -> tuple[SizingState, Decision]:
     if rules.needs_memory and sample.room is not None and sample.room < SPARE_FACTOR * sample.size:
-        told = f"{why}, but {sample.room >> 20} MiB of memory are too little for one more of {sample.size >> 20} MiB"
+        told = f"{why}, but only {sample.room >> 20} MiB of memory is left for a worker of {sample.size >> 20} MiB"
         return replace(state, cramped=True), Decision(sample.number, "" if state.cramped else told)
     care = min(MAX_CAUTION, 2 * state.care) if state.since <= 2 * calm else state.care
     return SizingState(since=state.since, care=care), Decision(more, why)
@@ -132,19 +132,19 @@ def _too_few_workers(sample: LoadSample) -> str:
     if sample.wait > LONG_WAIT_SECONDS:
         return _waiting(sample)
     if sample.processor >= HIGH:
-        return f"workers use {sample.processor:.0%} of a processor each"
-    return f"{sample.busy:.0%} of the threads are busy" if sample.busy >= HIGH else ""
+        return f"each worker uses {sample.processor:.0%} of a CPU"
+    return f"{sample.busy:.0%} of threads are busy" if sample.busy >= HIGH else ""
 
 
 def _too_few_threads(sample: LoadSample) -> str:
     if sample.busy < HIGH or sample.wait <= LONG_WAIT_SECONDS or sample.processor >= WAITING_SHARE:
         return ""
-    return f"{_waiting(sample)}, and workers use {sample.processor:.0%} of a processor only"
+    return f"{_waiting(sample)} while each worker uses only {sample.processor:.0%} of a CPU"
 
 
 def _waiting(sample: LoadSample) -> str:
     if sample.wait == float("inf"):
-        return "requests wait for a thread, and none is answered"
+        return "requests wait for a thread and none completes"
     return f"requests wait {sample.wait * 1000:.0f} ms for a thread"
 
 

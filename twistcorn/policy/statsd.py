@@ -1,6 +1,6 @@
-"""What StatsD is told, by gunicorn's names.
+"""StatsD metrics, by gunicorn's names.
 
-Law: pure; two looks at what was counted go in, lines of StatsD's protocol come out, in datagrams.
+Law: pure; two sets of counts go in, lines of StatsD's protocol come out, in datagrams.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def requests(
     """What came in between: requests, their statuses, and how long they took.
 
     :param earlier: requests by status (`200`, or `5xx` for a rare one); `later` likewise.
-    :param took: their times as histograms, earlier and later. Each bucket is told as its middle, in milliseconds, with
-        the rate by which a server multiplies it to have as many as there were.
+    :param took: their times as histograms, earlier and later. Each bucket is sent as its middle, in milliseconds, with
+        the sample rate by which the server restores the count.
     """
     statuses = {status: count - earlier.get(status, 0) for status, count in later.items()}
     lines = [f"gunicorn.requests:{sum(statuses.values())}|c"]
@@ -34,14 +34,14 @@ def requests(
 
 
 def middle(bucket: int) -> float:
-    """The middle of a bucket in seconds; the last one has none, and is told as its lower bound."""
+    """The middle of a bucket in seconds; for the last one, which has no upper bound, its lower bound."""
     low = BOUNDS[bucket - 1] if bucket else 0.0
     high = BOUNDS[bucket] if bucket < len(BOUNDS) else low
     return (low + high) / 2
 
 
 def gauges(workers: int, backlog: int) -> list[str]:
-    """What is so now.
+    """The present values.
 
     :param workers: that serve.
     :param backlog: connections and requests that no worker has.

@@ -1,6 +1,6 @@
 """The master's record of one worker, and its state machine.
 
-Rule: every state, event and transition of a worker stands in the table of this file. `step` answers for each
+Law: every state, event and transition of a worker is in the table of this file. `step` answers for each
 (state, event); the effects it names are carried out by the supervisor. A timer belongs to a state: entering a state
 starts the timer of `TIMERS`, leaving it cancels it. No clock, process or socket is touched here.
 """
@@ -34,7 +34,7 @@ class WorkerState(enum.Enum):
 TAKING = (WorkerState.READY, WorkerState.FINISHING)
 #: In which a worker has requests.
 SERVING = (WorkerState.READY, WorkerState.DRAINING, WorkerState.FINISHING)
-#: In which a worker was told to go.
+#: In which a worker is on its way out.
 LEAVING = (WorkerState.DRAINING, WorkerState.FINISHING, WorkerState.STOPPING)
 
 
@@ -53,14 +53,14 @@ class Event(enum.Enum):
 
 
 class Outdated(enum.Enum):
-    """Why a worker is to be replaced. The first ones go first; `reload` is told by the generation."""
+    """Why a worker is replaced. The first reasons go first; the generation stands for a reload."""
 
-    FROZEN = "it shows no life"
-    STUCK = "a request in it cannot be ended"
-    FULL = "it has no file descriptor left"
-    INTERRUPTED = "a request in it was interrupted, and may have left a lock taken"
-    ASKED = "the operator asked for it"
-    SPENT = "it has served its time"
+    FROZEN = "unresponsive"
+    STUCK = "stuck request"
+    FULL = "out of file descriptors"
+    INTERRUPTED = "interrupted request, which may have left a lock held"
+    ASKED = "requested by an operator"
+    SPENT = "recycling limit reached"
 
 
 class Effect(enum.Enum):
@@ -69,7 +69,7 @@ class Effect(enum.Enum):
     ADMIT = "lend it connections from now on"
     READMIT = "lend it connections again"
     ORDER_DRAIN = "order: hand back all connections, then leave"
-    ORDER_STOP = "order: answer what comes, close what is idle, leave when told that nothing comes any more"
+    ORDER_STOP = "order: answer what comes, close what is idle, leave when the master says that nothing more comes"
     ORDER_QUIT = "order: leave now"
     KILL = "SIGKILL"
     FORGET = "take it out of the pool"
@@ -104,7 +104,7 @@ TRANSITIONS: dict[tuple[WorkerState, Event], tuple[WorkerState, tuple[Effect, ..
     # It leaves by itself, and waits whether the server stops before it hands anything back.
     (_S.DRAINING, _E.RETIRE): (_S.DRAINING, (_F.ORDER_DRAIN,)),
     (_S.DRAINING, _E.LEAVING): (_S.DRAINING, ()),
-    # What it and others have given back has nowhere else to go.
+    # No other worker is left to take the connections that were given back.
     (_S.DRAINING, _E.STOP): (_S.FINISHING, (_F.ORDER_STOP, _F.READMIT)),
     (_S.DRAINING, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
     (_S.DRAINING, _E.KILL): (_S.STOPPING, (_F.KILL,)),
@@ -113,7 +113,7 @@ TRANSITIONS: dict[tuple[WorkerState, Event], tuple[WorkerState, tuple[Effect, ..
     (_S.FINISHING, _E.BOOTED): (_S.FINISHING, ()),
     (_S.FINISHING, _E.BOOT_FAILED): (_S.FINISHING, ()),
     (_S.FINISHING, _E.RETIRE): (_S.FINISHING, ()),
-    # The signal was for everybody: what it holds has nowhere else to go.
+    # The signal went to all processes: no other worker is left to take its connections.
     (_S.FINISHING, _E.LEAVING): (_S.FINISHING, ()),
     (_S.FINISHING, _E.STOP): (_S.FINISHING, ()),
     (_S.FINISHING, _E.QUIT): (_S.STOPPING, (_F.ORDER_QUIT,)),
@@ -178,9 +178,9 @@ class Worker:
     :ivar stuck: requests that it cannot end: slot, and since when the request runs.
     :ivar interrupted: whether a request in it was; `progress`: what it has done since.
     :ivar pulse: what is known of its heartbeat.
-    :ivar freeze: what is known of it while its heart stands still, None while it beats.
-    :ivar rss: bytes of memory that it had when it was looked at last.
-    :ivar chance: a number of its own from 0 up to 1, for jitter.
+    :ivar freeze: what is known of it while it has no heartbeat; None while it has one.
+    :ivar rss: bytes of memory at the last check.
+    :ivar chance: a random number from 0 up to 1, for jitter.
     :ivar blame: what it died of.
     """
 
@@ -215,7 +215,7 @@ class Worker:
 
     @property
     def lasting(self) -> Outdated | None:
-        """Why it is to be replaced even if its heart beats again; None: for nothing."""
+        """Why it is replaced even if it responds again; None: no reason."""
         if self.stuck:
             return Outdated.STUCK
         if self.interrupted:

@@ -1,7 +1,7 @@
-"""Strict fakes: workers that live in memory, and a channel that records.
+"""Strict fakes: in-memory workers and a recording channel.
 
-Law: as strict as the real thing. What amp or a SEQPACKET socket refuses is refused here with the same error; what a
-worker's process can never do raises `ImpossibleError`. No process is started and no reactor runs; only tests import
+Law: as strict as the real thing. Refuses what amp or a SEQPACKET socket refuses, with the same error; raises
+`ImpossibleError` for what a worker's process can never do. Starts no process and runs no reactor. Only tests import
 this module: `spawner = MemorySpawner()`, `Supervisor(Clock(), settings, spawner, ...).start()`, then
 `spawner.ready(spawner.spawned[0])`.
 """
@@ -30,17 +30,17 @@ from .recording import RecordingChannel as RecordingChannel
 from .recording import demand
 from .recording import sent as sent
 
-#: What the master may order; the other commands are the workers' reports.
+#: The master's orders; the other commands are the workers' reports.
 ORDERS: tuple[type[amp.Command], ...] = (
     amp_commands.Boot, amp_commands.Drain, amp_commands.Stop, amp_commands.Reopen, amp_commands.Release,
     amp_commands.SetQuarantine, amp_commands.Export, amp_commands.Stack, amp_commands.Configure,
 )  # fmt: skip
 
-#: The first pid that is given out: above the kernel's limit (4 194 304, proc(5)), so that no signal hits anybody.
+#: The first fake pid: above the kernel's limit (4 194 304, proc(5)), so that no signal hits a real process.
 FIRST_PID = 5_000_001
 
 class Order(NamedTuple):
-    """An order as it arrives at the worker: a class of `wire.commands`, and the arguments by name."""
+    """An order as it arrives at the worker: a class of `wire.amp_commands`, and the arguments by name."""
 
     command: type[amp.Command]
     arguments: dict[str, Any]
@@ -48,22 +48,22 @@ class Order(NamedTuple):
 
 @dataclass(eq=False)
 class FakeProcess:
-    """A worker's process as the master holds it: in the place of `master.process.WorkerProcess`.
+    """A worker's process as the master sees it; replaces `master.workers.process.WorkerProcess`.
 
-    :ivar owner: who is told what happens to the worker.
+    :ivar owner: gets the worker's events.
     :ivar channel: the master's end: a `RecordingChannel`, or a real socket.
     :ivar far_end: the worker's end of a real channel.
     :ivar orders: the orders that arrived, oldest first.
-    :ivar asked: the orders whose answer is waited for, and where it is waited for.
-    :ivar lost: the orders that were sent when the process was already dead.
+    :ivar asked: the unanswered orders, and the Deferred of each answer.
+    :ivar lost: the orders sent when the process was already dead.
     :ivar signals: the signals that arrived.
-    :ivar said: what the worker said of its boot: nothing yet, "ready" or "boot failed".
+    :ivar said: what the worker reported of its boot: nothing yet, "ready" or "boot failed".
     :ivar received: the lends that it received from a real channel.
-    :ivar word: the last that it reported of each lend.
-    :ivar unread: what it reported last, and nobody has read.
+    :ivar word: its last report on each lend.
+    :ivar unread: its last reports, not read yet.
     :ivar words: what faulthandler wrote when it died.
     :ivar exited: whether the process is dead.
-    :ivar ended: whether the owner has let go of it.
+    :ivar ended: whether the owner has released it.
     """
 
     worker: Worker
@@ -90,15 +90,15 @@ class FakeProcess:
 
     @property
     def lends(self) -> list[Lend]:
-        """The connections that the worker has, oldest first: lent to it, not reported as closed or released."""
+        """The connections that the worker holds, oldest first: lent to it, not reported as closed or released."""
         received = self.channel.lends if isinstance(self.channel, RecordingChannel) else self.received
         return [lend for lend in received if self.word.get(lend, Kind.TAKEN) is Kind.TAKEN]
 
     def order(self, command: type[amp.Command], **arguments: object) -> None:
         """Send an order; one to a dead process is lost.
 
-        :raises ImpossibleError: when the command is no order of `wire.commands`, when the first is not Boot or Boot
-            comes again, and when a worker could not boot with these arguments.
+        :raises ImpossibleError: the command is not an order of `wire.amp_commands`, the first order is not Boot, Boot
+            comes again, or a worker could not boot with these arguments.
         :raises Exception: what amp raises, see `sent`.
         """
         demand(command in ORDERS, f"{command.__name__} is not an order")
@@ -106,13 +106,13 @@ class FakeProcess:
         if self.exited:
             self.lost.append(order)
             return
-        demand((command is amp_commands.Boot) is not bool(self.orders), "Boot is the first order, and comes once")
+        demand((command is amp_commands.Boot) is not bool(self.orders), "Boot must be the first order, and comes once")
         if command is amp_commands.Boot:
             _check_boot(order.arguments, self.worker)
         self.orders.append(order)
 
     def ask(self, command: type[amp.Command], **arguments: object) -> Deferred[Any]:
-        """Send an order that has an answer: `MemorySpawner.tells`; Boot has its own at once, a dead process none."""
+        """Send an order with an answer (`MemorySpawner.tells`): Boot gets it at once, a dead process never."""
         self.order(command, **arguments)
         answer: Deferred[Any] = Deferred()
         if command is amp_commands.Boot and not self.exited:
@@ -124,16 +124,16 @@ class FakeProcess:
         return answer
 
     def kill(self, number: int) -> None:
-        """Send a signal; a dead process gets none, and a signal that does not exist is a ValueError."""
+        """Send a signal; a dead process gets none, and an invalid number is a ValueError."""
         if not self.exited:
             self.signals.append(signals.Signals(number))
 
     def catch_up(self) -> None:
-        """Take the reports that are there: all of them were delivered when they were made."""
+        """Read pending reports: there are none, as each is delivered at once."""
 
     def end(self) -> None:
-        """Let go of a dead process, once: what it left in the channel is reported, then the channel is closed."""
-        demand(self.exited and not self.ended, "end() comes once, after the exit")
+        """Release a dead process, once: report what it left in the channel, then close the channel."""
+        demand(self.exited and not self.ended, "end() must come once, after the exit")
         self.ended = True
         if self.unread:
             self.owner.reported(self.worker, channel.pack_reports(self.unread))
@@ -144,7 +144,7 @@ class FakeProcess:
         return self.words
 
     def hang_up(self) -> None:
-        """The worker's ends are closed, by its death: lending fails with EPIPE, and nothing is answered any more."""
+        """Close the worker's ends, as its death does: lending fails with EPIPE, and no answer comes."""
         asked, self.asked = self.asked, []
         for _, answer in asked:
             if not answer.called:
@@ -159,19 +159,19 @@ def _check_boot(arguments: dict[str, Any], worker: Worker) -> None:
     from_json(arguments["settings"])
     demand(all(len(entry) == 3 for entry in json.loads(arguments["listeners"])), "a listener is family, host, port")
     told = (arguments["worker"], arguments["region"])
-    demand(told == (worker.ident, worker.region), f"worker {worker.ident} is told to be {told}")
+    demand(told == (worker.ident, worker.region), f"Boot gives worker {worker.ident} the identity {told}")
     demand(0 <= worker.region < arguments["workers"], f"region {worker.region} is not on the scoreboard")
 
 
 class MemorySpawner:
-    """Starts workers in memory: in the place of `master.process.WorkerStarter`.
+    """Starts workers in memory; replaces `master.workers.process.WorkerStarter`.
 
-    The methods after `spawn` make something happen to a worker now. They raise `ImpossibleError` when its process is
-    dead, and all but `exits` when it was not told to boot.
+    Each method after `spawn` makes an event happen to a worker. They raise `ImpossibleError` if its process is dead,
+    and, except `exits`, if it got no Boot.
 
-    :param real_channels: give each worker a real SEQPACKET pair instead of a `RecordingChannel`; `close` closes them.
+    :param real_channels: give each worker a real SEQPACKET pair, not a `RecordingChannel`; `close` closes them.
     :ivar spawned: all workers, the oldest first; the `process` of each is a `FakeProcess`.
-    :ivar error: what `spawn` raises, as the system does without a process or descriptor left; None: it succeeds.
+    :ivar error: what `spawn` raises, as at the limit of processes or descriptors; None: it succeeds.
     """
 
     def __init__(self, real_channels: bool = False) -> None:
@@ -185,14 +185,14 @@ class MemorySpawner:
 
     @property
     def alive(self) -> list[Worker]:
-        """The workers whose process lives."""
+        """The workers whose process is alive."""
         return [worker for worker, process in self._processes.items() if not process.exited]
 
     def spawn(self, worker: Worker, owner: Owner) -> FakeProcess:
-        """Start the process of a worker; `owner` hears of all that happens.
+        """Start the process of a worker; `owner` gets its events.
 
         :raises OSError: `error`.
-        :raises ImpossibleError: for a record that is not new, and a region of the scoreboard that a live worker has.
+        :raises ImpossibleError: the record is not new, or a live worker has its region of the scoreboard.
         """
         if self.error is not None:
             raise self.error
@@ -206,69 +206,69 @@ class MemorySpawner:
         return process
 
     def ready(self, worker: Worker, app: str = "app:app", how: str = "") -> None:
-        """It loaded the application; impossible when it said already what became of its boot."""
+        """It has loaded the application; impossible if it has already reported the outcome of its boot."""
         self._says(worker, "ready").owner.booted(worker, **sent(amp_commands.Ready, app=app, how=how))
 
     def boot_fails(self, worker: Worker, message: str) -> None:
-        """It cannot load the application and says so; its exit is another event. Impossible as `ready`."""
+        """It reports that it cannot load the application; its exit is a separate event. Impossible as `ready`."""
         self._says(worker, "boot failed").owner.boot_failed(worker, **sent(amp_commands.BootFailed, message=message))
 
     def leaves(self, worker: Worker) -> None:
-        """Somebody sent it SIGTERM: it tells the master, and drains."""
+        """It got SIGTERM: it reports that to the master, and drains."""
         self._live(worker).owner.leaving(worker)
 
     def empties(self, worker: Worker) -> Deferred[None]:
-        """It was told that the server stops, and holds nothing; fires when it may leave.
+        """It got Stop, and holds nothing; the result fires when it may leave.
 
-        Impossible before it was told, and while it has a connection that it has reported as taken.
+        Impossible before Stop, and while it holds a connection that it has reported as taken.
         """
         process = self._live(worker)
-        demand(amp_commands.Stop in process.ordered, f"worker {worker.ident} was not told to stop")
+        demand(amp_commands.Stop in process.ordered, f"worker {worker.ident} got no Stop")
         demand(not any(lend in process.word for lend in process.lends), f"worker {worker.ident} holds connections")
         return process.owner.emptied(worker)
 
     def tells(self, worker: Worker, command: type[amp.Command], **answer: object) -> None:
-        """It answers the oldest order that somebody waits for; impossible when nobody does."""
+        """It answers the oldest unanswered order; impossible without one."""
         process = self._live(worker)
-        demand(bool(process.asked), f"nobody asked worker {worker.ident}")
+        demand(bool(process.asked), f"worker {worker.ident} owes no answer")
         box = command.makeResponse(answer, cast("amp.AMP", None))
         _, waiting = process.asked.pop(0)
         if not waiting.called:
             waiting.callback(command.parseResponse(box, cast("amp.AMP", None)))
 
     def sticks(self, worker: Worker, requests: dict[int, int]) -> None:
-        """It cannot end these requests: slot, and since when each runs."""
+        """It cannot end these requests: slot and start time of each."""
         sent(amp_commands.Stuck, requests=[{"slot": slot, "since": since} for slot, since in requests.items()])
         self._live(worker).owner.stuck(worker, requests)
 
     def exports(self, worker: Worker, data: bytes, last: bool = True) -> None:
-        """It leaves, and tells what its application has counted."""
+        """It leaves, and sends its application's metrics."""
         self._live(worker).owner.exported(worker, **sent(amp_commands.Exported, data=data, last=last))
 
     def reports(self, worker: Worker, *reports: Report) -> None:
         """It reports on connections, in one message.
 
-        Impossible before it is ready; for a connection that it does not have, by this sequence; to take one twice or
-        close one that it did not take; and for none or more than `wire.channel.MAX_REPORTS`.
+        Impossible before it is ready; for a connection that it does not hold, by this sequence; to take one twice or
+        close one that it did not take; and for zero or more than `wire.channel.MAX_REPORTS` reports.
         """
         process = self._noted(worker, reports)
         process.owner.reported(worker, channel.pack_reports(reports))
 
     def takes(self, worker: Worker) -> None:
-        """It reports every connection that is new to it as taken."""
+        """It reports each connection that is new to it as taken."""
         process = self._live(worker)
         self._report(worker, Kind.TAKEN, *[lend for lend in process.lends if lend not in process.word])
 
     def closes(self, worker: Worker, *lends: Lend) -> None:
-        """It is done with connections that it has taken."""
+        """It reports connections that it has taken as closed."""
         self._report(worker, Kind.CLOSED, *lends)
 
     def releases(self, worker: Worker, *lends: Lend) -> None:
-        """It gives connections back, or could not take them."""
+        """It hands connections back, or could not take them."""
         self._report(worker, Kind.RELEASED, *lends)
 
     def receives(self, worker: Worker) -> list[tuple[int, Lend]]:
-        """It receives one message from its real channel, or BlockingIOError; the caller closes the descriptors."""
+        """It receives one message from its real channel (or BlockingIOError); the caller closes the descriptors."""
         process = self._live(worker)
         descriptors, lends = channel.receive_lends(cast(socket.socket, process.far_end))
         process.received += lends
@@ -277,11 +277,11 @@ class MemorySpawner:
     def exits(
         self, worker: Worker, code: int | None = None, signal: int | None = None, unread: Sequence[Report] = ()
     ) -> None:
-        """Its process ends and is reaped. Without code and signal: by SIGKILL if it got one, else with code 0.
+        """Its process ends and is reaped. Default: by SIGKILL if it got one, else with code 0.
 
-        :param unread: its last reports, which the owner reads when it lets go of the process.
-        :raises ImpossibleError: for a code and a signal at once, for reports that it could not make, and when the
-            owner does not let go of the process (`FakeProcess.end`).
+        :param unread: its last reports, which the owner reads when it releases the process.
+        :raises ImpossibleError: there are both a code and a signal, it could not send these reports, or the owner does
+            not release the process (`FakeProcess.end`).
         """
         process = self._processes[worker]
         demand(not process.exited, f"worker {worker.ident} is dead")
@@ -293,10 +293,10 @@ class MemorySpawner:
         process.exited = True
         process.hang_up()
         process.owner.exited(worker, ExitStatus(code, None if signal is None else int(signal)))
-        demand(process.ended, f"the owner of worker {worker.ident} did not let go of its process")
+        demand(process.ended, f"the owner of worker {worker.ident} did not release its process")
 
     def close(self) -> None:
-        """Close what is open of real channels; nobody hears of it."""
+        """Close the real channels, without an event."""
         for process in self._processes.values():
             process.hang_up()
             process.channel.close()
@@ -304,7 +304,7 @@ class MemorySpawner:
     def _live(self, worker: Worker) -> FakeProcess:
         process = self._processes[worker]
         demand(not process.exited, f"worker {worker.ident} is dead")
-        demand(bool(process.orders), f"worker {worker.ident} was not told to boot")
+        demand(bool(process.orders), f"worker {worker.ident} got no Boot")
         return process
 
     def _says(self, worker: Worker, what: str) -> FakeProcess:

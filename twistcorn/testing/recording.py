@@ -1,4 +1,4 @@
-"""The strict channel: what goes through is recorded, and what no worker could read is refused.
+"""The strict channel: records what passes, and refuses what no worker could read.
 
 Law: as strict as a SEQPACKET socket; see the package.
 """
@@ -20,13 +20,13 @@ Ancillary = tuple[int, int, Any]
 
 
 class ImpossibleError(AssertionError):
-    """A sequence that the real thing never produces, or that it would not survive."""
+    """A sequence of events that the real thing never produces, or would not survive."""
 
 
 def demand(fact: bool, otherwise: str) -> None:
-    """Refuse what is impossible.
+    """Raise unless `fact` holds.
 
-    :raises ImpossibleError: when the fact is none.
+    :raises ImpossibleError: with the text `otherwise`.
     """
     if not fact:
         raise ImpossibleError(otherwise)
@@ -35,8 +35,8 @@ def demand(fact: bool, otherwise: str) -> None:
 def sent(command: type[amp.Command], **arguments: object) -> dict[str, Any]:
     """The arguments of a command as they arrive on the other side, by name.
 
-    :raises Exception: what amp raises, or fails its Deferred with: InvalidSignature for an argument too few or too
-        many, TooLong for one over 65 535 bytes, others for a wrong type.
+    :raises Exception: as amp raises, or fails its Deferred with: InvalidSignature for a missing or extra argument,
+        TooLong for one over 65 535 bytes, others for a wrong type.
     """
     box = command(**arguments).makeArguments(arguments, None)
     box.serialize()
@@ -44,7 +44,7 @@ def sent(command: type[amp.Command], **arguments: object) -> dict[str, Any]:
 
 
 class _Message:
-    """One message on its way, for the real receiving code of `wire.channel`."""
+    """One message, for the real receiving code of `wire.channel`."""
 
     def __init__(self, data: bytes, ancillary: Iterable[Ancillary]) -> None:
         self._data = data
@@ -57,11 +57,11 @@ class _Message:
 
 
 class RecordingChannel:
-    """The master's end of a channel, in memory: takes lends as a SEQPACKET socket does, and records them.
+    """The master's end of a channel, in memory: accepts lends as a SEQPACKET socket does, and records them.
 
-    :ivar messages: what went through, a list of lends for each message.
-    :ivar descriptors: the descriptors that went with them, in the same order; they are not duplicated.
-    :ivar error: an errno that sending fails with: EAGAIN, ETOOMANYREFS, EPIPE...; EBADF once closed; 0: it succeeds.
+    :ivar messages: a list of lends for each message sent.
+    :ivar descriptors: the descriptors sent with them, in the same order; not duplicated.
+    :ivar error: the errno that sending fails with: EAGAIN, ETOOMANYREFS, EPIPE...; EBADF once closed; 0: success.
     """
 
     def __init__(self) -> None:
@@ -71,13 +71,13 @@ class RecordingChannel:
 
     @property
     def lends(self) -> list[Lend]:
-        """Every lend that went through, in order."""
+        """All lends sent, in order."""
         return [lend for message in self.messages for lend in message]
 
     def sendmsg(self, buffers: Iterable[bytes], ancillary: Iterable[Ancillary] = ()) -> int:
         """As `socket.sendmsg`.
 
-        :raises OSError: with `error`; EBADF when this channel or a descriptor is closed.
+        :raises OSError: with `error`; EBADF if this channel or a descriptor is closed.
         :raises ImpossibleError: for what no worker could read: not exactly one descriptor for each lend, no lend at
             all, more than `wire.channel.MAX_LENDS`, ancillary data other than one SCM_RIGHTS.
         """

@@ -1,1 +1,1 @@
-"""What master and worker say to each other; imported by both, imports neither."""
+"""The protocol between master and worker; imported by both, imports neither."""

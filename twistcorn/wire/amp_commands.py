@@ -1,7 +1,7 @@
 """Every AMP command between the master and a worker, on one screen.
 
-Law: AMP carries orders and reports about workers, never connections and never bodies (a value has at most 65 535
-bytes). Orders go from the master to the worker, reports the other way.
+Law: AMP carries orders to workers and reports from them, never connections and never bodies (a value has at most 65 535
+bytes).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 from twisted.protocols import amp
 
-#: Most bytes of an AMP value (twisted.protocols.amp.MAX_VALUE_LENGTH), less some room.
+#: Most bytes of an AMP value (twisted.protocols.amp.MAX_VALUE_LENGTH), with some margin.
 MAX_TEXT = 60_000
 
 
 class Boot(amp.Command):
-    """Order, first of all: load the application. The answer only says that the order came; `Ready` follows."""
+    """Order, always the first: load the application. The answer only confirms the order; `Ready` follows."""
 
     arguments = [
         (b"version", amp.Unicode(optional=True)),
@@ -30,11 +30,11 @@ class Boot(amp.Command):
 
 
 class Drain(amp.Command):
-    """Order: hand every connection back as it gets free, take no more, then leave."""
+    """Order: hand each connection back when it is free, take no more, then leave."""
 
 
 class Stop(amp.Command):
-    """Order: the server stops. Answer what runs with `Connection: close`, close what is idle, then say `Emptied`.
+    """Order: the server stops. Finish requests with `Connection: close`, close idle connections, send `Emptied`.
 
     `quick`: leave now, whatever runs.
     """
@@ -43,13 +43,13 @@ class Stop(amp.Command):
 
 
 class Release(amp.Command):
-    """Order: hand so many connections back, if so many are free just now; others have fewer."""
+    """Order: hand back up to this number of free connections; other workers have fewer."""
 
     arguments = [(b"count", amp.Integer())]
 
 
 class Configure(amp.Command):
-    """Order: these settings count from now on. Those that count with a reload only are as they were."""
+    """Order: apply these settings. Those that change only with a reload are unchanged."""
 
     arguments = [(b"settings", amp.String())]
 
@@ -59,59 +59,59 @@ class Reopen(amp.Command):
 
 
 class Stack(amp.Command):
-    """Order: say where all threads are."""
+    """Order: send the stacks of all threads."""
 
     response = [(b"text", amp.Unicode())]
 
 
 class Ready(amp.Command):
-    """Report: the application is loaded, connections may come."""
+    """Report: the application is loaded; the worker takes connections."""
 
     arguments = [(b"app", amp.Unicode()), (b"how", amp.Unicode())]
 
 
 class BootFailed(amp.Command):
-    """Report: the application cannot be loaded. The worker leaves by itself."""
+    """Report: the application cannot be loaded; the worker exits."""
 
     arguments = [(b"message", amp.Unicode())]
 
 
 class Leaving(amp.Command):
-    """Report: the worker was told from outside (SIGTERM) to go; it drains."""
+    """Report: the worker got SIGTERM, and drains."""
 
 
 class Emptied(amp.Command):
-    """Report: the server stops, and the worker holds nothing any more. It leaves with the answer.
+    """Report: the server stops, and the worker holds no connection. It leaves on the answer.
 
-    The answer comes when nothing is on its way to the worker, nor will be: another one may die, or give back late.
+    The answer comes when nothing more can reach the worker: until then another one may die, or hand back late.
     """
 
 
 class Stuck(amp.Command):
-    """Report: these requests are past their time and cannot be ended: the slot, and since when each runs.
+    """Report: these requests timed out and cannot be ended: slot and start time of each.
 
-    The last report counts. A worker that is told to go leaves as soon as it holds nothing else.
+    The last report counts. A worker with an order to leave does so as soon as it holds nothing else.
     """
 
     arguments = [(b"requests", amp.AmpList([(b"slot", amp.Integer()), (b"since", amp.Integer())]))]
 
 
 class Overdue(amp.Command):
-    """Report: the time of a request was over, and it was interrupted: its name, and its milliseconds so far."""
+    """Report: a request timed out and was interrupted: its name, and its age in milliseconds."""
 
     arguments = [(b"name", amp.Unicode()), (b"age", amp.Integer())]
 
 
 class SetQuarantine(amp.Command):
-    """Order: answer 503 to these, methods and paths, for so many milliseconds from now on; the last order counts."""
+    """Order: answer these methods and paths with 503, each for its time in milliseconds; the last order counts."""
 
     arguments = [(b"names", amp.AmpList([(b"name", amp.Unicode()), (b"time", amp.Integer())]))]
 
 
 class Export(amp.Command):
-    """Order: tell what the application has counted with prometheus_client, from this offset on; 0: count anew.
+    """Order: send the application's prometheus_client metrics from this offset on; 0: collect anew.
 
-    The answer is a piece of JSON (`policy.merging`) and the size of all of it, 0 when the application counts nothing.
+    The answer is a piece of JSON (`policy.merging`), and the total size: 0 if the application has no metrics.
     """
 
     arguments = [(b"offset", amp.Integer())]
@@ -119,13 +119,13 @@ class Export(amp.Command):
 
 
 class Exported(amp.Command):
-    """Report: the same, piece by piece, from a worker that leaves."""
+    """Report: the same metrics, piece by piece, from a worker that leaves."""
 
     arguments = [(b"data", amp.String()), (b"last", amp.Boolean())]
 
 
 class QuietAMP(amp.AMP):
-    """AMP that does not log each connection: the supervisor tells what becomes of a worker."""
+    """AMP that does not log each connection: the supervisor logs what happens to a worker."""
 
     def makeConnection(self, transport: Any) -> None:
         amp.BinaryBoxProtocol.makeConnection(self, transport)
@@ -136,6 +136,6 @@ class QuietAMP(amp.AMP):
 
 
 def cut(text: str) -> str:
-    """A text that fits an AMP value, its end kept: the last lines of a traceback say what happened."""
+    """Cut a text to fit an AMP value, keeping its end: the last lines of a traceback say what happened."""
     data = text.encode("utf-8", "replace")
     return data[-MAX_TEXT:].decode("utf-8", "ignore")

@@ -1,8 +1,8 @@
 """The channel: the messages on the SEQPACKET pair between the master and one worker, and their framing.
 
-Law: AMP says, the channel carries. From the master go lends (connections, several per message); from the worker
-come reports on them. A message is a run of fixed records and is never split (unix(7), SOCK_SEQPACKET). Nothing here
-knows a reactor; a descriptor received belongs to the caller.
+Law: AMP carries orders, the channel carries connections. The master sends lends (connections, several per message);
+the worker sends reports on them. A message is a sequence of fixed records and is never split (unix(7), SOCK_SEQPACKET).
+Uses no reactor; a received descriptor belongs to the caller.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _REPORT = struct.Struct("=III")
 
 #: Most connections in one message: well under SCM_MAX_FD (253, unix(7)), and one accept batch of the listener.
 MAX_LENDS = 64
-#: Most reports in one message; a message must fit the socket's buffer by far.
+#: Most reports in one message; a message must easily fit the socket's buffer.
 MAX_REPORTS = 256
-#: Flag of a lend: its request has waited for a thread elsewhere. It is the next one here, and stays.
+#: Flag of a lend: its request has waited for a thread in another worker. It goes first here, and does not hop again.
 HOPPED = 1
-#: Flag of a lend: behind it are the first bytes of a head, taken by an earlier worker. It is alone in its message.
+#: Flag of a lend: the first bytes of a head follow, read by an earlier worker. It is alone in its message.
 CARRIES = 2
-#: Most bytes of a head that travel so: a longer one is refused anyway.
+#: Most bytes of a carried head: a longer one is refused anyway.
 MAX_CARRIED = 32768
 
 
@@ -37,7 +37,7 @@ class Lend(NamedTuple):
     :ivar sequence: the number of this lend; reports and slot writes carry it.
     :ivar listener: which listener accepted it, an index.
     :ivar flags: `HOPPED`, `CARRIES`, both or 0.
-    :ivar carried: the first bytes of the present request's head, which the kernel no longer has; set with `CARRIES`.
+    :ivar carried: the first bytes of the current request's head, already read from the kernel; set with `CARRIES`.
     """
 
     slot: int
@@ -48,26 +48,26 @@ class Lend(NamedTuple):
 
 
 class Kind(enum.IntEnum):
-    """What a worker reports of a lend."""
+    """What a worker reports about a lend."""
 
     TAKEN = 1
     CLOSED = 2
-    #: Given back: for anybody; because its request waits for a thread; because it waited for too long, or too many
-    #: do; because it has been idle for long.
+    #: Handed back: to any worker; because its request waits for a thread; because it waited too long, or the queue is
+    #: full; because it has been idle for long.
     RELEASED = 3
     WAITS = 4
     REFUSED = 5
     PARKED = 6
-    #: A thread is free while requests wait with the master; of no connection.
+    #: A thread is free while requests wait in the master; concerns no connection.
     CREDIT = 7
-    #: Given back, for anybody; bytes of a head were taken, which follow. Alone in its message.
+    #: Handed back, to any worker; the bytes of a head already read follow. Alone in its message.
     CARRIED = 8
 
 
 class Report(NamedTuple):
-    """A worker's word on a connection that was lent to it. RELEASED is also the word for a lend it could not take.
+    """A worker's report on a lent connection. RELEASED also reports a lend that it could not take.
 
-    :ivar carried: with CARRIED: what was taken of the present request's head.
+    :ivar carried: with CARRIED: the bytes already read of the current request's head.
     """
 
     kind: int
@@ -85,7 +85,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send_lends(channel: socket.socket, descriptors: Sequence[int], lends: Sequence[Lend]) -> None:
-    """Send connections, at most `MAX_LENDS`; one that carries bytes alone.
+    """Send connections, at most `MAX_LENDS`; one that carries bytes goes alone.
 
     :raises BlockingIOError: the worker's queue is full (EAGAIN).
     :raises OSError: ETOOMANYREFS (too many descriptors in flight), EPIPE or ECONNRESET (the worker is dead).
@@ -97,8 +97,8 @@ def send_lends(channel: socket.socket, descriptors: Sequence[int], lends: Sequen
 def receive_lends(channel: socket.socket) -> tuple[list[int], list[Lend]]:
     """Receive one message of connections; `[], []` is the end of the channel.
 
-    Fewer descriptors than lends means that the kernel cut some off (MSG_CTRUNC, at the limit of open files): the
-    lends at the end of the list came without theirs.
+    Fewer descriptors than lends: the kernel cut some off (MSG_CTRUNC, at the limit of open files), and the last lends
+    have none.
     """
     descriptors = array.array("i")
     room = socket.CMSG_SPACE(MAX_LENDS * descriptors.itemsize)
@@ -112,7 +112,7 @@ def receive_lends(channel: socket.socket) -> tuple[list[int], list[Lend]]:
 
 
 def pack_reports(reports: Iterable[Report]) -> bytes:
-    """One message of reports, at most `MAX_REPORTS`; one that carries bytes alone."""
+    """One message of reports, at most `MAX_REPORTS`; one that carries bytes goes alone."""
     return b"".join([_REPORT.pack(*report[:3]) + report.carried for report in reports])
 
 
@@ -123,6 +123,6 @@ def unpack_reports(data: bytes) -> list[Report]:
     return [Report(*record) for record in _REPORT.iter_unpack(data)]
 
 
-#: Bytes to receive for a message of reports, and for one of lends.
+#: Largest message of reports, and of lends, in bytes.
 REPORTS_SIZE = max(_REPORT.size * MAX_REPORTS, _REPORT.size + MAX_CARRIED)
 _LENDS_SIZE = max(_LEND.size * MAX_LENDS, _LEND.size + MAX_CARRIED)

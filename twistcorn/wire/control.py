@@ -1,7 +1,6 @@
-"""The control socket as both of its ends know it: where it is looked for, and what a line is.
+"""The control socket's conventions, shared by both ends: its default paths and the line format.
 
-Law: opens nothing; the environment is a parameter. Imports nothing of Twisted, because the command `twistcorn` does not
-either.
+Law: opens nothing; the environment is a parameter. Does not import Twisted, as the command `twistcorn` must not either.
 """
 
 from __future__ import annotations
@@ -13,40 +12,40 @@ from typing import NamedTuple
 
 from ..pristine import socket
 
-#: Most bytes of a request with its end of line. Answers have no such limit: a list of connections is long.
+#: Most bytes of a request with its line end. Answers have no limit: a list of connections is long.
 MAX_REQUEST = 64 << 10
-#: Most bytes of the path of a UNIX socket: `sun_path` has 108, and one is for the end (unix(7)).
+#: Most bytes of the path of a UNIX socket: `sun_path` has 108, one of them for the final NUL (unix(7)).
 MAX_PATH = 107
 NAME = "twistcorn.sock"
-#: The value of the setting `control` that means: no socket.
+#: The value of the setting `control` for no socket.
 OFF = "off"
 #: struct ucred: pid, uid, gid (unix(7)).
 _UCRED = struct.Struct("3i")
 
 
 class Peer(NamedTuple):
-    """Who is at the other end of a UNIX socket, as the kernel says; the pid is 0 in another namespace."""
+    """The process at the other end of a UNIX socket, from the kernel; its pid is 0 if in another namespace."""
 
     pid: int
     uid: int
 
 
 def peer_of(sock: socket.socket) -> Peer:
-    """Who connected; at the client's end, who listens."""
+    """The process that connected; at the client's end, the one that listens."""
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return Peer(pid, uid)
 
 
 def default_paths(environ: Mapping[str, str], uid: int) -> list[str]:
-    """Where the socket is when nobody says, the best place first; a working directory is never among them.
+    """The default paths of the socket, the best first; never in a working directory.
 
-    The command looks in all of them: a server that the system starts has no $XDG_RUNTIME_DIR, a shell may have one.
+    The command tries all of them: a server started by the system has no $XDG_RUNTIME_DIR, a shell may have one.
     """
     folders = [environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{uid}", "/run"]
-    # The XDG Base Directory Specification: a relative path is to be ignored.
+    # The XDG Base Directory Specification: ignore a relative path.
     return list(dict.fromkeys(f"{folder.rstrip('/')}/{NAME}" for folder in folders if folder.startswith("/")))
 
 
 def encode(value: object) -> bytes:
-    """A line: JSON in ASCII, on which no terminal and no encoding has any effect."""
+    """A line: JSON in ASCII, safe for any terminal and encoding."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"

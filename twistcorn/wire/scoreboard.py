@@ -1,9 +1,9 @@
-"""The scoreboard: a memory file that the master and every worker map, and its layout in one place.
+"""The scoreboard: a memory file that the master and every worker map, and its layout.
 
-Law: all offsets stand here and nowhere else. Each field has one writer at a time: a worker's region belongs to that
-worker, a slot belongs to the master while nobody holds the connection and to the holder while it is lent. A word is
-eight aligned bytes, which do not tear; text has a version that is odd while it is written, so that a reader of a living
-worker's text sees whether it was all of one piece.
+Law: all offsets are here and nowhere else. Each field has one writer at a time: a worker's region belongs to that
+worker; a slot belongs to the worker that holds the connection, otherwise to the master. A word is eight aligned bytes,
+which do not tear; text has a version that is odd while it is being written, so that a reader of a live worker's text
+detects a torn read.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from typing import NamedTuple
 
 from ..pristine import os
 
-#: Worker regions. Workers that drain still have theirs: room for the most workers and fifteen generations of them.
+#: Worker regions. Draining workers keep theirs: room for the maximum of workers and fifteen generations of them.
 REGIONS = 4096
 #: Words (of 8 bytes) in a worker's region and in a connection's slot.
 WORKER_WORDS = 640
 SLOT_WORDS = 32
 WORD = 8
 
-#: Words before the regions, for what the master tells everybody: whether the server stops, how many requests wait with
-#: the master for a thread, and the number of regions that can be in use.
+#: Words before the regions, which the master writes for all workers: whether the server stops, how many requests wait
+#: in the master for a thread, and the number of regions that can be in use.
 HEADER_WORDS = 8
 H_STOPPING, H_QUEUED, H_REGIONS = range(3)
 
-# Words of a worker's region: first what is so now. W_BUSY: requests in the application or waiting for a thread.
-# W_THREADS: app threads while it takes connections, else 0; W_INCOMING: lends on their way to it, which the master
-# counts. Then what `worker.vitals` notes: bytes, nanoseconds of processor time, threads and descriptors of the process;
-# by how many nanoseconds the loop was late last, and at most within a minute.
+# Words of a worker's region: first the gauges. W_BUSY: requests in the application or waiting for a thread.
+# W_THREADS: app threads while it takes connections, else 0; W_INCOMING: lends on their way to it, counted by the
+# master. Then those from `worker.heartbeat`: bytes, nanoseconds of processor time, threads and descriptors of the
+# process; the loop's last lag, and its worst within a minute, in nanoseconds.
 W_PID, W_GENERATION, W_HEARTBEAT, W_BUSY, W_CONNECTIONS, W_THREADS, W_INCOMING = range(7)
-# Whether the application counts something of its own, with prometheus_client; bytes of request bodies that are kept.
+# Whether the application has its own prometheus_client metrics; bytes of stored request bodies.
 W_RSS, W_PSS, W_CPU, W_OS_THREADS, W_FDS, W_LAG, W_WORST_LAG, W_EXPORTS, W_SPOOLED = range(7, 16)
-#: From here on all words count, and only grow: `master.totals` adds them up, beyond the life of a worker.
+#: From here on all words are counters: `master.workers.totals` adds them up beyond the life of a worker.
 COUNTED_FROM = 16
-# Requests answered by turns in threads of their own, and by turns on the leader's: one writer each, here and below.
-# Then requests that were refused; that were given back because all threads were busy; bytes received and sent.
+# Requests answered by turns on their own threads, and by turns on the leader's: one writer each, here and below. Then
+# requests refused; requests handed back because all threads were busy; bytes received and sent.
 W_REQUESTS, W_LED_REQUESTS, W_ERRORS, W_HOPS, W_RECEIVED, W_SENT = range(16, 22)
-#: Nanoseconds that these requests took, and that requests waited for a thread.
+#: Total nanoseconds of these requests, and total nanoseconds that requests waited for a thread.
 W_LATENCY_SUM, W_LED_LATENCY_SUM, W_QUEUE_SUM = 22, 23, 24
-#: How many took how long. Bucket n counts what took less than 2**n * LATENCY_STEP nanoseconds; the last takes the rest.
+#: Histograms. Bucket n counts times below 2**n * LATENCY_STEP nanoseconds; the last one counts the remainder.
 LATENCY_BUCKETS, LATENCY_STEP = 24, 64_000
 W_LATENCY, W_LED_LATENCY, W_QUEUE_TIME = 32, 56, 80
 #: Tables of requests by method and status: see `statuses`.
@@ -48,24 +48,23 @@ W_STATUS, W_LED_STATUS = 112, 368
 
 # Words of a slot.
 S_STATE, S_ATTEMPT, S_SINCE, S_DEADLINE, S_WRITTEN0, S_WRITTEN_END, S_CONSUME_TO, S_THREAD = range(8)
-#: S_THREAD is `threading.get_ident()` of the thread that runs the request, which is what faulthandler writes; 0: none.
-#: Room for the client address that PROXY protocol told (48 bytes), then the version of the head's text, its length, and
-#: the text itself.
+#: S_THREAD is `threading.get_ident()` of the thread that runs the request, as faulthandler writes it; 0: none.
+#: Room for a client address from PROXY protocol (48 bytes), then version, length and text of the head.
 S_CLIENT = 8
 S_HEAD_VERSION, S_HEAD_LENGTH = 14, 15
 S_HEAD = 16
-#: Where the present or next request begins in the stream from the client; since when it waited for a thread (monotonic
-#: nanoseconds, 0: it did not), which survives a hop to another worker.
+#: Offset of the current or next request in the stream from the client; since when it has waited for a thread (monotonic
+#: nanoseconds, 0: it has not), kept on a hop to another worker.
 S_CONSUMED0, S_QUEUED = 29, 30
-#: From when on the present request's time counts, where that is later than S_SINCE: monotonic nanoseconds.
+#: From when on the current request's time counts, if later than S_SINCE: monotonic nanoseconds.
 S_RESTART = 31
 HEAD_ROOM = (S_CONSUMED0 - S_HEAD) * WORD
-#: How often a text is read again that was just being written; a writer that died at it would never be done.
+#: Attempts to read a text that is being written; a writer that died meanwhile never finishes.
 READS = 4
 
 
 class SlotState(enum.IntEnum):
-    """What is being done with a connection; the low byte of a slot's first word."""
+    """The state of a connection; the low byte of a slot's first word."""
 
     FREE = 0
     IDLE = 1
@@ -75,11 +74,11 @@ class SlotState(enum.IntEnum):
     CLOSING = 5
 
 
-#: Flag: bytes of the current request have been taken from the kernel, so nobody else can read it.
+#: Flag: bytes of the current request have been read from the kernel, so no other process can read them.
 CONSUMED = 1 << 8
-#: Flag: the connection ends behind the response that is being sent.
+#: Flag: the connection ends after the response that is being sent.
 ENDS = 1 << 9
-#: Flag: the response that is being sent tells its client where it ends, so that a part of it looks like one.
+#: Flag: the framing of the response that is being sent shows its end, so that the client can detect a truncated one.
 FRAMED = 1 << 10
 _SEQUENCE_SHIFT = 32
 
@@ -90,7 +89,7 @@ def pack_state(state: int, flags: int, sequence: int) -> int:
 
 
 class Slot(NamedTuple):
-    """What a slot says of its connection.
+    """The contents of a slot.
 
     `written0` and `written_end` are offsets in the stream to the client, before and after the response
     (`written_end` 0: length not known); `consumed0` and `consume_to` are offsets in the stream from the client, before
@@ -114,7 +113,7 @@ class Slot(NamedTuple):
 
 
 class Scoreboard:
-    """The mapped memory: word access for the hot paths, named access for the rest.
+    """The mapped memory: word access for the hot paths, named access for everything else.
 
     :ivar words: the whole memory as 64-bit words.
     :ivar data: the same memory as bytes.
@@ -130,7 +129,7 @@ class Scoreboard:
 
     @classmethod
     def create(cls, workers: int, slots: int) -> Scoreboard:
-        """A new one in a memory file (memfd_create(2)); untouched pages cost nothing."""
+        """Create a scoreboard in a memory file (memfd_create(2)); untouched pages cost nothing."""
         fd = os.memfd_create("twistcorn-scoreboard", os.MFD_CLOEXEC)
         os.ftruncate(fd, required(workers, slots))
         return cls(fd, workers, slots)
@@ -142,7 +141,7 @@ class Scoreboard:
         os.close(self.fd)
 
     def announce_stop(self) -> None:
-        """The server stops: no order is as fast as this word, which every response looks at."""
+        """Announce that the server stops: every response reads this word, which is faster than any order."""
         self.words[H_STOPPING] = 1
 
     @property
@@ -159,7 +158,7 @@ class Scoreboard:
         return self._first_slot + slot * SLOT_WORDS
 
     def worker_number(self, base: int) -> int:
-        """The region that begins with this word."""
+        """The number of the region that starts at this word."""
         return (base - HEADER_WORDS) // WORKER_WORDS
 
     def column(self, word: int) -> list[int]:
@@ -178,7 +177,7 @@ class Scoreboard:
         self.data[start : start + SLOT_WORDS * WORD] = bytes(SLOT_WORDS * WORD)
 
     def write_head(self, base: int, head: bytes) -> None:
-        """Note the method and path of the current request, cut to the room there is."""
+        """Write the method and path of the current request, cut to HEAD_ROOM."""
         text = head[:HEAD_ROOM]
         start = (base + S_HEAD) * WORD
         words, version = self.words, self.words[base + S_HEAD_VERSION]
@@ -188,7 +187,7 @@ class Scoreboard:
         words[base + S_HEAD_VERSION] = version + 2
 
     def read_live(self, slot: int) -> Slot | None:
-        """What the slot says while its writer lives; None where that was writing all the while."""
+        """Read a slot whose writer is alive; None if it was being written at every attempt."""
         version = self.slot_base(slot) + S_HEAD_VERSION
         for _ in range(READS):
             before = self.words[version]
@@ -207,7 +206,7 @@ class Scoreboard:
         return [word & 0xFF for word in self.words[first : first + end * SLOT_WORDS : SLOT_WORDS].tolist()]
 
     def read_slot(self, slot: int) -> Slot:
-        """What the slot says; true once its writer is dead or has released it."""
+        """Read a slot; reliable once its writer is dead or has released it."""
         base = self.slot_base(slot)
         word = self.words[base]
         length = min(self.words[base + S_HEAD_LENGTH], HEAD_ROOM)
@@ -231,7 +230,7 @@ class Scoreboard:
 
 
 def _state(value: int) -> SlotState:
-    """A state, whatever a crashing worker left there: nothing that could be relied on means an end."""
+    """A state, whatever a crashing worker left there: an invalid value counts as CLOSING."""
     try:
         return SlotState(value)
     except ValueError:
@@ -239,5 +238,5 @@ def _state(value: int) -> SlotState:
 
 
 def required(workers: int, slots: int) -> int:
-    """Bytes of memory for so many workers and slots."""
+    """Bytes of memory for these numbers of workers and slots."""
     return (HEADER_WORDS + workers * WORKER_WORDS + slots * SLOT_WORDS) * WORD

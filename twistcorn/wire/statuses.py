@@ -1,20 +1,20 @@
-"""How requests are counted by method and status: the rows and columns of the scoreboard's tables.
+"""Request counts by method and status: the rows and columns of the scoreboard's tables.
 
-Law: the tables are small, so methods and codes that are rare share a place: `other`, and one for each class of status.
+Law: the tables are small: rare methods share the row `other`, rare codes the column of their class.
 """
 
 from __future__ import annotations
 
-#: One row each; the last takes all other methods.
+#: One row each; the last is for all other methods.
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other")
-#: Those that have a column of their own: what applications answer, and what dashboards look for.
+#: Codes with their own column: common in applications and dashboards.
 CODES = (
     200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429,
     500, 502, 503, 504,
 )  # fmt: skip
-#: The classes of status; what has no answer, because its client was gone before, is in none of them.
+#: The classes of status; `none`: no response, because the client was gone.
 CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
-#: Columns: requests without an answer, the other codes of each class, then each of CODES.
+#: Columns: requests without a response, the other codes of each class, then each of CODES.
 WIDTH = len(CLASSES) + len(CODES)
 #: Words of a table.
 SIZE = len(METHODS) * WIDTH
@@ -22,7 +22,7 @@ SIZE = len(METHODS) * WIDTH
 #: The first word of a method's row.
 ROWS = {method: number * WIDTH for number, method in enumerate(METHODS)}
 OTHER_ROW = ROWS["other"]
-#: The column of every code that there is (RFC 9110 section 15).
+#: The column of every valid code (RFC 9110 section 15).
 COLUMNS = {code: CODES.index(code) + len(CLASSES) if code in CODES else code // 100 for code in range(100, 600)}
 
 
@@ -35,5 +35,5 @@ def classes(row: list[int]) -> list[int]:
 
 
 def name(column: int) -> str:
-    """What a column counts: a code, or a class of the others."""
+    """The code that a column counts, or the class of other codes."""
     return CLASSES[column] if column < len(CLASSES) else str(CODES[column - len(CLASSES)])

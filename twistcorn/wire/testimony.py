@@ -1,11 +1,11 @@
-"""The signal by which the master asks a worker's threads where they are.
+"""The signal by which the master asks a worker for the stacks of its threads.
 
-Law: a number. faulthandler answers it in C, into the file for the last words, also where no Python code can run.
+Law: a number. faulthandler answers it in C, into the last-words file, even if no Python code can run.
 """
 
 from __future__ import annotations
 
 from ..pristine import signal
 
-#: A real-time signal, because all others have a meaning to somebody; near the end of them, where nobody looks.
+#: A real-time signal, because all others have a meaning; near the end of the range, where collisions are unlikely.
 TESTIFY = int(signal.SIGRTMAX) - 2

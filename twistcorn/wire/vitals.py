@@ -1,6 +1,6 @@
-"""What a process can say of itself: memory, processor time, threads, open descriptors.
+"""A process's own resource usage: memory, processor time, threads, open descriptors.
 
-Law: reads the kernel's account of the own process (proc(5)), and keeps nothing. Master and workers say it alike.
+Law: reads /proc/self (proc(5)) and keeps nothing. Master and workers both use it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import NamedTuple
 from ..pristine import open_file, os, time
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-#: Fields of /proc/self/stat behind the name of the program: number of threads, pages in memory.
+#: Fields of /proc/self/stat after the program's name: number of threads, resident pages.
 _THREADS, _RSS = 17, 21
 
 
 class Vitals(NamedTuple):
-    """What is cheap to know: some ten microseconds.
+    """The cheap figures: some ten microseconds.
 
-    :ivar rss: bytes of memory; `cpu`: nanoseconds of processor time; `threads`: of the process, whoever made them.
+    :ivar rss: bytes of memory; `cpu`: nanoseconds of processor time; `threads`: all threads of the process.
     """
 
     rss: int
@@ -27,7 +27,7 @@ class Vitals(NamedTuple):
 
 
 def look() -> Vitals:
-    """At the own process; zeros where the kernel does not tell."""
+    """Measure this process; zeros for figures that the kernel withholds."""
     rss = threads = 0
     with contextlib.suppress(OSError, ValueError, IndexError), open_file("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
@@ -36,7 +36,7 @@ def look() -> Vitals:
 
 
 def pss() -> int:
-    """Bytes of memory, where what several processes share counts in parts. The kernel looks at each page: up to some
+    """Bytes of memory, with shared pages divided among their processes. The kernel walks each page: up to some
     milliseconds for a large process.
     """
     with contextlib.suppress(OSError, ValueError, IndexError), open_file("/proc/self/smaps_rollup", "rb") as file:
@@ -47,8 +47,8 @@ def pss() -> int:
 
 
 def descriptors() -> int:
-    """How many files the process has open."""
+    """The number of open descriptors."""
     with contextlib.suppress(OSError):
-        # Linux 6.2 and later tell the number; before that they have to be listed.
+        # Linux 6.2 and later give the number; before, list them.
         return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))
     return 0

@@ -1,1 +1,1 @@
-"""The process that speaks HTTP and runs the app; it never accepts and never decides its own fate."""
+"""The worker process: speaks HTTP and runs the app; never accepts connections, never decides when to end."""

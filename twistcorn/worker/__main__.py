@@ -1,6 +1,6 @@
 """The worker's process: descriptors, signals, log, reactor.
 
-Law: the only place in a worker that names the global reactor. Everything here happens before the application can.
+Law: the only place in a worker that uses the global reactor. Everything here happens before application code runs.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from ..pristine import give, os, signal
 from ..wire.testimony import TESTIFY
 from .process.descriptors import INHERITED, LAST_WORDS
 
-#: Sent to the whole process group by terminals and `pkill`; only the master answers them. A handler that does nothing
-#: is not inherited by programs that the application starts, as the order to ignore would be (execve(2)).
+#: Sent to the whole process group by terminals and `pkill`; only the master acts on them. Unlike SIG_IGN, an empty
+#: handler is not inherited by programs that the application starts (execve(2)).
 _UNHEARD = signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT
-#: These must be ignored: a write to a terminal from the background would be tried for ever with a handler.
+#: These must be ignored: with a handler, a background write to a terminal would be retried forever.
 _IGNORED = signal.SIGTTIN, signal.SIGTTOU
-#: Packages that the server runs on.
+#: Packages that the server is built on.
 BENEATH = "twisted", "ampoule", "zope", "constantly", "httptools"
 
 
 def main() -> None:
     """Run the worker until it leaves."""
     _set_signals()
-    # The master reads them when we are dead.
+    # The master reads the last words after our death.
     faulthandler.enable(LAST_WORDS)
-    # It asks where the threads are when none of them can run Python code.
+    # The master asks for stacks even if no thread can run Python code.
     faulthandler.register(TESTIFY, LAST_WORDS)
     for stream in (sys.stdout, sys.stderr):
-        # What the app prints shall be seen when it is printed, also in a file or a journal.
+        # The app's output must appear at once, also in a file or a journal.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
     for descriptor in INHERITED:
@@ -58,9 +58,9 @@ def main() -> None:
     child = WorkerChild(loop, ending.claim, ending.run_elsewhere)
     stdio.StandardIO(child, 3, 4)  # type: ignore[call-arg]
 
-    # The reactor puts its own handler in place when it starts.
+    # The reactor installs its own handler when it starts.
     loop.callWhenRunning(signal.signal, signal.SIGTERM, terminate)
-    # All that serves is imported.
+    # Everything that serves is imported by now.
     give(*BENEATH)
     handlers.begin()
     loop.run()
@@ -72,7 +72,7 @@ def _set_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
     for number in _UNHEARD:
         signal.signal(number, _nothing)
-        # C code of the application may not expect that its calls are interrupted (EINTR).
+        # C code of the application may not handle EINTR.
         signal.siginterrupt(number, False)
     # The master blocked them while it spawned us.
     signal.pthread_sigmask(
@@ -81,11 +81,11 @@ def _set_signals() -> None:
 
 
 def _nothing(number: int, frame: object) -> None:
-    """Signals to the process group are the master's."""
+    """Do nothing: signals to the process group are for the master."""
 
 
 def _begin_logging() -> None:
-    """The worker's own log goes to standard error; the app's logging and streams are its own."""
+    """Send the worker's own log to standard error; leave the app's logging and streams alone."""
     from ..logs.server import ServerLog
 
     ServerLog(apart=True).begin()

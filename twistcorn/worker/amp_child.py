@@ -1,6 +1,6 @@
 """The worker as the master's AMP child: takes orders, sends reports.
 
-Law: translates AMP to the verbs of `lifecycle`, nothing more.
+Law: translates AMP to the methods of `lifecycle`, nothing more.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .process.descriptors import CHANNEL, SCOREBOARD, inherited
 from .process.stacks import format_places
 from .wsgi.quarantined import QuarantinedRequests
 
-#: Seconds that a worker which leaves may take to tell what its application has counted.
+#: Seconds for which a leaving worker may wait to send its application's metrics.
 FAREWELL_SECONDS = 1.0
-#: Seconds after a SIGTERM in which the master, if it got one as well, says that the server stops.
+#: Seconds after a SIGTERM in which the master, if it got one too, announces that the server stops.
 STOP_NOTICE_SECONDS = 0.25
 
 
@@ -42,9 +42,8 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
     """The child's end of ampoule's AMP.
 
     :param on_loaded: called when the application is loaded.
-    :param on_stuck: ends the process when its main thread does not leave the application; takes whether it is to be
-        quick.
-    :ivar quick: whether it was told to leave at once.
+    :param on_stuck: ends the process while its main thread is stuck in the application; takes whether to be quick.
+    :ivar quick: whether the master ordered an immediate exit.
     """
 
     log = Logger()
@@ -62,7 +61,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
         failing.prepare()
         self._lifecycle: Lifecycle | None = None
         self._leaving = self._asked_to_leave = False
-        #: Fires when the master knows that this worker leaves by itself, if it does.
+        #: Fires when the master knows that this worker leaves by itself.
         self._heard: Deferred[Any] = succeed(None)
         self._quarantine = QuarantinedRequests()
         self._exports = Exports(reactor)
@@ -70,15 +69,15 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     @amp_commands.Boot.responder
     def boot(self, version: str | None = None, **order: Any) -> dict[str, object]:
-        """Load the application, then tell how it went."""
+        """Order: load the application, then report the outcome."""
         if version == __version__:
-            # The answer goes out first, in the round between: the master knows by it that no line of the application
-            # has run yet, and loading may take a minute.
+            # Send the answer first, in the round between: it tells the master that no application code has run yet, and
+            # loading may take a minute.
             self._reactor.callLater(0, self._reactor.callLater, 0, partial(self._begin, **order))
         else:
-            # Installed anew under a running server: what the master says may mean something else here.
+            # Upgraded under a running server: the master's orders may mean something else here.
             self._tell_failure(
-                f"twistcorn {version} runs, but its workers find {__version__} installed: restart the server"
+                f"the server runs twistcorn {version}, but its workers find {__version__} installed: restart the server"
             )
         return {}
 
@@ -86,8 +85,8 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
         try:
             self._load(**order)
         except BaseException as problem:
-            # The reactor would log it, whatever it is, and go on, and the master wait until --boot-timeout.
-            failing.fail(f"it cannot begin to serve: {type(problem).__name__}: {problem}", Failure())
+            # Otherwise the reactor logs it and continues, and the master waits until --boot-timeout.
+            failing.fail(f"cannot start serving: {type(problem).__name__}: {problem}", Failure())
 
     def _load(
         self, settings: bytes, listeners: bytes, worker: int, region: int, generation: int, workers: int, slots: int
@@ -131,7 +130,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     @amp_commands.Drain.responder
     def drain(self) -> dict[str, object]:
-        """Order: hand back and leave."""
+        """Order: hand back all connections and leave."""
         self._with_life(lambda life: life.drain())
         return {}
 
@@ -144,7 +143,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     @amp_commands.Configure.responder
     def configure(self, settings: bytes) -> dict[str, object]:
-        """Order: other settings; it may come before the application is loaded."""
+        """Order: apply new settings; may come before the application is loaded."""
         self._newest = settings
         if self._lifecycle is not None:
             self._lifecycle.configure(from_json(settings))
@@ -165,30 +164,30 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     @amp_commands.SetQuarantine.responder
     def quarantine(self, names: list[dict[str, Any]]) -> dict[str, object]:
-        """Order: answer these with 503, for a while."""
+        """Order: answer these requests with 503, for a while."""
         self._quarantine.set({each["name"]: each["time"] / 1000 for each in names})
         return {}
 
     @amp_commands.Export.responder
     def export(self, offset: int) -> Deferred[dict[str, object]]:
-        """Order: tell what the application has counted."""
+        """Order: send the application's metrics."""
         return self._exports.piece(offset)
 
     def _say_farewell(self) -> None:
-        """Everything was handed over: tell what the application has counted, and leave."""
-        # An end that the master has not heard of yet would be a death.
+        """All connections are handed back: send the application's metrics, and leave."""
+        # The master would take an exit that was not announced for a crash.
         told = self._heard.addCallback(lambda _: self._exports.whole()).addCallback(self._tell_exported)
         told.addTimeout(FAREWELL_SECONDS, self._reactor)
         told.addErrback(_ignore).addCallback(lambda _: self._leave_unless_stopped())
 
     def _leave_unless_stopped(self) -> None:
-        """The server may have begun to stop meanwhile: then the master has the last word."""
+        """Leave, unless the server has begun to stop meanwhile: then the master decides when."""
         assert self._lifecycle is not None
         if not self._lifecycle.waits_for_word:
             self.leave()
 
     def _ask_to_leave(self) -> None:
-        """Nothing is here: leave as soon as nothing comes any more."""
+        """Report that this worker holds nothing; leave when the master agrees."""
         if not self._asked_to_leave:
             self._asked_to_leave = True
             self.callRemote(amp_commands.Emptied).addCallbacks(lambda _: self.leave(), _ignore)
@@ -203,7 +202,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
     @amp_commands.Stack.responder
     def stack(self) -> dict[str, object]:
-        """Order: say where all threads are."""
+        """Order: send the stacks of all threads."""
         return {"text": amp_commands.cut(format_places())}
 
     def _with_life(self, verb: Any) -> None:
@@ -213,14 +212,14 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
             verb(self._lifecycle)
 
     def terminated(self) -> None:
-        """SIGTERM: one to everybody, from a service manager, say, is the master's to answer."""
+        """SIGTERM: if the master got one too, as from a service manager, it decides what happens."""
         if self._lifecycle is None:
             self.leave()
         else:
             self._reactor.callLater(STOP_NOTICE_SECONDS, self._terminated_alone, self._lifecycle)
 
     def _terminated_alone(self, life: Lifecycle) -> None:
-        """Tell the master, which sends nothing more, and drain, unless it was only late to hear of its own signal."""
+        """Report to the master, which sends no more connections, and drain, unless the master stops after all."""
         if not life.stopping:
             self._heard = self.callRemote(amp_commands.Leaving).addErrback(_ignore)
             self._heard.addCallback(lambda _: self._reactor.callLater(STOP_NOTICE_SECONDS, self._drain_alone, life))
@@ -230,13 +229,13 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
             life.drain()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The master is gone. Unlike ampoule's child this one finishes what runs."""
+        """The master is gone: unlike ampoule's child, finish the running requests first."""
         amp_commands.QuietAMP.connectionLost(self, reason)
         if not self._leaving:
             self._with_life(lambda life: life.master_gone())
 
     def leave(self) -> None:
-        """End the process in an orderly way; app threads are daemons."""
+        """End the process in order; app threads are daemons."""
         if not self._leaving:
             self._leaving = True
             try:
@@ -246,4 +245,4 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
 
 
 def _ignore(failure: Failure) -> None:
-    """The master is gone; `connectionLost` says so."""
+    """Drop the error: the master is gone, and `connectionLost` handles that."""

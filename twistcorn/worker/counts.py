@@ -1,8 +1,7 @@
-"""What a worker counts of its requests on the scoreboard.
+"""A worker's request counts on the scoreboard.
 
-Law: each word has one writer at a time: what the leader answers is counted apart from what the other threads answer,
-who hold a lock meanwhile. What the leader counts comes to the scoreboard before an answer of it is sent. Times are
-monotonic nanoseconds.
+Law: each word has one writer at a time: the leader's requests count apart from those of the other threads, which hold a
+lock. The leader's counts reach the scoreboard before the responses are sent. Times are monotonic nanoseconds.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from ..wire.scoreboard import (
 from ..wire.statuses import COLUMNS
 
 _LAST_BUCKET = LATENCY_BUCKETS - 1
-#: The column of every number that an application can give as its status, and of 0. What is in no class counts as 5xx,
-#: which is how clients take it (RFC 9110 section 15).
+#: The column of every status that an application can send, and of 0. A status outside all classes counts as 5xx, as
+#: clients treat it (RFC 9110 section 15).
 _COLUMNS = [COLUMNS.get(code, 5 if code else 0) for code in range(1000)]
 
 
 class Counts:
-    """The words of one worker.
+    """The counts of one worker.
 
     :param region: the first one of them.
-    :ivar busy: the requests that are shown as busy there. Two threads that write it may leave a wrong number, until
-        the leader settles (`Turns.settle`).
+    :ivar busy: the number of busy requests shown there. Two threads that write it at once may leave a wrong number,
+        until the leader corrects it (`Turns.settle`).
     """
 
     __slots__ = ("_alike", "_before", "_number", "_place", "_queue_lock", "_region", "_took", "_words", "busy")
@@ -45,28 +44,28 @@ class Counts:
         self._words = words
         self._region = region
         self.busy = 0
-        # Requests of the leader's that are not on the scoreboard yet, all of one method, status and bucket: under load
-        # that is so for most of those that are answered together, and a word costs more than the rest of it.
+        # The leader's requests that are not on the scoreboard yet, all of one method, status and bucket: true for most
+        # of a batch under load, and writing a word costs more than all else here.
         self._alike = self._took = self._place = self._number = 0
-        # Those before them, of others: place, number, how many, how long they took together. None of it may be on the
-        # scoreboard earlier than it must: a worker that is killed before it sends has answered nothing.
+        # Earlier groups: place, number, how many, their total time. None may reach the scoreboard early: a worker that
+        # is killed before it sends has answered nothing.
         self._before: list[tuple[int, int, int, int]] = []
         self._queue_lock = threading.Lock()
 
     @property
     def led(self) -> int:
-        """Requests that the leader has answered."""
+        """Requests answered by the leader."""
         return int(self._words[self._region + W_LED_REQUESTS]) + self._alike + sum(each[2] for each in self._before)
 
     def set_busy(self, requests: int) -> None:
-        """So many are in the application, or wait for a thread."""
+        """Show the number of requests in the application or waiting for a thread."""
         self._words[self._region + W_BUSY] = self.busy = requests
 
     def count_led(self, row: int, code: int, began: int) -> int:
-        """The leader has answered with this status (0: nobody was there to be answered).
+        """Count a request that the leader answered with this status (0: the client was gone).
 
-        :param row: that of the request's method (`wire.statuses`).
-        :return: what time it is now.
+        :param row: the row of the request's method (`wire.statuses`).
+        :return: the current time.
         """
         now = time.monotonic_ns()
         took = now - began
@@ -81,7 +80,7 @@ class Counts:
         return now
 
     def flush(self) -> None:
-        """The leader is about to send an answer: everything that it has counted comes to the scoreboard."""
+        """Write the leader's counts to the scoreboard; called just before it sends responses."""
         if self._before:
             groups, self._before = [*self._before, self._latest()], []
             for group in groups:
@@ -98,11 +97,11 @@ class Counts:
             self._alike = self._took = 0
 
     def _latest(self) -> tuple[int, int, int, int]:
-        """Those that are alike, as `_before` has them."""
+        """The present group, in the form of `_before`."""
         return self._place, self._number, self._alike, self._took
 
     def count(self, row: int, code: int, began: int, busy: int) -> None:
-        """Another thread has."""
+        """Count a request that another thread answered."""
         words, region = self._words, self._region
         took = time.monotonic_ns() - began
         words[region + W_BUSY] = self.busy = busy
@@ -112,7 +111,7 @@ class Counts:
         words[region + W_LATENCY_SUM] += took
 
     def count_queued(self, waited: int) -> None:
-        """A request has waited so long for a thread, which is there now; on any thread."""
+        """Count the time that a request waited for its thread; on any thread."""
         words, region = self._words, self._region
         with self._queue_lock:
             words[region + W_QUEUE_TIME + min((waited // LATENCY_STEP).bit_length(), _LAST_BUCKET)] += 1

@@ -1,8 +1,8 @@
-"""What the application counts of its own, with prometheus_client, for the master to merge.
+"""The application's own prometheus_client metrics, for the master to merge.
 
-Law: imports nothing for it: what the process has not imported it does not use. The registry is asked in a thread of its
-own, one at a time, because a collector may be anybody's code, take its time, raise anything, or never come back: the
-others are told all the same. What is too much is left out, with a warning.
+Law: never imports prometheus_client: an application that uses it has. A separate thread asks the registry, one at a
+time, because a collector is foreign code that may be slow, raise anything or never return: the other collectors still
+count. Metrics beyond the size limit are left out, with a warning.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from twisted.logger import Logger
 from ..pristine import threading
 from ..wire.amp_commands import MAX_TEXT
 
-#: Most bytes of all families together: some three thousand samples. Reading and merging them costs the master
-#: some three milliseconds.
+#: Most bytes of all families together: some three thousand samples, which the master reads and merges in some three
+#: milliseconds.
 MAX_BYTES = 240_000
 
-#: Names that begin so are the server's.
+#: Prefix of the server's own metrics.
 OUR_PREFIX = "twistcorn_"
-#: What a name and a label may be, in both formats.
+#: Valid names and labels, in both formats.
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-#: As Prometheus itself does it where a label is taken.
+#: Renames a label that the server uses, as Prometheus itself does.
 _OTHER = {"worker": "exported_worker"}
 
 
 class Exports:
-    """The registry of this process.
+    """The metrics registry of this process.
 
-    :param registry: the registry, None where there is none.
+    :param registry: returns the registry, or None.
     """
 
     log = Logger()
@@ -48,22 +48,22 @@ class Exports:
         self._collecting = False
 
     def piece(self, offset: int) -> Deferred[dict[str, object]]:
-        """A piece of what is counted, as the answer to `commands.Export`; with the offset 0 it is counted anew."""
+        """A piece of the metrics, as the answer to `amp_commands.Export`; offset 0 collects them anew."""
         whole = self.whole() if offset == 0 else succeed(self._data)
         return whole.addCallback(lambda data: {"data": data[offset : offset + MAX_TEXT], "size": len(data)})
 
     def whole(self) -> Deferred[bytes]:
-        """All families, as `policy.merging` reads them; empty where the application has none."""
+        """All families, as `policy.merging` reads them; empty if the application has none."""
         try:
             registry = self._registry()
         except BaseException as error:
-            self._warn(f"the application's metrics cannot be collected: {_shown(error)}")
+            self._warn(f"cannot collect the application's metrics: {_shown(error)}")
             return succeed(self._data)
         if registry is None:
             return succeed(b"")
         if self._collecting:
-            # A thread more for each scrape would fill the process.
-            self._warn("a collector of the application's takes longer than a scrape: its metrics are as they were")
+            # One more thread per scrape would fill the process.
+            self._warn("an application metrics collector takes longer than a scrape: serving the previous metrics")
             return succeed(self._data)
         counted: Deferred[bytes] = Deferred()
 
@@ -72,7 +72,7 @@ class Exports:
             try:
                 data = self._collect(registry)
             except BaseException as error:
-                self._warn(f"the application's metrics cannot be collected: {_shown(error)}")
+                self._warn(f"cannot collect the application's metrics: {_shown(error)}")
             finally:
                 self._reactor.callFromThread(self._counted, counted, data)
 
@@ -81,7 +81,7 @@ class Exports:
             threading.Thread(target=collect, name="exports", daemon=True).start()
         except (RuntimeError, MemoryError) as problem:
             self._collecting = False
-            self._warn(f"the application's metrics cannot be collected, and are as they were: {problem}")
+            self._warn(f"cannot collect the application's metrics, serving the previous ones: {problem}")
             return succeed(self._data)
         return counted
 
@@ -99,24 +99,24 @@ class Exports:
                 size += len(text) + 2
                 texts.append(text)
         if over:
-            self._warn(f"{over} metrics of the application are not told: all together have more than {MAX_BYTES} bytes")
+            self._warn(f"{over} application metrics left out: together they exceed {MAX_BYTES} bytes")
         return f"[{', '.join(texts)}]".encode()
 
     def _told(self, registry: Any) -> Iterator[str]:
-        """Families in JSON: all that can be had, whichever collector raises."""
-        # What prometheus_client's own registry has; without that the first one that raises is the last.
+        """Yield all available families in JSON, whichever collector raises."""
+        # An attribute of prometheus_client's own registry; without it, the first collector that raises ends the loop.
         for collector in list(getattr(registry, "_collector_to_names", None) or [registry]):
             try:
                 for metric in collector.collect():
                     yield from _families([metric])
             except BaseException as error:
                 self._warn(
-                    f"a collector of the application's raised, and tells nothing ({type(collector).__name__}):"
+                    f"application metrics collector raised, its metrics are missing ({type(collector).__name__}):"
                     f" {_shown(error)}"
                 )
 
     def _warn(self, text: str) -> None:
-        """Say something, unless it was the last that was said."""
+        """Log a warning, unless it repeats the last one."""
         if text != self._warned:
             self._warned = text
             self.log.warn("{text}", text=text)
@@ -126,16 +126,16 @@ def _shown(error: BaseException) -> str:
     try:
         return repr(error)
     except BaseException:
-        return f"{type(error).__name__}, which cannot be shown"
+        return f"{type(error).__name__} (its repr() failed)"
 
 
 def _registry() -> Any:
-    """prometheus_client's own registry, if the application has imported that."""
+    """prometheus_client's default registry, if the application has imported it."""
     return getattr(sys.modules.get("prometheus_client"), "REGISTRY", None)
 
 
 def _families(metrics: Iterable[Any]) -> Iterable[str]:
-    """Families in JSON, ASCII. When a counter began says nothing of the sum of several, so that is left out."""
+    """Yield families in JSON, ASCII; without `_created`, which is meaningless for a sum of counters."""
     for metric in metrics:
         if metric.name.startswith(OUR_PREFIX) or not _NAME.fullmatch(metric.name):
             continue
@@ -152,7 +152,7 @@ def _families(metrics: Iterable[Any]) -> Iterable[str]:
 
 
 def _written(labels: dict[str, str]) -> str:
-    """Labels as they will stand in the text; that of the worker is the master's to write."""
+    """Labels as text; the master adds the worker's own label."""
     if not labels:
         return ""
     pairs = [f'{_OTHER.get(name, name)}="{_escape(value)}"' for name, value in labels.items()]

@@ -1,6 +1,6 @@
-"""A worker's vital signs: that its loop runs, how late it is, and what the process uses.
+"""A worker's heartbeat: that its loop runs, how late it is, and what the process uses.
 
-Law: writes words of the worker's region of the scoreboard, on the thread that leads the loop, and decides nothing.
+Law: writes the worker's region of the scoreboard, on the thread that leads the loop; decides nothing.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from ..wire.scoreboard import (
 )
 from .process import failing
 
-#: Between two heartbeats.
+#: Seconds between two heartbeats, at most.
 HEARTBEAT_SECONDS = 1.0
-#: At least so many within the time after which a worker without any counts as dead.
+#: At least this many heartbeats per heartbeat time-out.
 MIN_BEATS_PER_TIMEOUT = 4
-#: Nanoseconds from one look at what is dear to the next: PSS costs milliseconds for a large process.
+#: Nanoseconds between two expensive measurements: PSS costs milliseconds for a large process.
 MEMORY_INTERVAL_NANOSECONDS = 10_000_000_000
-#: Over which the worst lag is told, in nanoseconds.
+#: Nanoseconds over which the worst lag is taken.
 LAG_PERIOD_NANOSECONDS = 60_000_000_000
 
 
 class Heartbeat:
-    """The heart of a worker.
+    """The heartbeat of a worker.
 
     :param region: the first word of this worker on the scoreboard.
-    :param timeout: after so many seconds without a heartbeat the worker counts as dead; 0: never.
+    :param timeout: seconds without a heartbeat after which a worker counts as dead; 0: never.
     :param now: monotonic nanoseconds.
-    :param prove: ends the worker unless it can hear and speak: the heart beats only when it can.
+    :param prove: called before each heartbeat; ends a worker that is deaf.
     """
 
     def __init__(
@@ -68,18 +68,18 @@ class Heartbeat:
         self.on_beat: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Beat, from now on."""
+        """Start beating."""
         self._began = self._last = self._now()
         self._rare = self._began - MEMORY_INTERVAL_NANOSECONDS
         self._heart.start(self.interval)
 
     def end(self) -> None:
-        """The loop is over, in order: what the application does at its end is no heart that stands still."""
+        """Stop beating at an orderly end: the application's exit code must not look like a frozen worker."""
         self._heart.stop()
         self._words[self._region + W_HEARTBEAT] = 0
 
     def configure(self, settings: Settings) -> None:
-        """Beat at the pace that the master expects from now on."""
+        """Apply the settings: beat at the pace that the master expects."""
         self.interval = _pace(settings.heartbeat_timeout)
         if self._heart.running:
             self._heart.stop()
@@ -102,9 +102,9 @@ class Heartbeat:
             words[region + W_FDS] = vitals.descriptors()
 
     def _lag(self, now: int) -> tuple[int, int]:
-        """By how much this beat is late, and the worst one of the last minute; nanoseconds."""
+        """The lag of this beat, and the worst one of the last minute; nanoseconds."""
         interval = int(self.interval * 1e9)
-        # Beats are due at multiples of the interval; those that were missed altogether show in the time since the last.
+        # Beats are due at multiples of the interval; missed beats show in the time since the last one.
         lag = max((now - self._began) % interval if now > self._last else 0, now - self._last - interval)
         self._last = now
         while self._lags and self._lags[0][0] < now - LAG_PERIOD_NANOSECONDS:

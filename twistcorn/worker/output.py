@@ -1,8 +1,7 @@
-"""What the application prints, line by line, with the number of its worker.
+"""Prefixes each line that the application prints with the number of its worker.
 
-Law: whatever a thread prints in pieces stays one line, and nobody else's pieces get into it. The stream stays what
-it was in every other respect: its buffer, its descriptor, its encoding. What is written to the descriptor itself, by C
-code or a child process, passes as it is.
+Law: pieces that one thread prints form one line, without pieces of other threads. The stream is otherwise unchanged:
+buffer, descriptor, encoding. Output written to the descriptor itself, by C code or a child process, passes unchanged.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from ..pristine import os, threading, time
 from ..settings import Settings
 from ..shelter import hide, show
 
-#: Characters of a line that has no end yet, before it gets one: who prints dots for hours shall not fill the memory.
+#: Characters after which an unfinished line is ended: printing dots for hours must not fill the memory.
 MAX_LINE_CHARS = 65536
 
 
 class LineStream(io.TextIOWrapper):
     """A text stream that writes whole lines.
 
-    :param stream: the one whose place it takes.
-    :param dress: makes of a line, without its end, what is written, with its end.
+    :param stream: the stream that it replaces.
+    :param dress: formats a line: takes it without its line end, returns it with one.
     """
 
     def __init__(self, stream: io.TextIOWrapper, dress: Callable[[str], str]) -> None:
@@ -38,20 +37,20 @@ class LineStream(io.TextIOWrapper):
         self.mode = stream.mode  # type: ignore[misc]
         self._dress = dress
         self._lock = threading.RLock()
-        #: What each thread has printed of a line, by its identifier.
+        #: The unfinished line of each thread, by its identifier.
         self._parts: dict[int, str] = {}
-        #: Threads whose line was ended for them: `print` writes the end of its line by itself.
+        #: Threads whose line was ended early: the line end that `print` then writes is dropped.
         self._ended: set[int] = set()
         os.register_at_fork(after_in_child=self._begin_anew)
 
     def _begin_anew(self) -> None:
-        """In a child that the application forks: the threads that might hold the lock are not there."""
+        """Reset in a forked child: a thread that held the lock does not exist there."""
         self._lock = threading.RLock()
         self._parts = {}
         self._ended = set()
 
     def write(self, text: str) -> int:
-        """Write the lines that are whole; keep the rest until it is."""
+        """Write the complete lines; keep the remainder."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         hidden = hide()
@@ -82,12 +81,12 @@ class LineStream(io.TextIOWrapper):
             self.write(line)
 
     def finish(self) -> None:
-        """Write what has no end, at the end."""
+        """Write the unfinished lines, at exit."""
         hidden = hide()
         try:
             with self._lock:
                 parts, self._parts = self._parts, {}
-                # The application may have closed it, or taken its buffer away.
+                # The application may have closed or detached the stream.
                 with contextlib.suppress(ValueError):
                     for part in parts.values():
                         super().write(self._dress(part))
@@ -97,7 +96,7 @@ class LineStream(io.TextIOWrapper):
 
 
 def begin(settings: Settings, worker: int) -> None:
-    """From now on the log is as the settings say, and what the application prints has the worker's number."""
+    """Apply the settings to the log, and prefix the application's output with the worker's number."""
     log = current()
     if log is not None:
         log.set_form(settings.log_format, worker)

@@ -108,7 +108,7 @@ class TestBinding:
         problem = refused(house)
         assert isinstance(problem, SettingsError)
         assert re.fullmatch(
-            r"--admin http://0\.0\.0\.0:\d+ can be reached from other machines: set --admin-token, or name a loopback"
+            r"--admin http://0\.0\.0\.0:\d+ is reachable from other machines: set --admin-token, or use a loopback"
             r" address such as 127\.0\.0\.1:\d+",
             str(problem),
         )
@@ -210,7 +210,7 @@ class TestReading:
         with capturedLogs() as logged:
             answer = house.get("/metrics")
         assert (answer.status, "secret" in answer.body) == (500, False)
-        assert any("cannot answer" in text for text in texts(logged))
+        assert any("internal error on the admin endpoint" in text for text in texts(logged))
 
     @pytest.mark.parametrize("path", ["/", "/events", "/history", "/metrics"])
     def test_token_is_needed(self, make: Make, path: str) -> None:
@@ -279,7 +279,7 @@ class TestActions:
 
     def test_scale(self, house: House) -> None:
         """So many workers are wanted."""
-        assert self.act(house, "scale", "workers=3").body == "workers wanted: 3\n"
+        assert self.act(house, "scale", "workers=3").body == "worker target set to 3\n"
         assert house.supervisor.target == 3
 
     def test_recycle(self, house: House) -> None:
@@ -341,7 +341,7 @@ class TestActions:
         answer = house.ask(
             "POST", "/actions/scale", "workers=1", Cookie=cookie, X_Twistcorn="page", Origin=f"http://{HOST}"
         )
-        assert answer.body == "workers wanted: 1\n"
+        assert answer.body == "worker target set to 1\n"
 
     def test_read_only(self, make: Make) -> None:
         """Without a token for actions there are none."""

@@ -105,7 +105,7 @@ def test_too_many(house: House) -> None:
     """One more than there may be is told so; when somebody leaves there is room."""
     visitors = [watch(house) for _ in range(MAX_READERS)]
     refused = house.get("/events")
-    assert (refused.status, refused.body) == (503, "too many are watching already\n")
+    assert (refused.status, refused.body) == (503, "too many readers of the event feed\n")
 
     visitors[3].leave()
     assert [name for name, _ in watch(house).events()] == ["recent", "snapshot"]

@@ -35,7 +35,7 @@ def test_looking(reception: Reception, command: str) -> None:
 def test_nothing_is_there_yet(reception: Reception, command: str) -> None:
     """Before the server serves, and after it, that is said."""
     reception.operations = None
-    assert reception.ask(command) == {"ok": False, "error": "the server does not serve yet, or any more"}
+    assert reception.ask(command) == {"ok": False, "error": "the server is starting or stopping"}
 
 
 class TestChanging:
@@ -48,7 +48,8 @@ class TestChanging:
     def test_scale_to_what_cannot_be(self, reception: Reception, workers: int) -> None:
         """It is refused."""
         answer = reception.ask("scale", workers=workers)
-        assert answer == {"ok": False, "error": "workers: allowed is a whole number from 1 to 256"}
+        problem = f"invalid value {workers} for workers: expected a whole number from 1 to 256"
+        assert answer == {"ok": False, "error": problem}
         assert reception.stage.supervisor.target == 3
 
     def test_drain_and_recycle(self, reception: Reception) -> None:
@@ -63,7 +64,7 @@ class TestChanging:
     def test_a_worker_that_is_not_there(self, reception: Reception, command: str) -> None:
         """It is said which there are."""
         answer = reception.ask(command, worker=9)
-        assert answer == {"ok": False, "error": "there is no worker 9; there are: 1, 2, 3"}
+        assert answer == {"ok": False, "error": "no worker 9; known workers: 1, 2, 3"}
 
     def test_set_and_get(self, reception: Reception) -> None:
         """The setting is changed, and seen so."""
@@ -104,7 +105,7 @@ class TestReload:
         reception.stage.fails(first, "app.py, line 3\nSyntaxError")
 
         answer = line.answer
-        assert answer["error"] == "the code on disk does not boot"
+        assert answer["error"] == "the code on disk fails to boot"
         assert answer["detail"] == "app.py, line 3\nSyntaxError"
 
     def test_the_server_stops_meanwhile(self, reception: Reception) -> None:
@@ -112,7 +113,7 @@ class TestReload:
         session, line = reception.connect()
         session.dataReceived(b'{"command": "reload"}\n')
         reception.stage.supervisor.stop(quick=True)
-        assert line.answer == {"ok": False, "error": "the server stops"}
+        assert line.answer == {"ok": False, "error": "the server is stopping"}
 
 
 class TestStack:
@@ -142,7 +143,7 @@ class TestStack:
         session, line = reception.connect()
         session.dataReceived(b'{"command": "stack", "worker": 1}\n')
         reception.stage.spawner.exits(reception.stage.ready[0], signal=9)
-        assert line.answer == {"ok": False, "error": "worker 1 is gone"}
+        assert line.answer == {"ok": False, "error": "worker 1 has exited"}
 
 
 class TestStop:
@@ -159,7 +160,7 @@ class TestStop:
         """A service inside of another program is stopped by that, and writes its log there."""
         session, line = reception.connect(ControlCommands(reception.stage.clock, lambda: reception.operations))
         session.dataReceived(b'{"command": "%s"}\n' % command.encode())
-        assert "another program" in line.answer["error"]
+        assert "not available: " in line.answer["error"]
 
 
 class TestFollowing:

@@ -112,8 +112,8 @@ def test_the_name_is_not_known(sending: Sending) -> None:
         sending.clock.advance(INTERVAL_SECONDS)
     port = sending.server.getsockname()[1]
     assert texts(logged) == [
-        f"--statsd stats.example:{port}: [Errno -2] Name or service not known; no metrics are sent,"
-        " it is tried again in 60 s"
+        f"--statsd stats.example:{port}: [Errno -2] Name or service not known; sending no metrics,"
+        " retrying in 60 s"
     ]
 
     sending.problem = None

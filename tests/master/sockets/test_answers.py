@@ -13,8 +13,8 @@ from tests.http.cases import DEFAULTS
 from tests.http.served import answers
 from tests.master.stage import Desk, tcp
 from twistcorn.master.sockets import answers as module
-from twistcorn.master.sockets.answers import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 from twistcorn.master.sockets.table import ConnectionRecord
+from twistcorn.wire.closing import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 
 Make = Callable[[], tuple[socket.socket, socket.socket]]
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.master.stage import Desk, process
-from twistcorn.master.sockets.answers import LINGER_SECONDS
 from twistcorn.master.sockets.dispatcher import RETRY_SECONDS
 from twistcorn.policy.dispatch import MAX_UNACKNOWLEDGED
 from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.testing import RecordingChannel
+from twistcorn.wire.closing import LINGER_SECONDS
 from twistcorn.wire.scoreboard import SlotState
 
 

@@ -176,7 +176,7 @@ class TestSocketFile:
         """Nothing of the operator's is removed."""
         path = tmp_path / "http.sock"
         path.write_text("precious")
-        with pytest.raises(AddressError, match="a file that is no socket is in the way"):
+        with pytest.raises(AddressError, match="the path exists and is not a socket"):
             place.bind(endpoint(f"unix:{path}"))
 
         assert path.read_text() == "precious"

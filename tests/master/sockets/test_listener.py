@@ -116,7 +116,7 @@ class TestExhausted:
         assert place.batches == []
         assert listener not in place.reactor.readers
         assert [formatEvent(event) for event in logged] == [
-            f"tcp:0:interface=127.0.0.1: {os.strerror(number)}; new connections wait in the kernel"
+            f"not accepting on tcp:0:interface=127.0.0.1: {os.strerror(number)}; new connections wait in the kernel"
         ]
 
         place.reactor.advance(ACCEPT_RETRY_SECONDS)
@@ -178,7 +178,7 @@ class TestTableIsFull:
                 place.reactor.turn()
             assert [len(batch) for batch in place.batches] == [2]
             assert listener not in place.reactor.readers
-            assert "the limit of open connections is reached" in str(formatEvent(logged[0]))
+            assert "connection limit reached" in str(formatEvent(logged[0]))
 
             place.table.close(place.batches[0][0])
             listener.room()

@@ -171,7 +171,7 @@ def test_one_says_something_else(stage: Asked, data: bytes) -> None:
         stage.answers_with(first, data)
         stage.answers_with(second, hits(2))
     assert value_of(told[0][0]) == 3
-    assert [text.partition(":")[0] for text in texts(logged)] == ["worker 1 tells no metrics"]
+    assert [text.partition(":")[0] for text in texts(logged)] == ["invalid metrics from worker 1"]
 
 
 def test_one_says_too_much(stage: Asked) -> None:

@@ -63,7 +63,7 @@ class TestFirstBoot:
         pid = stage.newest.pid
         stage.spawner.exits(stage.newest, signal=signal.SIGSEGV)
 
-        assert [str(e) for e in stage.fatal] == [f"worker 1 (pid {pid}) died before it was ready: SIGSEGV"]
+        assert [str(e) for e in stage.fatal] == [f"worker 1 (pid {pid}) died while booting: SIGSEGV"]
 
     def test_time_passes_after_a_fatal_boot(self, stage: Stage) -> None:
         """No other attempt follows: whoever was told ends the service."""
@@ -85,7 +85,7 @@ class TestFirstBoot:
         assert process(stage.newest).signals == [signal.SIGKILL]
 
         stage.spawner.exits(stage.newest)
-        assert "was killed: starting for more than 20 s" in str(stage.fatal[0])
+        assert "was killed: app not imported within --boot-timeout 20 s" in str(stage.fatal[0])
 
     def test_worker_that_cannot_boot_does_not_leave(self, stages: Any) -> None:
         """Its boot timer still runs, and its own message is the one that is told."""
@@ -117,7 +117,7 @@ class TestLaterBoot:
 
         assert stage.states == {1: "ready", 2: "starting", 3: "waiting"}
         assert stage.fatal == []
-        assert any("could not boot: the database is away" in str(formatEvent(event)) for event in logged)
+        assert any("failed to boot: the database is away" in str(formatEvent(event)) for event in logged)
 
     def test_all_others_die_before_they_are_ready(self, stage: Stage) -> None:
         """The first goes on serving alone; the others are tried again for as long as it takes."""

@@ -15,7 +15,7 @@ def test_workers_end(stage: Stage) -> None:
     segfault, exits, killed = stage.serve()
     stage.spawner.exits(segfault, signal=11)
     stage.spawner.exits(exits, code=3)
-    stage.supervisor.fleet.kill(killed, "it showed no life")
+    stage.supervisor.fleet.kill(killed, "unresponsive")
     stage.spawner.exits(killed, signal=9)
     stage.fails(stage.starting[0])
     stage.boot_all()

@@ -26,13 +26,13 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "it served and crashed",
         READY, Death("SIGSEGV", Cause.FAULT),
-        ERROR, "died after 12.3 s: SIGSEGV; no request was running",
+        ERROR, "died after 12.3 s: SIGSEGV; no request running",
     ),
     (
         "it crashed in a request",
         READY, Death("SIGSEGV", Cause.FAULT, running=[A, B._replace(blamed=True)], rss=45 << 20, last_words=STACK),
         ERROR,
-        "died after 12.3 s: SIGSEGV, with 45 MiB; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s"
+        "died after 12.3 s: SIGSEGV, 45 MiB resident; running: POST /b for 0.0 s (blamed), GET /a for 1.2 s"
         f"\n{HEAD}\n{CURRENT}",
     ),
     (
@@ -43,22 +43,39 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "its cgroup was out of memory",
         READY, Death("SIGKILL", Cause.MEMORY, running=[A], rss=512 << 20),
-        ERROR, "died after 12.3 s: SIGKILL, out of memory, with 512 MiB; running: GET /a for 1.2 s",
+        ERROR, "died after 12.3 s: SIGKILL, out of memory, 512 MiB resident; running: GET /a for 1.2 s",
     ),
     (
         "it was retired and left",
         DRAINING, Death("exit code 0", Cause.ORDERED, rss=45 << 20),
-        INFO, "is gone",
+        INFO, "exited",
+    ),
+    (
+        "it was retired, left, and connections were on their way to it",
+        DRAINING, Death("exit code 0", Cause.ORDERED, connections="2 lent again"),
+        INFO, "exited; connections: 2 lent again",
+    ),
+    (
+        "it crashed with connections",
+        READY, Death("SIGSEGV", Cause.FAULT, running=[A], connections="1 run again, 1 lent again", last_words=STACK),
+        ERROR, "died after 12.3 s: SIGSEGV; running: GET /a for 1.2 s; connections: 1 run again, 1 lent again\n"
+        f"{HEAD}\n{CURRENT}",
+    ),
+    (
+        "it froze: its stack was logged when the holder of the lock was found",
+        {**STOPPING, "killed": "unresponsive for more than 5 s"},
+        Death("SIGKILL", Cause.FROZEN, running=[A], last_words=STACK),
+        ERROR, "was killed: unresponsive for more than 5 s; running: GET /a for 1.2 s",
     ),
     (
         "it was told to leave at once and was killed then",
         STOPPING, Death("SIGKILL", Cause.ORDERED),
-        INFO, "is gone",
+        INFO, "exited",
     ),
     (
         "it was retired and crashed",
         DRAINING, Death("SIGSEGV", Cause.FAULT),
-        WARN, "ended while draining: SIGSEGV; no request was running",
+        WARN, "ended while draining: SIGSEGV; no request running",
     ),
     (
         "it was retired and left a request behind",
@@ -68,12 +85,12 @@ CASES: list[tuple[str, dict[str, Any], Death, Any, str]] = [
     (
         "it died while it booted",
         {"state": WorkerState.STARTING}, Death("SIGSEGV", Cause.FAULT, last_words=STACK),
-        ERROR, f"died before it was ready: SIGSEGV\n{HEAD}\n{CURRENT}",
+        ERROR, f"died while booting: SIGSEGV\n{HEAD}\n{CURRENT}",
     ),
     (
-        "it could not boot",
+        "it failed to boot",
         {"state": WorkerState.STARTING, "boot_error": "no module named shop"}, Death("exit code 0", Cause.EXIT),
-        ERROR, "could not boot: no module named shop",
+        ERROR, "failed to boot: no module named shop",
     ),
     (
         "it was killed for its time",
@@ -113,7 +130,7 @@ def test_many_threads_were_running(others: int, said: str) -> None:
 
     text = describe(Worker(7, 0, 1, None, pid=4711, **READY), death)[1]
 
-    assert text.endswith(f"no request was running\n{HEAD}\n{CURRENT}{said}")
+    assert text.endswith(f"no request running\n{HEAD}\n{CURRENT}{said}")
 
 
 def test_thread_that_died_is_not_known() -> None:

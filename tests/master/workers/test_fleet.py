@@ -94,7 +94,7 @@ class TestReplacement:
         stage.boot_all()
         assert (process(old).signals, process(old).ordered) == ([], [amp_commands.Boot])
 
-        stage.supervisor.fleet.kill(old, "it showed no life")
+        stage.supervisor.fleet.kill(old, "unresponsive")
         assert process(old).signals == [signal.SIGKILL]
         assert len(stage.ready) == 3
 
@@ -149,7 +149,7 @@ class TestReplacementDoesNotBoot:
             outdate(stage, Outdated.SPENT, *stage.ready)
             stage.clock.advance(60)
 
-        paused = "a replacement does not boot: recycling is paused until a worker boots again"
+        paused = "a replacement worker failed to boot: recycling paused until a worker boots"
         assert texts(logged).count(paused) == 1
         assert stage.states == {1: "ready", 2: "ready", 3: "ready"}
 
@@ -188,7 +188,7 @@ class TestSettings:
             stage.supervisor.reload().addCallback(told.append)
 
         assert told == [str(stage.written)]
-        assert texts(logged) == [f"reload is off: {stage.written}; nothing was changed"]
+        assert texts(logged) == [f"reload cancelled: {stage.written}; nothing changed"]
         assert (stage.generations, stage.supervisor.settings) == ({1: "ready ready ready"}, stage.settings)
 
     def test_they_are_mended(self, stage: Stage) -> None:
@@ -249,12 +249,12 @@ class TestSettings:
             stage.supervisor.reload()
             stage.boot_all()
 
-        assert "--listen changes only with a restart" in texts(logged)
+        assert "--listen changed, but takes effect only at a restart" in texts(logged)
         assert (stage.supervisor.settings.threads, stage.supervisor.settings.listen) == (9, stage.settings.listen)
 
 
 def test_no_process_is_to_be_had_for_the_first_new_worker(stage: Stage) -> None:
-    """The reload is off, and what is said of it is not the application's fault."""
+    """The reload cancelled, and what is said of it is not the application's fault."""
     stage.serve()
     stage.spawner.error = OSError(errno.EAGAIN, "Resource temporarily unavailable")
     told: list[str] = []
@@ -262,5 +262,5 @@ def test_no_process_is_to_be_had_for_the_first_new_worker(stage: Stage) -> None:
     stage.clock.advance(0)
     stage.spawner.error = None
 
-    assert told == ["a worker cannot be started: Resource temporarily unavailable"]
+    assert told == ["cannot start a worker process: Resource temporarily unavailable"]
     assert stage.generations == {1: "ready ready ready"}

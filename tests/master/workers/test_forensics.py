@@ -248,7 +248,7 @@ class TestFreeze:
     """Its heart stood still, and the master killed it."""
 
     def freeze(self, scene: Scene, **known: Any) -> Death:
-        scene.worker.killed, scene.worker.freeze = "it showed no life", Freeze(**known)
+        scene.worker.killed, scene.worker.freeze = "unresponsive", Freeze(**known)
         return scene.dies(KILLED, words="Current thread 0x22 (most recent call first):\n")
 
     def test_holder_is_known(self, scene: Scene) -> None:

@@ -65,8 +65,8 @@ class TestStuck:
             stage.spawner.sticks(worker, {0: 1})
             stage.spawner.sticks(worker, {0: 1, 1: 2})
 
-        told = [text for text in texts(logged) if "is replaced" in text]
-        assert told == [f"worker 1 (pid {worker.pid}) is replaced: it cannot end a request whose time is over"]
+        told = [text for text in texts(logged) if "replacing" in text]
+        assert told == ["GET /stuck: over --request-timeout and not interruptible; replacing worker 1"]
         assert stage.states == {1: "ready", 2: "ready", 3: "ready", 4: "starting"}
 
     def test_worker_has_left(self, stage: Stage) -> None:
@@ -101,7 +101,7 @@ class TestStuck:
             stage.spawner.sticks(worker, {})
 
         assert stage.states == {1: "ready", 2: "ready", 3: "ready", 4: "stopping"}
-        assert [text for text in texts(logged) if "is replaced" in text] == []
+        assert [text for text in texts(logged) if "replacing" in text] == []
 
     def test_it_has_ended_too_late(self, stage: Stage) -> None:
         """A worker that drains goes on to drain."""
@@ -171,8 +171,8 @@ class TestQuarantine:
         out = [{"name": "GET /segfault", "time": int(SENTENCE_SECONDS * 1000)}]
 
         assert [kept_out(worker) for worker in stage.ready] == [out, out]
-        assert "GET /segfault has killed 1 worker within a minute" in self.logged
-        assert "in quarantine, answered 503: GET /segfault" in self.logged
+        assert "GET /segfault killed 1 worker within a minute" in self.logged
+        assert "quarantine: answering 503 to GET /segfault" in self.logged
 
     def test_worker_boots_then(self, stage: Stage) -> None:
         """It is told behind its order to boot, how much is left."""

@@ -65,7 +65,7 @@ class TestServingWorkerDies:
                 stage.boot_all()
 
         assert warnings(logged) == [
-            "workers keep dying: more than 5 within 60 s; each is replaced at once"
+            "crash loop: more than 5 worker deaths within 60 s; still replacing each at once"
         ]
 
     def test_worker_that_was_told_to_go_dies(self, stages: Any) -> None:
@@ -88,7 +88,7 @@ class TestServingWorkerDies:
             stage.spawner.exits(worker, signal=signal.SIGSEGV)
         texts = [formatEvent(event) for event in logged if event["log_level"] is LogLevel.error]
 
-        assert texts == [f"worker 1 (pid {worker.pid}) died after 12.3 s: SIGSEGV; no request was running"]
+        assert texts == [f"worker 1 (pid {worker.pid}) died after 12.3 s: SIGSEGV; no request running"]
 
 
 class TestBackOff:

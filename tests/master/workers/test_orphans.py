@@ -96,7 +96,7 @@ def test_term_is_enough(left: Left) -> None:
     assert left.waits()
     left.ends(9)
     assert left.sent == [(8, signal.SIGTERM), (9, signal.SIGTERM)]
-    assert left.said == ["worker 1 (pid 7) left 2 processes that its application had forked: ended (8, 9)"]
+    assert left.said == ["worker 1 (pid 7): terminated 2 processes forked by its application (8, 9)"]
     assert not left.waits()
     assert left.clock.getDelayedCalls() == []
 
@@ -110,7 +110,7 @@ def test_one_that_does_not_hear(left: Left) -> None:
     left.ends(9)
     assert left.sent[2:] == [(9, signal.SIGKILL)]
     (line,) = left.said
-    assert line.endswith("ended (8, 9; by SIGKILL: 9)")
+    assert line.endswith("application (8, 9; by SIGKILL: 9)")
 
 
 def test_what_comes_later(left: Left) -> None:
@@ -141,7 +141,7 @@ def test_one_that_nothing_ends(left: Left) -> None:
     left.clock.advance(TERM_SECONDS)
     left.clock.advance(AFTER_KILL_SECONDS)
     (line,) = left.said
-    assert line.endswith("SIGKILL does not end them: 8")
+    assert line.endswith("survive SIGKILL: 8")
     assert not left.waits()
     assert left.clock.getDelayedCalls() == []
 
@@ -154,7 +154,7 @@ def test_two_workers(left: Left) -> None:
     left.orphans.left(other)
     left.clock.advance(EXEC_SECONDS)
     left.ends(8)
-    assert left.said == ["worker 1 (pid 7) left 1 process that its application had forked: ended (8)"]
+    assert left.said == ["worker 1 (pid 7): terminated 1 process forked by its application (8)"]
 
 
 def test_images_are_forgotten(left: Left) -> None:

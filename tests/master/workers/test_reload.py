@@ -53,7 +53,7 @@ class TestReload:
 
         assert stage.generations == {2: "ready ready ready"}
         assert [worker.state for worker in old] == [WorkerState.DRAINING] * 3
-        assert "reload done: generation 2 serves" in texts(logged)
+        assert "reload complete: generation 2 is serving" in texts(logged)
 
         for worker in old:
             stage.spawner.exits(worker)
@@ -94,7 +94,7 @@ class TestReload:
 
 class TestFirstNewWorkerFails:
     def test_it_cannot_load_the_application(self, stage: Stage) -> None:
-        """The reload is off, the old workers serve, and the log says what is wrong."""
+        """The reload cancelled, the old workers serve, and the log says what is wrong."""
         stage.serve()
         stage.supervisor.reload()
         with capturedLogs() as logged:
@@ -102,10 +102,10 @@ class TestFirstNewWorkerFails:
 
         assert stage.states == {1: "ready", 2: "ready", 3: "ready"}
         assert any("syntax error in app.py" in text for text in texts(logged))
-        assert any(text.startswith("reload is off") for text in texts(logged))
+        assert any(text.startswith("reload cancelled") for text in texts(logged))
 
     def test_it_does_not_get_ready_in_time(self, stage: Stage) -> None:
-        """It is killed, and then the reload is off."""
+        """It is killed, and then the reload cancelled."""
         stage.serve()
         stage.supervisor.reload()
         stage.clock.advance(60)
@@ -134,7 +134,7 @@ class TestFirstNewWorkerFails:
         assert stage.generations == {2: "ready ready ready"}
 
     def test_old_worker_died_meanwhile(self, stage: Stage) -> None:
-        """When the reload is off, the missing one is replaced."""
+        """When the reload cancelled, the missing one is replaced."""
         stage.serve()
         stage.supervisor.reload()
         canary = stage.newest

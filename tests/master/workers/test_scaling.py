@@ -70,7 +70,7 @@ class TestWorkers:
         with capturedLogs() as logged:
             made.load(4)
         assert made.target == 3
-        assert "3 workers instead of 2: 100% of the threads are busy" in texts(logged)
+        assert "worker target set to 3: 100% of threads are busy" in texts(logged)
 
         made.load(4, 20)
         assert made.target == 3
@@ -87,7 +87,7 @@ class TestWorkers:
         with capturedLogs() as logged:
             made.load(6)
 
-        assert "3 workers instead of 2: requests wait 200 ms for a thread" in texts(logged)
+        assert "worker target set to 3: requests wait 200 ms for a thread" in texts(logged)
 
     def test_processor_is_used_up(self, scaled: Any) -> None:
         """Few threads are busy where calls compute, and yet there is nothing left."""
@@ -118,7 +118,7 @@ class TestWorkers:
             made.load(4)
 
         assert made.target == 2
-        assert [text for text in texts(logged) if text.startswith("no more workers: ")]
+        assert [text for text in texts(logged) if text.startswith("not adding a worker: ")]
 
     def test_number_by_hand(self, scaled: Any) -> None:
         """Within the bounds; what was seen before counts no longer."""

@@ -56,7 +56,7 @@ def test_first_boot(stage: Stage, number: int) -> None:
 
 @refused
 def test_reload(stage: Stage, number: int) -> None:
-    """The reload is off; the old workers serve."""
+    """The reload cancelled; the old workers serve."""
     stage.serve()
     refuse(stage, number)
     stage.supervisor.reload()

@@ -25,7 +25,7 @@ CHUNKED = [
 
 
 def feed(body: LengthBody | ChunkedBody, pieces: list[bytes]) -> bytes:
-    """Feed pieces as the intake does, what was not taken in front of the next; returns what is left."""
+    """Feed pieces as the intake does, untaken bytes before the next piece; returns the remainder."""
     left = b""
     for piece in pieces:
         left += piece
@@ -57,7 +57,7 @@ class TestLengthBody:
         body.store.drop()
 
     def test_no_body(self, store: Made) -> None:
-        """A length of 0 is whole before anything comes."""
+        """A body of length 0 is complete before any byte comes."""
         assert LengthBody(0, store(0)).done
 
 
@@ -73,7 +73,7 @@ class TestChunkedBody:
 
     @pytest.mark.parametrize(("data", "carried"), CHUNKED)
     def test_body_byte_by_byte(self, store: Made, data: bytes, carried: bytes) -> None:
-        """It is whole with its last byte, and not before."""
+        """It is complete with its last byte, not before."""
         body = ChunkedBody(store(0))
         left = b""
         for number in range(len(data)):
@@ -109,7 +109,7 @@ class TestChunkedBody:
             assert not body.done
 
     def test_chunk_of_many_bytes(self, store: Made) -> None:
-        """A chunk is taken as it comes, and not only when it is whole."""
+        """A chunk is taken as it arrives, before it is complete."""
         body = ChunkedBody(store(0))
 
         assert feed(body, [b"ffff\r\n", b"x" * 1000]) == b""

@@ -1,4 +1,4 @@
-"""What proxies say about the client: whom to believe, how far, and what malformed words change (nothing)."""
+"""What proxies say about the client: which are believed, how far; malformed values change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads: what is remembered is what would be read anew."""
+"""Heads: a cached result is what a new parse would give."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestMemory:
     @pytest.mark.parametrize("first", SHAPES.values(), ids=SHAPES.keys())
     @pytest.mark.parametrize("second", SHAPES.values(), ids=SHAPES.keys())
     def test_another_head_came_before(self, first: bytes, second: bytes) -> None:
-        """What was read says nothing about what comes."""
+        """An earlier head does not affect a later one."""
         heads = Heads(DEFAULTS)
         heads.read(first)
 
@@ -92,7 +92,7 @@ class TestMemory:
 
 class TestBounds:
     def test_clients_never_repeat_themselves(self) -> None:
-        """What is remembered is bounded."""
+        """The cache is bounded."""
         heads = Heads(DEFAULTS)
         for number in range(2 * MAX_LINES):
             heads.read(head(b"X: %d" % number, line=b"GET /%d HTTP/1.1" % number))

@@ -1,4 +1,4 @@
-"""Refusals are counted each, and logged as far as a log can bear."""
+"""All refusals are counted, a limited number is logged."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def test_request_is_refused(board: Scoreboard) -> None:
     """One line says who and why."""
     refusals = Refusals(board, board.worker_base(0))
 
-    assert told(board, refusals, 5.0) == ["refused a request of 192.0.2.1: 400 malformed request line"]
+    assert told(board, refusals, 5.0) == ["refused request from 192.0.2.1: 400 malformed request line"]
     assert told(board, refusals, 5.0, peer="") == [
-        "refused a request of a UNIX peer: 400 malformed request line"
+        "refused request from a UNIX socket client: 400 malformed request line"
     ]
 
 
 def test_flood_of_bad_requests(board: Scoreboard) -> None:
-    """So many lines a second, and later how many were left out; all of them count."""
+    """A limited number of lines per second, and later how many were left out; all of them count."""
     refusals = Refusals(board, board.worker_base(0))
     assert len(told(board, refusals, *[5.0] * 100)) == LINES_PER_SECOND
 
-    assert told(board, refusals, 6.0)[0] == f"refused {100 - LINES_PER_SECOND} more requests meanwhile"
+    assert told(board, refusals, 6.0)[0] == f"refused {100 - LINES_PER_SECOND} more requests"
     assert len(told(board, refusals, 7.0)) == 1
     assert board.words[board.worker_base(0) + W_ERRORS] == 102

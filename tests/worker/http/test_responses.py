@@ -1,4 +1,4 @@
-"""What an application may say in a head, and how its body is framed."""
+"""What an application may put into a head, and how its body is framed."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class TestFields:
 
 class TestMemory:
     def test_list_is_repeated(self) -> None:
-        """It comes to the same, whatever became of the list meanwhile."""
+        """The result is the same, even if the list changed meanwhile."""
         given = [("X", "a"), ("Content-Length", "5"), ("Connection", "close")]
         first = check_fields(given)
         given.append(("Y", "b"))
@@ -204,7 +204,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("given", [(("X", "known"),), [["X", "known"]]])
     def test_another_sequence_of_known_fields(self, given: Any) -> None:
-        """It is complained of each time, though a list of the same was right."""
+        """It is refused or warned about each time, although a list of the same fields was valid."""
         check_fields([("X", "known")])
         for _ in range(2):
             with pytest.warns(RuntimeWarning, match="should be"):
@@ -220,7 +220,7 @@ class TestMemory:
         assert check_fields([("Content-Length", "6"), ("X", "a")]).length == 6
 
     def test_application_makes_lists_up(self) -> None:
-        """What is remembered is bounded in number and size."""
+        """The cache is bounded in number and size."""
         for number in range(3 * responses._KNOWN_LIMIT):
             check_fields([(f"X-{number}", "a"), ("Y", "b")])
             check_status(f"200 {number}")
@@ -265,7 +265,7 @@ class TestHead:
         kept: bool,
         told: set[str],
     ) -> None:
-        """Method, status, version and what is known of the length decide, and the client is told once."""
+        """Method, status, version and the known length decide, and the head says it once."""
         head = make_head(status, fields, method, (1, minor), True, whole)
 
         assert (head.framing, head.keep_alive) == (framing, kept)
@@ -275,7 +275,7 @@ class TestHead:
 
     @pytest.mark.parametrize("minor", [0, 1])
     def test_connection_ends(self, minor: int) -> None:
-        """Either side may want that, and both versions are told."""
+        """Either side may request that, and both versions say so."""
         head = make_head("200 OK", NONE, "GET", (1, minor), False, 0)
 
         assert not head.keep_alive
@@ -314,7 +314,7 @@ class TestDate:
         assert self.now() == email.utils.formatdate(seconds, usegmt=True)
 
     def test_second_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is made anew each second."""
+        """It is rebuilt each second."""
         moments = iter([784111777.9, 784111777.99, 784111778.0])
         clock = types.SimpleNamespace(time=lambda: next(moments), gmtime=time.gmtime)
         monkeypatch.setattr("twistcorn.worker.http.responses.time", clock)

@@ -1,4 +1,4 @@
-"""Where request bodies are kept: in memory or in files, within the bounds of a worker and of the server."""
+"""Storage of request bodies: in memory or in files, within the limits of a worker and of the server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kept(store: Store) -> bytes:
 
 
 def refusal(store: Store, data: bytes) -> int:
-    """The status that adding this is refused with; what is there of the body is dropped, as its connection ends."""
+    """The status that refuses these bytes; the body is then dropped, as its connection ends."""
     with pytest.raises(HTTPError) as caught:
         store.add(data)
     store.drop()
@@ -42,7 +42,7 @@ def is_in_memory(store: Store) -> bool:
 
 
 def on_board(spool: Spool) -> int:
-    """What the worker says that it keeps."""
+    """The stored bytes that the worker shows on the scoreboard."""
     return spool._words[spool._word]
 
 
@@ -74,7 +74,7 @@ class TestStore:
     def test_file_system_without_nameless_files(
         self, store: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int
     ) -> None:
-        """The file has a name for a moment only."""
+        """The file has a name only for a short time."""
         opened = os.open
 
         def refuses(path: str, flags: int, mode: int = 0o777) -> int:
@@ -111,7 +111,7 @@ class TestStore:
         assert len(kept(made)) <= 10
 
     @pytest.mark.parametrize("whole", [True, False])
-    def test_body_that_nobody_wants(self, store: Made, spool: Spool, whole: bool) -> None:
+    def test_unwanted_body(self, store: Made, spool: Spool, whole: bool) -> None:
         """It leaves no descriptor behind, and its room is free, however often it is dropped."""
         made = store(0)
         before = len(os.listdir("/proc/self/fd"))
@@ -127,7 +127,7 @@ class TestStore:
 
 class TestMemory:
     def test_many_bodies(self, store: Made, spool: Spool) -> None:
-        """However many come at the same pace, they never take more memory than there is for them; nothing is lost."""
+        """However many arrive at the same pace, they never exceed their memory; nothing is lost."""
         made = [store(0) for _ in range(150)]
         for _ in range(10):
             for each in made:
@@ -181,7 +181,7 @@ class TestLimit:
 
     @pytest.mark.parametrize(("length", "status"), [(3 * MIB, 503), (2 * MIB + 1, 503), (3 * MIB + 1, 413)])
     def test_announced_length(self, store: Made, spool: Spool, length: int, status: int) -> None:
-        """One that has no room is refused before it comes; announcing takes none."""
+        """A body without room is refused before it comes; announcing uses no room."""
         store(0).add(b"x" * MIB)
         with pytest.raises(HTTPError) as caught:
             spool.check(length)
@@ -212,7 +212,7 @@ def small_files() -> Iterator[None]:
 class TestNoFiles:
     @pytest.fixture(params=["missing", "refused", "full"])
     def broken(self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-        """No file can be had, or the file takes nothing."""
+        """No file can be created, or writing fails."""
         if request.param == "missing":
             shutil.rmtree(tmp_path)
             return "No such file or directory"
@@ -225,7 +225,7 @@ class TestNoFiles:
         return os.strerror(number)
 
     def test_memory_is_the_last_resort(self, store: Made, spool: Spool, broken: str) -> None:
-        """A body that has room there is kept; the log says once which directory it is, why, and what to do."""
+        """A body that fits there is stored; the log says once which directory failed, why, and what to do."""
         with capturedLogs() as events:
             first, second = store(0), store(0)
             for _ in range(20):
@@ -236,12 +236,12 @@ class TestNoFiles:
         assert kept(first) == b"a" * 20 * MIB
         assert kept(second) == b"b" * 20 * MIB
         assert len(lines) == 1
-        assert lines[0].startswith(f"request bodies cannot be written to {spool._directory}: {broken}. Up to 64 MiB")
+        assert lines[0].startswith(f"cannot write request bodies to {spool._directory}: {broken}. Each worker")
         assert "TMPDIR" in lines[0]
 
     @pytest.mark.usefixtures("broken")
     def test_memory_is_full(self, store: Made, spool: Spool) -> None:
-        """507; the others keep what they have, and small bodies go on to come."""
+        """507; the others keep their bytes, and small bodies still come in."""
         first, second = store(0), store(0)
         first.add(b"a" * (MAX_MEMORY_BYTES - MIB))
         second.add(b"b" * 2000)
@@ -255,7 +255,7 @@ class TestNoFiles:
 
     @pytest.mark.usefixtures("small_files")
     def test_file_ends_in_the_middle(self, store: Made, spool: Spool) -> None:
-        """What is in it comes back to memory, also what was in it before a write that went half."""
+        """Its contents return to memory, also those before a partial write."""
         made, pieces = store(0), [b"%d" % number * 700_000 for number in range(8)]
         for piece in pieces:
             made.add(piece)
@@ -273,7 +273,7 @@ class TestNoFiles:
 
         assert refusal(made, b"x" * 2 * MIB) == 507
 
-    def test_files_can_be_had_again(self, store: Made, tmp_path: Path) -> None:
+    def test_files_are_available_again(self, store: Made, tmp_path: Path) -> None:
         """The next body is in one; what lies in the file of another is not touched by the directory's end."""
         before = store(0)
         before.add(b"x" * 2 * MIB)
@@ -294,7 +294,7 @@ class TestAsked:
         ("threads", "stand_ins", "most"), [(8, 96, 8), (8, 0, 4), (8, 2, 4), (8, 6, 6), (2, 96, 2), (1, 96, 0)]
     )
     def test_how_many(self, spool: Spool, threads: int, stand_ins: int, most: int) -> None:
-        """So many wait in threads as others can take the places of, or half; none where there is one thread only."""
+        """As many may wait in threads as stand-ins can replace, or half of them; none with a single thread."""
         spool.configure(replace(DEFAULTS, expect="read", threads=threads, stand_ins=stand_ins))
 
         assert [spool.may_ask() for _ in range(most + 1)] == [True] * most + [False]
@@ -313,7 +313,7 @@ class TestAsked:
     [({}, "/tmp"), ({"TMPDIR": "/nowhere"}, "/nowhere"), ({"TMPDIR": "", "TEMP": "/a", "TMP": "/b"}, "/a")],
 )
 def test_directory(monkeypatch: pytest.MonkeyPatch, named: dict[str, str], found: str) -> None:
-    """It is the one that was named, also where it is not there: another one would be a surprise."""
+    """It is the named one, even if missing: another one would be a surprise."""
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.delenv(name, raising=False)
         if name in named:

@@ -1,4 +1,4 @@
-"""The app that --app names is loaded, and the one that cannot be is answered with what to do about it."""
+"""The app that --app names is loaded, or an error says what to do."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TestWhatTargetsMean:
         site.write("app.py", source)
         assert site.load("app").target == chosen
 
-    def test_blanks_around_the_target_are_nothing(self, site: Site) -> None:
+    def test_blanks_around_the_target_are_ignored(self, site: Site) -> None:
         """A shell or a unit file may leave some."""
         site.write("app.py")
         assert site.load(" app : app ").target == "app:app"
@@ -177,11 +177,11 @@ class TestWhereModulesAreSearched:
 
 class TestMisspeltModules:
     def test_it_names_the_directory_and_the_nearest_module(self, site: Site) -> None:
-        """The message is whole: what was asked, where it was searched, what may be meant."""
+        """The message is complete: what was asked, where it was searched, what may be meant."""
         site.write("app.py")
         assert site.error("ap:app") == (
             f"cannot load the app `ap:app`: no module named `ap` in {site.directory} "
-            "(searched first there, then the interpreter's path). Did you mean `app:app`?"
+            "(searched first, then sys.path). Did you mean `app:app`?"
         )
 
     def test_case_and_dashes_are_a_misspelling_too(self, site: Site) -> None:
@@ -221,30 +221,30 @@ class TestMisspeltModules:
         message = site.error("wsgi:app")
         assert f"Found at {path}: did you mean --chdir {site.directory.parent}?" in message
 
-    def test_with_nothing_alike_the_modules_that_have_an_app_are_told(self, site: Site) -> None:
+    def test_with_nothing_alike_the_modules_that_have_an_app_are_suggested(self, site: Site) -> None:
         """They are read for it, not run."""
         site.write("backend.py", f"{APP}\nraise SystemExit('run')")
         site.write("zebra.py", "")
         assert "Did you mean `backend:app`?" in site.error("website:app")
 
     def test_with_no_app_anywhere_the_modules_are_listed(self, site: Site) -> None:
-        """It is at least told what is there."""
+        """The message at least lists what is there."""
         site.write("backend.py", "")
         site.write("zebra.py", "")
         assert "Modules there: backend, zebra." in site.error("website:app")
 
     def test_in_a_directory_without_python_the_directory_is_doubted(self, site: Site) -> None:
         """--chdir is what is wrong then."""
-        assert "There is no Python file in it: is --chdir right?" in site.error("website:app")
+        assert "There are no Python files there: check --chdir." in site.error("website:app")
 
-    def test_a_dot_in_the_place_of_the_colon_is_recognised(self, site: Site) -> None:
+    def test_a_dot_instead_of_the_colon_is_recognised(self, site: Site) -> None:
         """`app.app` is how other tools write it."""
         path = site.write("app.py")
         message = site.error("app.app")
         assert f"`app` is not a package but the module {path}." in message
         assert "Did you mean `app:app`?" in message
 
-    def test_a_dot_in_the_place_of_the_colon_is_recognised_in_a_package(self, site: Site) -> None:
+    def test_a_dot_instead_of_the_colon_is_recognised_in_a_package(self, site: Site) -> None:
         """A package may have the app in its __init__.py."""
         site.write("shop/__init__.py")
         assert "Did you mean `shop:app`?" in site.error("shop.app")
@@ -252,20 +252,20 @@ class TestMisspeltModules:
 
 class TestMisspeltNames:
     def test_it_names_the_file_and_the_nearest_callable(self, site: Site) -> None:
-        """The message is whole: which module it was, what it lacks, what may be meant."""
+        """The message is complete: which module it was, what it lacks, what may be meant."""
         path = site.write("app.py")
         assert site.error("app:ap") == (
             f"cannot load the app `app:ap`: the module `app` ({path}) has no `ap`. Did you mean `app:app`?"
         )
 
-    def test_with_nothing_alike_the_apps_in_the_module_are_told(self, site: Site) -> None:
+    def test_with_nothing_alike_the_apps_in_the_module_are_suggested(self, site: Site) -> None:
         """Those that look like WSGI, and not every callable."""
         source = f"{APP}\nfrom os.path import join\ndef view(request): ...\nsecond = app\nclass App: ...\n"
         site.write("app.py", source)
         assert site.error("app:website").endswith("has no `website`. Did you mean `app:app` or `app:second`?")
 
-    def test_a_module_alone_without_either_name_is_told_so(self, site: Site) -> None:
-        """The default names are said, as nobody wrote them."""
+    def test_a_module_alone_without_either_name_is_refused(self, site: Site) -> None:
+        """The message names the defaults, as --app names nothing."""
         site.write("shop.py", OTHER)
         message = site.error("shop")
         assert "has neither `application` nor `app`. Did you mean `shop:wrong_name`?" in message
@@ -275,7 +275,7 @@ class TestMisspeltNames:
         site.write("app.py", "x = 1\n")
         assert site.error("app:app").endswith("has no `app`.")
 
-    def test_a_submodule_is_no_name_but_its_apps_are_told(self, site: Site) -> None:
+    def test_a_submodule_is_no_name_but_its_apps_are_suggested(self, site: Site) -> None:
         """The colon was one dot too early."""
         site.write("shop/__init__.py", "")
         site.write("shop/wsgi.py")
@@ -290,7 +290,7 @@ class TestMisspeltNames:
         assert message.endswith("Did you mean `app.main:app`?")
 
     def test_a_misspelt_attribute_is_sought_in_the_object(self, site: Site) -> None:
-        """The object is there; what it lacks is told."""
+        """The object exists; the message says what it lacks."""
         site.write("app.py", f"{APP}\nclass Site:\n    wsgi = staticmethod(app)\nsite = Site()\n")
         message = site.error("app:site.wsgy")
         assert "`app:site` is a `Site` and has no attribute `wsgy`. " in message
@@ -301,11 +301,11 @@ class TestMisspeltNames:
         site.write("app.py", FACTORY)
         assert "Did you mean `app:create_app(debug=True)`?" in site.error("app:creat_app(debug=True)")
 
-    def test_a_file_whose_name_the_standard_library_has_taken_is_told(self, site: Site) -> None:
+    def test_a_file_whose_name_the_standard_library_has_taken_is_reported(self, site: Site) -> None:
         """`textwrap` is imported already, so the file of that name is never read."""
         path = site.write("textwrap.py")
         message = site.error("textwrap:app")
-        assert f"It is not {path}, whose name was taken already: rename that file." in message
+        assert f"It is not {path}, because another module has that name: rename the file." in message
 
     def test_a_name_that_fails_to_be_read_is_the_apps_failure(self, site: Site) -> None:
         """A lazy attribute runs the app's code."""
@@ -323,7 +323,7 @@ class TestFactories:
             "`create_app` is a factory: did you mean `app:create_app()`?"
         )
 
-    def test_a_missing_app_with_a_factory_beside_it_is_answered_with_the_factory(self, site: Site) -> None:
+    def test_a_missing_app_next_to_a_factory_is_answered_with_the_factory(self, site: Site) -> None:
         """It is the only thing in the module that leads to an app."""
         site.write("app.py", FACTORY)
         assert site.error("app:app").endswith("`create_app` is a factory: did you mean `app:create_app()`?")
@@ -360,11 +360,11 @@ class TestFactories:
         assert "application.py" not in "".join(rest)
 
     def test_a_factory_that_exits_is_caught(self, site: Site) -> None:
-        """sys.exit() in the app does not end the worker without a word."""
+        """sys.exit() in the app does not end the worker silently."""
         site.write("app.py", "import sys\ndef create_app():\n    sys.exit('no database')\n")
         assert "calling create_app() failed: SystemExit: no database" in site.error("app:create_app()")
 
-    def test_a_factory_called_with_the_wrong_arguments_is_told_in_one_line(self, site: Site) -> None:
+    def test_a_factory_called_with_the_wrong_arguments_is_one_line(self, site: Site) -> None:
         """Python's own sentence says it, and no frame of the app is involved."""
         site.write("app.py", "def create_app(config): ...\n")
         message = site.error("app:create_app()")
@@ -375,10 +375,10 @@ class TestFactories:
         """It is the usual way to get None."""
         site.write("app.py", "def create_app():\n    app = print\n")
         message = site.error("app:create_app()")
-        assert message.endswith("`create_app()` returned None. Is the `return` of its app missing?")
+        assert message.endswith("`create_app()` returned None. Does it return the app?")
 
-    def test_a_factory_that_returns_something_else_is_told_what(self, site: Site) -> None:
-        """The type tells where it went wrong."""
+    def test_a_factory_that_returns_something_else_is_refused_with_its_type(self, site: Site) -> None:
+        """The type shows the mistake."""
         site.write("app.py", "def create_app():\n    return {}\n")
         assert "`create_app()` returned a `dict`, which cannot be called." in site.error("app:create_app()")
 
@@ -386,22 +386,22 @@ class TestFactories:
         """There is no loop to await it in, and no warning about that remains."""
         site.write("app.py", "async def create_app(): ...\n")
         message = site.error("app:create_app()")
-        assert "`create_app` is an async function; a factory has to be a plain one." in message
+        assert "`create_app` is an async function; a factory must be a plain function." in message
 
     def test_an_app_that_is_called_like_a_factory_is_recognised(self, site: Site) -> None:
         """The parentheses were one pair too many."""
         site.write("app.py")
         message = site.error("app:app()")
-        assert "`app` is the app, not a factory of it. Did you mean `app:app`?" in message
+        assert "`app` is the app, not a factory. Did you mean `app:app`?" in message
 
     def test_something_that_cannot_be_called_is_no_factory(self, site: Site) -> None:
-        """The type is told."""
+        """The message names the type."""
         site.write("app.py", "config = {}\n")
         assert "`config` is a `dict`, which cannot be called." in site.error("app:config()")
 
 
 class TestAsgi:
-    HINT = "Use a server for ASGI, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
+    HINT = "Use an ASGI server, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
 
     @pytest.mark.parametrize(
         "source",
@@ -426,7 +426,7 @@ class TestAsgi:
         site.write("app.py", source)
         assert "`create_app()` returned an ASGI application;" in site.error("app:create_app()")
 
-    def test_an_asgi_module_points_to_the_wsgi_module_beside_it(self, site: Site) -> None:
+    def test_an_asgi_module_points_to_the_wsgi_module_next_to_it(self, site: Site) -> None:
         """A Django project has both."""
         site.write("shop/__init__.py", "")
         site.write("shop/asgi.py", "async def application(scope, receive, send): ...")
@@ -445,8 +445,8 @@ class TestWhatIsNoApp:
         site.write("app.py", f"app = None\n{OTHER}")
         assert site.error("app:app").endswith("`app` is None. Did you mean `app:wrong_name`?")
 
-    def test_what_cannot_be_called_is_told_by_its_type(self, site: Site) -> None:
-        """The type tells what was named instead."""
+    def test_what_cannot_be_called_is_reported_with_its_type(self, site: Site) -> None:
+        """The type shows what was named instead."""
         site.write("app.py", f"config = {{}}\n{APP}")
         message = site.error("app:config")
         assert message.endswith("`config` is a `dict`, which cannot be called. Did you mean `app:app`?")
@@ -456,32 +456,32 @@ class TestWhatIsNoApp:
         site.write("shop/__init__.py", "from . import wsgi")
         site.write("shop/wsgi.py")
         message = site.error("shop:wsgi")
-        assert message.endswith("`wsgi` is a module, not an app in it. Did you mean `shop.wsgi:app`?")
+        assert message.endswith("`wsgi` is a module, not an app. Did you mean `shop.wsgi:app`?")
 
     def test_a_class_whose_instances_are_apps_is_answered_with_a_call(self, site: Site) -> None:
         """The parentheses were forgotten."""
         site.write("app.py", "class App:\n    def __call__(self, environ, start_response): ...\n")
         message = site.error("app:App")
-        assert message.endswith("`App` is a class; an app is an instance of one. Did you mean `app:App()`?")
+        assert message.endswith("`App` is a class; the app must be an instance. Did you mean `app:App()`?")
 
     def test_an_imported_framework_class_is_answered_with_its_instance(self, site: Site) -> None:
         """`Flask` is not the app, even if it takes two arguments and more."""
         site.write("app.py", "from flask import Flask\nserver = Flask(__name__)\n")
         message = site.error("app:Flask")
         assert message.endswith(
-            "`Flask` is a class; an app is an instance of one. Did you mean `app:server`?"
+            "`Flask` is a class; the app must be an instance. Did you mean `app:server`?"
         )
 
     @pytest.mark.parametrize(
         ("parameters", "shown"), [("request", "request"), ("a, b, c", "a, b, c"), ("a, b, *, c", "a, b, c")]
     )
-    def test_a_callable_that_does_not_take_two_arguments_is_told_what_it_takes(
+    def test_a_callable_that_does_not_take_two_arguments_is_refused_with_its_signature(
         self, site: Site, parameters: str, shown: str
     ) -> None:
         """A view is not an app."""
         site.write("app.py", f"def app({parameters}): ...\n")
         assert site.error("app:app").endswith(
-            f"`app` is called with ({shown}), but a WSGI app with (environ, start_response)."
+            f"`app` is a callable of ({shown}); a WSGI app takes (environ, start_response)."
         )
 
 
@@ -532,7 +532,7 @@ class TestFailingImports:
         site.write("app.py", "import sys\nsys.exit(3)\n")
         message = site.error("app:app")
         assert "importing app failed: SystemExit: 3\n" in message
-        assert message.endswith('put that under `if __name__ == "__main__":`.')
+        assert message.endswith('put that call under `if __name__ == "__main__":`.')
 
     def test_an_interrupt_of_the_operator_is_not_an_error_of_the_app(self, site: Site) -> None:
         """Ctrl-C during a slow import still ends the process."""
@@ -541,7 +541,7 @@ class TestFailingImports:
             site.load("app:app")
 
     def test_a_long_message_is_one_line_in_the_first(self, site: Site) -> None:
-        """The rest of it stands with the traceback."""
+        """The remainder is in the traceback."""
         site.write("app.py", "raise ValueError('one\\ntwo')\n")
         first, *rest = site.error("app:app").splitlines()
         assert first.endswith("ValueError: one ...")
@@ -557,7 +557,7 @@ class TestFailingImports:
         source = "def one(n): return two(n)\ndef two(n): return one(n)\none(1)\n"
         site.write("app.py", source)
         message = site.error("app:app")
-        assert "frames in the middle are left out)" in message
+        assert "frames in the middle omitted)" in message
         assert message.count("File ") == 30
 
 
@@ -572,14 +572,14 @@ class TestDependenciesThatAreMissing:
         )
         assert lines[-1] == (
             f"`no_such_dependency` is not installed in this interpreter, {sys.executable}: "
-            "is it the one of the app's virtualenv?"
+            "is it the one in the app's virtualenv?"
         )
 
-    def test_a_virtualenv_beside_the_app_is_pointed_to(self, site: Site) -> None:
+    def test_a_virtualenv_next_to_the_app_is_suggested(self, site: Site) -> None:
         """It is there and was not used."""
         site.write(".venv/pyvenv.cfg", "")
         site.write("app.py", "import no_such_dependency\n")
-        assert site.error("app:app").endswith(f"run the one of the virtualenv {site.directory / '.venv'}")
+        assert site.error("app:app").endswith(f"use the one in the virtualenv {site.directory / '.venv'}")
 
     def test_a_module_of_the_project_nearby_is_a_matter_of_the_path(self, site: Site) -> None:
         """It needs no installing."""
@@ -589,7 +589,7 @@ class TestDependenciesThatAreMissing:
         assert message.endswith(f"Found at {path}: did you mean --pythonpath {site.directory / 'lib'}?")
 
     def test_the_cause_of_a_wrapped_error_is_explained(self, site: Site) -> None:
-        """Django wraps the missing module in a sentence of its own."""
+        """Django wraps the missing module in its own sentence."""
         site.write(
             "app.py",
             """
@@ -609,41 +609,41 @@ class TestDependenciesThatAreMissing:
     def test_the_settings_variable_is_named_when_it_is_what_is_wrong(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nobody sees a variable of the environment in a traceback."""
+        """A traceback does not show the environment variable."""
         monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "shop.setings")
         site.write("shop/__init__.py", "")
         site.write("app.py", "import importlib, os\nimportlib.import_module('shop.setings')\n")
-        assert "DJANGO_SETTINGS_MODULE is `shop.setings`: is that its name" in site.error("app:app")
+        assert "DJANGO_SETTINGS_MODULE is `shop.setings`: check the name" in site.error("app:app")
 
 
 class TestNamesThatClash:
-    def test_two_modules_that_import_each_other_are_told_so(self, site: Site) -> None:
+    def test_two_modules_that_import_each_other_are_reported(self, site: Site) -> None:
         """Neither is finished when the other asks."""
         site.write("app.py", "from models import Model\ndb = 1\n")
         site.write("models.py", "from app import db\nModel = 1\n")
         message = site.error("app:app")
-        assert "This is a circular import: `app` is not finished when models.py asks" in message
+        assert "Circular import: models.py uses `app` before its import has finished" in message
 
     def test_a_package_that_imports_from_itself_too_early_is_a_circle(self, site: Site) -> None:
         """Its name is its own, so nothing is hidden."""
         site.write("shop/__init__.py", "from shop import models\nfrom shop.models import db\n")
         site.write("shop/models.py", "from shop import db\n")
-        assert "This is a circular import: `shop` is not finished" in site.error("shop:app")
+        assert " uses `shop` before its import has finished" in site.error("shop:app")
 
     def test_a_file_that_hides_an_installed_package_is_named(self, site: Site) -> None:
         """The classic: the app is in flask.py."""
         path = site.write("jinja3.py", "from jinja3 import Environment\n")
         message = site.error("jinja3:app")
         assert message.endswith(
-            f"{path} imports itself, as it has the name of the module it wants: rename the file."
+            f"{path} imports itself: it has the name of the module it needs. Rename the file."
         )
 
     def test_a_file_that_hides_a_module_of_the_standard_library_is_named(self, site: Site) -> None:
-        """`this` is a module that nobody imports before."""
+        """`this` is a module that is not imported before."""
         path = site.write("this.py", "")
         site.write("app.py", "from this import zen\n")
         assert site.error("app:app").endswith(
-            f"{path} hides the module `this` of the same name: rename the file."
+            f"{path} shadows the module `this`: rename the file."
         )
 
     def test_a_file_that_hides_an_installed_package_is_named_wherever_it_is_asked_for(
@@ -655,19 +655,19 @@ class TestNamesThatClash:
         site.write("app.py", "import hidden_one\nhidden_one.part()\n")
         sys.path.append(str(installed))
         message = site.error("app:app")
-        assert message.endswith(f"{path} hides the module `hidden_one` of the same name: rename the file.")
+        assert message.endswith(f"{path} shadows the module `hidden_one`: rename the file.")
 
 
 class TestTargetsThatCannotBeRead:
     @pytest.mark.parametrize(
         ("target", "said"),
         [
-            ("app.py", "`app.py` is a file name. Did you mean `app:app`?"),
-            ("shop/wsgi.py", "`shop/wsgi.py` is a file name. Did you mean `shop.wsgi:application`?"),
-            ("./shop/wsgi.py:other", "is a file name. Did you mean `shop.wsgi:other`?"),
-            ("shop/wsgi:application", "is a file name. Did you mean `shop.wsgi:application`?"),
-            ("shop/__init__.py", "is a file name. Did you mean `shop:create_app()`?"),
-            ("missing.py", "`missing.py` is a file name. Did you mean `missing:app`?"),
+            ("app.py", "`app.py` is a file name, not a module. Did you mean `app:app`?"),
+            ("shop/wsgi.py", "`shop/wsgi.py` is a file name, not a module. Did you mean `shop.wsgi:application`?"),
+            ("./shop/wsgi.py:other", "is a file name, not a module. Did you mean `shop.wsgi:other`?"),
+            ("shop/wsgi:application", "is a file name, not a module. Did you mean `shop.wsgi:application`?"),
+            ("shop/__init__.py", "is a file name, not a module. Did you mean `shop:create_app()`?"),
+            ("missing.py", "`missing.py` is a file name, not a module. Did you mean `missing:app`?"),
         ],
     )
     def test_a_file_name_is_translated(self, site: Site, target: str, said: str) -> None:
@@ -694,11 +694,11 @@ class TestTargetsThatCannotBeRead:
         ("target", "said"),
         [
             ("app:app:app", "it has one colon too many. Did you mean `app:app`?"),
-            ("'app:app'", "its quotes are a part of it. Did you mean `app:app`?"),
+            ("'app:app'", "the quotes are part of the value. Did you mean `app:app`?"),
             ("app:", "nothing follows the colon. Did you mean `app`?"),
-            (":app", "no module is named before the colon."),
-            (".app:app", "`.app` is no module name."),
-            ("my app:app", "`my app` is no module name."),
+            (":app", "there is no module name before the colon."),
+            (".app:app", "`.app` is not a module name."),
+            ("my app:app", "`my app` is not a module name."),
             ("app:app[0]", "`app[0]` is neither a name nor a call."),
             ("app:create_app()()", "is neither a name nor a call."),
             ("app:1app", "`1app` is neither a name nor a call."),
@@ -708,7 +708,7 @@ class TestTargetsThatCannotBeRead:
             ("app:create_app(debug=True", "is neither a name nor a call."),
         ],
     )
-    def test_other_mistakes_are_told_with_what_is_right(self, site: Site, target: str, said: str) -> None:
+    def test_other_mistakes_are_reported_with_a_correction(self, site: Site, target: str, said: str) -> None:
         """Nothing is imported for a target that cannot be read."""
         site.write("app.py", "raise SystemExit\n")
         message = site.error(target)
@@ -717,12 +717,12 @@ class TestTargetsThatCannotBeRead:
 
 
 class TestNoTarget:
-    def test_the_chosen_app_is_loaded_and_the_choice_is_told(self, site: Site) -> None:
-        """Nobody has to guess what is being served."""
+    def test_the_chosen_app_is_loaded_and_the_choice_is_explained(self, site: Site) -> None:
+        """The log names what is served."""
         site.write("app.py")
         loaded = site.load()
         assert body(loaded) == b"app"
-        assert (loaded.target, loaded.how) == ("app:app", "found app.py: app in it")
+        assert (loaded.target, loaded.how) == ("app:app", "found app in app.py")
 
     def test_a_factory_is_called(self, site: Site) -> None:
         """create_app() without arguments is an app."""
@@ -743,11 +743,11 @@ class TestNoTarget:
         """The name in the message is none that the operator wrote."""
         site.write("app.py", f"{APP}\n1 / 0\n")
         start = (
-            "cannot load the app `app:app` (no --app given: found app.py: app in it): importing app failed"
+            "cannot load the app `app:app` (no --app given: found app in app.py): importing app failed"
         )
         assert site.error().startswith(start)
 
-    def test_files_without_an_app_are_told_rather_than_the_demo_served(self, site: Site) -> None:
+    def test_files_without_an_app_are_reported_instead_of_serving_the_demo(self, site: Site) -> None:
         """Something is there, so the demo would be a surprise."""
         site.write("app.py", "import flask\nserver = flask.Flask(__name__)\n")
         assert site.error() == (
@@ -757,7 +757,7 @@ class TestNoTarget:
 
 
 class TestDjango:
-    """Each in a process of its own, as Django is configured once in a process."""
+    """Each in its own process, as a process can configure Django only once."""
 
     MANAGE = """
     import os, sys
@@ -813,7 +813,7 @@ class TestDjango:
         assert self.outcome(project) == [
             "WSGIHandler",
             "shop.wsgi:application",
-            "found manage.py: WSGI_APPLICATION of shop.settings",
+            "found manage.py: WSGI_APPLICATION in shop.settings",
             "shop.settings",
         ]
 
@@ -831,10 +831,10 @@ class TestDjango:
         """As it does with manage.py, and it is said."""
         project.write("shop/live.py", "from shop.settings import *\n")
         how, variable = self.outcome(project, DJANGO_SETTINGS_MODULE="shop.live")[2:]
-        assert how == "found manage.py: WSGI_APPLICATION of shop.live, which DJANGO_SETTINGS_MODULE names"
+        assert how == "found manage.py: WSGI_APPLICATION in shop.live, from DJANGO_SETTINGS_MODULE"
         assert variable == "shop.live"
 
-    def test_settings_that_are_misspelt_are_told_with_their_variable(self, project: Site) -> None:
+    def test_misspelt_settings_are_reported_with_their_variable(self, project: Site) -> None:
         """The message names what was wrong and who said it."""
         (message,) = self.outcome(project, DJANGO_SETTINGS_MODULE="shop.setings")
         assert message.startswith(
@@ -850,12 +850,12 @@ class TestDjango:
         assert lines[0].endswith("importing shop.settings failed: KeyError: 'NO_SUCH_KEY'")
         assert f'    File "{project.directory}/shop/settings.py", line 2, in <module>' in lines
 
-    def test_a_wsgi_application_without_a_module_is_told(self, project: Site) -> None:
+    def test_a_wsgi_application_without_a_module_is_reported(self, project: Site) -> None:
         """It has to be a dotted name."""
         project.write("shop/settings.py", f"{self.SETTINGS}WSGI_APPLICATION = 'application'\n")
         (message,) = self.outcome(project)
         assert message.endswith(
-            "WSGI_APPLICATION of shop.settings is 'application', no dotted name of an app."
+            "WSGI_APPLICATION in shop.settings is 'application', not the dotted name of an app."
         )
 
     def test_the_asgi_module_points_to_the_wsgi_module(self, project: Site) -> None:
@@ -872,11 +872,11 @@ class TestDjango:
         """Django can make the other one."""
         (project.directory / "shop/wsgi.py").unlink()
         (message,) = self.outcome(project, "shop.asgi:application", DJANGO_SETTINGS_MODULE="shop.settings")
-        assert message.endswith("Django makes the WSGI one with django.core.wsgi.get_wsgi_application().")
+        assert message.endswith("Django's WSGI app comes from django.core.wsgi.get_wsgi_application().")
 
 
 def test_inspection_never_fails_for_an_object_that_resists_it() -> None:
-    """A proxy that raises for everything counts as what cannot be told."""
+    """A proxy that raises for everything counts as unknown."""
 
     class Proxy:
         def __getattr__(self, name: str) -> Callable[..., object]:

@@ -44,7 +44,7 @@ class TestTheChoice:
         write("app.py")
         assert discovery.find(str(tmp_path), {}).target == "app:app"
 
-    def test_a_main_py_without_an_app_is_somebody_elses_script(self, tmp_path: Path, write: Write) -> None:
+    def test_a_main_py_without_an_app_is_an_unrelated_script(self, tmp_path: Path, write: Write) -> None:
         """It does not stand in the way of the demo."""
         write("main.py", "print('hello')")
         assert discovery.find(str(tmp_path), {}).target == discovery.DEMO
@@ -60,16 +60,16 @@ class TestTheChoice:
         write("wsgi.py", "from shop.wsgi import *")
         assert discovery.find(str(tmp_path), {}).target == "wsgi"
 
-    def test_a_factory_that_needs_arguments_is_told(self, tmp_path: Path, write: Write) -> None:
+    def test_a_factory_that_needs_arguments_is_reported(self, tmp_path: Path, write: Write) -> None:
         """It cannot be called without the operator."""
         write("app.py", "def create_app(config): ...")
         problem = discovery.find(str(tmp_path), {}).problem
-        assert "`create_app` of app.py needs arguments. Say --app 'app:create_app(...)'" in problem
+        assert "`create_app` in app.py needs arguments: give --app 'app:create_app(...)'" in problem
 
     def test_a_file_with_nothing_like_an_app_asks_for_one(self, tmp_path: Path, write: Write) -> None:
         """There is nothing to propose."""
         write("app.py", "x = 1")
-        assert discovery.find(str(tmp_path), {}).problem.endswith("make_app(). Say which one is with --app")
+        assert discovery.find(str(tmp_path), {}).problem.endswith("make_app(). Name the app with --app")
 
     def test_a_directory_that_is_not_there_has_nothing(self, tmp_path: Path) -> None:
         """The caller has checked it; it may go away nevertheless."""
@@ -105,7 +105,7 @@ class TestDjango:
         assert discovery.find(str(tmp_path), {"DJANGO_SETTINGS_MODULE": ""}).settings == "shop.settings"
 
     def test_settings_that_are_computed_are_asked_for(self, tmp_path: Path, write: Write) -> None:
-        """manage.py would have to run to tell them."""
+        """They are known only by running manage.py."""
         write("manage.py", 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", choose())')
         assert "manage.py computes DJANGO_SETTINGS_MODULE" in discovery.find(str(tmp_path), {}).problem
 
@@ -115,7 +115,7 @@ class TestDjango:
         write("app.py")
         assert discovery.find(str(tmp_path), {}).target == "app:app"
 
-    def test_a_manage_py_alone_that_sets_nothing_is_told(self, tmp_path: Path, write: Write) -> None:
+    def test_a_manage_py_alone_that_sets_nothing_is_reported(self, tmp_path: Path, write: Write) -> None:
         """Something is there, so the demo would be a surprise."""
         write("manage.py", "manager.run()")
         problem = discovery.find(str(tmp_path), {}).problem

@@ -16,10 +16,10 @@ from tests.http.cases import DEFAULTS, chunked, head, post
 from tests.http.served import Client, Clock, Served
 from tests.worker.apps import Body, Start, app
 from twistcorn.wire.channel import Kind, Lend
+from twistcorn.wire.closing import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 from twistcorn.wire.scoreboard import W_BUSY, W_CONNECTIONS, W_ERRORS, W_REQUESTS
 from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.loop.connection import Connection
-from twistcorn.worker.loop.lingering import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 from twistcorn.worker.loop.sweeping import LAST_REQUEST_SECONDS
 
 pytestmark = pytest.mark.usefixtures("mode")

@@ -19,7 +19,6 @@ from twistcorn.worker.process.descriptors import (
     Descriptors,
     Identity,
     inherited,
-    is_socket,
 )
 
 Make = Callable[[ExitStack], int]
@@ -100,7 +99,7 @@ def test_identity_of_a_closed_number(number: int) -> None:
 
 class TestLook:
     def test_all_is_well(self, number: int) -> None:
-        """Nothing is said, however often it is asked."""
+        """No fault is reported, however often it is checked."""
         descriptors = watching(number)
         assert [descriptors.look() for _ in range(3)] == ["", "", ""]
 
@@ -112,7 +111,7 @@ class TestLook:
         assert descriptors.look() == ""
 
     def test_closed(self, number: int) -> None:
-        """Its number and name are told, and where to read about it."""
+        """The message has its number and name, and where to read about it."""
         descriptors = watching(number)
         os.close(number)
         assert descriptors.look() == (
@@ -138,7 +137,7 @@ class TestLook:
         assert descriptors.look() == ""
 
     def test_closed_before_it_is_watched(self, number: int) -> None:
-        """The first look finds it, whatever has the number by then."""
+        """The first check finds it, whatever has the number by then."""
         os.close(number)
         descriptors = watching(number)
         assert f"descriptor {number} " in descriptors.look()
@@ -147,7 +146,7 @@ class TestLook:
             assert f"descriptor {number} " in descriptors.look()
 
     def test_several(self, stack: ExitStack, number: int) -> None:
-        """All that are lost are told, in the order in which they were named, and no other."""
+        """The message has all lost ones, in the order in which they were named, and no other."""
         kept, other = a_file(stack), os.dup(a_pipe(stack))
         descriptors = watching(other, "orders")
         descriptors.watch(kept, "kept")
@@ -157,7 +156,7 @@ class TestLook:
         assert f"file descriptors {other} (orders), {number} (channel);" in descriptors.look()
 
     def test_it_touches_nothing(self, number: int) -> None:
-        """A number that somebody else has now stays as it is."""
+        """A number that is in other use now stays as it is."""
         descriptors = watching(number)
         reader, writer = os.pipe()
         try:
@@ -170,20 +169,8 @@ class TestLook:
             os.close(writer)
 
 
-@pytest.mark.parametrize(("make", "expected"), [(a_file, False), (a_pipe, False), (a_socket, True)])
-def test_is_socket(stack: ExitStack, make: Make, expected: bool) -> None:
-    """Only a socket is one."""
-    assert is_socket(make(stack)) is expected
-
-
-def test_closed_number_is_no_socket(number: int) -> None:
-    """And that is no error."""
-    os.close(number)
-    assert not is_socket(number)
-
-
 def alone(source: str, *arguments: str) -> str:
-    """What a Python program prints in a process of its own, whose descriptors nobody else needs."""
+    """The output of a Python program in its own process, whose descriptors it may break."""
     done = subprocess.run(
         [sys.executable, "-c", source, *arguments],
         stdin=subprocess.DEVNULL,
@@ -246,16 +233,16 @@ assert os.dup(made) == free, "something was left open"
 
 @pytest.mark.parametrize("room", ["0", "1"])
 def test_lift_without_room(room: str) -> None:
-    """EMFILE is told, what has come stays where it is, and nothing is left open."""
+    """EMFILE is raised, the descriptor stays where it is, and nothing is left open."""
     alone(LIFTS_WITHOUT_ROOM, room)
 
 
 def test_inherited() -> None:
     """What the master gives is watched from the start, each by its name."""
     names = {
-        ORDERS: "orders of the master",
+        ORDERS: "orders from the master",
         REPORTS: "reports to the master",
-        CHANNEL: "channel of the connections",
+        CHANNEL: "connection channel",
     }
     source = """
 import os, sys
@@ -286,5 +273,5 @@ print(repr(watched.look()))
 
 
 def test_a_part_of_them() -> None:
-    """What is not asked for is not missed."""
+    """A descriptor that is not watched is not missed."""
     assert inherited(()).look() == ""

@@ -1,4 +1,4 @@
-"""The round trip through a worker's own loop: whatever makes the loop deaf is heard of, and nothing else is."""
+"""The round trip through a worker's own loop: it detects each way in which the loop can be deaf, and nothing else."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def calls(loop: Loop, times: int = MAX_UNANSWERED + 3) -> list[bool]:
 
 
 def is_deaf(loop: Loop) -> bool:
-    """Whether calls say so, at once after those that may be unanswered, and from then on."""
+    """Whether calls report it, right after those that may be unanswered, and from then on."""
     return calls(loop) == [True] * MAX_UNANSWERED + [False] * 3
 
 
 class TestAnswered:
     def test_each_call(self, loop: Loop) -> None:
-        """A loop that turns answers for ever."""
+        """A running loop answers forever."""
         assert all(calls(loop, 200))
 
     def test_the_pipe_stays_empty(self, loop: Loop) -> None:
-        """Nothing of a call is left to be told again."""
+        """No byte of a call is left to raise a further event."""
         calls(loop, 1)
         assert not select.select([loop.echo.numbers[0]], [], [], 0)[0]
 
@@ -59,7 +59,7 @@ class TestAnswered:
         assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 1)] == [True] * MAX_UNANSWERED + [False]
 
     def test_late(self, loop: Loop) -> None:
-        """An answer that comes after the patience was at its end is one all the same."""
+        """An answer that comes after the limit still counts."""
         assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 1)][-1] is False
         loop.turn()
         assert all(calls(loop))
@@ -84,18 +84,18 @@ class TestUnanswered:
         assert [loop.echo.call() for _ in range(MAX_UNANSWERED + 2)] == [True] * MAX_UNANSWERED + [False] * 2
 
     def test_it_writes_no_more(self, loop: Loop) -> None:
-        """A pipe that nobody reads does not fill up."""
+        """A pipe without a reader does not fill up."""
         for _ in range(10):
             loop.echo.call()
         assert len(os.read(loop.echo.numbers[0], 100)) == MAX_UNANSWERED
 
     def test_connections_epoll_forgets_the_reactors(self, loop: Loop) -> None:
-        """The reactor would tell, and is not asked."""
+        """The reactor's epoll has the event, but is not polled."""
         loop.poller.holdings.epoll.unregister(loop.reactor.own_descriptor())
         assert is_deaf(loop)
 
     def test_reactors_epoll_forgets_the_pipe(self, loop: Loop) -> None:
-        """The reactor believes to watch it."""
+        """The reactor believes that it is watching it."""
         with select.epoll.fromfd(os.dup(loop.reactor.own_descriptor())) as same:
             same.unregister(loop.echo.numbers[0])
         assert is_deaf(loop)
@@ -109,14 +109,14 @@ class TestUnanswered:
         assert is_deaf(loop)
 
     def test_writing_end_is_replaced(self, loop: Loop) -> None:
-        """What goes elsewhere does not come back."""
+        """A byte written elsewhere does not come back."""
         null = os.open(os.devnull, os.O_RDWR)
         replace(loop.echo.numbers[1], null)
         os.close(null)
         assert not all(calls(loop))
 
-    def test_the_reactor_has_let_go_of_it(self, loop: Loop) -> None:
-        """An error of the pipe takes its reader out of the reactor, which is told nowhere else."""
+    def test_the_reactor_has_dropped_it(self, loop: Loop) -> None:
+        """An error of the pipe removes its reader from the reactor, which no one else reports."""
         loop.echo.connectionLost(Failure(ConnectionDone()))
         assert loop.echo not in loop.reactor.getReaders()
         assert is_deaf(loop)
@@ -130,7 +130,7 @@ class TestThePipeIsGone:
             loop.echo.call()
 
     def test_reading_end_is_replaced(self, loop: Loop) -> None:
-        """Nobody has the other end any more: the call raises."""
+        """The other end is closed: the call raises."""
         null = os.open(os.devnull, os.O_RDWR)
         replace(loop.echo.numbers[0], null)
         os.close(null)
@@ -138,7 +138,7 @@ class TestThePipeIsGone:
             loop.echo.call()
 
     def test_closed_while_it_is_read(self, loop: Loop) -> None:
-        """That is no error in the loop; the next call tells."""
+        """That is no error in the loop; the next call reports it."""
         loop.echo.call()
         with closed(loop.echo.numbers[0]):
             loop.echo.doRead()
@@ -156,7 +156,7 @@ class TestThePipeIsGone:
 
 
 def test_the_pipe_is_the_servers_alone(loop: Loop) -> None:
-    """No program of the application's inherits it, and neither end blocks."""
+    """The application's child programs do not inherit it, and neither end blocks."""
     for number in loop.echo.numbers:
         assert not os.get_inheritable(number)
         assert not os.get_blocking(number)

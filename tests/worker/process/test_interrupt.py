@@ -1,4 +1,4 @@
-"""The claims about raising an exception in another thread: it comes in the application, and nowhere else."""
+"""The claims about raising an exception in another thread: it hits the application, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Asleep:
-    """A thread that waits where no exception comes, until it is let go on.
+    """A thread that waits where no exception can hit it, until it may continue.
 
     :ivar raised: what was raised in it then.
     """
@@ -88,7 +88,7 @@ class TestSetException:
         assert thread.end() == [RequestTimeout]
 
     def test_it_is_taken_back(self) -> None:
-        """The thread goes on as if nothing had been."""
+        """The thread continues undisturbed."""
         thread = Asleep()
         set_exception(thread.seat.ident, RequestTimeout)
         assert set_exception(thread.seat.ident, None)
@@ -135,7 +135,7 @@ class TestAim:
         assert (thread.seat.aim, thread.end()) == (AT_EASE, [])
 
     def test_application_is_left_before_it_comes(self) -> None:
-        """The thread waits for the shot, and takes it back."""
+        """The thread waits for the exception, and cancels it."""
         thread = Asleep(lambda thread: thread.seat.shield())
         seat = thread.seat
         seat.exposed, seat.aim = connection(), AIMING
@@ -151,7 +151,7 @@ class TestAim:
 
 
     def test_application_is_left_as_it_is_on_its_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is taken back: nobody says how long an interpreter may take to raise it."""
+        """It is cancelled: an interpreter may take any time to raise it."""
         told: list[tuple[int, object]] = []
         monkeypatch.setattr("twistcorn.worker.loop.seats.set_exception", lambda *arguments: told.append(arguments))
         thread = Asleep(lambda thread: thread.seat.shield())
@@ -219,7 +219,7 @@ def restless() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restless")
 def test_many_shots_at_a_thread_that_comes_and_goes() -> None:
-    """None ever comes outside of the application, none is left for later, and the thread is at ease again."""
+    """None ever hits outside the application, none is left for later, and the thread is at ease again."""
     laps = Laps(shots=50)
     laps.shoot()
 
@@ -279,7 +279,7 @@ class TestOnTheWire:
         assert client.answers()[0].body == b"hello"
         assert seen == [False, *[True] * 5, False]
 
-    def test_generator_goes_on_behind_its_last_piece(self, served: Callable[[Any], Served], mode: str) -> None:
+    def test_generator_continues_after_its_last_piece(self, served: Callable[[Any], Served], mode: str) -> None:
         """What it does there has its time, too, also where the answer is whole and waits to be sent."""
         seen: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""What is asked before each heartbeat: a worker that cannot hear or speak ends, and one that can goes on."""
+"""The checks before each heartbeat: a deaf worker ends, a sound one continues."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Worker:
         )
 
     def number(self, what: str) -> int:
-        """A descriptor of its own."""
+        """Its descriptor."""
         reactor, echo = self.loop.reactor.own_numbers(), self.loop.echo.numbers
         names = ("epoll of the reactor", "waker", "waker's other end", "echo", "echo's other end")
         return {"channel": self.channel, **dict(zip(names, (*reactor, *echo), strict=True))}[what]
@@ -58,7 +58,7 @@ class Worker:
         self.loop.turn()
 
     def ends(self) -> Ended:
-        """How it ends at the next look."""
+        """How it ends at the next check."""
         with pytest.raises(Ended) as caught:
             self.soundness.look()
         return caught.value
@@ -74,7 +74,7 @@ NUMBERS = ["channel", "epoll of the reactor", "waker", "waker's other end", "ech
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    """One that is sound."""
+    """A sound worker."""
 
     def fail(what: str, failure: Failure | None = None, sure: bool | None = None) -> None:
         raise Ended(what, failure, sure)
@@ -87,7 +87,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
 
 
 def test_sound(worker: Worker) -> None:
-    """It goes on for ever, whatever is asked, and served."""
+    """It runs on, however many requests come."""
     for _ in range(50):
         worker.beat()
         worker.answered += 1
@@ -97,7 +97,7 @@ def test_sound(worker: Worker) -> None:
 class TestDescriptors:
     @pytest.mark.parametrize("what", NUMBERS)
     def test_closed(self, worker: Worker, what: str) -> None:
-        """Each one is missed at the next look, by its number."""
+        """The next check misses it, by its number."""
         worker.beat()
         number = worker.number(what)
         with closed(number):
@@ -106,7 +106,7 @@ class TestDescriptors:
 
     @pytest.mark.parametrize("what", NUMBERS)
     def test_replaced(self, worker: Worker, what: str) -> None:
-        """So is one that leads elsewhere."""
+        """So does one that refers to another file."""
         worker.beat()
         number = worker.number(what)
         with socket.socket() as other:
@@ -124,7 +124,7 @@ class TestDescriptors:
 
 
 class TestEpolls:
-    """They share one inode: only what they do tells them apart."""
+    """They share one inode: only their behaviour distinguishes them."""
 
     @pytest.mark.parametrize("which", ["reactor's", "connections'"])
     def test_replaced_by_another(self, worker: Worker, which: str) -> None:
@@ -135,28 +135,28 @@ class TestEpolls:
         with select.epoll() as other:
             replace(number, other.fileno())
         ended = worker.ends()
-        assert ended.what == "its loop is deaf: the application closed or replaced an epoll"
+        assert ended.what == "event loop broken: the application closed or replaced an epoll"
         assert ended.failure is not None
         assert ended.failure.check(OSError)
 
     def test_connections_epoll_is_closed(self, worker: Worker) -> None:
-        """It is no descriptor that is looked at by its number, and missed all the same."""
+        """It is not checked by its number, but missed all the same."""
         with closed(worker.loop.poller.holdings.epoll.fileno()):
-            assert worker.ends().what == "its loop is deaf: the application closed or replaced an epoll"
+            assert worker.ends().what == "event loop broken: the application closed or replaced an epoll"
 
     def test_it_watches_the_reactors_no_more(self, worker: Worker) -> None:
-        """At the next look."""
+        """At the next check."""
         worker.loop.poller.holdings.epoll.unregister(worker.loop.reactor.own_descriptor())
-        assert worker.ends().what == "its loop is deaf: the application closed or replaced an epoll"
+        assert worker.ends().what == "event loop broken: the application closed or replaced an epoll"
 
     def test_reactor_watches_nothing_of_ours(self, worker: Worker) -> None:
-        """Nothing fails, and nothing is heard: it ends after so many looks without an answer, and not before."""
+        """No call fails, but no answer comes: it ends after MAX_UNANSWERED checks, not before."""
         with select.epoll.fromfd(os.dup(worker.loop.reactor.own_descriptor())) as same:
             same.unregister(worker.number("echo"))
         for _ in range(MAX_UNANSWERED):
             worker.beat()
         ended = worker.ends()
-        assert ended.what == "its loop is deaf: what the reactor watches is not told any more"
+        assert ended.what == "event loop broken: the reactor's events no longer arrive"
         assert ended.failure is None
 
 
@@ -179,7 +179,7 @@ class TestBlame:
     @pytest.mark.parametrize("how", ["descriptor", "epoll", "echo"])
     @pytest.mark.parametrize("ended", [0, 1, 2])
     def test_at_a_look(self, worker: Worker, how: str, ended: int) -> None:
-        """One that has ended since the last good look may have done it as well."""
+        """A request that has ended since the last good check may have done it as well."""
         worker.answered += 5
         worker.beat()
         self.breaks(worker, how)
@@ -189,7 +189,7 @@ class TestBlame:
 
     @pytest.mark.parametrize("ended", [0, 1, 2])
     def test_a_client_cannot_be_answered(self, worker: Worker, ended: int) -> None:
-        """Its own request is counted as ended already, and is no other one."""
+        """Its own request already counts as ended, but is not another one."""
         worker.answered += 5
         worker.beat()
         self.breaks(worker, "descriptor")
@@ -199,7 +199,7 @@ class TestBlame:
         assert caught.value.sure is (ended <= 1)
 
     def test_only_a_look_that_finds_all_well_counts(self, worker: Worker) -> None:
-        """What clients' troubles make it look at is not the whole: who has ended since stays in doubt."""
+        """A check on a client's behalf is not a complete one: requests that ended since stay suspect."""
         worker.beat()
         worker.answered += 1
         worker.soundness.look_at_descriptors()
@@ -208,5 +208,5 @@ class TestBlame:
         assert worker.soundness.sure
 
     def test_before_the_first_look(self, worker: Worker) -> None:
-        """It counts from where it began: what ended before that, in an earlier worker's region, is nobody's fault."""
+        """It counts from its own start: requests that ended before, in an earlier worker's region, do not count."""
         assert worker.soundness.sure

@@ -14,7 +14,7 @@ PATIENCE = 10.0
 
 
 class Waiting:
-    """A thread that waits in a function of a certain name."""
+    """A thread that waits in a function with a given name."""
 
     def __init__(self) -> None:
         self.inside, self.go = threading.Event(), threading.Event()
@@ -68,7 +68,7 @@ def test_thread_waits(waiting: Waiting) -> None:
 
 
 def test_thread_that_asks(waiting: Waiting) -> None:
-    """It is there as well, and sees itself asking."""
+    """It is included, with its own call."""
     stack = paragraphs()[f"{threading.current_thread().name} ({threading.get_native_id()})"]
 
     assert "in format_stacks\n" in stack
@@ -82,10 +82,10 @@ def test_thread_has_ended(waiting: Waiting) -> None:
 
 
 def test_threads_at_the_same_place(waiting: Waiting) -> None:
-    """They are told of together, in front of those that are alone."""
+    """They share a paragraph, before the threads that are alone."""
     other = Waiting()
     names = f"threads {', '.join(f'app-17 ({each.thread.native_id})' for each in (waiting, other))}"
-    # Each has said that it is about to wait; that it does, no event tells.
+    # Each has said that it is about to wait; no event says that it does.
     wait_until(lambda: names in places(), "both wait at the same place")
     found = places()
     other.end()

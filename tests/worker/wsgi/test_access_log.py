@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.wsgi.access_log: one right line for each request, a moment later, where it belongs."""
+"""The claims of twistcorn.worker.wsgi.access_log: one correct line per request, shortly after, in the right place."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class TestLines:
         assert log.lines() == ["200 [1] -"]
 
     def test_chunks(self, logged: Any) -> None:
-        """What frames the chunks is not of the body."""
+        """Chunk framing does not count."""
         log, client = logged(streams)
         log.served.send(client, GET)
         assert log.lines() == ["GET / 200 8 + 1"]
@@ -145,8 +145,8 @@ class TestLines:
         assert said == ["GET", "/", "200", str(4 << 20), "+", "1"]
         assert float(write) > 0
 
-    def test_rest_that_nobody_takes(self, logged: Any) -> None:
-        """A client that goes has not got everything: what the kernel took is counted, and the end is told."""
+    def test_remainder_that_no_client_reads(self, logged: Any) -> None:
+        """A client left early: the line counts the bytes that the kernel accepted, and says that it was aborted."""
         log, client = logged(large)
         log.served.send(client, GET)
         client.sock.close()
@@ -203,7 +203,7 @@ class TestLines:
         assert log.lines() == ["GET /bad 200 0 + 1", "GET / 200 0 + 1"]
 
     def test_line_cannot_be_made(self, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is told; the log goes on."""
+        """The error is logged; the access log continues."""
         log, client = logged()
         real: Any = log.log._lines.line
         failed: list[Any] = []
@@ -223,7 +223,7 @@ class TestLines:
 
 
 class TestTimes:
-    def test_lines_are_written_after_a_moment(self, logged: Any) -> None:
+    def test_lines_are_written_shortly_after(self, logged: Any) -> None:
         """By timer, when there are few."""
         log, client = logged()
         log.served.send(client, GET)
@@ -265,7 +265,7 @@ class TestConfigure:
         assert log.lines() == ["GET / 200 5 + 1", "200"]
 
     def test_file_that_cannot_be_opened(self, logged: Any, tmp_path: Path) -> None:
-        """It is told, and the log goes on as it was."""
+        """The error is logged, and the access log continues as it was."""
         log, client = logged()
         with capturedLogs() as told:
             log.log.configure(replace(log.settings, access_log=str(tmp_path / "missing" / "log")))
@@ -274,7 +274,7 @@ class TestConfigure:
         assert log.lines() == ["GET / 200 5 + 1"]
 
     def test_rotation(self, logged: Any, tmp_path: Path) -> None:
-        """What was noted before the order is in the old file, the rest in the new one."""
+        """Entries from before the order are in the old file, later ones in the new file."""
         log, client = logged()
         log.served.send(client, GET)
         log.path.rename(tmp_path / "old")
@@ -285,7 +285,7 @@ class TestConfigure:
 
 
 def test_what_the_log_says_of_itself_is_json_as_well(logged: Any, tmp_path: Path) -> None:
-    """Here that its file cannot be opened anew: whoever reads JSON gets nothing else."""
+    """Here: its file cannot be reopened. A JSON log stays JSON."""
     log, _ = logged(format="json")
     folder = tmp_path / "logs"
     folder.mkdir()

@@ -14,7 +14,7 @@ RAISED = "the application raised"
 class TestBodies:
     @pytest.mark.parametrize("chunks", [[b"hello"], (b"hello",)])
     def test_list_of_one(self, chunks: Any) -> None:
-        """It is all there is, and the way out is told so."""
+        """It is the complete body, and the out knows that."""
         out, logged = call(app(chunks))
 
         assert (out.status, out.pieces, out.whole, out.ending, logged) == (200, [b"hello"], True, "end", [])
@@ -35,7 +35,7 @@ class TestBodies:
 
     @pytest.mark.parametrize("chunks", [[], (), Body(), [b""], [b"", b""], Body(b"")])
     def test_no_body(self, chunks: Any) -> None:
-        """The head leaves all the same, with nothing behind it."""
+        """The head is sent all the same, with nothing after it."""
         out, _ = call(app(chunks))
 
         assert (out.status, out.body, out.whole, out.ending) == (200, b"", True, "end")
@@ -43,12 +43,12 @@ class TestBodies:
     @pytest.mark.parametrize("wrong", ["text", 5, None, bytearray(b"a"), memoryview(b"a"), ["a"]])
     @pytest.mark.parametrize("listed", [True, False])
     def test_chunk_that_is_not_bytes(self, wrong: Any, listed: bool) -> None:
-        """It is the application's error: 500, or a cut where a part of the body is out."""
+        """It is the application's error: 500, or a truncated response if a part of the body is out."""
         out, logged = call(app([wrong] if listed else Body(wrong or "text")))
 
         assert (out.status, out.ending, logged) == (500, "end", [RAISED])
 
-    def test_chunk_that_is_not_bytes_behind_a_length(self) -> None:
+    def test_chunk_that_is_not_bytes_after_a_length(self) -> None:
         """It does not count towards the length: the body is cut."""
         out, logged = call(app(Body(b"a", "b"), [("Content-Length", "2")]))
 
@@ -129,7 +129,7 @@ class TestStartResponse:
         assert (out.status, logged) == (500, [RAISED])
 
     def test_called_again_with_an_exception_in_front_of_the_first_byte(self) -> None:
-        """The second head takes the place of the first."""
+        """The second head replaces the first."""
 
         def again(environ: dict[str, Any], start_response: Start) -> Any:
             start_response("200 OK", [("X", "a")])
@@ -154,7 +154,7 @@ class TestStartResponse:
 
         assert call(first)[0].status == 503
 
-    def test_called_again_with_an_exception_behind_the_first_byte(self) -> None:
+    def test_called_again_with_an_exception_after_the_first_byte(self) -> None:
         """The exception is raised into the application, and the body is cut."""
         seen = []
 
@@ -175,7 +175,7 @@ class TestStartResponse:
         assert (out.status, out.pieces, out.ending, logged) == (200, [b"a"], "cut", [RAISED])
         assert [str(error) for error in seen] == ["'first'"]
 
-    def test_called_behind_the_first_byte_without_an_exception(self) -> None:
+    def test_called_after_the_first_byte_without_an_exception(self) -> None:
         """That is an error, and the body is cut."""
 
         def late(environ: dict[str, Any], start_response: Start) -> Any:
@@ -209,7 +209,7 @@ class TestStartResponse:
         assert (out.status, logged) == (500, [RAISED])
         assert "Set-Cookie" not in out.heads[0][1]
 
-    def test_mistake_is_mended(self) -> None:
+    def test_mistake_is_corrected(self) -> None:
         """An application that catches the error of a bad head may call again."""
 
         def mends(environ: dict[str, Any], start_response: Start) -> Any:
@@ -226,13 +226,13 @@ class TestStartResponse:
         out, logged = call(app([b"a"], [("X", "a"), ("Transfer-Encoding", "chunked")]))
 
         assert out.heads == [("200 OK", "X: a\r\n")]
-        assert logged == ["the application sent {fields}, which only the server decides: dropped"]
+        assert logged == ["dropped {fields} sent by the application: only the server sets them"]
 
 
 class TestLength:
     @pytest.mark.parametrize("chunks", [[b"hello"], [b"he", b"llo"], Body(b"h", b"", b"ello")])
     def test_body_is_as_long_as_said(self, chunks: Any) -> None:
-        """Nothing is said about it."""
+        """Nothing is logged."""
         out, logged = call(app(chunks, [("Content-Length", "5")]))
 
         assert (out.body, out.ending, logged) == (b"hello", "end", [])
@@ -241,20 +241,20 @@ class TestLength:
         "chunks", [[b"hello!"], [b"hello", b"!", b"!"], [b"hel", b"lo!", b"!"], Body(b"hello", b"more")]
     )
     def test_body_is_longer(self, chunks: Any) -> None:
-        """What is too much never leaves, and is told once."""
+        """The surplus is never sent, and is logged once."""
         out, logged = call(app(chunks, [("Content-Length", "5")]))
 
         assert (out.body, out.ending) == (b"hello", "end")
-        assert logged == ["the body is longer than its Content-Length: cut"]
+        assert logged == ["body longer than its Content-Length; truncated"]
 
     @pytest.mark.parametrize("chunks", [[b"hell"], [b"he", b"l"], [], [b""], Body(b"hell"), Body()])
     def test_body_is_shorter(self, chunks: Any) -> None:
-        """The connection is closed, so that the client does not take the next answer for the rest."""
+        """The connection is closed, so that the client does not take the next response for the remainder."""
         out, logged = call(app(chunks, [("Content-Length", "5")]))
 
         assert b"hello".startswith(out.body)
         assert out.ending == "cut"
-        assert logged == ["the body is {left} bytes shorter than its Content-Length: connection closed"]
+        assert logged == ["body {left} bytes shorter than its Content-Length; closing connection"]
 
     @pytest.mark.parametrize(
         ("name", "status"),
@@ -289,7 +289,7 @@ class TestFailures:
         assert (out.status, logged, body.closed) == (500, [RAISED], 1)
 
     @pytest.mark.parametrize("error", [KeyError("a"), SystemExit(1)])
-    def test_iterator_raises_behind_the_first_byte(self, error: BaseException) -> None:
+    def test_iterator_raises_after_the_first_byte(self, error: BaseException) -> None:
         """The client must see that the body is not whole; and the iterable is closed."""
         body = Body(b"a", error, b"never")
         out, logged = call(app(body))
@@ -297,14 +297,14 @@ class TestFailures:
         assert (out.pieces, out.ending, logged, body.closed) == ([b"a"], "cut", [RAISED], 1)
 
     def test_client_is_gone(self) -> None:
-        """The iteration ends at that chunk, the iterable is closed, and the log is not told."""
+        """The iteration ends at that chunk, the iterable is closed, and nothing is logged."""
         body = Body(*[b"a"] * 10)
         out, logged = call(app(body), RecordingOut(gone=3))
 
         assert (body.asked, body.closed, out.ending, logged) == (3, 1, "", [])
 
     def test_client_is_gone_before_the_500(self) -> None:
-        """There is nobody to tell."""
+        """No client is left to answer."""
         body = Body(KeyError("a"))
         out, logged = call(app(body), RecordingOut(gone=1))
 

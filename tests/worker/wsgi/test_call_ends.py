@@ -35,7 +35,7 @@ class TestTimeout:
 
         assert (out.status, out.ending, logged, body.closed) == (504, "end", [TOOK_TOO_LONG], 1)
 
-    def test_it_comes_behind_the_first_byte(self) -> None:
+    def test_it_comes_after_the_first_byte(self) -> None:
         """The client must see that the body is not whole; and the iterable is closed."""
         body = Body(b"a", RequestTimeout())
         out, logged = call(app(body))
@@ -44,7 +44,7 @@ class TestTimeout:
         assert (logged, body.closed) == ([TOOK_TOO_LONG], 1)
 
     def test_application_makes_an_answer_of_it(self) -> None:
-        """Who is told that time is over may say so in its own words."""
+        """An application that catches the time-out may answer it itself."""
 
         def careful(environ: dict[str, Any], start_response: Start) -> Any:
             try:
@@ -74,7 +74,7 @@ class TestClose:
     @pytest.mark.parametrize("chunks", [(), (b"a",), (b"a", b"b"), (b"",)])
     @pytest.mark.parametrize("length", [None, "1", "5"])
     def test_body_is_out(self, chunks: tuple[bytes, ...], length: str | None) -> None:
-        """It is called once, whatever the length was."""
+        """It is called once, for any length."""
         body = Body(*chunks)
         call(app(body, [("Content-Length", length)] if length else []))
 
@@ -89,7 +89,7 @@ class TestClose:
 
     @pytest.mark.parametrize("error", [KeyError("a"), SystemExit(1)])
     def test_close_raises(self, error: BaseException) -> None:
-        """It is logged, not called again, and takes nothing from an answer that is whole."""
+        """It is logged, not called again, and does not affect a complete response."""
         for chunks in ((), (b"a",), (b"a", b"b")):
             for length in (None, len(chunks)):
                 body = Body(*chunks, closing=error)
@@ -99,7 +99,7 @@ class TestClose:
                 assert (body.closed, logged) == (1, [CLOSE_RAISED])
 
     def test_close_raises_before_the_end(self) -> None:
-        """What has failed before, or is too short, does not look whole for it."""
+        """A response that failed before, or is too short, does not look complete."""
         for body in (Body(b"a", KeyError("b"), closing=KeyError("c")), Body(b"a", closing=KeyError("c"))):
             out, _ = call(app(body, [("Content-Length", "2")]))
             assert (out.ending, body.closed) == ("cut", 1)
@@ -185,7 +185,7 @@ class TestNoBodyIsDue:
         assert (body.closed, out.pieces, out.ending, logged) == (1, [b"a"], "end", [])
 
     @CASES
-    def test_application_raises_behind_its_head(self, name: str, status: str) -> None:
+    def test_application_raises_after_its_head(self, name: str, status: str) -> None:
         """It is logged, and the answer is whole."""
 
         def raises(environ: dict[str, Any], start_response: Start) -> Any:
@@ -219,12 +219,12 @@ class TestNothingIsSaid:
 
     @pytest.fixture(autouse=True)
     def _clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each look at the clock is half the time between two looks at the client later."""
+        """Each reading of the clock advances it by half the interval between two checks of the client."""
         times = itertools.count(1, CHECK_NANOSECONDS // 2)
         monkeypatch.setattr("twistcorn.worker.wsgi.call.time", types.SimpleNamespace(monotonic_ns=lambda: next(times)))
 
     def test_client_is_looked_for(self) -> None:
-        """Now and then, and not for each piece; one that is gone ends the iteration, and the log is not told."""
+        """Now and then, not for each piece; a client that is gone ends the iteration, and nothing is logged."""
         body = Body(*[b""] * 20)
         out, logged = call(app(body), RecordingOut(left_at=3))
 
@@ -232,7 +232,7 @@ class TestNothingIsSaid:
         assert body.asked == 10
 
     def test_pieces_are_written(self) -> None:
-        """So it is for `write`, also for what goes past Content-Length."""
+        """The same for `write`, also past Content-Length."""
         for piece, headers in ((b"", []), (b"a", [("Content-Length", "1")])):
 
             def writes(
@@ -241,12 +241,12 @@ class TestNothingIsSaid:
                 write = start_response("200 OK", headers)
                 for _ in range(20):
                     write(piece)
-                raise AssertionError("nobody told that the client is gone")
+                raise AssertionError("no check found that the client is gone")
 
             out, _ = call(writes, RecordingOut(left_at=2))
             assert (out.looks, out.ending) == (2, "")
 
     def test_few_pieces(self) -> None:
-        """Nobody looks for a single one."""
+        """A single one triggers no check."""
         out, _ = call(app(Body(b"", b"a")))
         assert (out.looks, out.body) == (0, b"a")

@@ -82,7 +82,7 @@ class TestVariables:
         ("threads", "workers", "told"), [(1, 1, (False, False)), (2, 1, (True, False)), (1, 2, (False, True))]
     )
     def test_threads_and_workers(self, threads: int, workers: int, told: tuple[bool, bool]) -> None:
-        """The application is told whether it runs beside itself."""
+        """The application learns whether it runs concurrently."""
         made = environ(threads=threads, workers=workers)
 
         assert (made["wsgi.multithread"], made["wsgi.multiprocess"]) == told
@@ -131,7 +131,7 @@ class TestBody:
         assert environ(b"Content-Length: 5", body=file)["wsgi.input"] is file
 
     def test_chunked_body(self) -> None:
-        """It comes without its coding, so the application is not told of one."""
+        """It arrives decoded, so the environ has no coding."""
         made = environ(b"Transfer-Encoding: chunked", body=io.BytesIO(b"a"))
 
         assert fields_of(made) == {"HTTP_HOST": "a"}
@@ -139,7 +139,7 @@ class TestBody:
 
     @pytest.mark.parametrize("length", [0, 5])
     def test_chunked_body_that_is_here(self, length: int) -> None:
-        """Its length is known by then, and told: of this request, and not of the next one with the same fields."""
+        """Its length is known by then, and set: for this request, not for the next one with the same fields."""
         request = parse_head(head(b"Transfer-Encoding: chunked"), DEFAULTS)
         request.body, request.length = SimpleNamespace(file=io.BytesIO(b"a" * length)), length
         maker = EnvironMaker(DEFAULTS, TCP, 3, 8, 1)
@@ -151,7 +151,7 @@ class TestBody:
 
 class TestFields:
     def test_type_and_length(self) -> None:
-        """They have names of their own, and only those."""
+        """They have special names, and only those."""
         made = environ(b"Content-Type: text/plain", b"Content-Length: 5", host=b"Host: a")
 
         assert fields_of(made) == {"HTTP_HOST": "a", "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "5"}
@@ -171,7 +171,7 @@ class TestFields:
         """The field is dropped: it would pass for another (`X_Y` for `X-Y`)."""
         assert fields_of(environ(name + b": a")) == {"HTTP_HOST": "a"}
 
-    def test_underscore_beside_a_hyphen(self) -> None:
+    def test_underscore_next_to_a_hyphen(self) -> None:
         """The field with the hyphen is left as it was."""
         assert environ(b"X-Y: right", b"X_Y: wrong", b"X_y: wrong")["HTTP_X_Y"] == "right"
 
@@ -261,7 +261,7 @@ class TestPaths:
         assert (made["SCRIPT_NAME"], made["PATH_INFO"]) == ("/shop", "")
 
     @pytest.mark.parametrize(("peer", "believed"), [(TRUSTED, True), (("", ""), True), (STRANGER, False)])
-    def test_proxy_tells_the_script_name(self, peer: tuple[str, str], believed: bool) -> None:
+    def test_proxy_sets_the_script_name(self, peer: tuple[str, str], believed: bool) -> None:
         """It is believed from trusted peers, and never a plain field."""
         made = environ(
             b"SCRIPT_NAME: /shop", line=b"GET /shop/a HTTP/1.1", peer=peer,
@@ -273,7 +273,7 @@ class TestPaths:
 
     @pytest.mark.parametrize("name", ["SCRIPT_NAME", "Script-Name", "X-Script-Name"])
     @pytest.mark.parametrize("header", ["", "X-Mounted"])
-    def test_nobody_tells_the_script_name_by_another_field(self, name: str, header: str) -> None:
+    def test_no_other_field_sets_the_script_name(self, name: str, header: str) -> None:
         """A client behind a trusted proxy that passes any field on cannot get past its rules for paths."""
         settings = replace(DEFAULTS, script_name_header=header)
         made = environ(f"{name}: /shop".encode(), line=b"GET /shop/a HTTP/1.1", peer=TRUSTED, settings=settings)

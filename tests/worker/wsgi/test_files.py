@@ -47,7 +47,7 @@ def serve() -> Iterator[Serve]:
 
 
 class Opened:
-    """Opens a file, and keeps it to be looked at."""
+    """Opens a file, and keeps it for inspection."""
 
     def __init__(self, path: Path, data: bytes = DATA, position: int = 0) -> None:
         self._path = path
@@ -75,7 +75,7 @@ class TestRegularFiles:
     @pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"GET / HTTP/1.0"])
     @pytest.mark.parametrize("position", [0, 1, len(DATA)])
     def test_file_from_a_position(self, serve: Serve, tmp_path: Path, line: bytes, position: int) -> None:
-        """What is left of it is the body, its length is told, the connection goes on and the file is closed."""
+        """Its remainder is the body, with its length; the connection stays open and the file is closed."""
         opened = Opened(tmp_path / "a", position=position)
         served, client = serve(opened)
         answer = ask(served, client, line)
@@ -85,7 +85,7 @@ class TestRegularFiles:
         assert (opened.closed, client.closed) == (True, False)
 
     def test_length_is_less(self, serve: Serve, tmp_path: Path) -> None:
-        """So many bytes are sent: a part of a file (RFC 9110 section 14)."""
+        """That number of bytes is sent: a part of a file (RFC 9110 section 14)."""
         served, client = serve(
             Opened(tmp_path / "a", position=10), [("Content-Length", "100")], "206 Partial Content"
         )
@@ -147,7 +147,7 @@ class TestRegularFiles:
         assert not client.closed
 
     def test_client_leaves(self, serve: Serve, tmp_path: Path) -> None:
-        """The file is closed, and the log is not told."""
+        """The file is closed, and nothing is logged."""
         opened = Opened(tmp_path / "a", LARGE)
         served, client = serve(opened)
         served.turns.aside = client.sock.close
@@ -201,7 +201,7 @@ class TestOtherFiles:
 
     @pytest.mark.parametrize("overridden", ["own", "around", "instance", "raw"])
     def test_read_is_another(self, serve: Serve, tmp_path: Path, overridden: str) -> None:
-        """What it gives is sent, whatever file is below: of a subclass, behind `file`, in front of the file's own."""
+        """Its output is sent, whatever file is below: a subclass, behind `file`, or overriding the file's own."""
         (tmp_path / "a").write_bytes(DATA)
 
         class Own(io.FileIO):
@@ -246,7 +246,7 @@ class TestOtherFiles:
         assert ask(served, client).body == DATA
 
     def test_kernel_cannot_send_it(self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Not every file system can: then it is read, with the length that was told."""
+        """Not every file system supports it: then the file is read, with the declared length."""
 
         def refuse(*arguments: object) -> int:
             raise OSError(errno.EINVAL, "not here")
@@ -259,7 +259,7 @@ class TestOtherFiles:
         assert not client.closed
 
     def test_disk_fails(self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is logged, and the answer is cut: that is no client that is gone."""
+        """It is logged, and the response is cut: it does not count as a lost client."""
 
         def refuse(*arguments: object) -> int:
             raise OSError(errno.EIO, "broken disk")
@@ -284,7 +284,7 @@ class TestOtherFiles:
         with capturedLogs():
             assert ask(served, client).status == 500
 
-    def test_position_is_behind_the_end(self, serve: Serve, tmp_path: Path) -> None:
+    def test_position_is_past_the_end(self, serve: Serve, tmp_path: Path) -> None:
         """Nothing is left, and that is an answer."""
         served, client = serve(Opened(tmp_path / "a", position=len(DATA) + 5))
         answer = ask(served, client)

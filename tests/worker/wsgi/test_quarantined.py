@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.wsgi.quarantined: who is kept out, for how long, and what a client is told."""
+"""The claims of twistcorn.worker.wsgi.quarantined: which requests are quarantined, how long, and what clients get."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TestNames:
 
     @pytest.mark.parametrize(("passed", "left"), [(0.0, 11), (0.5, 10), (9.5, 1), (9.999, 1), (10.0, 0), (99.0, 0)])
     def test_time_passes(self, quarantine: QuarantinedRequests, hand: Hand, passed: float, left: int) -> None:
-        """Whole seconds, never 0 while it is kept out: a client that waits so long is served."""
+        """Whole seconds, never 0 during the quarantine: a client that waits for them is served."""
         quarantine.set({A: 10.0})
         hand.now += passed
 
@@ -73,7 +73,7 @@ class TestNames:
         quarantine._now = late
         assert (quarantine.left(A), others) == (0, [0])
 
-    def test_master_tells_anew(self, quarantine: QuarantinedRequests) -> None:
+    def test_master_sends_a_new_quarantine(self, quarantine: QuarantinedRequests) -> None:
         """What it does not name any more is served."""
         quarantine.set({A: 10.0})
         quarantine.set({B: 10.0})

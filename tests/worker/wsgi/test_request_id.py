@@ -20,7 +20,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n"
 
 
 class App:
-    """Answers in one of the ways there are.
+    """Answers in one of several ways.
 
     :ivar ids: what it was given.
     """

@@ -150,7 +150,7 @@ class TestLength:
 
     @pytest.mark.parametrize("body", [[b"hell"], Body(b"he", b"ll")])
     def test_body_is_shorter(self, body: Any) -> None:
-        """The connection is closed: the client would wait for the rest."""
+        """The connection is closed: the client would wait for the remainder."""
         mounted = get(app(body, [("Content-Length", "5")]))
 
         assert not mounted.transport.connected
@@ -173,7 +173,7 @@ class TestFailures:
         assert "{name}: the application {did}" in mounted.logged
 
     @pytest.mark.parametrize("wrong", [KeyError("a"), SystemExit(1), "text", 5])
-    def test_iterator_fails_behind_the_first_byte(self, wrong: Any) -> None:
+    def test_iterator_fails_after_the_first_byte(self, wrong: Any) -> None:
         """The client sees that the body is not whole, and the iterable is closed."""
         body = Body(b"a", wrong, b"b")
         mounted = get(app(body))
@@ -183,7 +183,7 @@ class TestFailures:
         assert body.closed == 1
 
     def test_client_goes_away(self) -> None:
-        """The iteration ends at the next chunk, the iterable is closed, and the log is not told."""
+        """The iteration ends at the next chunk, the iterable is closed, and nothing is logged."""
         mounted: list[Mounted] = []
 
         class Leaves(Body):
@@ -203,7 +203,7 @@ class TestFailures:
 
 class TestEnviron:
     def test_chunked_body(self) -> None:
-        """It can be read to its end, and frameworks are told so."""
+        """It can be read to its end, and the environ says so."""
         made = environ_of(
             b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.1", body=b"5\r\nhello\r\n0\r\n\r\n"
         )

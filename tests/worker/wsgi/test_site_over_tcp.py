@@ -58,7 +58,7 @@ class Upload:
 
 
 class Deaf(Protocol):
-    """A client that asks and does not read until it is told to."""
+    """A client that asks, and reads only on demand."""
 
     transport: Any
 
@@ -106,7 +106,7 @@ class TestSite(TestCase):
         return deaf
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Let the reactor run until something is so; the test's timeout ends the waiting."""
+        """Run the reactor until a condition holds; the test's timeout ends the wait."""
         while not condition():
             await deferLater(reactor, 0.01)
 

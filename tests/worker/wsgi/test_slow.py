@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.wsgi.slow: a slow request is told once, while it runs, with where its thread is."""
+"""The claims of twistcorn.worker.wsgi.slow: a slow request is logged once, while it runs, with its stack."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Out:
 
 
 class Runner:
-    """A thread that runs the application, which waits until it is let go; stands for its seat."""
+    """A thread in the application, which waits until released; also serves as its seat."""
 
     def __init__(self, connection: Connection) -> None:
         self.exposed: Connection | None = connection
@@ -82,7 +82,7 @@ class Room:
         return self.runners[-1]
 
     def told(self, seconds: float) -> list[dict[str, Any]]:
-        """What is told when so much time has passed."""
+        """The events logged after this number of seconds."""
         self.now += int(seconds * SECOND)
         with capturedLogs() as told:
             self.slow.check()
@@ -98,18 +98,18 @@ def room() -> Iterator[Room]:
     made.board.close()
 
 
-def test_slow_request_is_told_once(room: Room) -> None:
-    """Not before its time, and not again; with what it is, and for how long it runs."""
+def test_slow_request_is_logged_once(room: Room) -> None:
+    """Not before its time, and not again; with its name and its running time."""
     room.runs()
     assert room.told(0.9) == []
     (event,) = room.told(0.2)
     assert room.told(5) == []
     assert (event["method"], event["path"], event["request_id"]) == ("GET", "/", "id-1")
-    assert formatEvent(event).startswith("slow: GET / [id-1] has run for 1.1 s, and is here:\n  File ")
+    assert formatEvent(event).startswith("slow: GET / [id-1] running for 1.1 s, at:\n  File ")
 
 
 def test_stack_is_that_of_the_application(room: Room) -> None:
-    """From our call of it on: nothing of ours, and where it is last."""
+    """From our call on: no frame of ours, the innermost last."""
     room.runs()
     (event,) = room.told(2)
     lines = event["stack"].splitlines()
@@ -118,14 +118,14 @@ def test_stack_is_that_of_the_application(room: Room) -> None:
     assert "twistcorn/worker" not in event["stack"]
 
 
-def test_quick_request_is_not_told(room: Room) -> None:
-    """It is over before anybody looks."""
+def test_quick_request_is_not_logged(room: Room) -> None:
+    """It is over before the next check."""
     room.runs().end()
     assert room.told(5) == []
 
 
 def test_next_request_of_the_thread_is_another_one(room: Room) -> None:
-    """What was told of the one before does not count for it."""
+    """The line about the previous request does not count for it."""
     runner = room.runs()
     assert len(room.told(2)) == 1
     assert runner.exposed is not None
@@ -134,7 +134,7 @@ def test_next_request_of_the_thread_is_another_one(room: Room) -> None:
     assert len(room.told(1)) == 1
 
 
-def test_request_that_was_out_of_the_application_for_a_moment(room: Room) -> None:
+def test_request_that_was_briefly_outside_the_application(room: Room) -> None:
     """Between two pieces of a body it is not exposed; it is the same request afterwards."""
     runner = room.runs()
     assert len(room.told(2)) == 1
@@ -145,16 +145,16 @@ def test_request_that_was_out_of_the_application_for_a_moment(room: Room) -> Non
 
 
 def test_many_are_counted(room: Room) -> None:
-    """Some stacks say why; how many more there were is told in the next second."""
+    """A few stacks show why; the number of further ones is logged in the next second."""
     for _ in range(LINES_PER_SECOND + 3):
         room.runs()
     assert len(room.told(2)) == LINES_PER_SECOND
     (event,) = room.told(1)
-    assert formatEvent(event) == "slow: 3 more requests meanwhile"
+    assert formatEvent(event) == "slow: 3 more requests"
 
 
 def test_nothing_runs_while_nothing_is_asked_for(room: Room) -> None:
-    """Off, there is no timer; on again, it looks."""
+    """Off, there is no timer; on again, it checks."""
     room.slow.configure(Settings(slow=0.0))
     assert not room.clock.getDelayedCalls()
     room.slow.configure(replace(Settings(), slow=0.5))

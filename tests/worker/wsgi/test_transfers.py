@@ -1,4 +1,4 @@
-"""Bodies that are more than the kernel holds, both ways: who waits, in which thread, and what is closed at the end."""
+"""Bodies larger than the kernel's buffers, both ways: what waits, in which thread, and what is closed at the end."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def gather(served: Served, client: Client) -> Answer:
 
 class TestSlowClients:
     def test_answer_is_made(self, serve: Serve) -> None:
-        """It waits in memory, the application is done, and the connection goes on when the client has it all."""
+        """It waits in memory, the application is done, and the connection continues when the client has read it all."""
         body = Body(LARGE)
         served, client = serve(app(body, [("Content-Length", str(len(LARGE)))]))
         served.send(client, head() + NEXT)
@@ -119,7 +119,7 @@ class TestBodies:
     def test_body_is_taken_in_several_turns(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch, request_: bytes
     ) -> None:
-        """What is there is asked for again, though no event tells of it."""
+        """Data that is already there is read again, though no event announces it."""
         monkeypatch.setattr("twistcorn.worker.loop.intake._PIECE_BYTES", 20)
         monkeypatch.setattr("twistcorn.worker.loop.intake.PEEK_BYTES", 100)
         served, client = serve(echo)

@@ -135,7 +135,7 @@ class TestDemo:
     )
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_built_in_application(self, monkeypatch: pytest.MonkeyPatch, method: str, path: str) -> None:
-        """The demo is an application without fault, too."""
+        """The demo is a valid application, too."""
         monkeypatch.setattr(demo, "STREAM_PAUSE_SECONDS", 0)
         out = run(demo.app, head(line=f"{method} {path} HTTP/1.1".encode()))
 

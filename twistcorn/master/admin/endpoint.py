@@ -1,7 +1,7 @@
-"""The admin endpoint: where it listens, and what it tells.
+"""The admin endpoint: its address, and the data behind its pages.
 
-Law: it is bound with the listeners, and closed when no worker is left. Nothing of it is loaded unless the operator
-asks for it. It looks each second; what is for readers is made only while somebody reads.
+Law: it is bound with the listeners and closed when no worker is left, and loaded only where the operator asks for it.
+It samples once a second; events are built only while a reader is connected.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Stage(enum.Enum):
 
 
 class Exporter(Protocol):
-    """What is told of all that was counted."""
+    """The source of the metrics text."""
 
     def scrape(self, accept: str) -> Deferred[tuple[str, bytes]]:
         """All metrics as text."""
@@ -98,17 +98,17 @@ class Admin:
         if family == socket.AF_UNIX:
             self._file, names = host, None
         elif not is_loopback(host) and not self._settings.admin_token:
-            # What is at its end has nobody to wait for: the process may never get to run its reactor.
+            # Not waited for: the process may end before its reactor runs.
             self.close()
             raise SettingsError(
-                f"--admin {shown(*where)} can be reached from other machines: set --admin-token, or name a loopback"
+                f"--admin {shown(*where)} is reachable from other machines: set --admin-token, or use a loopback"
                 f" address such as 127.0.0.1:{number}"
             )
         else:
             names = [host, *re.findall(r"interface=([^:\\]+)", self._description)]
         guard = Guard(self._settings.admin_token, self._settings.admin_action_token, names)
         self._visits.show(Pages(self, guard, self._feed, f"twistcorn-admin-{number}"))
-        self.log.info("admin on {address}", address=shown(*where))
+        self.log.info("admin endpoint on {address}", address=shown(*where))
 
     def start(self, supervisor: Supervisor, operations: Operations, metrics: Exporter) -> None:
         """The workers start: look each second."""
@@ -138,7 +138,7 @@ class Admin:
             with contextlib.suppress(OSError):
                 os.unlink(self._file)
 
-    # What it tells (pages.Source)
+    # Its data (pages.PageSource)
 
     def health(self, name: str) -> tuple[bool, str]:
         """See `pages.PageSource`; `name` is livez, readyz or startupz."""
@@ -188,7 +188,7 @@ class Admin:
         self._feed.publish(recent + self._snapshot())
 
     def _snapshot(self) -> bytes:
-        """What is so now, as an event."""
+        """The present state, as an event."""
         assert self.operations is not None
         insight = self.operations.insight
         workers = insight.workers()
@@ -203,7 +203,7 @@ class Admin:
         return event("snapshot", value)
 
     def _recent(self) -> bytes:
-        """What happened of late, as an event."""
+        """Recent deaths and reloads, as an event."""
         chronicle = self._supervisor.chronicle
         value = {
             "ended": [vars(each) for each in chronicle.ended],
@@ -212,7 +212,7 @@ class Admin:
         return event("recent", value)
 
     def _broken(self, failure: Failure) -> None:
-        self.log.failure("the admin page gets no news any more", failure=failure)
+        self.log.failure("event feed failed", failure=failure)
 
 
 def _private(description: str) -> str:

@@ -1,7 +1,7 @@
-"""Server-sent events for everybody who watches the admin page.
+"""Server-sent events for every open admin page.
 
-Law: an event is made once and written to all. A reader is never waited for: while its connection takes nothing it
-misses events, each of which stands for itself, and after a while it is dropped. There are so many readers and no more.
+Law: an event is built once and written to all readers. A slow reader delays nothing: while its connection is full it
+misses events, each complete in itself, and after a while it is dropped. The number of readers is bounded.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Feed:
         return len(self._readers) >= MAX_READERS
 
     def add(self, request: Any, first: bytes) -> None:
-        """Send events to whoever sent this request from now on, these first."""
+        """Send events to the sender of this request from now on, starting with `first`."""
         reader = Reader(request, self._clock)
         self._readers.append(reader)
         request.notifyFinish().addBoth(self._left, reader)
@@ -76,7 +76,7 @@ class Feed:
             if reader.paused is None:
                 reader.request.write(data)
             elif self._clock.seconds() - reader.paused > STALLED_READER_SECONDS:
-                # What waits for it is not worth waiting for.
+                # Its unsent events are out of date.
                 reader.request.channel.transport.abortConnection()
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""Who may see the admin endpoint, and who may act there.
+"""Access to the admin endpoint: who may read, who may act.
 
-Law: pure. Decides from what a request shows; keeps no session. Tokens are compared in constant time. A cookie holds
+Law: pure. Decides from the fields of a request; keeps no session. Tokens are compared in constant time. A cookie holds
 a code made from the token, never the token: browsers send cookies to every port of a host, the application's too.
 """
 
@@ -22,7 +22,7 @@ ACTION_HEADER = "X-Twistcorn"
 
 
 class Role(enum.IntEnum):
-    """What somebody may do; each may do what the ones before may."""
+    """What a client may do; each role includes the ones before it."""
 
     NOBODY = 0
     READER = 1

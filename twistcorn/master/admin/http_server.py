@@ -1,7 +1,7 @@
 """HTTP for the admin endpoint: Twisted's own server, with bounds.
 
-Law: nobody who connects can make it keep much: bodies, connections and their idle time are bounded. Every answer says
-that it is not to be kept, sniffed, framed, or filled with anything from elsewhere. Nothing here is logged.
+Law: bodies, connections and their idle time are bounded. Every answer forbids caching, sniffing, framing and content
+from other origins. Nothing here is logged.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ...errors import HTTPError
 
 #: Bytes of a body that are taken: a form with a token or a number has less.
 MAX_BODY_BYTES = 4096
-#: Bytes that are read and dropped, so that the client reads why it is refused; whoever sends more is cut off.
+#: Bytes that are read and dropped, so that the client reads why it is refused; a client that sends more is cut off.
 MAX_DROPPED_BYTES = 1 << 20
-#: Connections at once: readers, scrapes, load balancers that look whether we live.
+#: Connections at once: readers, scrapes, health checks of load balancers.
 MAX_CONNECTIONS = 128
 #: Seconds that an idle connection is kept.
 IDLE_SECONDS = 60
@@ -71,10 +71,10 @@ class Visit(Request):
         """All of it is there: answer it."""
         self.whole = True
         if self._size > MAX_BODY_BYTES:
-            refuse(self, HTTPError(413, f"a body has at most {MAX_BODY_BYTES} bytes"))
+            refuse(self, HTTPError(413, f"body too large: at most {MAX_BODY_BYTES} bytes"))
         elif self.path == b"*":
             # Twisted would answer by itself, without our fields.
-            refuse(self, HTTPError(404, "there is nothing at this path"))
+            refuse(self, HTTPError(404, "not found"))
         else:
             super().process()
 
@@ -130,13 +130,13 @@ class Visits(WrappingFactory[ProtocolWrapper]):
         self._site.resource = resource
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A connection; one too many takes the place of the oldest that asks nothing, or is closed."""
+        """A connection; at the limit it replaces the oldest idle one, or is refused when none is idle."""
         open_ones = [each for each in self.protocols if not _channel(each).cut]
         if len(open_ones) >= MAX_CONNECTIONS:
             idle = next((each for each in open_ones if not _channel(each).answering), None)
             if idle is None:
                 return None
-            # Whoever holds many and says nothing must not keep out who asks whether we live.
+            # Idle connections must not keep out a health check.
             _channel(idle).cut = True
             cast(Any, idle.transport).abortConnection()
         return super().buildProtocol(addr)
@@ -153,7 +153,7 @@ class Visits(WrappingFactory[ProtocolWrapper]):
 class _Channel(HTTPChannel):
     """A connection, by HTTP/1.
 
-    :ivar cut: it was ended, and will be gone in a moment.
+    :ivar cut: it was aborted, and its end is under way.
     """
 
     cut = False
@@ -164,7 +164,7 @@ class _Channel(HTTPChannel):
         return any(request.whole for request in self.requests)
 
     def timeoutConnection(self) -> None:
-        """It was idle for too long. Twisted would log each, and wait for who does not read."""
+        """Close an idle connection. Twisted would log each, and wait for a client that does not read."""
         cast(Any, self.transport).abortConnection()
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -192,4 +192,4 @@ class _Quiet(Site):
         """Nothing was opened."""
 
     def log(self, request: Any) -> None:
-        """Nobody wants to know."""
+        """Write no access log."""

@@ -1,7 +1,7 @@
 """What the admin endpoint answers: the page, its events, the metrics, health, and the actions.
 
-Law: one table of routes says which methods a path has and what one has to show for it. A path, a method or a token
-that is wrong gets one plain line, and changes nothing; what changes something goes through `operations`.
+Law: one table of routes gives each path its methods and the role it needs. A wrong path, method or token gets one plain
+line and changes nothing; every change goes through `operations`.
 """
 
 from __future__ import annotations
@@ -113,14 +113,14 @@ class Pages(Resource):
         """What answers a request that may be made."""
         route = self._routes.get(visit.path)
         if route is None:
-            raise HTTPError(404, "there is nothing at this path")
+            raise HTTPError(404, "not found")
         handler = route.methods.get(visit.method)
         if handler is None:
-            raise HTTPError(405, f"allowed is {_allowed(route)}")
+            raise HTTPError(405, f"method not allowed: expected {_allowed(route)}")
         shown = self._shown(visit)
         if visit.path not in _FOR_ALL and not self._guard.knows_host(shown.host):
             raise HTTPError(
-                403, "this address is opened by the name localhost or its number only, unless there is an --admin-token"
+                403, "host not allowed: use localhost or the IP address, or set --admin-token"
             )
         if self._guard.role(shown) < route.role:
             raise self._refusal(shown, route.role)
@@ -129,13 +129,13 @@ class Pages(Resource):
     def _refusal(self, shown: Shown, needed: Role) -> HTTPError:
         """Why a sender may not."""
         if needed is Role.READER:
-            what = "this token opens nothing" if shown.authorization else "a token is needed"
-            return HTTPError(401, f"{what}: Authorization: Bearer TOKEN, or log in with a browser at /login")
+            what = "invalid token" if shown.authorization else "token required"
+            return HTTPError(401, f"{what}: send Authorization: Bearer TOKEN, or log in at /login")
         if not self._guard.allows_actions:
-            return HTTPError(403, "this server is read-only: it was started without --admin-action-token")
+            return HTTPError(403, "read-only: the server has no --admin-action-token")
         if self._guard.remembers(shown.cookie) is Role.ACTOR:
-            return HTTPError(403, f"with a cookie, an action needs the field {ACTION_HEADER} and no other origin")
-        return HTTPError(403, "the token for actions is needed")
+            return HTTPError(403, f"an action by cookie needs the header {ACTION_HEADER} and the same origin")
+        return HTTPError(403, "action token required")
 
     def _shown(self, visit: Visit) -> Shown:
         cookie = visit.getCookie(self._cookie.encode()) or b""
@@ -147,12 +147,12 @@ class Pages(Resource):
             marked=bool(visit.field(ACTION_HEADER)),
         )
 
-    # For whoever looks
+    # Reading
 
     def _page(self, visit: Visit) -> int:
         token = visit.argument("token")
         if token:
-            # No redirection: whoever followed a link from elsewhere would come without the cookie (SameSite).
+            # No redirect: after a link from another site the browser would not send the cookie (SameSite).
             page = b'<!doctype html><meta http-equiv="refresh" content="0; url=./"><title>twistcorn</title>'
             return answer(visit, page, HTML, Set_Cookie=self._remember(token))
         shown = self._shown(visit)
@@ -169,7 +169,7 @@ class Pages(Resource):
 
     def _log_in(self, visit: Visit) -> int:
         if not self._guard.is_same_origin(self._shown(visit)):
-            raise HTTPError(403, "this form is for our own page")
+            raise HTTPError(403, "cross-origin log-in refused")
         cookie = self._remember(visit.argument("token"))
         return answer(visit, "", status=303, Location="./", Set_Cookie=cookie)
 
@@ -177,7 +177,7 @@ class Pages(Resource):
         """The cookie for a token."""
         role = self._guard.role_of_token(token)
         if role is Role.NOBODY:
-            raise HTTPError(403, "this token opens nothing")
+            raise HTTPError(403, "invalid token")
         return f"{self._cookie}={self._guard.cookie(role)}; Path=/; HttpOnly; SameSite=Strict"
 
     def _health(self, visit: Visit) -> int:
@@ -187,7 +187,7 @@ class Pages(Resource):
     def _events(self, visit: Visit) -> int:
         self._operations()
         if self._feed.is_full:
-            raise HTTPError(503, "too many are watching already")
+            raise HTTPError(503, "too many readers of the event feed")
         begin(visit, "text/event-stream", X_Accel_Buffering="no")
         if visit.method == b"HEAD":
             visit.finish()
@@ -201,12 +201,12 @@ class Pages(Resource):
         _whenever(visit, scraped, lambda found: answer(visit, found[1], found[0]), self._failed)
         return int(NOT_DONE_YET)
 
-    # For whoever acts
+    # Actions
 
     def _operations(self) -> Operations:
         operations = self._source.operations
         if operations is None:
-            raise HTTPError(503, "the server does not run")
+            raise HTTPError(503, "the server is not running")
         return operations
 
     def _reload(self, visit: Visit) -> int:
@@ -220,20 +220,20 @@ class Pages(Resource):
 
     def _scale(self, visit: Visit) -> int:
         target = self._operations().scale(_number(visit, "workers"))
-        return answer(visit, f"workers wanted: {target}\n")
+        return answer(visit, f"worker target set to {target}\n")
 
     def _recycle(self, visit: Visit) -> int:
         ident = _number(visit, "worker")
         self._operations().recycle(ident)
-        return answer(visit, f"worker {ident} is replaced\n")
+        return answer(visit, f"replacing worker {ident}\n")
 
     def _failed(self, visit: Visit, failure: Failure) -> None:
-        """A mistake of ours."""
-        self.log.failure("the admin endpoint cannot answer {path}", failure=failure, path=visit.path)
-        refuse(visit, HTTPError(500, "this did not work; the log of the server says why"))
+        """An error in this server."""
+        self.log.failure("internal error on the admin endpoint, at {path}", failure=failure, path=visit.path)
+        refuse(visit, HTTPError(500, "internal error; see the server log"))
 
 
-#: What load balancers ask, by whatever name.
+#: Health checks, answered whatever the field Host says.
 _FOR_ALL = (b"/livez", b"/readyz", b"/startupz")
 
 
@@ -243,7 +243,7 @@ def _whenever(
     then: Callable[[Any], int],
     failed: Callable[[Visit, Failure], None],
 ) -> None:
-    """Answer when it is known what, unless nobody waits for it any more."""
+    """Answer when the Deferred fires, unless the client has left."""
     gone: list[bool] = []
     visit.notifyFinish().addErrback(lambda _: gone.append(True))
     deferred.addCallback(lambda result: None if gone else then(result))
@@ -254,7 +254,7 @@ def _number(visit: Visit, name: str) -> int:
     text = visit.argument(name)
     # `isdecimal` alone lets other scripts' digits pass, and a long one is no number of workers.
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-        raise HTTPError(400, f"{name} is missing, or no number: {name}=N as a form")
+        raise HTTPError(400, f"{name} is missing or not a number: send the form field {name}=N")
     return int(text)
 
 

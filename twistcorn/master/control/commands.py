@@ -1,7 +1,7 @@
-"""Does what a request on the control socket asks for.
+"""Carries out the commands of the control socket.
 
-Law: a request comes checked (`orders`); what can be done, and whether it can be done now, `operations` knows. A refusal
-is an `OperationError`. Nothing here knows of sockets.
+Law: a request comes checked (`orders`); `operations` decides whether it can be done now. A refusal is an
+`OperationError`. Nothing here knows of sockets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     # It brings ampoule, and with that a reactor.
     from .operations import Operations
 
-#: Time for a worker to say where its threads are: it needs milliseconds, unless something holds its interpreter lock.
+#: Seconds for a worker to return its stacks: it needs milliseconds, unless a call holds its interpreter lock.
 STACK_SECONDS = 2.0
 #: Between two snapshots of `watch`.
 WATCH_SECONDS = 1.0
@@ -31,8 +31,8 @@ WATCH_SECONDS = 1.0
 JSON = dict[str, Any]
 
 
-#: In one line, where a worker said it in several.
-NEW_CODE_FAILS = "the code on disk does not boot"
+#: One line for the error; the worker's own text becomes the detail.
+NEW_CODE_FAILS = "the code on disk fails to boot"
 
 
 class ControlCommands:
@@ -64,7 +64,7 @@ class ControlCommands:
         return getattr(self, f"_do_{request.command}")(**request.arguments)
 
     def follow(self, request: ControlRequest, tell: Callable[[object], None]) -> Callable[[], None] | None:
-        """Go on telling, for a command whose answer has no end; returns what ends that, None for other commands."""
+        """Follow a command whose answer has no end; returns the function that ends that, None for other commands."""
         if request.command == "watch":
             watching = LoopingCall(lambda: tell(self._serving().insight.snapshot()))
             watching.clock = self._clock
@@ -78,7 +78,7 @@ class ControlCommands:
     def _serving(self) -> Operations:
         operations = self._operations()
         if operations is None:
-            raise OperationError("the server does not serve yet, or any more")
+            raise OperationError("the server is starting or stopping")
         return operations
 
     def _do_status(self) -> JSON:
@@ -121,14 +121,14 @@ class ControlCommands:
         return {"worker": worker}
 
     def _do_stack(self, worker: int) -> Deferred[JSON]:
-        """The stacks of all threads of a worker; of one that does not say, what the scoreboard does."""
+        """The stacks of all threads of a worker; for an unresponsive one, the requests on the scoreboard."""
         operations = self._serving()
         process = operations.worker(worker).process
         if process is None:
             raise OperationError(f"worker {worker} has no process")
         answer: Deferred[Any] = process.ask(amp_commands.Stack)
         answer.addTimeout(STACK_SECONDS, self._clock)
-        gone = OperationError(f"worker {worker} is gone")
+        gone = OperationError(f"worker {worker} has exited")
 
         def silent(failure: Failure) -> None:
             if not failure.check(TimeoutError):
@@ -154,12 +154,12 @@ class ControlCommands:
 
     def _do_logs(self, count: int, follow: bool) -> list[JSON]:
         if self._recent is None:
-            raise OperationError("the log is that of another program, which has this server inside")
+            raise OperationError("not available: the log belongs to the program that embeds this server")
         return self._recent.last(count)
 
     def _do_stop(self, quick: bool) -> JSON:
         if self._stop is None:
-            raise OperationError("this server is a part of another program: stop that")
+            raise OperationError("not available: the server is embedded; stop the program that embeds it")
         # When the answer is on its way.
         self._clock.callLater(0, self._stop, quick)
         return {"quick": quick}

@@ -1,6 +1,6 @@
-"""What an operator can ask of a running master, whichever way: the control socket, the admin page.
+"""The operator's verbs, for the control socket and the admin page.
 
-Law: checks what is asked, and has the supervisor do it. A refusal is an `OperationError` and changes nothing.
+Law: checks each request and has the supervisor carry it out. A refusal is an `OperationError` and changes nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Operations:
         return self._supervisor.reload()
 
     def scale(self, number: int) -> int:
-        """Want so many workers; returns how many that are."""
+        """Set the worker target; returns it, within the bounds."""
         self._check_serving()
         if not 1 <= number <= MAX_WORKERS:
-            raise OperationError(f"workers: allowed is a whole number from 1 to {MAX_WORKERS}")
+            raise OperationError(f"invalid value {number} for workers: expected a whole number from 1 to {MAX_WORKERS}")
         self._supervisor.scale(number - self._supervisor.target)
         return self._supervisor.target
 
@@ -62,14 +62,14 @@ class Operations:
         worker = self._supervisor.workers.get(ident)
         if worker is None:
             known = ", ".join(map(str, sorted(self._supervisor.workers))) or "none"
-            raise OperationError(f"there is no worker {ident}; there are: {known}")
+            raise OperationError(f"no worker {ident}; known workers: {known}")
         return worker
 
     def _serving_worker(self, ident: int) -> Worker:
         self._check_serving()
         worker = self.worker(ident)
         if worker.state is not WorkerState.READY:
-            raise OperationError(f"worker {ident} is not ready but {worker.state.value}")
+            raise OperationError(f"worker {ident} is {worker.state.value}, not ready")
         return worker
 
     def _check_serving(self) -> None:

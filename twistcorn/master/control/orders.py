@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...errors import OperationError
 
-#: Of something wrong that is shown in a refusal: enough to be recognized.
+#: Characters of a wrong value that a refusal shows.
 SHOWN_CHARS = 60
 
 
@@ -55,7 +55,7 @@ COMMANDS: dict[str, tuple[Argument, ...]] = {
 #: Their answer has no end: a line for each event.
 FOLLOWING = ("watch", "logs")
 
-_KINDS = {int: "a whole number", str: "a text without control characters", bool: "true or false"}
+_KINDS = {int: "a whole number", str: "text without control characters", bool: "true or false"}
 
 
 def read(line: bytes) -> ControlRequest:
@@ -66,12 +66,12 @@ def read(line: bytes) -> ControlRequest:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        raise OperationError("a request is one line of JSON (docs/control.md)") from None
+        raise OperationError("invalid request: expected one line of JSON (docs/control.md)") from None
     if not isinstance(value, dict):
-        raise OperationError('a request is an object: {"command": "status"}')
+        raise OperationError('invalid request: expected an object such as {"command": "status"}')
     command = value.pop("command", None)
     if not isinstance(command, str) or command not in COMMANDS:
-        raise OperationError(f"there is no command {shown(command)}; there are: {', '.join(COMMANDS)}")
+        raise OperationError(f"unknown command {shown(command)}; known commands: {', '.join(COMMANDS)}")
     return ControlRequest(command, _arguments(command, value))
 
 
@@ -83,11 +83,11 @@ def _arguments(command: str, given: dict[str, Any]) -> dict[str, Any]:
             raise OperationError(f"{command}: {name} is missing")
         # Exactly this type: true is an int in Python.
         if type(value) is not kind or (isinstance(value, str) and not value.isprintable()):
-            raise OperationError(f"{command}: {name} {shown(value)}: allowed is {_KINDS[kind]}")
+            raise OperationError(f"{command}: invalid value {shown(value)} for {name}: expected {_KINDS[kind]}")
         arguments[name] = value
     if given:
         allowed = ", ".join(argument.name for argument in COMMANDS[command]) or "none"
-        raise OperationError(f"{command}: there is no argument {shown(next(iter(given)))}; there are: {allowed}")
+        raise OperationError(f"{command}: unknown argument {shown(next(iter(given)))}; known arguments: {allowed}")
     return arguments
 
 
@@ -97,5 +97,5 @@ def shown(value: object) -> str:
         text = json.dumps(value)
     except RecursionError:
         # It could just be read.
-        return "of too many levels"
+        return "nested too deep"
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."

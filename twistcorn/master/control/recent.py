@@ -1,4 +1,4 @@
-"""The latest events of the log, for whoever asks afterwards.
+"""The latest events of the log, for `twistcorn logs`.
 
 Law: an observer that remembers a bounded number of them, each cut to a bounded size, and passes them on to those who
 follow; it writes nothing.
@@ -13,6 +13,8 @@ from typing import Any
 from twisted.logger import ILogObserver, LogLevel, eventAsText
 from zope.interface import implementer
 
+from ...logs.events import is_noise
+
 #: Events that are remembered, and most characters of each: four MiB at the very worst, 100 KiB as a rule.
 MAX_EVENTS = 1000
 MAX_EVENT_CHARS = 4096
@@ -25,8 +27,8 @@ Entry = dict[str, Any]
 class Recent:
     """Observes a log; what is below `info` is nothing for an operator.
 
-    :param deliver: calls a function later, on the reactor's thread: an event may come from any thread, and whoever
-        hears of it may log another one.
+    :param deliver: calls a function later, on the reactor's thread: an event may come from any thread, and a follower
+        may log another one.
     """
 
     def __init__(self, deliver: Callable[..., object]) -> None:
@@ -37,7 +39,7 @@ class Recent:
     def __call__(self, event: dict[str, Any]) -> None:
         """One event."""
         level = event.get("log_level") or LogLevel.info
-        if level < LogLevel.info:
+        if level < LogLevel.info or is_noise(event):
             return
         text = eventAsText(event, includeTimestamp=False, includeSystem=False)
         if not text:
@@ -48,11 +50,11 @@ class Recent:
             self._deliver(self._tell, entry)
 
     def last(self, count: int) -> list[Entry]:
-        """So many of the latest events, oldest first."""
+        """The latest `count` events, oldest first."""
         return list(self._entries)[-count:] if count > 0 else []
 
     def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
-        """Tell somebody of each event from now on; returns what ends that."""
+        """Pass each event to a follower from now on; returns the function that ends that."""
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 

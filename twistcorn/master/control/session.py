@@ -40,8 +40,8 @@ class SessionPhase(enum.Enum):
 class Session(Protocol):
     """One connection.
 
-    :param gone: told when it is no more.
-    :ivar stops: its client has asked for the end of the server, and waits for it.
+    :param gone: called when the connection has ended.
+    :ivar stops: its client has sent `stop`, and waits for the end of the server.
     """
 
     log = Logger()
@@ -53,12 +53,12 @@ class Session(Protocol):
         self._phase = SessionPhase.WAITING
         self._unread = b""
         self._in_loop = False
-        #: The client does not take what it was sent; so many lines were left out for that.
+        #: Whether the client does not read, and how many lines were dropped because of that.
         self._full = False
         self._dropped = 0
-        #: So much is not answered yet that no more is read from the socket.
+        #: Whether reading is paused: too many requests wait for their answers.
         self._held = False
-        #: The client has said all.
+        #: The client has closed its sending side.
         self._ended = False
         self._unfollow: Callable[[], None] = lambda: None
 
@@ -79,7 +79,7 @@ class Session(Protocol):
             self._phase = SessionPhase.CLOSING
             self._unread = b""
             self._unfollow()
-            # With a producer the transport would wait for its last word.
+            # A transport with a producer would wait for it to finish.
             self._out.unregisterProducer()
             if self._full:
                 self._out.abortConnection()
@@ -105,7 +105,7 @@ class Session(Protocol):
         """As IHalfCloseableProtocol: we never close one half."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over, whoever ended it."""
+        """The connection ended, from either side."""
         if self._phase is not SessionPhase.CLOSING:
             self._phase = SessionPhase.CLOSING
             self._unfollow()
@@ -137,12 +137,12 @@ class Session(Protocol):
             self._take(line)
         self._in_loop = False
         if self._is_endless():
-            self.refuse(f"too long: a request has at most {MAX_REQUEST} bytes")
+            self.refuse(f"request too long: at most {MAX_REQUEST} bytes")
             return
         held = self._phase is not SessionPhase.CLOSING and len(self._unread) >= MAX_REQUEST
         if held is not self._held:
             self._held = held
-            # A transport that read on after its end would tell the end again: it has none while it is held.
+            # A transport that resumed after its end would report the end again; a held one has not ended.
             (self._out.pauseProducing if held else self._out.resumeProducing)()
         if self._ended and self._phase is SessionPhase.WAITING and not self._full:
             self.close()
@@ -177,20 +177,20 @@ class Session(Protocol):
                 self._phase, self._unfollow = SessionPhase.FOLLOWING, unfollow
 
     def _fail(self, failure: Failure) -> None:
-        line: dict[str, object] = {"ok": False, "error": "internal error: the log says more"}
+        line: dict[str, object] = {"ok": False, "error": "internal error; see the server log"}
         # A value that is not allowed is a SettingsError.
         if failure.check(TwistcornError):
             line["error"] = failure.getErrorMessage()
             if detail := getattr(failure.value, "detail", ""):
                 line["detail"] = detail
         else:
-            self.log.failure("a command on the control socket failed", failure=failure)
+            self.log.failure("internal error in a control command", failure=failure)
         if self._phase is not SessionPhase.CLOSING:
             self._phase = SessionPhase.WAITING
             self._send(line)
 
     def _tell(self, result: object) -> None:
-        """A further line, unless nobody reads."""
+        """Send a further line, unless the client does not read."""
         if self._full:
             self._dropped += 1
             return

@@ -1,7 +1,7 @@
-"""The control socket: its file, and who may speak on it.
+"""The control socket: its file, and who may connect.
 
-Law: the file is ours alone from its first moment (0600), is never taken from a server that lives, and goes with us.
-Only root and the user of the master are heard, by the kernel's word (SO_PEERCRED), whatever becomes of the permissions.
+Law: the file is created 0600, is never taken from a live server, and is removed at the end. Only root and the user of
+the master are admitted, checked by the kernel (SO_PEERCRED) whatever the permissions of the file.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ...wire.control import MAX_PATH, default_paths, peer_of
 from .commands import ControlCommands
 from .session import Session
 
-#: Connections at once: some people who look, some scripts. Each holds at most one long answer in memory.
+#: Connections at once, for people and scripts. Each holds at most one long answer in memory.
 MAX_CLIENTS = 64
 #: Connections that the kernel queues.
 BACKLOG = 64
 #: Until accepting is tried again after the system ran out of descriptors.
 ACCEPT_RETRY_SECONDS = 1.0
-#: Two servers that start at once look for a socket in the way, and replace it, one after the other; each takes less
-#: than a millisecond. Tries, and the seconds between them.
+#: Servers that start at once check for a stale socket and replace it one after the other; each takes less than a
+#: millisecond. Tries, and the seconds between them.
 _LOCK_TRIES, _LOCK_RETRY_SECONDS = 20, 0.005
 
 
@@ -46,7 +46,7 @@ def place(environ: Mapping[str, str], uid: int) -> str:
         if os.access(os.path.dirname(path), os.W_OK | os.X_OK):
             return path
     folders = ", ".join(os.path.dirname(path) for path in paths)
-    raise OperationError(f"there is no directory for it that can be written ({folders}): --control PATH, or off")
+    raise OperationError(f"no writable directory ({folders}); set --control PATH or --control off")
 
 
 def claim(path: str) -> socket.socket:
@@ -55,7 +55,7 @@ def claim(path: str) -> socket.socket:
     :raises OperationError: why there can be none.
     """
     if len(os.fsencode(path)) > MAX_PATH:
-        raise OperationError(f"a path of a socket has at most {MAX_PATH} bytes: --control PATH")
+        raise OperationError(f"path too long: a socket path has at most {MAX_PATH} bytes; set --control PATH")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         # bind(2) gives the file the socket's own mode, less the umask: there is no moment at which it is anybody's.
@@ -83,7 +83,7 @@ def _one_at_a_time(folder: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 time.sleep(_LOCK_RETRY_SECONDS)
-        # A lock that somebody keeps is no reason to have no socket: then bind(2) decides.
+        # If another process keeps the lock, go on: bind(2) decides.
         yield
     finally:
         os.close(descriptor)
@@ -93,19 +93,19 @@ def _clear(path: str) -> None:
     """Remove the socket of a server that is no more."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OperationError("something is there that is no socket: --control PATH names another place")
+            raise OperationError("the path exists and is not a socket; set --control to another path")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(path)
-            who = f"a server that runs (pid {peer_of(probe).pid}) listens there"
+            who = f"a running server (pid {peer_of(probe).pid}) listens there"
         except ConnectionRefusedError:
             os.unlink(path)
             return
         except BlockingIOError:
-            who = "a server listens there, and is busy"
-    raise OperationError(f"{who}: --control PATH names another place for this one")
+            who = "a busy server listens there"
+    raise OperationError(f"{who}; set --control to another path for this one")
 
 
 class Control(FileDescriptor):
@@ -147,7 +147,7 @@ class Control(FileDescriptor):
             if peer.uid in (0, os.geteuid()):
                 self._welcome(accepted)
             else:
-                self.log.warn("control socket: user {uid} (pid {pid}) was refused", uid=peer.uid, pid=peer.pid)
+                self.log.warn("control socket: refused user {uid} (pid {pid})", uid=peer.uid, pid=peer.pid)
 
     def _again(self) -> None:
         if self._sock.fileno() >= 0:
@@ -161,7 +161,7 @@ class Control(FileDescriptor):
         factory.noisy = False
         self._clock.adoptStreamConnection(accepted.fileno(), socket.AF_UNIX, factory)
         if many:
-            session.refuse(f"there are {MAX_CLIENTS} clients already")
+            session.refuse(f"too many clients: {MAX_CLIENTS} are connected")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """An error on the socket itself, or the end of the reactor."""

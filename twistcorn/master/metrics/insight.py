@@ -1,4 +1,4 @@
-"""What the server does right now, as plain values for whoever shows it: the command, the admin page, the metrics.
+"""The present state of the server as plain values, for the command, the admin page and the metrics.
 
 Law: reads the table, the scoreboard and the records of the workers, and changes nothing. What it returns is made of
 dicts, lists, texts and numbers only, so that it can travel as JSON; ages and times are seconds, sizes bytes.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -162,13 +161,6 @@ class Insight:
         """Every connection, the oldest first; `state` is the worker's, or `waiting` where no worker has it."""
         oldest = sorted(self._table, key=lambda connection: connection.accepted)
         return [self._connection(connection) for connection in oldest[:most]]
-
-    def connection_states(self) -> Counter[str]:
-        """How many connections are in each state."""
-        slots = [connection.slot for connection in self._table]
-        states = self._scoreboard.slot_states(max(slots, default=-1) + 1)
-        names = {int(each): each.name.lower() for each in SlotState}
-        return Counter(names.get(states[slot], "closing") for slot in slots)
 
     def _connection(self, connection: ConnectionRecord) -> JSON:
         slot = self._scoreboard.read_live(connection.slot)

@@ -45,16 +45,16 @@ MEMORY_INTERVAL_SECONDS = 10.0
 #: The states of connections that a worker has.
 _STATES = {each: each.name.lower() for each in SlotState if each is not SlotState.FREE}
 
-#: Why workers end, as `deaths` names it: what never happened is told as 0.
+#: Causes of worker exits, as `death_report` names them: one that never happened is exported as 0.
 _CAUSES = dict.fromkeys(["boot", "killed", *(each.name.lower() for each in Cause)], 0)
 
 #: A metric of each worker: its name, what it means, the word of its region, and what that is divided by.
 _OF_WORKERS: tuple[tuple[str, str, int, float], ...] = (
-    ("requests_in_app", "Requests in the worker, or waiting there for a thread.", W_BUSY, 1),
+    ("requests_in_app", "Requests in the worker, running or waiting for a thread.", W_BUSY, 1),
     ("request_body_bytes", "Request bodies that are kept, in memory and in files.", W_SPOOLED, 1),
     ("resident_memory_bytes", "Memory in use.", W_RSS, 1),
     ("proportional_memory_bytes", "Memory in use, what is shared in parts; seen every ten seconds.", W_PSS, 1),
-    ("threads", "Threads of the process, whoever made them.", W_OS_THREADS, 1),
+    ("threads", "Threads of the process, the application's included.", W_OS_THREADS, 1),
     ("open_fds", "Open files of the process; seen every ten seconds.", W_FDS, 1),
     ("loop_lag_seconds", "By how much the loop was late at its last heartbeat.", W_LAG, 1e9),
     ("loop_lag_worst_seconds", "By how much the loop was late at most within a minute.", W_WORST_LAG, 1e9),
@@ -97,8 +97,8 @@ class Measures:
         busy = sum(words[self._board.worker_base(worker.region) + W_BUSY] for worker in workers if _serves(worker))
         states = Counter(worker.state for worker in workers)
         return [
-            _one("twistcorn_requests_in_app", "Requests in the workers, or waiting there for a thread.", busy),
-            _one("twistcorn_requests_queued", "Requests that wait in the master for a thread.", words[H_QUEUED]),
+            _one("twistcorn_requests_in_app", "Requests in workers, running or waiting for a thread.", busy),
+            _one("twistcorn_requests_queued", "Requests waiting in the master for a thread.", words[H_QUEUED]),
             gauge(
                 "twistcorn_connections", "Connections by state; parked, waiting and ending ones are with the master.",
                 _labelled("state", self._connections()),
@@ -107,7 +107,7 @@ class Measures:
                 "twistcorn_workers", "Workers by state.",
                 {(("state", each.value),): states[each] for each in WorkerState if each is not WorkerState.GONE},
             ),
-            _one("twistcorn_workers_target", "Workers wanted.", self._supervisor.target),
+            _one("twistcorn_workers_target", "Worker target.", self._supervisor.target),
         ]  # fmt: skip
 
     def _connections(self) -> dict[str, int]:
@@ -129,12 +129,12 @@ class Measures:
         sent = {str(status): self._dispatcher.answers.sent[status] for status in (502, 503, 504)}
         return [
             counter("twistcorn_worker_exits_total", "Workers that ended.", causes),
-            _count("twistcorn_replays_total", "Requests run again, their worker dead.", replays),
-            counter("twistcorn_master_answers_total", "Answers of the master's own.", _labelled("status", sent)),
-            counter("twistcorn_reloads_total", "Reloads that are over.", _labelled("result", reloads)),
+            _count("twistcorn_replays_total", "Requests replayed after their worker died.", replays),
+            counter("twistcorn_master_answers_total", "Responses of the master itself.", _labelled("status", sent)),
+            counter("twistcorn_reloads_total", "Reloads that ended.", _labelled("result", reloads)),
             _one("twistcorn_reload_running", "1 while a reload is under way.", int(self._supervisor.fleet.reloading)),
             _one("twistcorn_reload_success", "1 unless the last reload failed.", int(last is None or not last.problem)),
-            _one("twistcorn_generation", "Reloads that counted, plus one.", self._supervisor.fleet.generation),
+            _one("twistcorn_generation", "Successful reloads, plus one.", self._supervisor.fleet.generation),
         ]
 
     def _of_workers(self) -> list[Family]:
@@ -187,7 +187,7 @@ class Measures:
             _one("twistcorn_master_loop_lag_seconds", "By how much the loop was late last.", lag.last),
             _one("twistcorn_master_loop_lag_worst_seconds", "The same, at most within a minute.", lag.worst),
             _one("twistcorn_start_time_seconds", "When the server started, since the epoch.", self._began),
-            Family("twistcorn_build", "info", "What runs.", [MetricSample("_info", build, 1)]),
+            Family("twistcorn_build", "info", "Versions of what runs.", [MetricSample("_info", build, 1)]),
         ]
 
 

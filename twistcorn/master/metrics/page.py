@@ -1,4 +1,4 @@
-"""The metrics of the server and of its application, for whoever scrapes them.
+"""The metrics of the server and of its application, as a scrape gets them.
 
 Law: gathers and formats; what is counted stands in `measures`, what the application counts in `exports`.
 """

@@ -1,7 +1,7 @@
-"""StatsD: once a second, what has happened since the last time, over UDP.
+"""StatsD: once a second, the counts since the last message, over UDP.
 
-Law: reads the totals, sends, and waits for nothing: a datagram that does not go is lost, as UDP is. A name that cannot
-be resolved is a warning, and is tried again.
+Law: reads the totals, sends, and waits for nothing: a datagram that cannot be sent is lost. A name that cannot be
+resolved is a warning, and is retried.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class StatsD:
         self._resolve(host.strip("[]"), int(port)).addCallbacks(self._found, self._not_found)
 
     def stop(self) -> None:
-        """Say the last, and no more."""
+        """Send a last message and stop."""
         self._stopped = True
         if self._retry is not None:
             self._retry.cancel()
@@ -90,7 +90,7 @@ class StatsD:
         try:
             self._socket = socket.socket(family, kind, protocol)
             self._socket.setblocking(False)
-            # Nothing is sent by this; from now on a server that is not there is told by the kernel, and ignored.
+            # Sends nothing; from now on the kernel reports an absent server, and the sender ignores that.
             self._socket.connect(address)
         except OSError as error:
             self._not_found(Failure(error))
@@ -104,7 +104,7 @@ class StatsD:
             self._socket.close()
             self._socket = None
         self.log.warn(
-            "--statsd {address}: {error}; no metrics are sent, it is tried again in {again:g} s",
+            "--statsd {address}: {error}; sending no metrics, retrying in {again:g} s",
             address=self._address, error=failure.getErrorMessage(), again=RESOLVE_RETRY_SECONDS,
         )  # fmt: skip
         self._retry = self._reactor.callLater(RESOLVE_RETRY_SECONDS, self.start)
@@ -118,7 +118,7 @@ class StatsD:
 
 
 def _give(sock: socket.socket, data: bytes) -> None:
-    """Send a datagram, once more where the kernel tells of an earlier one instead: that it was refused (udp(7))."""
+    """Send a datagram, again where the kernel reports an earlier one as refused instead (udp(7))."""
     with contextlib.suppress(OSError):
         try:
             sock.send(data)

@@ -1,7 +1,7 @@
 """The master's part of the access log: requests that it answers itself, and those whose answer died with a worker.
 
-Law: tells what the kernel still has of a request and what the slot says of it; takes no byte and decides nothing. What
-a dead worker had taken is told by method and path alone.
+Law: logs what the kernel still has of a request and what its slot says; reads no byte and decides nothing. A request
+that a dead worker had read is logged by method and path alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ...grammar import TOKEN_BYTES
 from ...logs.access import EntryLog
 from ...logs.entries import Entry
 from ...settings import Settings
@@ -19,11 +20,11 @@ from .table import ConnectionRecord
 
 #: The worker's number in the master's lines: no worker has it.
 MASTER_NUMBER = 0
-#: Of an answer that a dead worker had begun, which nobody knows any more.
+#: The status of a response that a dead worker had begun: unknown.
 NO_STATUS = 0
-#: Bytes of a head that are looked at: what a log tells of one, and more.
+#: Bytes of a head that are peeked at: more than a log line needs.
 PEEK_BYTES = 8192
-_HEAD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n")
+_HEAD = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/(1)\.([01])\r\n" % TOKEN_BYTES)
 
 
 class LoggedLine(NamedTuple):
@@ -45,7 +46,7 @@ class LoggedFields(NamedTuple):
 class AnswerLog(EntryLog):
     """The access log of the master, on or off.
 
-    :param attach: is told the log when it is on, and None when it is off.
+    :param attach: called with the log when it is on, with None when it is off.
     """
 
     def __init__(self, clock: Any, scoreboard: Scoreboard, attach: Callable[[AnswerLog | None], None]) -> None:
@@ -57,7 +58,7 @@ class AnswerLog(EntryLog):
         self.set(settings.access_log, settings.access_log_format)
 
     def note(self, connection: ConnectionRecord, status: int, sent: int, unread: bytes, since: float) -> None:
-        """A request gets an answer of the master's, or the rest of a worker's never comes.
+        """Log a request that the master answers, or whose response a dead worker left incomplete.
 
         :param status: of the answer, or NO_STATUS.
         :param sent: bytes of the answer's body.
@@ -98,7 +99,7 @@ def read(unread: bytes, known: str) -> tuple[LoggedLine | None, LoggedFields | N
 
 
 def _address(connection: ConnectionRecord) -> str:
-    """The other end's: nobody has looked for a proxy's word yet."""
+    """The peer's address; proxy headers are not read here."""
     try:
         name = connection.sock.getpeername()
     except OSError:

@@ -1,7 +1,7 @@
-"""The few answers that the master gives itself, and how it ends a connection so that the client reads them.
+"""The few responses that the master sends itself, and how it closes a connection so that the client reads them.
 
-Law: writes only to connections that nobody else uses, at most once each, and every one of them ends. Nothing here
-waits: what does not fit the socket's buffer at once was not going to be read.
+Law: writes only to connections that no worker uses, at most once each, then closes them. Nothing here waits: a response
+that does not fit the socket's buffer at once would not be read.
 """
 
 from __future__ import annotations
@@ -18,18 +18,12 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ...settings import Settings
+from ...wire.closing import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 from . import tcp_info as kernel
 from .answer_log import NO_STATUS, PEEK_BYTES, AnswerLog
 from .table import ConnectionRecord
 
-#: How long, and for how many bytes, an ending connection waits for its client: time for a round trip or two around the
-#: globe, bytes for what was on its way when the answer came early. As in the workers.
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 4 << 20
-#: Bytes of a request that is answered here that are dropped at least, so that its client, a proxy perhaps, reads the
-#: answer and does not see its upload fail. As in the workers.
-MIN_REFUSED_BYTES = 64 << 20
-#: Connections at one time that may be waited for so long: the master has others to look after.
+#: Connections at one time that may take that long: the master has others to serve.
 MAX_PATIENT_CONNECTIONS = 64
 #: Bytes taken from one connection before others get their turn.
 _PIECE_BYTES = 1 << 18
@@ -88,11 +82,11 @@ class _Ending(FileDescriptor):
         self._left -= size
         self._came = True
         if size == 0 or (self._left <= 0 and not self._goes_on()):
-            # The end of the stream, an error, or more than anybody needs to say.
+            # The end of the stream, an error, or more bytes than the limit.
             self._over()
 
     def _look(self) -> None:
-        """One that sends nothing for so long is not waited for."""
+        """Close a connection that has sent nothing since the last check."""
         if self._came and self._clock.seconds() < self._until and self._goes_on():
             self._came = False
             self._timer = self._clock.callLater(LINGER_SECONDS, self._look)
@@ -134,7 +128,7 @@ class Answers:
         self.log: AnswerLog | None = None
 
     def configure(self, settings: Settings) -> None:
-        """From now on so much of a request that is answered here is dropped, and for so long."""
+        """Set how many bytes of an answered request are dropped, and for how many seconds."""
         limit = settings.limit_request_body
         self._most = max(MIN_REFUSED_BYTES, limit) if limit else sys.maxsize
         self._seconds = max(LINGER_SECONDS, settings.body_timeout)
@@ -148,7 +142,7 @@ class Answers:
         """Answer the request that waits, or was begun, on a connection that nobody else uses, and end it.
 
         :param status: 502, 503 or 504.
-        :param method: of the request, if a worker told it; otherwise its bytes are looked at.
+        :param method: of the request, if a worker noted it; otherwise the unread bytes are peeked at.
         :param since: when it began to wait, in monotonic seconds; 0.0: it did not.
         """
         unread = _look(connection.sock, PEEK_BYTES if self.log is not None else len("HEAD "))
@@ -187,7 +181,7 @@ class Answers:
         return fits
 
     def _over(self, connection: ConnectionRecord) -> None:
-        # The reactor tells the end once more when a socket is closed while it reads.
+        # The reactor reports the end again when a socket is closed while it reads.
         if ending := self._ending.pop(connection, None):
             ending.stop()
             self._longer -= ending.longer

@@ -1,7 +1,7 @@
-"""Connections that no worker has: those that any worker may get, and requests for which every thread was busy.
+"""The queue of connections that no worker holds: new ones, and requests that found every thread busy.
 
-Law: keeps order and bounds, lends nothing. What waits for longer than the operator wants, or is one too many, is
-answered 503 here; an idle connection never is, because nothing of it waits.
+Law: keeps order and bounds, lends nothing. A request over --queue-timeout or --queue-size is answered 503 here; an idle
+connection never is, because it has no request.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from . import tcp_info as kernel
 from .answers import Answers
 from .table import ConnectionRecord
 
-#: While requests wait for a thread: the workers tell when one is free, and this is for what they could not tell.
+#: Seconds between two checks while requests wait for a thread: workers report a free one, but a report may be missed.
 THREAD_CHECK_SECONDS = 0.01
-#: While connections wait for a worker: between two looks at how long, and for how many of them at once.
+#: While connections wait for a worker: seconds between two checks of their age, and connections per check.
 SWEEP_SECONDS = 1.0
 CHECKED_AT_ONCE = 4096
 
@@ -106,7 +106,7 @@ class Backlog:
         return since
 
     def note(self) -> None:
-        """What could be lent was: tell the workers how many requests wait, and come back for the rest."""
+        """After lending: publish how many requests still wait, and schedule the next check."""
         self._scoreboard.words[H_QUEUED] = len(self.requests)
         if self.requests and self._tick is None:
             self._tick = self._clock.callLater(THREAD_CHECK_SECONDS, self._check_requests)
@@ -123,7 +123,7 @@ class Backlog:
         self._pump()
 
     def _check_connections(self) -> None:
-        """Nobody takes connections at present: the oldest wait for too long, the newest may be too many."""
+        """No worker takes connections now: answer 503 to requests over the time-out or the queue size."""
         self._sweep = None
         oldest, asking = self._now() - self._settings.queue_timeout, 0
         kept: list[ConnectionRecord] = []
@@ -136,8 +136,8 @@ class Backlog:
                     self._answers.answer(connection, 503, since=connection.since)
                     continue
             except Exception:
-                # It waits on, for a worker; the others are looked at.
-                self.log.failure("internal error in a connection that waits for a worker")
+                # It keeps waiting for a worker; the check goes on with the others.
+                self.log.failure("internal error while checking a connection that waits for a worker")
             kept.append(connection)
         self.connections.extendleft(reversed(kept))
         self._pump()

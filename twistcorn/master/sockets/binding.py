@@ -1,6 +1,6 @@
-"""An address from an endpoint string: bound, or why not; and given up again.
+"""Binds the address of an endpoint string, or says why it cannot; releases it again.
 
-Law: binds and releases sockets; whoever asked decides what is done with them.
+Law: binds and releases sockets; the caller decides what is done with them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from ...errors import AddressError
 
-#: Time for a live server to answer on a UNIX socket that is in the way.
+#: Seconds that a live server has to answer on a UNIX socket with this path.
 PROBE_SECONDS = 1.0
 
 
@@ -70,7 +70,7 @@ def release(port: Any, description: str) -> Deferred[None]:
 
 
 def _file_was_gone(failure: Failure, sock: socket.socket) -> None:
-    """Somebody removed the file of a UNIX socket, where Twisted leaves off."""
+    """The file of a UNIX socket was removed by another process; Twisted stops there, so close the socket here."""
     failure.trap(FileNotFoundError)
     sock.close()
 
@@ -98,9 +98,9 @@ def _unix_path(description: str) -> str:
 
 
 def _clear_stale_socket(path: str) -> None:
-    """Remove a socket file that nobody answers on, as a killed master leaves one.
+    """Remove the stale socket file of a killed master.
 
-    :raises AddressError: when somebody answers, or the file is no socket.
+    :raises AddressError: a server answers on it, or the file is not a socket.
     """
     if path.startswith("\0"):
         return
@@ -109,7 +109,7 @@ def _clear_stale_socket(path: str) -> None:
     if not os.path.lexists(path):
         return
     if not stat.S_ISSOCK(os.stat(path).st_mode):
-        raise AddressError(f"cannot listen on unix:{path}: a file that is no socket is in the way")
+        raise AddressError(f"cannot listen on unix:{path}: the path exists and is not a socket")
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         probe.settimeout(PROBE_SECONDS)
         try:

@@ -73,7 +73,7 @@ class Dispatcher:
         self.parking = Parking(clock, scoreboard, self.connection_arrived, self._close)
 
     def configure(self, settings: Settings) -> None:
-        """From now on these settings count."""
+        """Apply new settings."""
         self._threads = settings.threads
         self.parking.retime(settings.keep_alive - self.recovery.settings.keep_alive)
         self.recovery.settings = settings
@@ -81,7 +81,7 @@ class Dispatcher:
         self._waiting.configure(settings)
 
     def put_off(self, seconds: float) -> None:
-        """Nobody could look at what waits here for so long: it has as much more time."""
+        """The process was suspended for this many seconds: extend the time-outs of what waits here by as much."""
         self.parking.retime(seconds)
         self._waiting.put_off(seconds)
 
@@ -100,7 +100,7 @@ class Dispatcher:
     def connection_arrived(self, connections: Iterable[ConnectionRecord]) -> None:
         """New connections were accepted, or parked ones have something to say."""
         for worker in [worker for worker in self.workers if worker.unacknowledged]:
-            # What it has taken already counts no longer; its report may be behind the new connection in this round.
+            # A lend that it has taken no longer counts; the report may be queued behind this connection.
             worker.process.catch_up()
         self._waiting.enqueue(connections)
         self.pump()
@@ -119,7 +119,7 @@ class Dispatcher:
         self._let_go()
 
     def _lend(self, batches: Batches, flags: int) -> bool:
-        """Lend; what could not be sent waits on, before all others. Returns whether there was anything."""
+        """Lend; unsent connections go back to the head of the queue. Returns whether there was anything to lend."""
         unsent = [
             c
             for worker, batch in batches.items()
@@ -227,7 +227,7 @@ class Dispatcher:
             closed = self._take_reports(worker, data)
         except Exception:
             self.log.failure(
-                "a report of worker {ident} (pid {pid}) cannot be understood: it is ended", ident=worker.ident,
+                "invalid report from worker {ident} (pid {pid}); ending it", ident=worker.ident,
                 pid=worker.pid,
             )  # fmt: skip
             self._lose_channel(worker)
@@ -237,8 +237,8 @@ class Dispatcher:
                 self._on_room()
             self.pump()
         except Exception:
-            # Not this worker's fault, and raised it would take its reader out of the reactor.
-            self.log.failure("internal error while connections are lent; the next event tries again")
+            # Not this worker's fault; an exception here would remove its reader from the reactor.
+            self.log.failure("internal error while lending connections; the next event retries")
 
     def _take_reports(self, worker: Worker, data: bytes) -> bool:
         """Do what they say; returns whether connections were closed."""
@@ -273,22 +273,22 @@ class Dispatcher:
         return closed
 
     def _note_full(self, worker: Worker) -> None:
-        """A worker has sent connections back for want of a descriptor; `care` has it replaced."""
+        """A worker sent connections back because it is out of descriptors; `heartbeats` has it replaced."""
         if self._ending:
-            # Nobody takes its place any more. Lent back at once, they would come back again and again.
+            # It gets no replacement now. Lent back at once, the connections would bounce again and again.
             self._retry_later()
             return
         self.dismiss(worker)
         if not worker.full:
             worker.full = True
             self.log.error(
-                "worker {ident} (pid {pid}) has no file descriptor left: it gets no more connections and is replaced;"
-                " find what its application leaves open, or raise the limit (LimitNOFILE= of systemd, ulimit -n)",
+                "worker {ident} (pid {pid}) is out of file descriptors; replacing it. Find the descriptor leak in the"
+                " application, or raise the limit (LimitNOFILE= in systemd, ulimit -n)",
                 ident=worker.ident, pid=worker.pid, worker=worker.ident,
             )  # fmt: skip
 
     def _lose_channel(self, worker: Worker) -> None:
-        """A worker is dying, and its exit will be told; or it lives on without its channel, which `care` ends."""
+        """A worker is dying, and its exit follows; or it lives on without its channel, and `heartbeats` ends it."""
         worker.channel_failed = worker.channel_failed or self._clock.seconds()
         self.dismiss(worker)
 
@@ -309,26 +309,25 @@ class Dispatcher:
             self._waiting.enqueue([connection])
 
     def dismiss(self, worker: Worker) -> None:
-        """A worker drains: it gets nothing more, what it holds stays with it until it reports."""
+        """Lend a worker nothing more; it keeps what it holds until it reports."""
         if worker in self.workers:
             self.workers.remove(worker)
 
-    def worker_died(self, worker: Worker) -> None:
-        """A worker is dead and its channel was read to the end: decide on each connection that it held."""
+    def worker_died(self, worker: Worker) -> str:
+        """A worker is dead and its channel was read to the end: decide on each connection that it held.
+
+        :return: what became of them, for the log: `2 lent again, 1 answered 502`; empty where it held none.
+        """
         self.dismiss(worker)
         self._unneeded.pop(worker, None)
         again, words = self.recovery.recover(worker)
         self._count(worker, -worker.connections, -worker.unacknowledged)
         base = self._scoreboard.worker_base(worker.region)
         self._scoreboard.words[base + W_THREADS] = self._scoreboard.words[base + W_SPOOLED] = 0
-        if words:
-            self.log.info(
-                "worker {ident} (pid {pid}) is dead; its connections: {verdicts}", ident=worker.ident, pid=worker.pid,
-                verdicts=", ".join(f"{count} {word}" for word, count in words.items()),
-            )  # fmt: skip
         self._waiting.requeue(again)
         self._on_room()
         self.pump()
+        return ", ".join(f"{count} {word}" for word, count in words.items())
 
     def _close(self, connection: ConnectionRecord) -> None:
         self._table.close(connection)

@@ -1,7 +1,7 @@
 """A listener: binds through a Twisted endpoint, then accepts by itself, raw and in batches.
 
-Law: accepts and files, nothing more; what happens to a connection is the dispatcher's. When there is no room
-(slots, descriptors) it stops reading, says so once, and goes on when there is room.
+Law: accepts and files connections, nothing more; the dispatcher decides what happens to them. Out of slots or
+descriptors, it stops reading, logs that once, and resumes when there is room.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ class Listener(FileDescriptor):
                 # Accepted sockets inherit both.
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
-            # Its own maker, or a default time-out of an embedding program, may have it otherwise.
+            # systemd, or a default time-out of an embedding program, may have set it to blocking.
             self.sock.setblocking(False)
-            # Once more, for sockets that came from systemd with a backlog of its own.
+            # Again, for sockets from systemd, which sets its own backlog.
             self.sock.listen(backlog)
 
         return bind(self.reactor, self.description, backlog, _Nobody()).addCallback(bound)
@@ -134,7 +134,7 @@ class Listener(FileDescriptor):
         batch: list[ConnectionRecord] = []
         for _ in range(ACCEPT_BATCH):
             if self._table.full:
-                self._pause("the limit of open connections is reached", 0)
+                self._pause("connection limit reached", 0)
                 break
             try:
                 sock, _ = self.sock.accept()
@@ -143,7 +143,7 @@ class Listener(FileDescriptor):
             except OSError as problem:
                 if problem.errno in _PASSING:
                     continue
-                # Out of descriptors or memory; or nobody foresaw it, and accepting goes on after a while just the same.
+                # Out of descriptors or memory, or unforeseen: accepting resumes after a while in either case.
                 self._pause(os.strerror(problem.errno or 0), ACCEPT_RETRY_SECONDS)
                 break
             sock.setblocking(False)
@@ -157,8 +157,9 @@ class Listener(FileDescriptor):
         if not self._told:
             self._told = True
             self.log.warn(
-                "{listener}: {reason}; new connections wait in the kernel", listener=self.description, reason=reason
-            )
+                "not accepting on {listener}: {reason}; new connections wait in the kernel",
+                listener=self.description, reason=reason,
+            )  # fmt: skip
 
     def _resume(self) -> None:
         self._timer = None

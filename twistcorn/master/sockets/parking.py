@@ -1,8 +1,8 @@
-"""Idle connections that no worker has: the master watches them until their clients ask, or leave.
+"""Idle connections that no worker holds: the master watches them until their clients send a request, or leave.
 
-Law: they are in an epoll of their own, which the reactor watches like any other descriptor, so that ten thousand of
-them cost it one. Nothing is read here; a client that asks is handed on with every byte unread. The time-out for idle
-connections holds: it was set by the worker and stands in the slot.
+Law: they are in a separate epoll, which the reactor watches like any other descriptor: ten thousand of them cost it
+one. Nothing is read here; a client that sends a request is handed on with every byte unread. The keep-alive deadline,
+set by the worker in the slot, still applies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .table import ConnectionRecord
 _WATCHED = select.EPOLLIN | select.EPOLLRDHUP
 #: Events handled before other descriptors get their turn; also a good batch to lend.
 EVENTS_AT_ONCE = 64
-#: Between two looks at the deadlines.
+#: Seconds between two checks of the deadlines.
 SWEEP_SECONDS = 1.0
 
 
@@ -76,7 +76,7 @@ class Parking(FileDescriptor):
             self._timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)
 
     def retime(self, difference: float) -> None:
-        """Idle connections have so many seconds more, or less."""
+        """Move the deadline of idle connections by some seconds."""
         words = self._scoreboard.words
         for connection in self._parked.values() if difference else ():
             word = self._scoreboard.slot_base(connection.slot) + S_DEADLINE
@@ -89,8 +89,8 @@ class Parking(FileDescriptor):
             if asking:
                 self._ask(asking)
         except Exception:
-            # Twisted would drop this reader, and nobody would hear the others.
-            self.log.failure("internal error in idle connections that have something to say")
+            # Twisted would drop this reader, and with it all the other idle connections.
+            self.log.failure("internal error while polling idle connections")
 
     def _asks(self, connection: ConnectionRecord) -> bool:
         """Whether there is something to read; otherwise the client has left, and its connection ends."""
@@ -103,7 +103,7 @@ class Parking(FileDescriptor):
         return False
 
     def _abandon(self, connection: ConnectionRecord) -> None:
-        self.log.failure("internal error in an idle connection, which is closed")
+        self.log.failure("internal error on an idle connection; closing it")
         with contextlib.suppress(Exception):
             self._close(connection)
 
@@ -115,7 +115,7 @@ class Parking(FileDescriptor):
             if descriptor in self._parked:
                 found.append(self._leave(descriptor))
             else:
-                # What nobody knows would be told again and again.
+                # epoll would report an unknown descriptor again and again.
                 with contextlib.suppress(OSError):
                     self._epoll.unregister(descriptor)
         return found

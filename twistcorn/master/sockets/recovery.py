@@ -1,7 +1,7 @@
 """What becomes of the connections of a dead worker.
 
-Law: runs when the worker is reaped and its channel was read to the end, so nobody else uses them. Decides nothing:
-it gathers what slot and kernel say, asks `policy.redo.verdict`, and carries the verdict out.
+Law: runs when the worker is reaped and its channel was read to the end, so no process uses them. Decides nothing: it
+reads slot and kernel, asks `policy.redo.verdict`, and carries the verdict out.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Recovery:
         if not self.counts:
             facts = facts._replace(written=None, consumed=None)
         connection.died_at(slot.consumed0)
-        # A worker that never had it cannot have died of it, and one of which the cause is known did not.
+        # A worker that never took it cannot have died of it; nor one whose cause of death is known.
         carried = self._table.carried(connection)
         if connection.taken and (facts.unread or carried) and blame.fault and not blame.slots:
             connection.deaths += 1

@@ -1,7 +1,7 @@
 """The connection table: every accepted connection, kept by the master until it is closed.
 
 Law: the only place where the master closes a client's socket or gives out a slot. A lent socket is never written to;
-it is shut down and closed only when nobody else can hold it: its worker reported CLOSED, or is dead.
+it is shut down and closed only when no worker can hold it: its worker reported CLOSED, or is dead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, SlotState, pa
 from . import tcp_info as kernel
 
 _SEQUENCES = 1 << 32
-#: Bytes of heads kept for all connections together: 512 of the largest. What would be more is answered 503.
+#: Bytes of heads kept for all connections together: 512 of the largest. Beyond that the answer is 503.
 MAX_CARRIED_BYTES = 16 << 20
 
 
@@ -141,13 +141,13 @@ class ConnectionTable:
         connection.carried = b""
 
     def as_lend(self, connection: ConnectionRecord, flags: int) -> Lend:
-        """The present lend of a connection, as its worker is told of it."""
+        """The present lend of a connection, as it is sent to its worker."""
         carried = self.carried(connection)
         flags |= CARRIES if carried else 0
         return Lend(connection.slot, connection.sequence, connection.listener, flags, carried)
 
     def messages(self, batch: list[ConnectionRecord]) -> list[list[ConnectionRecord]]:
-        """A batch as it is sent: one that carries bytes has a message of its own."""
+        """A batch as messages: a connection that carries bytes has its own."""
         if not self._carried:
             return [batch]
         alone = [[connection] for connection in batch if self.carried(connection)]

@@ -1,6 +1,6 @@
-"""What the kernel knows of a connection, and what only the kernel can do with it.
+"""The kernel's view of a connection, and the operations that only the kernel can do.
 
-Law: asks and acts on sockets that nobody else uses any more; keeps nothing and decides nothing.
+Law: reads and acts on sockets that no worker uses any more; keeps nothing and decides nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _TCP_INFO_SIZE = 216
 #: States of a connection that can be answered: nobody has ended it, or only the client has (include/net/tcp_states.h).
 _ESTABLISHED, _CLOSE_WAIT = 1, 8
 
-#: Taken at once of what nobody wants to know.
+#: Bytes dropped per call.
 _SCRATCH_BYTES = 65536
 
-#: A pair of looks takes some microseconds; a client that sends in each of so many is not there.
+#: A pair of reads takes some microseconds; no client sends between all of these.
 _MAX_READS = 100
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -80,7 +80,7 @@ def unread(sock: socket.socket) -> int:
 
 
 def discard(sock: socket.socket, most: int) -> int:
-    """Take and forget up to so many bytes of those that are there; returns how many those were."""
+    """Read and drop up to `most` of the bytes that wait; returns how many those were."""
     left = most
     with contextlib.suppress(OSError):
         while left > 0 and (size := len(sock.recv(min(left, _SCRATCH_BYTES), socket.MSG_DONTWAIT))):
@@ -89,6 +89,6 @@ def discard(sock: socket.socket, most: int) -> int:
 
 
 def reset(sock: socket.socket) -> None:
-    """Send a reset now, whoever else has a copy: connect(2) to AF_UNSPEC. SO_LINGER would wait for the last copy."""
+    """Send a reset now, whatever copies exist: connect(2) to AF_UNSPEC. SO_LINGER would wait for the last copy."""
     address = struct.pack("=H14x", socket.AF_UNSPEC)
     _libc.connect(sock.fileno(), address, len(address))

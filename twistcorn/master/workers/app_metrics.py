@@ -1,8 +1,8 @@
-"""What the applications in the workers count of their own: asked for, remembered, added up.
+"""The application's metrics from all workers: collected, kept, added up.
 
-Law: asks only workers that count something, all at once, and waits for none longer than `SCRAPE_SECONDS`; a worker that
-does not answer in time counts with its last answer. A worker's last answer is kept when it is gone, so that sums never
-go down.
+Law: asks only workers that export metrics, all at once, and waits for none longer than `SCRAPE_SECONDS`; a worker that
+does not answer in time counts with its last answer. The last answer of a dead worker is kept, so that sums never go
+down.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ...wire.scoreboard import W_EXPORTS, Scoreboard
 
 #: Seconds that a scrape waits for a worker.
 SCRAPE_SECONDS = 0.5
-#: Most bytes that a worker may tell; it tells less by itself (`worker.exports`).
+#: Maximum bytes from one worker; `worker.exports` keeps to less.
 MAX_WORKER_BYTES = 1 << 20
-#: Samples with labels of their own that are kept of workers that are gone: a label may hold what clients have made up.
+#: Label sets kept from dead workers: labels may hold values that clients make up.
 MAX_KEPT_SAMPLES = 20_000
 
 
@@ -45,7 +45,7 @@ class AppMetrics:
         self._waiting: list[Deferred[list[Told]]] = []
 
     def gather(self) -> Deferred[list[Told]]:
-        """The metrics of all workers; who asks meanwhile gets the same."""
+        """The metrics of all workers; concurrent calls share one round."""
         asked = [worker for worker in self._workers() if worker.state is WorkerState.READY and self._counts(worker)]
         if not asked:
             return succeed(merge(self._gone, self._known.values()))
@@ -79,12 +79,12 @@ class AppMetrics:
                 if not piece["data"]:
                     break
         except Exception:
-            # The worker has said in the log what it cannot collect.
+            # The worker has logged what it cannot collect.
             return
         self._learn(worker, data)
 
     def told(self, worker: Worker, data: bytes, last: bool) -> None:
-        """A worker that leaves tells a piece of its last word."""
+        """A leaving worker sends a piece of its last report."""
         whole = self._parts.pop(worker.ident, b"") + data
         if last:
             self._learn(worker, whole)
@@ -97,7 +97,7 @@ class AppMetrics:
         try:
             self._known[worker.ident] = parse(data, worker.ident)
         except ValueError as error:
-            self.log.warn("worker {ident} tells no metrics: {error}", ident=worker.ident, error=str(error))
+            self.log.warn("invalid metrics from worker {ident}: {error}", ident=worker.ident, error=str(error))
 
     def fold_into_totals(self, worker: Worker) -> None:
         """A worker is dead: what it had counted is kept."""

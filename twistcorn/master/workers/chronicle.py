@@ -1,6 +1,6 @@
-"""What has happened of late: deaths of workers, and reloads.
+"""Recent deaths of workers, and reloads.
 
-Law: remembers a bounded number of each, counts all of them, and tells nobody by itself.
+Law: keeps a bounded number of each, and counts all of them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
-#: Of each kind that are remembered: more than anybody reads.
+#: Entries kept of each kind.
 MAX_ENTRIES = 50
 
 

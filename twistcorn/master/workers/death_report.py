@@ -1,4 +1,4 @@
-"""What the log says of a worker that is gone. Pure.
+"""The log line for a dead worker. Pure.
 
 Law: expected exits are silent (info), unexpected ones loud (error), and name pid, cause and what was running.
 """
@@ -16,7 +16,7 @@ from ...policy.worker import LEAVING, Worker
 
 #: As it stands in a stack.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
-#: Requests named in one line; the rest are counted.
+#: Requests named in one line; the others are counted.
 MAX_NAMED_REQUESTS = 8
 
 
@@ -43,8 +43,9 @@ class Death(NamedTuple):
 
     :ivar status: the signal's name or the exit code, as text.
     :ivar age: seconds since the worker was spawned.
-    :ivar rss: bytes of memory that it had at the last look, 0 when nobody looked.
+    :ivar rss: bytes of memory at the last check, 0 before the first.
     :ivar last_words: what faulthandler wrote.
+    :ivar connections: what became of its connections, as text; empty where it held none.
     """
 
     status: str
@@ -54,6 +55,7 @@ class Death(NamedTuple):
     age: float = 0.0
     rss: int = 0
     last_words: str = ""
+    connections: str = ""
 
     def word(self, worker: Worker) -> str:
         """The cause in one word, as the chronicle and the metrics count it."""
@@ -66,28 +68,29 @@ def describe(worker: Worker, death: Death) -> tuple[LogLevel, str]:
     """The level and the text for a dead worker."""
     who = f"worker {worker.ident} (pid {worker.pid})"
     if worker.boot_error:
-        return LogLevel.error, f"{who} could not boot: {worker.boot_error}"
+        return LogLevel.error, f"{who} failed to boot: {worker.boot_error}"
     what = death.status
     if death.cause is Cause.MEMORY:
         what += ", out of memory"
     if death.rss and death.cause is not Cause.ORDERED:
-        what += f", with {death.rss >> 20} MiB"
-    rest = _requests(death.running) + _words(death)
+        what += f", {death.rss >> 20} MiB resident"
+    connections = f"; connections: {death.connections}" if death.connections else ""
+    rest = _requests(death.running) + connections + _words(death)
     if worker.killed:
         return LogLevel.error, f"{who} was killed: {worker.killed}" + rest
     if worker.state in LEAVING:
         if death.cause is Cause.ORDERED and not death.running:
-            return LogLevel.info, f"{who} is gone"
+            return LogLevel.info, f"{who} exited{connections}"
         return LogLevel.warn, f"{who} ended while {worker.state.value}: {what}" + rest
     if not worker.was_ready:
-        return LogLevel.error, f"{who} died before it was ready: {what}" + _words(death)
+        return LogLevel.error, f"{who} died while booting: {what}" + _words(death)
     return LogLevel.error, f"{who} died after {death.age:.1f} s: {what}" + rest
 
 
 def _requests(running: Sequence[Running]) -> str:
     if not running:
-        return "; no request was running"
-    # Whoever is to blame is always named.
+        return "; no request running"
+    # A blamed request is always named.
     first = sorted(running, key=lambda each: not each.blamed)
     more = f" and {len(running) - MAX_NAMED_REQUESTS} more" if len(running) > MAX_NAMED_REQUESTS else ""
     return "; running: " + ", ".join(map(str, first[:MAX_NAMED_REQUESTS])) + more
@@ -95,7 +98,8 @@ def _requests(running: Sequence[Running]) -> str:
 
 def _words(death: Death) -> str:
     """What faulthandler wrote: the stack of the thread that died, where it says which, down to our own frames."""
-    if not death.last_words:
+    if not death.last_words or death.cause is Cause.FROZEN:
+        # A frozen worker's stack was logged when the thread that holds the lock was found.
         return ""
     parts = death.last_words.strip().split("\n\n")
     if any(part.startswith("Current thread") for part in parts):

@@ -36,7 +36,7 @@ class Spawner(Protocol):
 
 
 class Chief(Protocol):
-    """Whom the fleet tells (`supervisor.Supervisor`)."""
+    """Receives the fleet's events (`supervisor.Supervisor`)."""
 
     def boot(self, worker: Worker, settings: Settings) -> None:
         """A process was started: order it to boot."""
@@ -54,7 +54,7 @@ class Chief(Protocol):
 class Fleet:
     """The workers and their number.
 
-    :ivar target: how many workers are wanted.
+    :ivar target: the number of workers to keep.
     :ivar workers: all of them, by number; also those that leave and no longer count.
     :ivar settings: those of the workers that are ready.
     :ivar open: whether the number is kept: from the first ready worker until the server stops.
@@ -85,7 +85,7 @@ class Fleet:
         self._generation = 1
         self._next: tuple[int, Settings] | None = None
         self._way = rollout.ROLLING
-        #: The code on disk does not boot, as far as anybody knows: workers that are spent serve on.
+        #: The last boot failed: workers over a recycling limit keep serving.
         self.paused = False
         self.open = False
         self.target = settings.workers
@@ -145,7 +145,7 @@ class Fleet:
             self._next = generation, replace(wanted, **fields)
         self._take(replace(self.settings, **fields))
         if "workers" in fields:
-            # A number that is given anew counts, whatever became of the last one by hand.
+            # A newly set number overrides an earlier `scale`.
             self.target = self.target if self.settings.workers_bounds else self.settings.workers
             self.fill()
 
@@ -161,11 +161,11 @@ class Fleet:
         self.machine.handle(worker, Event.EXITED)
         if booting and self.open and not worker.was_ready:
             if self._next is not None and worker.generation == self._next[0] != self._generation:
-                self._abandon_reload(reason if worker.process is None else "the code on disk does not boot", reason)
+                self._abandon_reload(reason if worker.process is None else "the code on disk fails to boot", reason)
             else:
                 self._replacement_failed()
         elif self._strategy() == rollout.STOP_FIRST:
-            # Whoever is to take its place may have waited for it.
+            # Its replacement may have waited for this exit.
             self.fill()
 
     def outdate(self, worker: Worker, reason: Outdated) -> None:
@@ -175,7 +175,7 @@ class Fleet:
             self.fill()
 
     def pardon(self, worker: Worker) -> bool:
-        """A worker is not replaced after all, unless something else is wrong with it; false: its place is taken."""
+        """Cancel the replacement of a worker, unless it has another reason; false: a replacement already counts."""
         worker.outdated = worker.lasting
         stays = worker in self.pool.processes
         if not stays:
@@ -184,13 +184,13 @@ class Fleet:
         return stays
 
     def drain(self, worker: Worker) -> None:
-        """Have a worker hand everything back and go now; its replacement boots meanwhile."""
+        """Drain a worker now; its replacement boots meanwhile."""
         if worker in self.pool.processes:
             self.pool.stopAWorker(worker)
             self.fill()
 
     def kill(self, worker: Worker, why: str) -> None:
-        """End a worker that can be told nothing."""
+        """Kill a worker that takes no orders."""
         worker.killed = why
         self.machine.handle(worker, Event.KILL)
         self.fill()
@@ -198,14 +198,14 @@ class Fleet:
     def _replacement_failed(self) -> None:
         """A worker died before it was ready, and not the first one of a reload."""
         if any(worker.outdated is Outdated.SPENT for worker in self.pool.processes):
-            self._pause("a replacement does not boot")
+            self._pause("a replacement worker failed to boot")
         self.fill()
 
     def _pause(self, why: str) -> None:
         """Replace no worker that serves, until one boots again."""
         settings = self.settings
         if not self.paused and (settings.max_requests or settings.max_rss or settings.max_age):
-            self.log.error("{why}: recycling is paused until a worker boots again", why=why)
+            self.log.error("{why}: recycling paused until a worker boots", why=why)
         self.paused = True
         for worker in self.workers.values():
             if worker.outdated is Outdated.SPENT:
@@ -228,15 +228,15 @@ class Fleet:
         generation = max((worker.generation for worker in self.workers.values()), default=self._generation) + 1
         # It goes on as it began, whatever is set meanwhile.
         self._next, self._way = (generation, settings), settings.reload_strategy
-        how = "ending the old workers, then booting" if self._way == rollout.STOP_FIRST else "booting one worker of"
+        how = "stopping all workers, then booting" if self._way == rollout.STOP_FIRST else "booting one worker of"
         self.log.info("reload: {how} generation {generation}", how=how, generation=generation)
         self.fill()
 
     def _abandon_reload(self, why: str, reason: str) -> None:
-        """The first new worker did not get ready: the old generation goes on. Whoever asked hears the whole reason."""
+        """The first new worker failed to boot: the old generation goes on, and the callers get the full reason."""
         assert self._next is not None
         (generation, _), self._next = self._next, None
-        self.log.error("reload is off: {why}; {then}", why=why, then=rollout.afterwards(reason, self._way))
+        self.log.error("reload cancelled: {why}; {then}", why=why, then=rollout.afterwards(reason, self._way))
         self._pause(why)
         for worker in [w for w in self.pool.processes if w.generation == generation]:
             self.pool.stopAWorker(worker)
@@ -245,15 +245,15 @@ class Fleet:
 
     # Numbers
 
-    def scale(self, difference: int) -> None:
-        """Want so many workers more or less, never fewer than one, and within the bounds if there are some."""
+    def scale(self, difference: int, why: str = "") -> None:
+        """Change the worker target, within the bounds if there are some, and never below one; `why` is logged."""
         bounds = self.settings.workers_bounds or Span(1, MAX_WORKERS)
         self.target = bounds.clamp(self.target + difference)
-        self.log.info("{target} workers wanted", target=self.target)
+        self.log.info("worker target set to {target}{why}", target=self.target, why=f": {why}" if why else "")
         self.fill()
 
     def fill(self) -> None:
-        """Bring the pool to its number, and replace who is outdated."""
+        """Bring the pool to its target, and replace outdated workers."""
         if not self.open:
             return
         old = sorted((w for w in self.pool.processes if self._is_old(w)), key=_least_wanted)
@@ -298,7 +298,7 @@ class Fleet:
         self.pool.adjustPoolSize(wanted, wanted)
         if self._next is not None and self._is_through(self._next[0]):
             (generation, _), self._next = self._next, None
-            self.log.info("reload done: generation {generation} serves", generation=generation)
+            self.log.info("reload complete: generation {generation} is serving", generation=generation)
             self.fill()
             self._chief.reload_ended("")
 
@@ -309,7 +309,7 @@ class Fleet:
         return rollout.finished(len(others), len(ready) - len(set(ready) & set(others)), self.target)
 
     def _retire(self, worker: Worker) -> None:
-        # One without life hears nothing; it is killed when its time is over, or pardoned before.
+        # An unresponsive worker takes no order; it is killed when its time is over, or pardoned before.
         if worker.outdated is not Outdated.FROZEN:
             self.machine.handle(worker, Event.RETIRE)
 
@@ -326,7 +326,7 @@ class Fleet:
         except OSError as problem:
             # No process, no descriptor, no memory: as if it had died while it booted.
             self.regions.append(worker.region)
-            text = worker.boot_error = f"a worker cannot be started: {problem.strerror}"
+            text = worker.boot_error = f"cannot start a worker process: {problem.strerror}"
             self.log.error("{text}", text=text)
             # The pool files it first.
             self._clock.callLater(0, self._chief.never_born, worker, text)
@@ -345,5 +345,5 @@ def _least_wanted(worker: Worker) -> tuple[bool, bool, int, int, int]:
 
 
 def _least(workers: set[Worker]) -> Worker:
-    """Whom to retire when there are too many."""
+    """The worker to retire when there are too many."""
     return min(workers, key=_least_wanted)

@@ -1,7 +1,7 @@
 """What a dead worker died of: its exit, its last words, its memory, and the requests that were in it.
 
-Law: reads what the dead have left: the scoreboard, what faulthandler wrote, the kernel's count of processes killed for
-memory. `policy.blame` judges; nobody is told from here.
+Law: reads what a dead worker left: the scoreboard, faulthandler's output, the kernel's count of processes killed for
+memory. `policy.blame` judges; nothing is logged here.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .process import ExitStatus
 class Forensics:
     """Examines dead workers.
 
-    :ivar quarantine: which requests killed workers of late.
+    :ivar quarantine: which requests killed workers recently.
     :param now: monotonic nanoseconds, as the workers write them.
-    :param oom_kills: how many processes of our cgroup were killed for memory so far; None where nobody counts.
+    :param oom_kills: how many processes of our cgroup were killed for memory so far; None if uncounted.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Forensics:
         self.quarantine = Quarantine()
 
     def examine(self, worker: Worker, status: ExitStatus) -> Death:
-        """What it died of; its channel was read to the end, and nothing was decided about its connections yet."""
+        """The cause of a death; the channel was read to the end, and the connections are not decided on yet."""
         freeze = worker.freeze
         why = cause(
             status.code, status.signal, worker.state in LEAVING, bool(worker.killed),
@@ -55,7 +55,7 @@ class Forensics:
         )  # fmt: skip
         last_words = worker.process.last_words()
         if why is Cause.FROZEN and freeze is not None and freeze.thread is None:
-            # What all threads said was told when they said it; none of them is the one.
+            # The stacks of all threads were logged already; none of them is known to be the cause.
             last_words = ""
         slots = self._running(worker)
         threads = {slot: thread for slot, (_, thread, _) in slots.items()}
@@ -78,7 +78,7 @@ class Forensics:
         return Death(str(status), why, guilt, running, age, worker.rss, last_words)
 
     def attribute_death(self, death: Death, after: int) -> dict[str, int]:
-        """Count a death against whom it may be laid to: returns the offenders to tell of, with their deaths.
+        """Count a death against the requests that may have caused it; returns the offenders to log, with their deaths.
 
         :param after: deaths of one method and path that bring it into quarantine; 0: none.
         """
@@ -97,7 +97,7 @@ class Forensics:
         found = {}
         for connection in self._table.held_by(worker):
             slot = self._scoreboard.read_slot(connection.slot)
-            # Without a thread its answer is made, and only waits to be sent.
+            # Without a thread the response is complete, and only waits to be sent.
             if slot.state in (SlotState.IN_APP, SlotState.RESPONDING) and slot.thread:
                 found[connection.slot] = slot.head, slot.thread, slot.since
         return found

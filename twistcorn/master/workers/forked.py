@@ -13,7 +13,7 @@ from twisted.internet.process import Process
 
 from ...settings import SECRETS
 
-#: Variables that the master reads and an application shall not: tokens of the admin page.
+#: Variables that the master reads and an application must not see: tokens of the admin page.
 SECRET_VARIABLES = frozenset(
     os.fsencode(name) for field in SECRETS for name in (f"TWISTCORN_{field.name.upper()}", *field.metadata["env"])
 )

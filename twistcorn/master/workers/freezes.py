@@ -1,8 +1,8 @@
-"""Workers whose hearts stand still: who holds them up, who waits for them, and when they are killed.
+"""Workers without a heartbeat: which thread holds the lock, which clients wait, and when the worker is killed.
 
-Law: looks, and lets `policy.freeze` judge; kills nobody. It reads the kernel's account of threads and the scoreboard,
-and asks one thread where it is. A frozen worker may wake at any moment, between any two lines: the master asks how much
-waits on the connections that it holds, and neither reads them nor writes to them nor lends them.
+Law: observes, lets `policy.freeze` judge, and kills nothing. It reads the kernel's account of threads and the
+scoreboard, and signals one thread to write its stack. A frozen worker may resume at any time: the master counts the
+unread bytes on its connections, and neither reads, writes nor lends them.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from ..sockets.table import ConnectionTable
 from .death_report import of_application, without_ours
 from .process import MAX_LAST_WORDS_BYTES
 
-#: Seconds from one search for clients that wait to the next: it asks the kernel about each connection of the worker.
+#: Seconds between two searches for waiting clients: each asks the kernel about every connection of the worker.
 SEARCH_SECONDS = 1.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Witness:
-    """What can be learned of the threads of a worker from outside."""
+    """Observes the threads of a worker from outside."""
 
     def tasks(self, worker: Worker) -> dict[int, Task]:
         """All its threads by id; fewer, or none, where they are ending."""
@@ -60,7 +60,7 @@ class Witness:
         return found
 
     def ask(self, worker: Worker, thread: int) -> bool:
-        """Have one thread write down where all are (tgkill(2)); false where that cannot be."""
+        """Signal one thread to write the stacks (tgkill(2)); false where that is impossible."""
         try:
             return bool(_libc.tgkill(worker.pid, thread, TESTIFY) == 0)
         except AttributeError:
@@ -86,7 +86,7 @@ class _Running(NamedTuple):
 
 
 class Freezes:
-    """Looks at workers without life.
+    """Examines workers without a heartbeat.
 
     :param now: monotonic nanoseconds, as the workers write them.
     """
@@ -106,7 +106,7 @@ class Freezes:
         self._now = now
 
     def look(self, worker: Worker, now: float, settings: Settings) -> None:
-        """Learn more about a worker whose pulse was just felt; one that lives has nothing to hide."""
+        """Update what is known of a worker after a heartbeat check; a live one is forgotten."""
         timeout, still, freeze = settings.heartbeat_timeout, worker.pulse.still, worker.freeze
         if not worker.pulse.is_lost(FIRST_CHECK_SHARE * timeout):
             if freeze is not None and freeze.asked and freeze.tasks:
@@ -124,7 +124,7 @@ class Freezes:
             self._ask(worker, freeze)
         if now - freeze.searched >= SEARCH_SECONDS:
             waits = self._is_waited_for(worker, freeze, settings)
-            # Who is found first may have waited all the while.
+            # A client found at the first search may have waited from the start.
             began = now - still if freeze.searched < 0 else freeze.searched
             freeze.since = (freeze.since or began) if waits else None
             freeze.searched = now
@@ -158,7 +158,7 @@ class Freezes:
         if again:
             self._witness.forget(worker)
             freeze.heard = ""
-        # Who waits for the lock cannot be told from who sleeps with it; the main thread writes down all of them.
+        # A thread that waits for the lock looks like one that sleeps with it: have the main thread write all stacks.
         self._witness.ask(worker, worker.pid if thread is None else thread)
 
     def _hear(self, worker: Worker, freeze: Freeze) -> None:
@@ -172,15 +172,14 @@ class Freezes:
         running = self._running(worker)
         names = [each.name for each in running if each.thread == freeze.thread]
         if freeze.thread is not None:
-            who = names[0] if names else "a thread of the application's own"
+            who = names[0] if names else "a background thread of the application"
             stacks = _of(freeze.heard)
         else:
-            who = running[0].name if len(running) == 1 else "a thread that cannot be told from the others"
+            who = running[0].name if len(running) == 1 else "an unidentified thread"
             stacks = of_application(freeze.heard)
-        self.log.error(
-            "worker {ident} (pid {pid}): {who} holds the interpreter lock:\n{stacks}",
-            ident=worker.ident, pid=worker.pid, who=who, stacks=stacks.rstrip("\n"),
-        )  # fmt: skip
+        text = f"worker {worker.ident} (pid {worker.pid}): {who} holds the interpreter lock:\n" + stacks.rstrip("\n")
+        # As `text`, which is no further member in JSON: the stack is there once.
+        self.log.error("{text}", text=text, ident=worker.ident, pid=worker.pid)
 
     def _running(self, worker: Worker) -> list[_Running]:
         found, now = [], self._now()

@@ -1,7 +1,7 @@
-"""The care of workers that serve: does each live, has it served its time, has it its share of the connections.
+"""Periodic checks of serving workers: heartbeat, recycling limits, share of the connections.
 
-Law: looks at regular times, reads the scoreboard and the kernel's account of memory, and does what `policy.health`,
-`policy.recycling` and `policy.balance` say.
+Law: reads the scoreboard and the kernel's account of memory, and does what `policy.health`, `policy.recycling` and
+`policy.balance` decide.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .freezes import Freezes
 
 #: Seconds for which a worker must have been ready before it is replaced because it has no descriptor left.
 SETTLED_SECONDS = 2.0
-#: Seconds between two looks: a part of the second in which a worker that shows no life is to be replaced.
+#: Seconds between two checks: a fraction of the second in which an unresponsive worker must be replaced.
 CHECK_SECONDS = 0.25
-#: Looks from one question for memory to the next; each costs some 20 us a worker.
+#: Checks from one memory reading to the next; each costs some 20 us per worker.
 CHECKS_PER_MEMORY_CHECK = 4
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -46,7 +46,7 @@ def rss_of(pid: int) -> int:
 
 
 class HeartbeatMonitor:
-    """Looks after the workers of a fleet.
+    """Checks the workers of a fleet.
 
     :param rss: how the memory of a process is measured.
     """
@@ -72,13 +72,12 @@ class HeartbeatMonitor:
         self._looks = 0
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin the checks."""
         self._looking.start(CHECK_SECONDS, now=False)
 
     def stop(self) -> None:
-        """Look no more."""
-        if self._looking.running:
-            self._looking.stop()
+        """End the checks."""
+        self._looking.stop()
 
     def _look(self) -> None:
         self._looks += 1
@@ -118,7 +117,7 @@ class HeartbeatMonitor:
         self._freezes.look(worker, now, settings)
         why = self._freezes.judge(worker, now, settings, self._is_crowded())
         if worker.state is not WorkerState.READY:
-            # Without a connection nobody waits for it: it may be at its exit handlers, and has its own time for those.
+            # Without a connection no client waits for it: it may be running exit handlers, which have their own limit.
             if why and worker.connections:
                 worker.killed = f"{why} while {worker.state.value}"
                 self._fleet.machine.handle(worker, Event.KILL)
@@ -127,13 +126,13 @@ class HeartbeatMonitor:
         elif worker.pulse.is_lost(SUSPICION_SHARE * settings.heartbeat_timeout):
             if worker.outdated is not Outdated.FROZEN:
                 self.log.error(
-                    "worker {ident} (pid {pid}) has shown no life for {still:.1f} s: a replacement is started",
+                    "worker {ident} (pid {pid}) unresponsive for {still:.1f} s; starting a replacement",
                     ident=worker.ident, pid=worker.pid, still=worker.pulse.still,
                 )  # fmt: skip
                 self._dispatcher.dismiss(worker)
                 self._fleet.outdate(worker, Outdated.FROZEN)
         elif worker.outdated is Outdated.FROZEN:
-            self.log.warn("worker {ident} (pid {pid}) lives again", ident=worker.ident, pid=worker.pid)
+            self.log.warn("worker {ident} (pid {pid}) responds again", ident=worker.ident, pid=worker.pid)
             if self._fleet.pardon(worker) and not worker.full:
                 self._dispatcher.admit(worker)
 
@@ -144,14 +143,14 @@ class HeartbeatMonitor:
             if not why:
                 return
             if attempt == 0:
-                # What it has said may still wait here.
+                # Its reports may still be unread here.
                 worker.process.catch_up()
-        # As any death of one that serves: its replacement follows, and the redo log.
+        # Handled like any death of a serving worker: replacement and redo log follow.
         worker.killed = why
         worker.process.kill(signal.SIGKILL)
 
     def _replace_full(self, worker: Worker, now: float) -> None:
-        """It has no descriptor left. Not at once where it got so as soon as it was ready: the next may be as full."""
+        """Replace a worker that is out of descriptors; not within `SETTLED_SECONDS`, as the next may be as full."""
         if worker.full and worker.outdated is None and now - worker.ready_at >= SETTLED_SECONDS:
             self._fleet.outdate(worker, Outdated.FULL)
 
@@ -161,11 +160,11 @@ class HeartbeatMonitor:
         answered = words[base + W_REQUESTS] + words[base + W_LED_REQUESTS]
         worker.progress = worker.progress.look(answered, words[base + W_BUSY], threads, now)
         if worker.progress.has_stalled(now) and worker.state in SERVING:
-            why = "its threads answer nothing since a request was interrupted: its application may hold a lock"
+            why = "no request completed since one was interrupted; the application may be deadlocked"
             self._fleet.kill(worker, why)
 
     def _is_crowded(self) -> bool:
-        """Whether there are more frozen workers that others have replaced than workers are wanted."""
+        """Whether the frozen workers that were replaced outnumber the worker target."""
         fleet = self._fleet
         frozen = [worker for worker in fleet.workers.values() if worker.outdated is Outdated.FROZEN]
         return sum(worker not in fleet.pool.processes for worker in frozen) > fleet.target
@@ -176,6 +175,6 @@ class HeartbeatMonitor:
         reason = due(limits, requests, worker.rss, now - worker.born, worker.chance)
         if reason:
             self.log.info(
-                "worker {ident} (pid {pid}) is replaced: {reason}", ident=worker.ident, pid=worker.pid, reason=reason
+                "recycling worker {ident} (pid {pid}): {reason}", ident=worker.ident, pid=worker.pid, reason=reason
             )
             self._fleet.outdate(worker, Outdated.SPENT)

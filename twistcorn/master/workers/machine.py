@@ -1,6 +1,6 @@
-"""What the transitions of a worker's life do: effects and timers.
+"""The effects and timers of a worker's state machine.
 
-Law: the transitions stand in `policy.worker`, with the timer of each state; nothing is decided here.
+Law: the transitions, and the timer of each state, are in `policy.worker`; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ from ...policy.worker import TAKING, TIMERS, Effect, Event, Outdated, Worker, Wo
 from ...wire import amp_commands
 from ..sockets.dispatcher import Dispatcher
 
+#: What a worker has not done when the time of its state is over.
+_OVERDUE = {
+    WorkerState.STARTING: "app not imported within --boot-timeout {}",
+    WorkerState.DRAINING: "not drained within --graceful-timeout {}",
+    WorkerState.FINISHING: "requests not finished within --graceful-timeout {}",
+    WorkerState.STOPPING: "no exit within {} of the order to stop",
+}
+
 
 class Pace(Protocol):
-    """Who says how long a state lasts, and fills the pool (`fleet.Fleet`)."""
+    """Decides how long a state lasts, and fills the pool (`fleet.Fleet`)."""
 
     def delay(self, state: WorkerState) -> float:
         """Seconds that a worker may be in a state."""
@@ -64,12 +72,12 @@ class Machine:
             worker.timer = self._clock.callLater(delay, self._timed_out, worker)
 
     def retime(self, worker: Worker, difference: float) -> None:
-        """The time of the worker's state is so many seconds longer than it was, or shorter."""
+        """Move the deadline of a worker's state by some seconds."""
         limited = self._pace.delay(worker.state) or worker.state is not WorkerState.STARTING
         if difference == 0:
             return
         if worker.timer is None or not limited:
-            # There was no limit, or is none any more.
+            # There was no limit, or is none now.
             self._stop_timer(worker)
             self.start_timer(worker)
         else:
@@ -78,7 +86,7 @@ class Machine:
     def _timed_out(self, worker: Worker) -> None:
         worker.timer = None
         if worker.state is not WorkerState.WAITING and not worker.killed:
-            worker.killed = f"{worker.state.value} for more than {self._pace.delay(worker.state):g} s"
+            worker.killed = _OVERDUE[worker.state].format(f"{self._pace.delay(worker.state):g} s")
         if worker.state is WorkerState.STOPPING:
             self.start_timer(worker)
         self.handle(worker, Event.TIMEOUT)
@@ -93,7 +101,7 @@ class Machine:
             if self._pace.admits(worker):
                 self._dispatcher.admit(worker)
         elif worker.process is None and effect not in (Effect.FORGET, Effect.RESPAWN):
-            # It was never born; there is nobody to order.
+            # It was never started; there is no process to order.
             return
         elif effect is Effect.READMIT:
             if worker.outdated is not Outdated.FROZEN:

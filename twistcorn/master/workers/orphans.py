@@ -1,7 +1,7 @@
-"""What the application of a dead worker had forked and left behind: it ends a moment after its worker.
+"""Ends the processes that the application of a dead worker forked, a short time after the worker.
 
-Law: for a process of its own alone (`standalone`), which the kernel gives the orphans of its workers. Ends copies of a
-worker (`copies`) and nothing else: a program that was started, and what has made itself a daemon, is meant to stay.
+Law: standalone only (`standalone`), where the kernel gives the master its workers' orphans. Ends copies of a worker
+(`copies`) and nothing else: a program that was started, and a daemon, are meant to stay.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ...policy.worker import Worker
 
 #: prctl(2), Linux 3.4: orphans among our descendants become our children.
 PR_SET_CHILD_SUBREAPER = 36
-#: Seconds before an orphan is told to end: what was between fork(2) and execve(2) is a program by then.
+#: Seconds before an orphan gets SIGTERM: a child between fork(2) and execve(2) is another program by then.
 EXEC_SECONDS = 0.1
-#: Seconds that it has after TERM; and after KILL, which nothing outlives but what the kernel holds.
+#: Seconds that it has after SIGTERM; and after SIGKILL, which only an uninterruptible process survives.
 TERM_SECONDS, AFTER_KILL_SECONDS = 1.0, 2.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,9 +41,9 @@ class OrphanCase:
     """The orphans of one worker.
 
     :ivar who: the worker, as the log names it.
-    :ivar number: the signal that they get; 0: none yet.
-    :ivar sent: what each has got so far.
-    :ivar timer: what follows when this signal's time is over.
+    :ivar number: the signal to send; 0: none yet.
+    :ivar sent: the last signal sent to each pid.
+    :ivar timer: runs the next step when this signal's time is over.
     """
 
     who: str
@@ -54,7 +54,7 @@ class OrphanCase:
 
 
 class Orphans:
-    """Ends what dead workers have left.
+    """Ends the orphans of dead workers.
 
     :param copies_of: the copies of an image among our descendants.
     :param image_of: the image of a process.
@@ -91,7 +91,7 @@ class Orphans:
             self._cases.append(case)
 
     def look(self) -> None:
-        """Some process has ended: it may have been the last one, and its own children are orphans now."""
+        """A process has ended: it may have been the last one, or may have left orphans itself."""
         for case in list(self._cases):
             self._look(case)
 
@@ -124,8 +124,7 @@ class Orphans:
     def _give_up(self, case: OrphanCase) -> None:
         pids = self._copies_of(case.image)
         self.log.warn(
-            "{who} left processes that its application had forked, and SIGKILL does not end them: {pids}", who=case.who,
-            pids=_listed(pids),
+            "{who}: processes forked by its application survive SIGKILL: {pids}", who=case.who, pids=_listed(pids)
         )  # fmt: skip
         for pid in pids:
             case.sent.pop(pid, None)
@@ -138,7 +137,7 @@ class Orphans:
         killed = [pid for pid, number in case.sent.items() if number == signal.SIGKILL]
         if case.sent:
             self.log.info(
-                "{who} left {count} that its application had forked: ended ({pids}{killed})", who=case.who,
+                "{who}: terminated {count} forked by its application ({pids}{killed})", who=case.who,
                 count=f"{len(case.sent)} process{'es' * (len(case.sent) > 1)}", pids=_listed(list(case.sent)),
                 killed=f"; by SIGKILL: {_listed(killed)}" if killed else "",
             )  # fmt: skip

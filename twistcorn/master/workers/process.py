@@ -1,4 +1,4 @@
-"""One worker process on ampoule: how it is spawned, what it inherits, and how its death is told.
+"""One worker process on ampoule: how it is spawned, what it inherits, and how its death is reported.
 
 Law: ampoule is used here and nowhere else in the master. Nothing here decides: the supervisor says when a process
 starts and ends. A worker inherits stdout and stderr, ampoule's AMP pipes (3, 4), the channel (5), the scoreboard (6)
@@ -50,7 +50,7 @@ main()
 """
 
 #: Signals that reach the whole process group, blocked while a worker starts: until it ignores them they would kill it.
-#: TERM with them, or the handler of the master would take it in the moment between fork(2) and execve(2).
+#: TERM as well, or the master's handler would take it between fork(2) and execve(2).
 GROUP_SIGNALS = (
     signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM,
     signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
@@ -64,7 +64,7 @@ MESSAGES_AT_ONCE = 64
 
 
 class Owner(Protocol):
-    """Who is told about a worker: the supervisor."""
+    """The receiver of a worker's reports: the supervisor."""
 
     def booted(self, worker: Worker, app: str, how: str) -> None: ...
 
@@ -147,13 +147,13 @@ class MasterProtocol(amp_commands.QuietAMP):
 
 
 class Connector(AMPConnector):  # type: ignore[misc]
-    """ampoule's connector, which tells death when the process exits and leaves the worker's output alone."""
+    """ampoule's connector, which reports death when the process exits and leaves the worker's output alone."""
 
     def connectionMade(self) -> None:
         self.amp.makeConnection(self)
 
     def write(self, data: bytes) -> None:
-        # The worker may have closed its end already; its exit will be told.
+        # The worker may have closed its end already; its exit follows.
         with contextlib.suppress(KeyError):
             self.transport.writeToChild(TO_CHILD, data)
 
@@ -171,7 +171,7 @@ class Connector(AMPConnector):  # type: ignore[misc]
         self.finished.callback(ExitStatus(value.exitCode, value.signal))
 
     def processEnded(self, status: Failure) -> None:
-        """Everything was told at the exit."""
+        """`processExited` has reported everything."""
 
 
 class ChannelReader(FileDescriptor):
@@ -206,7 +206,7 @@ class ChannelReader(FileDescriptor):
             except BlockingIOError:
                 return None
             except ConnectionResetError:
-                # Told once when the worker died with lends unread; its own reports are still queued behind.
+                # Reported once when the worker died with lends unread; its reports are still queued behind.
                 continue
 
     def read_to_end(self) -> None:
@@ -257,7 +257,7 @@ class WorkerProcess:
         self._reader.doRead()
 
     def end(self) -> None:
-        """The process is dead: read the channel to its end and let go of everything."""
+        """The process is dead: read the channel to its end and close everything."""
         self._reader.read_to_end()
 
     def last_words(self) -> str:
@@ -309,7 +309,7 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
         self._descriptors: dict[int, int] = {}
 
     def spawn(self, worker: Worker, owner: Owner) -> WorkerProcess:
-        """Start the process of a worker; `owner` hears of everything that follows."""
+        """Start the process of a worker; `owner` gets every report that follows."""
         if not os.access(sys.executable, os.X_OK):
             raise FileNotFoundError(errno.ENOENT, f"there is no interpreter {sys.executable}")
         box = os.memfd_create("twistcorn-last-words", os.MFD_CLOEXEC)
@@ -341,7 +341,7 @@ class WorkerStarter(ProcessStarter):  # type: ignore[misc]
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             with _group_signals_blocked(), warnings.catch_warnings():
-                # Python warns of a fork beside other threads, which is for children that go on; ours calls execve(2).
+                # Python warns of a fork with threads, for children that keep running its code; ours calls execve(2).
                 warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
                 descriptors = {0: null, 1: 1, 2: 2, TO_CHILD: "w", FROM_CHILD: "r", **self._descriptors}
                 self._spawn_process(self._reactor, argv, prot, descriptors)

@@ -1,7 +1,7 @@
-"""Children that nobody started here: orphans that the kernel gave to this process, reaped when they end.
+"""Reaps orphans: descendants that the kernel made children of this process.
 
-Law: for a process of its own alone. What Twisted has started is Twisted's to reap, so it is only looked at
-(WNOWAIT, waitid(2)); everything else is taken.
+Law: standalone only. Twisted reaps the processes that it started, so those are only peeked at (WNOWAIT, waitid(2)); all
+others are reaped here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _ended() -> int:
 
 
 def _take(pid: int) -> bool:
-    """Reap a child, as whoever started it does; false where that did not go."""
+    """Reap a child, through Twisted where Twisted started it; false if it is still there."""
     if pid not in process.reapProcessHandlers:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)

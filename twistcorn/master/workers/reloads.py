@@ -1,6 +1,6 @@
-"""Reloads that were asked for: the one that runs, and the one that is remembered meanwhile.
+"""Reload requests: the running one, and the one queued behind it.
 
-Law: one reload at a time; whoever asks during one hears of the next. How a reload is carried out is `fleet`'s.
+Law: one reload at a time; a request made during one gets the result of the next. `fleet` carries a reload out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .fleet import Fleet
 
 
 class Reloads:
-    """Who asked for a reload, and hears how it went.
+    """Queues reload requests and returns their results.
 
     :param read: the settings as they are at a reload; raises TwistcornError when they are not valid.
     :param stopping: whether the server stops, or is about to.
@@ -45,23 +45,24 @@ class Reloads:
         self._next: list[Deferred[str]] = []
 
     def ask(self) -> Deferred[str]:
-        """Want a reload: now, or when the server serves and the present one is over.
+        """Reload now, or when the server serves and the current reload is over.
 
-        :return: fires when it is over: with nothing, or with why it did not go through.
+        :return: fires when it is over, with an empty text, or with the reason of a failure.
         """
         over: Deferred[str] = Deferred()
         self._next.append(over)
         if not self._stopping() and (not self._fleet.open or self._fleet.reloading):
-            self.log.info("reload asked for; it begins when the present one is over")
+            until = "the current one ends" if self._fleet.reloading else "the server serves"
+            self.log.info("reload queued until {until}", until=until)
         else:
             self.go_on()
         return over
 
     def go_on(self) -> None:
-        """Begin what is remembered, if that can begin now, or never will."""
+        """Begin the queued reload if that is possible now; cancel it if the server stops."""
         if self._next and self._stopping():
-            self.log.info("reload is off: the server stops")
-            self._tell("the server stops")
+            self.log.info("reload cancelled: the server is stopping")
+            self._tell("the server is stopping")
         elif self._next and self._fleet.open and not self._fleet.reloading:
             self._present, self._next = self._next, []
             self._begin()
@@ -71,13 +72,13 @@ class Reloads:
         try:
             settings = self._read()
         except TwistcornError as error:
-            self.log.error("reload is off: {error}; nothing was changed", error=str(error))
+            self.log.error("reload cancelled: {error}; nothing changed", error=str(error))
             self.ended(str(error))
             return
         self._fleet.reload(settings)
 
     def ended(self, problem: str) -> None:
-        """The present one is over: whoever asked for it hears how it went, and the next one begins."""
+        """The current one is over: answer its requests, and begin the next one."""
         took = self._clock.seconds() - self._began
         self._chronicle.add_reload(Reloaded(time.time(), took, self._fleet.generation, problem))
         told, self._present = self._present, []
@@ -86,10 +87,10 @@ class Reloads:
         self.go_on()
 
     def stop(self) -> None:
-        """There will be none any more."""
+        """Cancel all reloads: the server stops."""
         self._next = [*self._present, *self._next]
         self._present = []
-        self._tell("the server stops")
+        self._tell("the server is stopping")
 
     def _tell(self, problem: str) -> None:
         told, self._next = self._next, []

@@ -1,8 +1,7 @@
-"""Autoscaling: samples of the load, and what follows from them for the number of workers and of their threads.
+"""Autoscaling: samples the load, and adjusts the number of workers and of their threads.
 
-Law: decides nothing itself; `policy.sizing` does. It looks once a second while there are bounds, and only when all the
-workers that are wanted are there: what boots has to show first what it is good for. A number that the operator gave by
-hand, within the bounds, is a fresh start.
+Law: `policy.sizing` decides. It samples once a second while there are bounds, and acts only when as many workers serve
+as the target says: a booting worker must first take its share. A target set by an operator resets what was sampled.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...logs.logger import Logger
 from ...policy import memory
-from ...policy.sizing import SAMPLE_SECONDS, THREADS, WORKERS, Decision, LoadSample, SizingState, step
+from ...policy.sizing import SAMPLE_SECONDS, THREADS, WORKERS, LoadSample, SizingState, step
 from ...policy.worker import Worker
 from ...recurring import Recurring
 from ...settings import Settings
@@ -38,7 +37,7 @@ def processor_time(pid: int) -> float:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that can be had; None when nobody knows."""
+    """Bytes of available memory; None when unknown."""
     return memory.room(files.read)
 
 
@@ -61,8 +60,8 @@ class Load(NamedTuple):
 class Scaling:
     """Keeps workers and threads as many as the load asks for.
 
-    :param set_threads: has all workers run so many threads.
-    :param processor: seconds of processor that a process has used; `room`: bytes of memory that can be had.
+    :param set_threads: sets the number of threads in all workers.
+    :param processor: CPU seconds that a process has used; `room`: bytes of available memory.
     """
 
     log = Logger()
@@ -89,13 +88,12 @@ class Scaling:
         self._looking = Recurring(clock, "the look at the load", self._look)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to sample."""
         self._looking.start(SAMPLE_SECONDS, now=False)
 
     def stop(self) -> None:
-        """Look no more."""
-        if self._looking.running:
-            self._looking.stop()
+        """End the samples."""
+        self._looking.stop()
 
     def _look(self) -> None:
         settings = self._fleet.settings
@@ -111,7 +109,7 @@ class Scaling:
             self._size_workers(settings, load)
 
     def _measure(self, threads: int) -> Load | None:
-        """The load since the last look; None when nobody was looked at before."""
+        """The load since the last sample; None at the first one."""
         words, workers = self._scoreboard.words, self._dispatcher.workers
         before, self._used = self._used, {}
         busy = waiting = answered = size = 0
@@ -134,7 +132,7 @@ class Scaling:
         return Load(busy, sum(processor) / len(processor), wait if waiting else 0.0, size)
 
     def _size_threads(self, settings: Settings, load: Load) -> bool:
-        """Returns whether more threads are what is needed, and can be had."""
+        """Returns whether more threads are needed, and allowed."""
         if settings.threads_bounds is None:
             return False
         all_threads = settings.threads * len(self._dispatcher.workers)
@@ -143,14 +141,14 @@ class Scaling:
             self._states[1], sample, THREADS, settings.threads_bounds, settings.scale_down_after
         )
         if decision.number != settings.threads:
-            self._tell(settings.threads, "threads", decision)
+            self.log.info("threads per worker set to {number}: {reason}", **decision._asdict())
             self._set_threads(decision.number)
         return settings.threads < settings.threads_bounds.most and bool(THREADS.too_few(sample))
 
     def _size_workers(self, settings: Settings, load: Load) -> None:
         if settings.workers_bounds is None:
             return
-        # A worker is as large as it may become.
+        # A worker counts with all the threads that it may get.
         threads = settings.threads if settings.threads_bounds is None else settings.threads_bounds.most
         busy = load.busy / (threads * len(self._dispatcher.workers))
         sample = LoadSample(self._target, busy, load.processor, load.wait, self._room(), load.size)
@@ -158,14 +156,7 @@ class Scaling:
             self._states[0], sample, WORKERS, settings.workers_bounds, settings.scale_down_after
         )
         if decision.number != self._target:
-            self._tell(self._target, "workers", decision)
-            self._fleet.scale(decision.number - self._target)
+            self._fleet.scale(decision.number - self._target, decision.reason)
             self._target = self._fleet.target
         elif decision.reason:
-            self.log.warn("no more workers: {reason}", reason=decision.reason)
-
-    def _tell(self, before: int, what: str, decision: Decision) -> None:
-        self.log.info(
-            "{number} {what} instead of {before}: {reason}", number=decision.number, what=what, before=before,
-            reason=decision.reason,
-        )  # fmt: skip
+            self.log.warn("not adding a worker: {reason}", reason=decision.reason)

@@ -1,7 +1,7 @@
-"""The supervisor: starts, reloads and stops, and hears what becomes of the workers.
+"""The supervisor: starts, reloads and stops the workers, and handles their reports.
 
-Law: it takes the operator's verbs and the workers' reports, and has the `fleet` carry out what follows. It never takes
-the master down, except that a first boot in which no worker got ready is told as fatal.
+Law: it takes the operator's verbs and the workers' reports, and the `fleet` carries out what follows. It never ends the
+master, except that a first boot in which no worker got ready is reported as fatal.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from .scaling import Scaling
 from .totals import Tally
 from .tuning import Tuning
 
-#: More deaths of serving workers than this many in so many seconds get a warning of their own.
+#: More deaths of serving workers than this, within these seconds, are logged as a crash loop.
 MAX_DEATHS_IN_PERIOD, DEATHS_PERIOD_SECONDS = 5, 60.0
-#: Methods and paths in quarantine that are told: as many as fit an AMP value (65 535 bytes), and more than anybody has.
+#: Methods and paths in quarantine that are sent to workers: as many as fit an AMP value (65 535 bytes).
 MAX_QUARANTINED = 200
 
 
@@ -118,7 +118,7 @@ class Supervisor:
 
     @property
     def target(self) -> int:
-        """How many workers are wanted."""
+        """The worker target."""
         return self.fleet.target
 
     @property
@@ -133,7 +133,7 @@ class Supervisor:
         self.fleet.pool.adjustPoolSize(1, 1)
 
     def scale(self, difference: int) -> None:
-        """Want so many workers more or less, never fewer than one."""
+        """Change the worker target, never below one."""
         self.fleet.scale(difference)
 
     def reload(self) -> Deferred[str]:
@@ -187,7 +187,7 @@ class Supervisor:
                 self._deadline.cancel()
             self._stopped.callback(None)
 
-    # The fleet tells (fleet.Chief)
+    # Calls from the fleet (fleet.Chief)
 
     def committed(self) -> None:
         """The settings of a reload count now."""
@@ -230,13 +230,13 @@ class Supervisor:
         self._reloads.go_on()
 
     def boot_failed(self, worker: Worker, message: str) -> None:
-        """A worker said why it cannot load the application; its exit follows."""
+        """A worker reported why it cannot load the application; its exit follows."""
         worker.boot_error = message
         self.fleet.machine.handle(worker, Event.BOOT_FAILED)
 
     def leaving(self, worker: Worker) -> None:
-        """Somebody told a worker to go, and it drains."""
-        self.log.info("worker {ident} (pid {pid}) was sent SIGTERM: it drains", ident=worker.ident, pid=worker.pid)
+        """A worker got SIGTERM, and drains."""
+        self.log.info("worker {ident} (pid {pid}) got SIGTERM; draining", ident=worker.ident, pid=worker.pid)
         self.fleet.machine.handle(worker, Event.LEAVING)
 
     def emptied(self, worker: Worker) -> Deferred[None]:
@@ -244,9 +244,9 @@ class Supervisor:
         return self._dispatcher.when_unneeded(worker)
 
     def stuck(self, worker: Worker, requests: dict[int, int]) -> None:
-        """A worker cannot end some requests: slot, and since when each runs. It is replaced, and goes without them.
+        """A worker cannot interrupt some requests: slot and start time of each. It is replaced, and ends without them.
 
-        None: all have ended after all.
+        Empty: all of them have ended.
         """
         worker.stuck = requests
         if not requests and worker.interrupted and worker.outdated is Outdated.STUCK:
@@ -257,26 +257,26 @@ class Supervisor:
             return
         if not requests and worker.outdated is Outdated.STUCK:
             self.log.info(
-                "worker {ident} (pid {pid}) has ended its request after all: it stays",
+                "worker {ident} (pid {pid}) finished its stuck requests; keeping it",
                 ident=worker.ident, pid=worker.pid,
             )  # fmt: skip
             self.fleet.pardon(worker)
         elif requests and worker.outdated is not Outdated.STUCK:
             self.log.warn(
-                "worker {ident} (pid {pid}) is replaced: it cannot end a request whose time is over",
-                ident=worker.ident, pid=worker.pid,
+                "{names}: over --request-timeout and not interruptible; replacing worker {ident}",
+                names=", ".join(self._scoreboard.read_slot(slot).head for slot in requests), ident=worker.ident,
             )  # fmt: skip
             self.fleet.outdate(worker, Outdated.STUCK)
 
     def overdue(self, worker: Worker, name: str, age: float) -> None:
-        """A worker has interrupted a request. What that had locked in the application may be locked for ever."""
+        """A worker has interrupted a request, which may have left a lock of the application held for ever."""
         worker.interrupted = True
         stays = worker.state is not WorkerState.READY or worker.outdated is not None
         self.log.error(
             "{name}: {age:.0f} s, over --request-timeout {timeout:g} s; {what}", name=name, age=age,
             timeout=self.settings.request_timeout, ident=worker.ident,
-            what=f"worker {worker.ident} is being replaced" if stays
-            else f"replacing worker {worker.ident}, whose application may hold a lock since",
+            what=f"worker {worker.ident} is already being replaced" if stays
+            else f"replacing worker {worker.ident}, where the interrupted call may have left a lock held",
         )  # fmt: skip
         if not stays:
             self.fleet.outdate(worker, Outdated.INTERRUPTED)
@@ -286,7 +286,7 @@ class Supervisor:
         self._dispatcher.handle_report(worker, data)
 
     def exported(self, worker: Worker, data: bytes, last: bool) -> None:
-        """A worker that leaves tells what its application has counted."""
+        """A leaving worker sends the metrics of its application."""
         self.exports.told(worker, data, last)
 
     def exited(self, worker: Worker, status: ExitStatus) -> None:
@@ -294,7 +294,7 @@ class Supervisor:
         worker.process.end()
         death = self.forensics.examine(worker, status)
         worker.blame = death.blame
-        self._dispatcher.worker_died(worker)
+        death = death._replace(connections=self._dispatcher.worker_died(worker))
         self.tally.fold_into_totals(worker.region)
         self.exports.fold_into_totals(worker)
         for tell in self.on_dead:
@@ -315,16 +315,16 @@ class Supervisor:
         offenders = self.forensics.attribute_death(death, self.settings.quarantine_after)
         for name, deaths in offenders.items():
             workers = f"{deaths} worker{'s' * (deaths > 1)}"
-            self.log.error("{name} has killed {workers} within a minute", name=name, workers=workers)
+            self.log.error("{name} killed {workers} within a minute", name=name, workers=workers)
         kept_out = self.forensics.quarantine.quarantined(self._clock.seconds())
         if kept_out and offenders:
             for worker in self.workers.values():
                 if worker.process is not None:
                     self._order_quarantine(worker, kept_out)
-            self.log.error("in quarantine, answered 503: {names}", names=", ".join(sorted(kept_out)))
+            self.log.error("quarantine: answering 503 to {names}", names=", ".join(sorted(kept_out)))
 
     def _order_quarantine(self, worker: Worker, kept_out: dict[str, float]) -> None:
-        # Those that have killed last: whoever makes up many others must not have these left out.
+        # The latest offenders first: a client that makes up many others must not displace them.
         latest = sorted(kept_out.items(), key=lambda each: -each[1])[:MAX_QUARANTINED]
         names = [{"name": name, "time": int(left * 1000)} for name, left in latest]
         worker.process.order(amp_commands.SetQuarantine, names=names)
@@ -338,13 +338,13 @@ class Supervisor:
         self._tell_stopped()
 
     def _is_fatal(self, worker: Worker) -> bool:
-        """Only a first boot in which nobody got ready ends the server."""
+        """Only a first boot in which no worker got ready ends the server."""
         return not self._serving and not worker.was_ready and self._stopped is None
 
     def _warn_of_crash_loop(self) -> None:
         self._deaths, exceeded = self._deaths.add(self._clock.seconds())
         if exceeded:
             self.log.warn(
-                "workers keep dying: more than {deaths} within {period:g} s; each is replaced at once",
+                "crash loop: more than {deaths} worker deaths within {period:g} s; still replacing each at once",
                 deaths=MAX_DEATHS_IN_PERIOD, period=DEATHS_PERIOD_SECONDS,
             )  # fmt: skip

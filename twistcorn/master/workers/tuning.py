@@ -1,7 +1,7 @@
 """Settings that change while the server runs: by the operator's `set`, by a reload, by the scaling of threads.
 
-Law: a value that is refused changes nothing. What was `set` is the strongest, and stays across reloads until the server
-ends. Everybody who has settings is told here: the fleet, the workers that live, and whoever asked to be.
+Law: a refused value changes nothing. A value that was `set` overrides all others, across reloads, until the server
+ends. Changes are sent from here: to the fleet, to the live workers, and to the callbacks in `on_configured`.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Tuning:
         wanted = self._resolve(_scaled(present, Sourced(present).change(**fields).settings))
         if (wanted.threads == 1) is not (present.threads == 1):
             raise OperationError(
-                "one thread is another way of working, to or from which a worker does not change: write threads to the"
-                " config file (or the environment) and reload"
+                "threads cannot change to or from 1 in a running worker: change threads in the config file (or the"
+                " environment), then reload"
             )
         fields = {each: getattr(wanted, each) for each in fields}
         _check_file(fields.get("access_log", ""))
@@ -80,11 +80,11 @@ class Tuning:
         self._fields.update(fields)
         self._change(fields)
         entry = self.get(name)[0]
-        self.log.info("{name} is {value} from now on: an operator set it", name=entry["name"], value=entry["value"])
+        self.log.info("{name} set to {value} by an operator", name=entry["name"], value=entry["value"])
         return entry
 
     def set_threads(self, number: int) -> None:
-        """The server itself wants so many threads, within the bounds."""
+        """Set the number of threads, as autoscaling decided within the bounds."""
         self._change({"threads": number})
 
     def reread(self, read: Sourced) -> Settings:
@@ -92,7 +92,7 @@ class Tuning:
         present = self._fleet.settings
         settings, fixed = keep_fixed(present, read.settings)
         for name in fixed:
-            self.log.warn("--{name} changes only with a restart", name=name)
+            self.log.warn("--{name} changed, but takes effect only at a restart", name=name)
         origins = {
             name: (self._origins if flag(FIELDS[name]) in fixed else read.origins).get(name, DEFAULT) for name in FIELDS
         }
@@ -117,7 +117,7 @@ class Tuning:
         now = self._fleet.settings
         worker.process.order(amp_commands.Configure, settings=to_json(self._fleet.settings_of(worker)))
         if now.heartbeat_timeout != before.heartbeat_timeout:
-            # It beat for another time-out so far, and begins to beat for this one when it hears of it.
+            # Its heartbeat interval follows the old time-out until it gets the order.
             worker.pulse = worker.pulse._replace(still=0.0)
         if (timer := TIMERS.get(worker.state)) in FIELDS:
             self._fleet.machine.retime(worker, getattr(now, timer) - getattr(before, timer))
@@ -127,8 +127,8 @@ class Tuning:
             try:
                 told(self._fleet.settings)
             except Exception:
-                # The others shall hear of it.
-                self.log.failure("a part of the server could not take other settings")
+                # The other callbacks still run.
+                self.log.failure("internal error while applying settings")
 
 
 def _known(name: str) -> str:
@@ -143,9 +143,9 @@ def _known(name: str) -> str:
 
 
 def _check_file(path: str) -> None:
-    """Workers would go on with the file that they have, and those that come later with none.
+    """Check that the file can be opened: otherwise old workers would keep the old one, and new ones have none.
 
-    :raises OperationError: nobody can write there now.
+    :raises OperationError: it cannot be opened.
     """
     if path in ("", "-"):
         return
@@ -153,17 +153,17 @@ def _check_file(path: str) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666))
     except OSError as problem:
         if problem.errno == errno.ENXIO:
-            # A pipe that nobody reads yet; a log on one holds up nothing.
+            # A FIFO without a reader; the access log never blocks on one.
             return
-        raise OperationError(f"cannot open the access log {path}: {problem.strerror}") from None
+        raise OperationError(f"cannot open access log {path}: {problem.strerror}") from None
 
 
 def _instead(name: str) -> str:
     """What to do about an option that is not live."""
     option = flag(FIELDS[name])
     if FIELDS[name].metadata["change"] == RESTART:
-        return f"{option} changes only when the server starts: write it where it was given, and restart the server"
-    return f"{option} changes with a reload: write it to the config file (or the environment), and reload"
+        return f"{option} takes effect only at a restart: change it where it was given, then restart the server"
+    return f"{option} takes effect at a reload: change it in the config file (or the environment), then reload"
 
 
 def _scaled(present: Settings, wanted: Settings) -> Settings:

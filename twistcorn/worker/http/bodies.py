@@ -1,7 +1,7 @@
-"""Request bodies on their way in: how much of the bytes belongs to them. Where they are kept is `spool`'s.
+"""Framing of request bodies: which of the bytes received belong to a body. `spool` stores them.
 
-Law: pure but for what the store does. Rejects, never repairs (RFC 9112 section 7.1). What follows a body is not
-touched: `feed` says how many bytes it took.
+Law: pure, apart from the store. Rejects, never repairs (RFC 9112 section 7.1). Never touches what follows a body:
+`feed` returns how many bytes it took.
 """
 
 from __future__ import annotations
@@ -9,35 +9,35 @@ from __future__ import annotations
 import re
 
 from ...errors import HTTPError
+from ...grammar import TOKEN_BYTES
 from .spool import Store
 
 #: RFC 9112 section 7.1: hexadecimal digits, then extensions; 15 digits fit in 64 bits.
 _CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-    rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-    rb"|\"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*"
+    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b"
+    rb"|\"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*\"))?)*" % (TOKEN_BYTES, TOKEN_BYTES)
 )
-#: Longest chunk-size line with its extensions: nobody uses them.
+#: Longest chunk-size line, extensions included: these are practically unused.
 _MAX_LINE_BYTES = 256
-#: Steps in one call: a chunk that is not small takes three of them, some microseconds.
+#: Steps per call: a chunk that is not small takes three, some microseconds.
 _STEPS_AT_ONCE = 300
-#: Small chunks, whole ones with a length of one digit: a client that sends nothing else would cost two microseconds for
-#: each of its bytes, were they not taken many at a time.
+#: Small chunks, complete and with a one-digit length. They are taken many at a time: one by one, a client that sends
+#: nothing else would cost two microseconds per byte.
 _SMALL_CHUNK = re.compile(
     b"|".join(
         b"[%x%X]\\r\\n[\\x00-\\xff]{%d}\\r\\n" % (size, size, size) for size in range(1, 16)
     )
 )
-#: So many at most: half a millisecond.
+#: A run of them, limited to half a millisecond of work.
 _SMALL_CHUNKS = re.compile(b"(?:%b){2,4096}" % _SMALL_CHUNK.pattern)
-_TRAILER_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_TRAILER_FIELD = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % TOKEN_BYTES)
 
 
 class LengthBody:
     """A body with a Content-Length.
 
-    :ivar left: bytes that are still to come.
-    :ivar done: whether it is whole.
+    :ivar left: bytes still to come.
+    :ivar done: whether it is complete.
     """
 
     def __init__(self, length: int, store: Store) -> None:
@@ -46,7 +46,7 @@ class LengthBody:
         self.done = length == 0
 
     def feed(self, data: bytes) -> int:
-        """Take what belongs to the body; returns how many bytes that was."""
+        """Take the bytes that belong to the body; returns their number."""
         taken = min(self.left, len(data))
         self.store.add(data[:taken] if taken < len(data) else data)
         self.left -= taken
@@ -55,10 +55,10 @@ class LengthBody:
 
 
 class ChunkedBody:
-    """A chunked body; extensions are ignored, trailer fields are checked and dropped (RFC 9110 section 6.5.1).
+    """A chunked body; ignores extensions, checks and drops trailer fields (RFC 9110 section 6.5.1).
 
     :param trailer_limit: most bytes of trailer fields.
-    :ivar done: whether it is whole, trailers included.
+    :ivar done: whether it is complete, trailers included.
     """
 
     def __init__(self, store: Store, trailer_limit: int = 8190) -> None:
@@ -71,7 +71,7 @@ class ChunkedBody:
         self._trailers: int | None = None
 
     def feed(self, data: bytes) -> int:
-        """Take what belongs to the body, or a part of it; returns how many bytes that was. Call it again with the rest.
+        """Take bytes that belong to the body; returns their number. Call again with the remainder.
 
         :raises HTTPError: 400 for bad framing, 413 past the limit.
         """
@@ -85,7 +85,7 @@ class ChunkedBody:
                 break
             taken = self._step(data, position, pieces)
             if taken == 0:
-                # A part of a line.
+                # An incomplete line.
                 self._kept, position = data[position:], len(data)
                 break
             position += taken
@@ -94,7 +94,7 @@ class ChunkedBody:
         return position - kept
 
     def _step(self, data: bytes, position: int, pieces: list[bytes]) -> int:
-        """One step through the body, or many small ones; returns how many bytes it took, 0 where it needs more."""
+        """Take one step, or many small ones; returns how many bytes it took, 0 if it needs more."""
         if self._left:
             piece = data[position : position + self._left]
             pieces.append(piece)
@@ -124,7 +124,7 @@ class ChunkedBody:
     def _end_of_chunk(self, data: bytes, position: int) -> int:
         ending = data[position : position + 2]
         if not b"\r\n".startswith(ending):
-            raise HTTPError(400, "chunk longer than its size")
+            raise HTTPError(400, "chunk longer than its declared size")
         if len(ending) < 2:
             return 0
         self._ending = False

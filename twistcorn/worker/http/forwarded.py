@@ -1,7 +1,7 @@
-"""What trusted proxies say about the client: X-Forwarded-For, -Proto, -Host, and Forwarded (RFC 7239).
+"""Client data from trusted proxies: X-Forwarded-For, -Proto, -Host, and Forwarded (RFC 7239).
 
-Law: pure. Only what a trusted peer sent is looked at, and a hop is believed only as far as every hop between it and
-us is trusted: the rightmost untrusted address is the client. What is malformed changes nothing.
+Law: pure. Reads only what a trusted peer sent, and believes a hop only if every hop between it and us is trusted: the
+rightmost untrusted address is the client. Ignores malformed values.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...grammar import TOKEN
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: RFC 7239 section 4: pairs of a token and a token or quoted string.
-_PAIR = re.compile(r'[ \t]*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+))[ \t]*')
+_PAIR = re.compile(rf'[ \t]*({TOKEN})=(?:"((?:[^"\\]|\\.)*)"|([^\s";,]+))[ \t]*')
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~]+)(?::[0-9]{1,5})?")
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 _SCHEMES = ("http", "https")
-#: Hops looked at; longer chains are not proxies but attempts.
+#: Hops read; a longer chain is an attack, not proxies.
 _MAX_HOPS = 32
 
 
 class Hop(NamedTuple):
-    """One proxy's word: who talked to it, and how. Empty is unknown."""
+    """What one proxy says of its client, and how that connected. Empty: unknown."""
 
     address: str
     port: str
@@ -33,7 +35,7 @@ class Hop(NamedTuple):
 
 
 class Trust:
-    """Which peers are believed.
+    """The peers whose fields are believed.
 
     :param networks: addresses and networks (CIDR), or `*` for everybody.
     """
@@ -44,7 +46,7 @@ class Trust:
         self._known: dict[str, bool] = {}
 
     def __contains__(self, peer: str) -> bool:
-        """Whether an address is trusted; the empty one is a peer on a UNIX socket, which always is."""
+        """Whether an address is trusted; the empty address, a peer on a UNIX socket, always is."""
         known = self._known.get(peer)
         if known is None:
             known = self._find(peer)
@@ -61,7 +63,7 @@ class Trust:
 
 
 def parse_address(text: str) -> Address | None:
-    """An address; one of IPv4 in IPv6's clothes (`::ffff:1.2.3.4`, of a dual-stack listener) is undressed."""
+    """Parse an address; an IPv4-mapped one (`::ffff:1.2.3.4`, from a dual-stack listener) becomes IPv4."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -71,7 +73,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def client_of(trust: Trust, forwarded: str, x_for: str, x_proto: str, x_host: str) -> Hop | None:
-    """What the trusted chain says about the client; None when it says nothing that can be read.
+    """What the trusted chain says about the client; None if it says nothing readable.
 
     :param forwarded: the value of Forwarded, which wins over the X- fields.
     """
@@ -84,7 +86,7 @@ def client_of(trust: Trust, forwarded: str, x_for: str, x_proto: str, x_host: st
 
 
 def _standard(forwarded: str) -> list[Hop]:
-    """The elements of Forwarded, as far as they can be read from the right end."""
+    """The elements of Forwarded, as far as they are readable from the right end."""
     hops: list[Hop] = []
     for element in _split(forwarded)[-_MAX_HOPS:]:
         said: dict[str, str] = {}
@@ -95,7 +97,7 @@ def _standard(forwarded: str) -> list[Hop]:
                 break
             said[found[1].lower()] = re.sub(r"\\(.)", r"\1", found[2]) if found[2] is not None else found[3]
             position = found.end() + 1
-        # An element that cannot be read hides everything on its left.
+        # An unreadable element hides everything to its left.
         if position < len(element):
             hops.clear()
             said = {}
@@ -104,12 +106,12 @@ def _standard(forwarded: str) -> list[Hop]:
 
 
 def _split(forwarded: str) -> list[str]:
-    """Elements at the commas that stand outside of quotes."""
+    """Split at the commas outside quotes."""
     return [part for part in re.findall(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', forwarded) if part.strip()]
 
 
 def _customary(x_for: str, x_proto: str, x_host: str) -> list[Hop]:
-    """The X- fields, hop by hop where they have as many entries, otherwise each with its last."""
+    """The X- fields, hop by hop if they have equally many entries, otherwise the last entry for every hop."""
     addresses = [entry.strip() for entry in x_for.split(",")][-_MAX_HOPS:] if x_for else [""]
     schemes = _aligned(x_proto, len(addresses))
     hosts = _aligned(x_host, len(addresses))

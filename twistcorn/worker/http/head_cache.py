@@ -1,7 +1,7 @@
-"""The heads of requests, with those seen lately at hand: clients repeat them on a connection, and among each other.
+"""A cache of parsed request heads: clients repeat them, on one connection and between connections.
 
-Law: pure; what is remembered was read by `http` and passed all its checks, byte for byte, so that a repeated head means
-what it meant before; with other limits all is forgotten. Bounded in number and size.
+Law: pure. An entry has passed all checks of `request`, and matches byte for byte, so that a repeated head means what it
+meant before. New limits clear the cache. Bounded in number and size.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from ...settings import Settings
 from .request import HeaderBlock, Request, RequestLine, find_head, parse_head, parse_line
 
-#: Request lines, and blocks of header fields, that are remembered. When there are more, all are forgotten: clients that
-#: never repeat themselves cost the others little more than nothing.
+#: Cached request lines, and header blocks. A full cache is cleared: clients that never repeat a head cost the others
+#: next to nothing.
 MAX_LINES = 1024
 MAX_BLOCKS = 512
-#: Bytes of the longest that is remembered; with what is made of it a block of this size takes some 8 KiB.
+#: Bytes of the longest one cached; with what is derived from it, a block of this size takes some 8 KiB.
 MAX_LINE_BYTES = 512
 MAX_BLOCK_BYTES = 2048
 
@@ -28,15 +28,15 @@ class Heads:
         self._blocks: dict[bytes, HeaderBlock] = {}
 
     def configure(self, settings: Settings) -> None:
-        """From now on these limits count: what was read with others is forgotten."""
+        """Apply the settings, and clear what was read under other limits."""
         self._settings = settings
         for known in (self._whole, self._lines, self._blocks):
             known.clear()
 
     def read(self, data: bytes) -> Request | None:
-        """The request whose head stands at the start of the data; None while that is not whole.
+        """The request whose head starts the data; None while the head is incomplete.
 
-        :raises HTTPError: it is refused.
+        :raises HTTPError: the request is refused.
         """
         request = self._whole.get(data)
         if request is not None:
@@ -53,7 +53,7 @@ class Heads:
                 return self._read_anew(data)
         request = Request(line, block, size)
         if block.length == 0 and size == len(data) <= MAX_BLOCK_BYTES:
-            # Nothing in it changes, so that all who ask for this can share it.
+            # It never changes, so all requests with this head share it.
             if len(self._whole) >= MAX_LINES:
                 self._whole.clear()
             self._whole[data] = request
@@ -73,7 +73,7 @@ class Heads:
             return None
         request = parse_head(data[:size], self._settings)
         end = data.find(b"\r\n")
-        # One behind an empty line is not at the start, and what a block says depends on the version.
+        # Not after an empty line, as the block then starts elsewhere; 1.1 only, as a block's meaning depends on it.
         if end > 0 and size - end <= MAX_BLOCK_BYTES and request.line.version == (1, 1):
             if len(self._blocks) >= MAX_BLOCKS:
                 self._blocks.clear()

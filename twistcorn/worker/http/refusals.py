@@ -1,6 +1,6 @@
-"""Refused requests: counted each, logged as far as a log can bear.
+"""Refused requests: counts them all, logs a limited number.
 
-Law: says what was refused, to whom and why; never what the client sent, which could be anything.
+Law: logs the client, the status and the reason; never what the client sent, which could be anything.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from ...errors import HTTPError
 from ...wire.scoreboard import W_ERRORS, Scoreboard
 
-#: Lines a second: enough to see who and why, too few for a flood of bad requests to fill a disk.
+#: Lines per second: enough to see who and why, too few for a flood of bad requests to fill a disk.
 LINES_PER_SECOND = 10
 
 
@@ -30,7 +30,7 @@ class Refusals:
         self._unsaid = 0
 
     def tell(self, peer: str, error: HTTPError, now: float) -> None:
-        """A request was refused.
+        """Count and log a refused request.
 
         :param peer: the client's address, empty on a UNIX socket.
         :param now: monotonic seconds.
@@ -39,13 +39,13 @@ class Refusals:
         if int(now) != self._second:
             self._second, self._lines = int(now), 0
             if self._unsaid:
-                self.log.info("refused {count} more requests meanwhile", count=self._unsaid)
+                self.log.info("refused {count} more requests", count=self._unsaid)
                 self._unsaid = 0
         if self._lines >= LINES_PER_SECOND:
             self._unsaid += 1
             return
         self._lines += 1
         self.log.info(
-            "refused a request of {peer}: {status} {reason}",
-            peer=peer or "a UNIX peer", status=error.status, reason=error.reason,
+            "refused request from {peer}: {status} {reason}",
+            peer=peer or "a UNIX socket client", status=error.status, reason=error.reason,
         )  # fmt: skip

@@ -1,8 +1,8 @@
-"""HTTP/1.1 and 1.0 requests: from the bytes of a head to a `Request`, or to a refusal.
+"""HTTP/1.1 and 1.0 requests: parses the bytes of a head into a `Request`, or refuses them.
 
-Law: pure, no socket and no clock. Rejects, never repairs. llhttp (httptools) parses a head that is whole; what it
-leaves open is checked here, with the RFC's section. A head goes up to the first empty line and nothing behind it is
-looked at, so that pipelined requests stay where they are.
+Law: pure, no socket and no clock. Rejects, never repairs. llhttp (httptools) parses a complete head; the checks that it
+leaves out are here, with the RFC's section. A head ends at the first empty line and nothing after it is read, so that
+pipelined requests stay where they are.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 import httptools
 
 from ...errors import HTTPError
+from ...grammar import TOKEN_BYTES
 from ...settings import Settings
 from ...wire.statuses import OTHER_ROW, ROWS
 
-#: Bytes looked at while they stay in the kernel; a head must fit. As large as llhttp-based servers allow (Node: 16
-#: KiB, raised to 32 for the cookies of large sites).
+#: Bytes peeked at while they stay in the kernel; a head must fit. As much as llhttp-based servers allow (Node: 16 KiB,
+#: raised to 32 for the cookies of large sites).
 PEEK_BYTES = 32768
 
 #: RFC 9112 section 2.2: a recipient ignores at least one empty line before the request line.
@@ -25,7 +26,7 @@ _BLANK = b"\r\n"
 #: Control characters and NUL, a CR or LF alone, and line folding (RFC 9112 sections 2.2 and 5.2, RFC 9110 section 5.5).
 FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]")
 #: RFC 9110 section 9.1: a method is a token.
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_REQUEST_LINE = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])" % TOKEN_BYTES)
 #: The longest registered one has 17 characters.
 _MAX_METHOD_CHARS = 32
 _BEHIND_VALUE = re.compile(rb"[ \t]+\r\n")
@@ -37,16 +38,16 @@ _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(.*)")
 
 
 class RequestLine:
-    """A request line; shared by the requests that repeat it.
+    """A request line; requests that repeat it share it.
 
     :ivar method: as sent.
     :ivar target: as sent (RFC 9112 section 3.2).
     :ivar path: the target's path, undecoded, without the query; `*` for the server as a whole.
-    :ivar query: behind the first question mark, undecoded.
+    :ivar query: after the first question mark, undecoded.
     :ivar version: (1, 0) or (1, 1).
     :ivar name: method and path, as logs and crash reports name the request.
-    :ivar row: where requests of this method are counted (`wire.statuses`).
-    :ivar environ: what `environ` makes of it, once it did; `route` likewise for `routes`.
+    :ivar row: the row that counts requests of this method (`wire.statuses`).
+    :ivar environ: the variables that `environ` derives from it, once it has; `route` likewise for `routes`.
     """
 
     __slots__ = ("environ", "method", "name", "path", "query", "route", "row", "target", "version")
@@ -66,13 +67,13 @@ class RequestLine:
 
 
 class HeaderBlock:
-    """The header fields of a request, and what they say about it; shared by the requests that repeat them.
+    """The header fields of a request, and what they say about it; requests that repeat them share them.
 
-    :ivar headers: names in lower case and values, in order.
+    :ivar headers: names in lower case, and values, in order.
     :ivar keep_alive: whether the client wants to keep the connection.
-    :ivar length: of the body; 0 without one, -1 when it is chunked.
+    :ivar length: of the body; 0 without one, -1 if it is chunked.
     :ivar expects: whether the client waits for `100 Continue`.
-    :ivar made: what each `environ.EnvironMaker` makes of it, once it did.
+    :ivar made: what each `environ.EnvironMaker` has derived from it.
     """
 
     __slots__ = ("expects", "headers", "keep_alive", "length", "made")
@@ -88,13 +89,13 @@ class HeaderBlock:
 
 
 class Request:
-    """A request. One without a body is never changed, and shared by those that repeat it.
+    """A request. One without a body never changes, and requests that repeat it share it.
 
     :ivar size: bytes of its head.
-    :ivar expects: whether the client may still wait for `100 Continue`, and its body is not whole.
-    :ivar length: of the body; -1 while it is chunked and not all of it is here.
-    :ivar made: what an `environ.EnvironMaker` made of it, and which one.
-    :ivar body: the whole body, once it is here: bytes, or a `spool.Store`; or an `asked.AskedBody`.
+    :ivar expects: whether the client may still wait for `100 Continue`, with its body incomplete.
+    :ivar length: of the body; -1 while it is chunked and incomplete.
+    :ivar made: the environ template of an `environ.EnvironMaker`, and which one made it.
+    :ivar body: the complete body, once it is here: bytes or a `spool.Store`; or an `asked.AskedBody`.
     """
 
     __slots__ = ("block", "body", "expects", "length", "line", "made", "size")
@@ -110,7 +111,7 @@ class Request:
 
 
 class _Collector:
-    """Takes the header fields from llhttp."""
+    """Collects the header fields from llhttp."""
 
     __slots__ = ("headers",)
 
@@ -122,9 +123,9 @@ class _Collector:
 
 
 def find_head(data: bytes, settings: Settings) -> int:
-    """The length of the head at the start of the data, 0 when it is not whole yet.
+    """The length of the head at the start of the data, 0 while it is incomplete.
 
-    :raises HTTPError: when it is too long to become one.
+    :raises HTTPError: the data can no longer become a valid head.
     """
     start = 2 if data.startswith(_BLANK) else 0
     line = data.find(b"\r\n", start)
@@ -135,29 +136,28 @@ def find_head(data: bytes, settings: Settings) -> int:
         return end + 4
     if len(data) >= PEEK_BYTES:
         raise HTTPError(431, "head too large")
-    # Refuse at once what can never become a request: the rest may not come, and time is all that a dribbler has.
-    # Only a CR at the end is undecided.
+    # Refuse at once what can never become a request, without waiting for more. Only a CR at the end is undecided.
     if (bad := FORBIDDEN.search(data[:-1] if data.endswith(b"\r") else data, start)) is not None:
         raise HTTPError(400, f"forbidden character at offset {bad.start()}")
     return 0
 
 
 def parse_head(head: bytes, settings: Settings) -> Request:
-    """The request of a whole head.
+    """Parse a complete head.
 
-    :raises HTTPError: 400 for what is malformed, and 414, 417, 431, 501 and 505 as RFC 9110 section 15 says.
+    :raises HTTPError: 400 for a malformed head; 414, 417, 431, 501 and 505 as in RFC 9110 section 15.
     """
     size = len(head)
     if head.startswith(_BLANK):
         head = head[2:]
     if FORBIDDEN.search(head) is not None:
-        raise HTTPError(400, "forbidden character in the head")
+        raise HTTPError(400, "forbidden character in request head")
     line = head[: head.index(b"\r\n")]
     parts = _REQUEST_LINE.fullmatch(line)
     if parts is None:
         raise HTTPError(400, "malformed request line")
     if len(parts[1]) > _MAX_METHOD_CHARS:
-        raise HTTPError(501, "method longer than any")
+        raise HTTPError(501, "method too long")
     if parts[3] != b"1":
         raise HTTPError(505, "HTTP version not supported")
     version = (1, 1) if parts[4] != b"0" else (1, 0)
@@ -168,7 +168,7 @@ def parse_head(head: bytes, settings: Settings) -> Request:
 
 
 def parse_line(line: bytes, settings: Settings) -> RequestLine | None:
-    """The plain case of a request line: version 1.1, a path as target, nothing wrong; None for any other."""
+    """Parse a plain request line: version 1.1, a path as target, no fault; None for any other line."""
     parts = _REQUEST_LINE.fullmatch(line)
     if (
         parts is None
@@ -194,13 +194,13 @@ def _header_block(head: bytes, line: bytes, version: tuple[int, int], settings: 
 def _fields(
     head: bytes, line: bytes, version: tuple[int, int], settings: Settings
 ) -> list[tuple[bytes, bytes]]:
-    """The header fields, by llhttp.
+    """Parse the header fields with llhttp.
 
-    It gets a request line of its own: ours was checked, and its list of methods is closed.
+    It gets a substitute request line: ours is already checked, and llhttp accepts only a fixed list of methods.
     """
     fields = head[len(line) :]
     if b" \r\n" in fields or b"\t\r\n" in fields:
-        # RFC 9112 section 5.1: white space behind a value is none of it; llhttp leaves it there.
+        # RFC 9112 section 5.1: white space after a value is not part of it; llhttp leaves it there.
         fields = _BEHIND_VALUE.sub(b"\r\n", fields)
     collector = _Collector()
     first = b"GET / HTTP/1.1" if version == (1, 1) else b"GET / HTTP/1.0"
@@ -223,7 +223,7 @@ def _fields(
 def _control_data(
     headers: list[tuple[bytes, bytes]], version: tuple[int, int]
 ) -> tuple[int, bool, set[bytes]]:
-    """Framing, expectation and connection options, from the fields that say them (RFC 9112 sections 6 and 9)."""
+    """Framing, expectation and connection options of the header fields (RFC 9112 sections 6 and 9)."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
     hosts = 0
@@ -245,7 +245,7 @@ def _control_data(
                 raise HTTPError(417, "unknown expectation")
             expects = True
     if hosts > 1 or (hosts == 0 and version == (1, 1)):
-        raise HTTPError(400, "one Host is required")
+        raise HTTPError(400, "exactly one Host field is required")
     return _body_length(lengths, codings, version), expects, connection
 
 
@@ -258,7 +258,7 @@ def _body_length(lengths: list[bytes], codings: list[bytes], version: tuple[int,
         if names == [b"chunked"]:
             return -1
         if names[-1] != b"chunked" or b"chunked" in names[:-1]:
-            raise HTTPError(400, "the last transfer coding is not chunked")
+            raise HTTPError(400, "the final transfer coding is not chunked")
         raise HTTPError(501, "unknown transfer coding")
     if not lengths:
         return 0
@@ -272,8 +272,8 @@ def _split_target(
 ) -> tuple[bytes, bytes]:
     """Path and query of the target in its four forms (RFC 9112 section 3.2)."""
     if method == "CONNECT":
-        # Only a proxy tunnels; and the authority form is for no other method.
-        raise HTTPError(501, "CONNECT is for proxies")
+        # Only a proxy tunnels, and no other method takes the authority form.
+        raise HTTPError(501, "CONNECT is not supported")
     if not target.startswith(b"/"):
         if target == b"*" and method == "OPTIONS":
             return b"*", b""
@@ -281,9 +281,9 @@ def _split_target(
         if absolute is None or not absolute[1] or _HOST.fullmatch(absolute[1]) is None:
             raise HTTPError(400, "malformed request target")
         if any(name == b"host" and value.lower() != absolute[1].lower() for name, value in headers):
-            raise HTTPError(400, "Host disagrees with the request target")
+            raise HTTPError(400, "Host does not match the request target")
         target = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
     if b"#" in target:
-        raise HTTPError(400, "a request target has no fragment")
+        raise HTTPError(400, "fragment in request target")
     path, _, query = target.partition(b"?")
     return path, query

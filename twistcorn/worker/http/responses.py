@@ -1,7 +1,7 @@
-"""The head of a response: checked, serialised, framed.
+"""The head of a response: checks, serialises and frames it.
 
-Law: pure. What the app may not say is refused here with an exception that names it (PEP 3333, "The start_response()
-Callable"); what it may not decide (hop-by-hop fields) is dropped.
+Law: pure. Raises an exception that names the fault for what the app must not send (PEP 3333, "The start_response()
+Callable"), and drops what it must not decide (hop-by-hop fields).
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ...grammar import DAYS, MONTHS, TOKEN
 from ...pristine import time
 
 _STATUS = re.compile(r"[1-9][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 #: PEP 3333, "Other HTTP Features": an app must not send these (RFC 9110 section 7.6.1).
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
-#: Status lines and header fields that were found right, with what they came to; bounded, because an app may make them
-#: up, and forgotten together when there are too many.
+#: Valid status lines and header fields, with their results. Bounded, because an app may invent them; a full cache is
+#: cleared.
 _known_statuses: set[str] = set()
 _known_fields: dict[tuple[str, str], str | _Special] = {}
 _known_lists: dict[tuple[tuple[str, str], ...], Fields] = {}
 _KNOWN_LIMIT = 1024
-#: Characters of the longest field that is remembered: what is longer (cookies, policies) differs each time, or is rare.
+#: Characters of the longest field cached: longer ones (cookies, policies) differ each time, or are rare.
 _KNOWN_CHARS = 128
 
 
 class _Special(NamedTuple):
-    """A field that the server looks at. `name` in lower case; `line` is what is sent of it."""
+    """A field that the server interprets. `name` is in lower case; `line` is what is sent."""
 
     name: str
     value: str
@@ -42,16 +43,16 @@ class _Special(NamedTuple):
 
 
 class Fields:
-    """The app's header fields; shared by the answers that repeat them.
+    """The app's header fields; responses that repeat them share them.
 
-    :ivar text: serialised, each with its line end, without Content-Length.
-    :ivar length: what Content-Length says, None without one.
+    :ivar text: the fields serialised, with line ends, without Content-Length.
+    :ivar length: the Content-Length, None without one.
     :ivar has_server: whether the app sent Server.
     :ivar has_date: whether the app sent Date.
     :ivar has_ident: whether the app sent X-Request-ID.
     :ivar close: whether the app asked to close the connection.
-    :ivar dropped: names of hop-by-hop fields that were left out.
-    :ivar made: what the last head with them was made of, and the head.
+    :ivar dropped: names of the hop-by-hop fields dropped.
+    :ivar made: the last head built with them, after the key that it was built from.
     """
 
     __slots__ = ("close", "dropped", "has_date", "has_ident", "has_server", "length", "made", "text")
@@ -68,9 +69,9 @@ class Fields:
 
 
 def check_status(status: object) -> str:
-    """The status line's code and reason.
+    """Check the status line's code and reason.
 
-    :raises TypeError, ValueError: when it is not what PEP 3333 asks for.
+    :raises TypeError, ValueError: it is not what PEP 3333 requires.
     """
     if type(status) is str and status in _known_statuses:
         return status
@@ -80,22 +81,22 @@ def check_status(status: object) -> str:
         raise ValueError(f"status must be three digits, a space and a reason, not {status!r}")
     if len(status) < _KNOWN_CHARS:
         if len(_known_statuses) >= _KNOWN_LIMIT:
-            # An application may write what its clients say into its reasons.
+            # An application may copy client data into its reason phrases.
             _known_statuses.clear()
         _known_statuses.add(status)
     return status
 
 
 def check_fields(headers: Any) -> Fields:
-    """The header fields of the app, checked and serialised.
+    """Check and serialise the app's header fields.
 
-    :raises TypeError, ValueError: naming the field that is not allowed.
+    :raises TypeError, ValueError: names the field that is not allowed.
     """
     try:
         key = tuple(headers)
         known = _known_lists.get(key)
     except TypeError:
-        # Something else than a list of tuples, to be complained of.
+        # Not a list of tuples: raises or warns.
         return _check_anew(headers)
     if known is None or type(headers) is not list:
         known = _check_anew(headers)
@@ -115,7 +116,7 @@ def _check_anew(headers: Any) -> Fields:
         try:
             known = _known_fields.get(header)
         except TypeError:
-            # Something else than a tuple of strings, to be complained of.
+            # Not a tuple of strings: raises or warns.
             known = None
         if known is None:
             known = _check_field(header)
@@ -128,12 +129,12 @@ _SPECIAL = HOP_BY_HOP | {"content-length", "server", "date", "x-request-id"}
 
 
 def _check_field(header: object) -> str | _Special:
-    """One field, checked and made ready."""
+    """Check and serialise one field."""
     name, value = _pair(header)
     if _TOKEN.fullmatch(name) is None:
         raise ValueError(f"header name {name!r} is not a token")
     if _BAD_VALUE.search(value):
-        raise ValueError(f"character that is not allowed in a header: {header!r}")
+        raise ValueError(f"invalid character in header: {header!r}")
     line = f"{name}: {value}\r\n"
     lower = name.lower()
     if lower == "content-length" and _LENGTH.fullmatch(value) is None:
@@ -159,9 +160,9 @@ def _pair(header: object) -> tuple[str, str]:
 
 
 def _tolerate(given: object, complaint: str) -> None:
-    """Another sequence works as well, and gets a warning, as Twisted's own resource has it.
+    """Accept another kind of sequence with a warning, as Twisted's own resource does.
 
-    :raises TypeError: it is no sequence.
+    :raises TypeError: it is not a sequence.
     """
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         raise TypeError(complaint)
@@ -169,11 +170,11 @@ def _tolerate(given: object, complaint: str) -> None:
 
 
 def _note(fields: Fields, field: _Special) -> str:
-    """Note what a special field says; returns what is sent of it here."""
+    """Record a special field; returns what is sent of it here."""
     name, value, line = field
     if name == "content-length":
         if fields.length is not None:
-            raise ValueError(f"Content-Length {value!r} is given twice")
+            raise ValueError(f"Content-Length given twice: {value!r}")
         fields.length = int(value)
         return ""
     if name == "server":
@@ -200,13 +201,13 @@ class Framing(enum.Enum):
 
 @dataclass
 class Head:
-    """A head ready to be sent.
+    """A serialised head.
 
     :ivar data: its bytes.
     :ivar framing: of the body.
-    :ivar keep_alive: whether the connection lives on.
-    :ivar length: of the body as declared, None when it is not.
-    :ivar open: the same bytes up to where the value of X-Request-ID goes; empty where the app sent its own.
+    :ivar keep_alive: whether the connection stays open.
+    :ivar length: the declared length of the body, None without one.
+    :ivar open: the same bytes up to the value of X-Request-ID; empty if the app sent its own.
     """
 
     __slots__ = ("data", "framing", "keep_alive", "length", "open")
@@ -220,10 +221,10 @@ class Head:
 def make_head(
     status: str, fields: Fields, method: str, version: tuple[int, int], keep_alive: bool, whole: int | None
 ) -> Head:
-    """The head of a final response.
+    """Build the head of a final response.
 
     :param keep_alive: whether client and server want to keep the connection.
-    :param whole: the size of the body when all of it is known now, None while it is still being produced.
+    :param whole: the size of the body if all of it is known now, None while it is being produced.
     """
     now = int(time.time())
     key = (now, status, method, version, keep_alive, whole)
@@ -241,10 +242,10 @@ def _make_anew(
     code = status[:3]
     length = fields.length
     if length is None and (whole or (whole == 0 and method != "HEAD")):
-        # An empty answer to HEAD says nothing of what GET would have (RFC 9110 section 9.3.2).
+        # An empty response to HEAD does not tell the length that GET would have (RFC 9110 section 9.3.2).
         length = whole
     if code == "204" or (code == "304" and fields.length is None):
-        # RFC 9110 section 8.6: no length with 204; with 304 only that of the answer it stands for.
+        # RFC 9110 section 8.6: no length with 204; with 304 only the length of the response it stands for.
         framing, extra = Framing.NONE, ""
     elif length is not None:
         framing = Framing.NONE if code == "304" else Framing.LENGTH
@@ -270,26 +271,24 @@ def _make_anew(
     return Head(data, framing, keep_alive, length, b"" if fields.has_ident else data[:-2] + b"X-Request-ID: ")
 
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _date: tuple[int, str] = (0, "")
 
 
 def _date_line(now: int) -> str:
-    """The Date field (RFC 9110 section 5.6.7), made once a second."""
+    """The Date field (RFC 9110 section 5.6.7), built once a second."""
     global _date
     made, line = _date
     if made != now:
         t = time.gmtime(now)
         line = (
-            f"Date: {_DAYS[t.tm_wday]}, {t.tm_mday:02d} {_MONTHS[t.tm_mon - 1]} {t.tm_year} "
+            f"Date: {DAYS[t.tm_wday]}, {t.tm_mday:02d} {MONTHS[t.tm_mon - 1]} {t.tm_year} "
             f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} GMT\r\n"
         )
         _date = (now, line)
     return line
 
 
-#: Reason phrases of the refusals that this server makes itself (RFC 9110 section 15).
+#: Reason phrases of the server's own responses (RFC 9110 section 15).
 REASONS = {
     400: "Bad Request", 408: "Request Timeout", 413: "Content Too Large", 414: "URI Too Long",
     417: "Expectation Failed", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
@@ -298,14 +297,15 @@ REASONS = {
 }  # fmt: skip
 
 
-#: Seconds after which to come back where bodies of others take all the room: some of them are whole by then.
+#: Retry-After seconds when other bodies fill the spool: some of them are complete by then.
 RETRY_AFTER_SECONDS = 5
 
 
 def plain(code: int, text: str = "", close: bool = False, retry_after: int = 0) -> tuple[str, Fields, bytes]:
-    """Status, fields and body of a short answer of the server's own, which may be the last one.
+    """Status, fields and body of a short response by the server itself.
 
-    :param retry_after: seconds after which to come back (RFC 9110 section 10.2.3); 0: it does not say.
+    :param close: whether it ends its connection.
+    :param retry_after: seconds for Retry-After (RFC 9110 section 10.2.3); 0: none.
     """
     status = f"{code} {REASONS[code]}"
     body = f"{text or status}\n".encode()
@@ -318,7 +318,7 @@ def plain(code: int, text: str = "", close: bool = False, retry_after: int = 0) 
 
 
 def refusal(code: int, method: str = "GET") -> bytes:
-    """A whole response that refuses a request; the connection ends behind it."""
+    """A complete response that refuses a request and ends the connection."""
     status, fields, body = plain(code, retry_after=RETRY_AFTER_SECONDS if code == 503 else 0)
     head = make_head(status, fields, method, (1, 1), False, len(body)).data
     return head if method == "HEAD" else head + body

@@ -1,9 +1,9 @@
-"""The spool: where request bodies are kept, in memory or in files without a name, and how much all of them may take.
+"""The spool: stores request bodies in memory or in unnamed files, and limits their total size.
 
-Law: knows no connection, and of HTTP the status of a refusal alone. All that the workers keep together is on the
-scoreboard: a worker first says what it wants there, then looks at the sum, so that two that look at the same time may
-both be refused, and never both be given the last room. A body is counted as its bytes come, and not as its client
-announces them: an announcement costs nothing.
+Law: knows no connection, and of HTTP only the status of a refusal. The total of all workers is on the scoreboard: a
+worker first claims its bytes there, then reads the sum, so that two which claim at the same time may both be refused,
+but never both get the last room. A body counts as its bytes arrive, not as its client announces them: announcing costs
+a client nothing.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from ...pristine import open_file, os, threading, time
 from ...settings import Settings
 from ...wire.scoreboard import W_SPOOLED, Scoreboard
 
-#: A body up to here stays in memory, as long as there is plenty of that; a larger one goes to a file.
+#: A body up to this size stays in memory while there is plenty of that; a larger one goes to a file.
 MAX_BODY_MEMORY_BYTES = 1 << 20
-#: Bytes that all bodies of one worker may take in memory.
+#: Bytes of memory for all bodies of one worker.
 MAX_MEMORY_BYTES = 64 << 20
-#: A body may have this part of what is left of that. So many slow ones of a medium size go to files, and leave room.
+#: A body may use one such part of the memory left: many slow bodies of medium size go to files, and leave room.
 BODY_DIVISOR = 16
 #: Seconds between two lines about files that cannot be written.
 LOG_INTERVAL_SECONDS = 60.0
-#: Without O_TMPFILE (NFS, some overlays) a file gets a name for a moment.
+#: Errors of a file system without O_TMPFILE (NFS, some overlays): there a file has a name for a short time.
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 def find_directory() -> str:
-    """What TMPDIR names, or TEMP, or TMP; else /tmp. One that the operator named has no substitute.
+    """The directory in TMPDIR, TEMP or TMP, else /tmp. If the operator named one, no other is tried.
 
-    A relative name begins in the directory that the server was started in, which may be gone by now. Then PWD still
-    says where it was: a worker starts all the same, and its log tells which directory there should be.
+    A relative name starts at the server's working directory, which may be gone by now. PWD still has its path: the
+    worker starts all the same, and its log names the missing directory.
     """
     named = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp")
     try:
@@ -44,17 +44,17 @@ def find_directory() -> str:
         return os.path.normpath(os.path.join(os.environ.get("PWD", ""), named))
 
 
-#: The directory as it was named before the application came.
+#: The directory as named before the application was loaded.
 DIRECTORY = find_directory()
 
 
 class Spool:
-    """What this worker keeps of bodies, within its bounds and those of the server.
+    """The bodies that this worker stores, within its own limits and those of the server.
 
     :param region: the first word of this worker on the scoreboard.
-    :param directory: where the files are.
-    :ivar settings: those that count now.
-    :ivar asked: bodies that the application may have its client asked for, and that are not whole.
+    :param directory: for the files.
+    :ivar settings: the current settings.
+    :ivar asked: incomplete bodies that the client sends only once the application asks (`Expect`).
     """
 
     log = Logger()
@@ -64,30 +64,30 @@ class Spool:
         self._words, self._word = board.words, region + W_SPOOLED
         self._directory = directory or DIRECTORY
         self._lock = threading.Lock()
-        #: Bytes of all bodies here; of those in memory.
+        #: Bytes of all bodies of this worker; of those in memory.
         self._kept = self._held = 0
         self._told = -LOG_INTERVAL_SECONDS
         self.asked = 0
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
-        """From now on this much is allowed."""
+        """Apply the settings."""
         self.settings = settings
         self._limit = settings.spool_size
-        # With them all threads may wait for clients, and as many others take their places; without stand-ins, half.
+        # With stand-ins all threads may wait for clients, as others replace them; without, half of them.
         several = min(settings.threads, max(settings.stand_ins, settings.threads // 2))
         self._most_asked = several if settings.threads > 1 and settings.expect == "read" else 0
 
     def forget(self) -> None:
-        """In a child that the application forks: the scoreboard is its parent's alone."""
+        """Detach from the scoreboard in a forked child: it belongs to the parent."""
         self._words, self._word, self._limit = memoryview(bytearray(8)).cast("Q"), 0, 0
 
     # Room
 
     def check(self, length: int) -> None:
-        """Whether a body of this length can be kept, as far as that is known before it comes.
+        """Check that a body of this length can be stored, as far as is known before it comes.
 
-        :raises HTTPError: 413: never; 503: not now.
+        :raises HTTPError: 413: it never can; 503: not now.
         """
         if self._limit:
             self._refuse_if_larger(length)
@@ -95,10 +95,10 @@ class Spool:
                 raise _full()
 
     def take(self, size: int, whole: int) -> None:
-        """Have room for more of a body.
+        """Claim room for more of a body.
 
-        :param whole: the body's size with it.
-        :raises HTTPError: 413: it is larger than all the room there is; 503: others have it.
+        :param whole: the body's size including it.
+        :raises HTTPError: 413: the body exceeds the total; 503: other bodies use the room.
         """
         with self._lock:
             self._kept += size
@@ -118,9 +118,9 @@ class Spool:
             raise HTTPError(413, "request body larger than --spool-size")
 
     def hold(self, size: int, whole: int, must: bool = False) -> bool:
-        """Have memory for more of a body; returns whether there is.
+        """Claim memory for more of a body; returns whether there is enough.
 
-        :param must: it can be kept nowhere else.
+        :param must: there is no other place for it.
         """
         with self._lock:
             left = MAX_MEMORY_BYTES - self._held
@@ -130,30 +130,30 @@ class Spool:
             return fits
 
     def let_go(self, held: int, size: int = 0) -> None:
-        """Of so much in memory, and of so much in all."""
+        """Release bytes: held in memory, and stored in all."""
         with self._lock:
             self._held -= held
             self._kept -= size
             self._words[self._word] = self._kept
 
     def may_ask(self) -> bool:
-        """Whether one more body may come only when the application asks for it; counts that."""
+        """Whether one more body may wait until the application asks for it; counts it if so."""
         with self._lock:
             fits = self.asked < self._most_asked
             self.asked += fits
             return fits
 
     def has_come(self) -> None:
-        """One of those is whole, or will never be."""
+        """Uncount one of those: it is complete, or never will be."""
         with self._lock:
             self.asked -= 1
 
     # Files
 
     def open(self) -> int:
-        """A new file that has no name.
+        """Open a new file without a name.
 
-        :raises OSError: there is none to be had.
+        :raises OSError: none can be created.
         """
         flags = os.O_RDWR | os.O_CLOEXEC
         try:
@@ -167,29 +167,29 @@ class Spool:
         return descriptor
 
     def tell(self, problem: OSError) -> None:
-        """A file could not be had, or not be written."""
+        """Log that a file could not be created or written."""
         now = time.monotonic()
         with self._lock:
             if now - self._told < LOG_INTERVAL_SECONDS:
                 return
             self._told = now
         self.log.error(
-            "request bodies cannot be written to {directory}: {why}. Up to {most} MiB of them stay in memory in each"
-            " worker, the others get 507. Make room there, or have TMPDIR name another directory.",
+            "cannot write request bodies to {directory}: {why}. Each worker keeps up to {most} MiB in memory"
+            " and answers 507 beyond that. Free space there, or set TMPDIR to another directory.",
             directory=self._directory, why=problem.strerror or str(problem), most=MAX_MEMORY_BYTES >> 20,
         )  # fmt: skip
 
 
 def _full() -> HTTPError:
-    return HTTPError(503, "other request bodies take all of --spool-size")
+    return HTTPError(503, "other request bodies use all of --spool-size")
 
 
 class Store:
-    """Keeps the bytes of one body.
+    """Stores the bytes of one body.
 
     :param limit: most bytes allowed, 0 for any number.
-    :ivar size: how many there are.
-    :ivar file: to read them, once they are all here (`finish`).
+    :ivar size: bytes stored.
+    :ivar file: to read the complete body from (`finish`).
     """
 
     file: IO[bytes]
@@ -197,19 +197,19 @@ class Store:
     def __init__(self, limit: int, spool: Spool) -> None:
         self._limit = limit
         self._spool = spool
-        #: They are in memory, or else in a file; so many are counted as in memory.
+        #: The bytes are in memory or in a file; `_held` of them count as memory.
         self._memory: io.BytesIO | None = io.BytesIO()
         self._held = 0
         self._descriptor = -1
-        #: No file could be written.
+        #: No file could be written: the body stays in memory.
         self._stays = False
         self._dropped = False
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        """Keep some more. What is raised is the end of the body: what is there of it waits to be dropped.
+        """Store more bytes. After an exception, the body can only be dropped.
 
-        :raises HTTPError: 413 past the limit; 503 and 507 where there is no room.
+        :raises HTTPError: 413 past the limit; 503 and 507 without room.
         """
         size = len(data)
         if not size:
@@ -230,7 +230,7 @@ class Store:
         return held
 
     def _write(self, data: bytes) -> bool:
-        """Write to the file, which takes what is in memory as well; returns whether it took all."""
+        """Write to the file, first what is in memory; returns whether everything was written."""
         try:
             if self._memory is not None:
                 self._descriptor = self._spool.open()
@@ -246,13 +246,13 @@ class Store:
         return True
 
     def _stay(self, data: bytes) -> None:
-        """The last resort is memory, as far as that goes.
+        """Keep the body in memory, as a last resort.
 
-        :raises HTTPError: 507 (RFC 4918 section 11.5), it does not.
+        :raises HTTPError: 507 (RFC 4918 section 11.5): memory is full.
         """
         needed = len(data) if self._memory is not None else self.size
         if self._stays or not self._hold(needed, must=True):
-            raise HTTPError(507, "no room to keep the request body")
+            raise HTTPError(507, "no space left to store the request body")
         self._stays = True
         if self._memory is None:
             self._memory = self._read_back(self.size - len(data))
@@ -267,12 +267,12 @@ class Store:
             except OSError:
                 piece = b""
             if not piece:
-                raise HTTPError(507, "what was kept of the request body cannot be read")
+                raise HTTPError(507, "cannot read the stored request body back")
             memory.write(piece)
         return memory
 
     def finish(self) -> Store:
-        """The body is whole: `file` is read from its start."""
+        """Complete the body: `file` is at its start."""
         if self._memory is not None:
             self._memory.seek(0)
             self.file = self._memory
@@ -283,7 +283,7 @@ class Store:
         return self
 
     def drop(self) -> None:
-        """The bytes are needed no longer. It may be said again."""
+        """Free the bytes; further calls do nothing."""
         if self._dropped:
             return
         self._dropped = True
@@ -301,9 +301,9 @@ class Store:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    """Write all of it, with no buffer of ours in between.
+    """Write all of it, unbuffered.
 
-    :raises OSError: the file takes no more.
+    :raises OSError: the file cannot be written.
     """
     left = memoryview(data)
     while left:

@@ -1,4 +1,4 @@
-"""The application, found and imported, or one clear error that says why it cannot be.
+"""Finds and imports the application, or fails with one clear error that says why.
 
 Law: runs once, at boot. May import process alone.
 """

@@ -1,7 +1,7 @@
-"""From the text of --app to the callable that is served, or one message that says what to do about it.
+"""Loads the callable that --app names, or raises one message that says what to do about it.
 
-Law: owns importing the app, and with it sys.path and Django's settings variable; every failure leaves as an
-AppLoadError that is complete. It never serves, never retries and never shows a frame that is not the app's.
+Law: owns importing the app, and with it sys.path and Django's settings variable. Every failure leaves as a complete
+AppLoadError. Never serves, never retries, and never shows a frame that is not the app's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ...pristine import os
 
 @dataclass(frozen=True)
 class Loaded:
-    """The app, ready to be called.
+    """A loaded app.
 
     :ivar application: the WSGI callable.
-    :ivar target: where it was found, like "app:app".
-    :ivar how: "" when it was named, otherwise one clause that says why it was chosen.
+    :ivar target: the place it was loaded from, like "app:app".
+    :ivar how: why it was chosen, as a clause; "" if --app named it.
     """
 
     application: Callable[..., Any]
@@ -38,10 +38,10 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Target:
-    """What --app asks for, taken apart.
+    """The parsed value of --app.
 
     :ivar names: the dotted path within the module; empty means `application`, then `app`.
-    :ivar call: the source of the call, like `("x", key=1)`, "" when nothing is called.
+    :ivar call: the source of the call, like `("x", key=1)`; "" without a call.
     """
 
     module: str
@@ -62,10 +62,10 @@ def load(target: str, directory: str, pythonpath: Sequence[str] = ()) -> Loaded:
     """Find and import the app.
 
     :param target: `module`, `module:name`, `module:name.attribute`, `module:factory("literal", key=1)`, or
-        "" to look in the directory for what is there.
-    :param directory: the working directory, in which modules are searched first.
-    :param pythonpath: folders in which they are searched next.
-    :raises AppLoadError: with a message for the operator, if there is no app to serve.
+        "" to search the directory for an app.
+    :param directory: the working directory, searched first for modules.
+    :param pythonpath: folders searched next.
+    :raises AppLoadError: there is no app to serve; with a message for the operator.
     """
     first = [directory, *(os.path.join(directory, entry) for entry in pythonpath)]
     sys.path[:] = first + [entry for entry in sys.path if entry not in first]
@@ -86,9 +86,9 @@ def load(target: str, directory: str, pythonpath: Sequence[str] = ()) -> Loaded:
 
 
 class _Loader:
-    """One attempt at one app; it knows how to begin the message when it fails.
+    """One attempt to load one app; knows how its error messages begin.
 
-    :ivar asked: what was asked for, the beginning of every message.
+    :ivar asked: what was asked for, as every message names it.
     """
 
     def __init__(self, asked: str, directory: str) -> None:
@@ -107,11 +107,11 @@ class _Loader:
         return Loaded(value, str(target), "")
 
     def fail(self, why: str, *more: str) -> AppLoadError:
-        """Build the error: what was asked, why not, and further sentences of which some may be empty."""
+        """Build the error: what was asked for, why it failed, and further sentences, some of them perhaps empty."""
         return AppLoadError(" ".join(filter(None, (f"cannot load {self.asked}: {why}", *more))))
 
     def failed(self, what: str, exc: BaseException) -> AppLoadError:
-        """Build the error for an exception of the app: its summary, its own traceback, what to do."""
+        """Build the error for an exception of the app: summary, the app's traceback, what to do."""
         lines = (
             f"cannot load {self.asked}: {what} failed: {hints.summary(exc)}",
             hints.own_traceback(exc),
@@ -155,7 +155,7 @@ class _Loader:
             ) from None
 
     def syntax(self, module: str, expression: str) -> str:
-        """Say what is wrong after the colon."""
+        """Explain the fault after the colon."""
         if not expression:
             return f"nothing follows the colon. Did you mean `{module}`?"
         first = expression.partition(":")[0].strip()
@@ -169,17 +169,17 @@ class _Loader:
     def check_module_name(self, module: str, expression: str) -> None:
         if module[:1] in ("'", '"'):
             bare = f"{module}:{expression}".strip("'\":")
-            raise self.fail(f"its quotes are a part of it. Did you mean `{bare}`?")
+            raise self.fail(f"the quotes are part of the value. Did you mean `{bare}`?")
         is_path = "/" in module or os.sep in module
         if module.endswith(".py") or is_path:
             raise self.fail(self.file_name(module, expression))
         if not module:
-            raise self.fail("no module is named before the colon. Write `module:name`.")
+            raise self.fail("there is no module name before the colon. Write `module:name`.")
         if any(char.isspace() for char in module) or not all(module.split(".")):
-            raise self.fail(f"`{module}` is no module name. Write `module:name` or `package.module:name`.")
+            raise self.fail(f"`{module}` is not a module name. Write `module:name` or `package.module:name`.")
 
     def file_name(self, path: str, expression: str) -> str:
-        """Say which module a file is, as seen from the directory."""
+        """Explain that a file was named, and which module it is, seen from the directory."""
         full = os.path.normpath(os.path.join(self.directory, path))
         if os.path.isdir(full):
             return f"`{path}` is a directory. Did you mean --chdir {full}?"
@@ -191,7 +191,7 @@ class _Loader:
             relative = os.path.basename(stem)
         module = relative.replace(os.sep, ".").removesuffix(".__init__")
         name = expression or discovery.read(f"{stem}.py").guess() or "app"
-        return f"`{path}` is a file name. Did you mean {chdir}`{module}:{name}`?"
+        return f"`{path}` is a file name, not a module. Did you mean {chdir}`{module}:{name}`?"
 
     def imported(self, name: str, expression: str) -> ModuleType:
         try:
@@ -243,7 +243,7 @@ class _Loader:
             raise self.fail(f"{what} {hints.kind(factory)}, which cannot be called.")
         plain = not target.arguments and not target.keywords and not inspect.isclass(factory)
         if plain and hints.looks_wsgi(factory):
-            raise self.fail(f"{what} the app, not a factory of it. Did you mean `{bare}`?")
+            raise self.fail(f"{what} the app, not a factory. Did you mean `{bare}`?")
         try:
             value = factory(*target.arguments, **target.keywords)
         except KeyboardInterrupt:
@@ -253,7 +253,7 @@ class _Loader:
             raise self.failed(f"calling {target.expression}", exc) from None
         if inspect.iscoroutine(value):
             value.close()  # or Python warns that it was never awaited
-            raise self.fail(f"{what} an async function; a factory has to be a plain one.")
+            raise self.fail(f"{what} an async function; a factory must be a plain function.")
         return value
 
     def check(self, target: _Target, module: ModuleType, value: Any) -> None:
@@ -261,9 +261,9 @@ class _Loader:
         what = f"`{target.expression}` {'returned' if target.call else 'is'}"
         why: tuple[str, ...] = ()
         if value is None and target.call:
-            why = f"{what} None.", "Is the `return` of its app missing?"
+            why = f"{what} None.", "Does it return the app?"
         elif isinstance(value, ModuleType):
-            why = f"{what} a module, not an app in it.", hints.others(value, target.names[-1])
+            why = f"{what} a module, not an app.", hints.others(value, target.names[-1])
         elif not callable(value):
             that = "None" if value is None else f"{hints.kind(value)}, which cannot be called"
             why = f"{what} {that}.", hints.others(module, target.names[-1])
@@ -276,27 +276,27 @@ class _Loader:
             why = (hints.factory(str(target), value),)
         elif not hints.takes_two(value):
             taken = ", ".join(hints.required(value))
-            why = (f"{what} called with ({taken}), but a WSGI app with (environ, start_response).",)
+            why = (f"{what} a callable of ({taken}); a WSGI app takes (environ, start_response).",)
         if why:
             raise self.fail(*why)
 
     def no_wsgi_class(self, target: _Target, module: ModuleType, value: type) -> tuple[str, ...]:
         if hints.is_wsgi_class(value):
             return ()
-        why = f"`{target.expression}` is a class; an app is an instance of one."
+        why = f"`{target.expression}` is a class; the app must be an instance."
         if hints.makes_wsgi(value) and not target.call:
             return why, f"Did you mean `{target}()`?"
         return why, hints.others(module, target.names[-1])
 
     def django(self, settings: str, how: str) -> tuple[str, str]:
-        """Read the app of Django's settings: its target, and how it was found."""
+        """Read the app from Django's settings: its target, and how it was found."""
         given = os.environ.get(discovery.SETTINGS_KEY)
         os.environ[discovery.SETTINGS_KEY] = settings
         value = getattr(self.imported(settings, ""), "WSGI_APPLICATION", None)
-        source = f"{settings}, which {discovery.SETTINGS_KEY} names" if given else settings
+        source = f"{settings}, from {discovery.SETTINGS_KEY}" if given else settings
         if value is None:
             return "django.core.wsgi:get_wsgi_application()", f"{how}: {source} has no WSGI_APPLICATION"
         module, dot, name = str(value).rpartition(".")
         if not dot:
-            raise self.fail(f"WSGI_APPLICATION of {settings} is {value!r}, no dotted name of an app.")
-        return f"{module}:{name}", f"{how}: WSGI_APPLICATION of {source}"
+            raise self.fail(f"WSGI_APPLICATION in {settings} is {value!r}, not the dotted name of an app.")
+        return f"{module}:{name}", f"{how}: WSGI_APPLICATION in {source}"

@@ -1,7 +1,7 @@
-"""What the files on disk say about where the app is.
+"""Finds the app from the files on disk.
 
-Law: owns every look at the app's directory and the reading of sources as text; it never imports or runs a
-file, never changes the process, and an unreadable file is a file that says nothing, never an error.
+Law: owns every search of the app's directory, and reads sources as text. Never imports or runs a file, never changes
+the process, and treats an unreadable file as empty, never as an error.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _SKIPPED = ("__pycache__", "node_modules")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """What one file defines at its top level.
+    """The top-level names of one file.
 
-    :ivar names: each name and how it came to be: "import", "call" (assigned from one), "function", "needy"
+    :ivar names: each name and how it is defined: "import", "call" (assigned from one), "function", "needy"
         (a function with required parameters) or "other".
-    :ivar opaque: the names cannot be told without running it: a star import, or no valid syntax.
+    :ivar opaque: whether the names are unknown without running it: a star import, or invalid syntax.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     opaque: bool = False
 
     def guess(self) -> str:
-        """The expression after the colon that most likely is the app, "" when there is none."""
+        """The expression after the colon that is most likely the app, or ""."""
         for name in APP_NAMES:
             if name in self.names:
                 return name
@@ -48,10 +48,10 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class FoundApp:
-    """What discovery chose when no app was named; exactly one of target, settings and problem is set.
+    """The choice of discovery if no app was named; exactly one of target, settings and problem is set.
 
     :ivar settings: Django's settings module, whose WSGI_APPLICATION is the app.
-    :ivar problem: why what is there cannot be served, for a message.
+    :ivar problem: why nothing there can be served, for a message.
     """
 
     how: str = ""
@@ -61,7 +61,7 @@ class FoundApp:
 
 
 def find(directory: str, environ: Mapping[str, str]) -> FoundApp:
-    """Choose the app of a directory: manage.py, wsgi.py, app.py, main.py, then the built-in demo."""
+    """Choose the app of a directory, from manage.py, wsgi.py, app.py, main.py, or the built-in demo."""
     found, complaints = _django(directory, environ)
     if found:
         return found
@@ -72,7 +72,7 @@ def find(directory: str, environ: Mapping[str, str]) -> FoundApp:
         source = read(path)
         guess = source.guess()
         if guess:
-            return FoundApp(how=f"found {module}.py: {guess} in it", target=f"{module}:{guess}")
+            return FoundApp(how=f"found {guess} in {module}.py", target=f"{module}:{guess}")
         if source.opaque and module != "main":
             return FoundApp(how=f"found {module}.py", target=module)
         if module != "main":
@@ -84,7 +84,7 @@ def find(directory: str, environ: Mapping[str, str]) -> FoundApp:
 
 
 def read(path: str) -> SourceFile:
-    """Read what a Python file defines, without running it."""
+    """Read the top-level names of a Python file, without running it."""
     tree = _parse(path)
     if tree is None:
         return SourceFile(opaque=os.path.isfile(path))
@@ -96,7 +96,7 @@ def read(path: str) -> SourceFile:
 
 
 def modules_in(directory: str) -> list[str]:
-    """Name the modules and packages that a directory holds."""
+    """The names of the modules and packages in a directory."""
     names = []
     for entry in _listing(directory):
         stem, extension = os.path.splitext(entry)
@@ -109,7 +109,7 @@ def modules_in(directory: str) -> list[str]:
 
 
 def file_of(module: str, root: str) -> str:
-    """The file of a dotted module name under a root, "" when there is none."""
+    """The file of a dotted module name under a root, or ""."""
     base = os.path.join(root, *module.split("."))
     for path in (f"{base}.py", os.path.join(base, "__init__.py")):
         if os.path.isfile(path):
@@ -128,14 +128,14 @@ def near(module: str, directory: str) -> tuple[str, str]:
 
 
 def apps_below(folder: str, prefix: str) -> str:
-    """Ask whether one of the apps in the modules of a folder was meant, "" when they have none."""
+    """A "did you mean" for the apps in the modules of a folder, or ""."""
     guesses = [(name, read(file_of(name, folder)).guess()) for name in modules_in(folder)]
     targets = [f"`{prefix}{name}:{guess}`" for name, guess in guesses if guess]
     return f"Did you mean {' or '.join(targets[:3])}?" if targets else ""
 
 
 def virtualenv_in(directory: str) -> str:
-    """The virtualenv that lies in a directory under one of its usual names, or ""."""
+    """The virtualenv in a directory, under one of the usual names, or ""."""
     for name in (".venv", "venv", "env"):
         if os.path.isfile(os.path.join(directory, name, "pyvenv.cfg")):
             return os.path.join(directory, name)
@@ -143,7 +143,7 @@ def virtualenv_in(directory: str) -> str:
 
 
 def close(word: str, names: Iterable[str]) -> str:
-    """The name that a word most likely is a misspelling of, or ""."""
+    """The name that a word is most likely a misspelling of, or ""."""
     folded = {name.casefold(): name for name in names}
     hits = difflib.get_close_matches(word.casefold(), folded, 1, 0.6)
     return folded[hits[0]] if hits else ""
@@ -152,13 +152,13 @@ def close(word: str, names: Iterable[str]) -> str:
 def no_module(
     missing: str, module: str, expression: str, directory: str, package: ModuleType | None
 ) -> tuple[str, str]:
-    """Say where a module was looked for, and what may have been meant.
+    """Explain where a module was searched, and what may have been meant.
 
     :param missing: the part of the module's dotted name that was not found.
-    :param package: what was imported as the parent of that part, if anything.
+    :param package: the imported parent of that part, if any.
     """
     parent, _, last = missing.rpartition(".")
-    where = f"no module named `{missing}` in {directory} (searched first there, then the interpreter's path)."
+    where = f"no module named `{missing}` in {directory} (searched first, then sys.path)."
     folder = directory
     if package is not None:
         told = vars(package)  # not getattr, which may run the package's own __getattr__
@@ -186,9 +186,9 @@ def no_module(
 
 
 def _what_is_in(folder: str, prefix: str, modules: list[str]) -> str:
-    """Say which modules a folder has, best those that have an app."""
+    """List the modules of a folder, preferably those that have an app."""
     if not modules:
-        return "There is no Python file in it: is --chdir right?"
+        return "There are no Python files there: check --chdir."
     return apps_below(folder, prefix) or "Modules there: " + ", ".join(modules[:8]) + (
         ", ..." if len(modules) > 8 else "."
     )
@@ -197,9 +197,9 @@ def _what_is_in(folder: str, prefix: str, modules: list[str]) -> str:
 def _without_app(module: str, source: SourceFile) -> str:
     needy = [name for name in FACTORY_NAMES if source.names.get(name) == "needy"]
     if needy:
-        return f"`{needy[0]}` of {module}.py needs arguments. Say --app '{module}:{needy[0]}(...)' with them"
+        return f"`{needy[0]}` in {module}.py needs arguments: give --app '{module}:{needy[0]}(...)' with its arguments"
     made = [f"{module}:{name}" for name, kind in source.names.items() if kind == "call" and name[0] != "_"]
-    hint = "Did you mean --app " + " or ".join(made[:3]) + "?" if made else "Say which one is with --app"
+    hint = "Did you mean --app " + " or ".join(made[:3]) + "?" if made else "Name the app with --app"
     return f"{module}.py has no application, app, create_app() or make_app(). {hint}"
 
 
@@ -219,14 +219,14 @@ def _listing(directory: str) -> list[str]:
 def _parse(path: str) -> ast.Module | None:
     try:
         with open_file(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the import will say them, once
+            warnings.simplefilter("ignore")  # the import shows them, once
             return ast.parse(file.read())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that an import executes, without those of `if __name__ == "__main__"`."""
+    """Yield the statements that an import executes, except those under `if __name__ == "__main__"`."""
     for node in body:
         if isinstance(node, ast.If):
             guarded = any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test))
@@ -261,7 +261,7 @@ def _required(arguments: ast.arguments) -> bool:
 
 
 def _django(directory: str, environ: Mapping[str, str]) -> tuple[FoundApp | None, list[str]]:
-    """Read manage.py: the settings module it names, or a complaint that it names none."""
+    """Read the settings module that manage.py names, or complain that it names none."""
     path = os.path.join(directory, "manage.py")
     if not os.path.isfile(path):
         return None, []
@@ -279,7 +279,7 @@ def _django(directory: str, environ: Mapping[str, str]) -> tuple[FoundApp | None
 
 
 def _settings_values(tree: ast.Module) -> Iterator[str]:
-    """Yield each value that a manage.py gives the settings variable; "" is one that only running it tells."""
+    """Yield each value that a manage.py assigns to the settings variable; "" for one known only at run time."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "setdefault" and len(node.args) == 2 and _is_key(node.args[0]):
@@ -295,7 +295,7 @@ def _is_key(node: ast.expr) -> bool:
 
 
 def _literal(node: ast.expr) -> str:
-    """The string that an expression is, or falls back on as the last argument of a get()."""
+    """The string literal of an expression, or the default of a get()."""
     if isinstance(node, ast.Call) and len(node.args) == 2:
         node = node.args[1]
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

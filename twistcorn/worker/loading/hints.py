@@ -1,7 +1,7 @@
-"""What objects and exceptions say about why they are not a WSGI app, in words for the operator.
+"""Explains to the operator why an object or an exception is not a WSGI app.
 
-Law: it only looks: it never imports, calls or changes anything of the app, and never raises for an object
-that resists inspection. Whether something is an error is decided in application.py.
+Law: inspects only: never imports, calls or changes anything of the app, and never raises for an object that resists
+inspection. `application` decides whether something is an error.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _MAX_FRAMES = 30
 
 
 def parameters(value: Any, unwrap: bool = False) -> list[inspect.Parameter] | None:
-    """The parameters of a callable, None when they cannot be told.
+    """The parameters of a callable, None if unknown.
 
-    :param unwrap: look through functools.wraps, at what is meant rather than at what is called.
+    :param unwrap: inspect the function behind functools.wraps, not the wrapper.
     """
     try:
         return list(inspect.signature(value, follow_wrapped=unwrap).parameters.values())
@@ -43,13 +43,13 @@ def parameters(value: Any, unwrap: bool = False) -> list[inspect.Parameter] | No
 
 
 def required(value: Any) -> list[str]:
-    """The names of the parameters that a callable cannot be called without."""
+    """The names of a callable's required parameters."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters(value) or () if p.default is p.empty and p.kind not in variadic]
 
 
 def takes_two(value: Any) -> bool:
-    """Whether a callable can be called with (environ, start_response), as far as can be told."""
+    """Whether a callable can be called with (environ, start_response), as far as is known."""
     known = parameters(value)
     if known is None:
         return True
@@ -61,7 +61,7 @@ def takes_two(value: Any) -> bool:
 
 
 def looks_wsgi(value: Any) -> bool:
-    """Whether a callable takes two parameters that are named like WSGI's."""
+    """Whether a callable takes two parameters with names like WSGI's."""
     if not callable(value) or not takes_two(value) or asynchronous(value):
         return False
     names = [p.name for p in parameters(value) or () if p.kind in _POSITIONAL]
@@ -69,7 +69,7 @@ def looks_wsgi(value: Any) -> bool:
 
 
 def asynchronous(value: Any) -> str:
-    """Tell an "ASGI application" and an "async function" from what WSGI can call, which is ""."""
+    """"ASGI application" or "async function" for what WSGI cannot call, else ""."""
     routine = inspect.isroutine(value) or isinstance(value, functools.partial)
     call = value if routine else _call_of(value if inspect.isclass(value) else type(value))
     if call is None:
@@ -88,42 +88,42 @@ def is_wsgi_class(value: type) -> bool:
 
 
 def makes_wsgi(value: type) -> bool:
-    """Whether the instances of a class are apps and can be made without arguments."""
+    """Whether a class needs no arguments and its instances are apps."""
     call = _call_of(value)
     names = [p.name for p in parameters(call) or ()][1:] if call else []
     return len(names) == 2 and not asynchronous(value) and not required(value)
 
 
 def is_factory(name: str, value: Any) -> bool:
-    """Whether a callable makes the app rather than being it: by its name, or as it takes no argument."""
+    """Whether a callable creates the app instead of being it: by its name, or because it takes no argument."""
     if not inspect.isroutine(value) and not isinstance(value, functools.partial):
         return False
     if looks_wsgi(value) or {"app", "application"} & set(required(value)):
         return (
-            False  # it is an app, or it does something to one, like the init_app(app) of Flask's extensions
+            False  # an app, or a function that takes one, like init_app(app) of Flask's extensions
         )
     named = _FACTORY.search(name) or _FACTORY.search(getattr(value, "__name__", ""))
     return bool(named) or (not takes_two(value) and not required(value))
 
 
 def apps_in(module: ModuleType) -> list[str]:
-    """Name what in a module looks like a WSGI app."""
+    """The names in a module that look like WSGI apps."""
     return [name for name, value in _public(module) if not inspect.isclass(value) and looks_wsgi(value)]
 
 
 def factories_in(module: ModuleType) -> list[str]:
-    """Name the functions in a module that are called like factories of an app."""
+    """The functions in a module that are named like app factories."""
     return [name for name, value in _public(module) if _FACTORY.search(name) and is_factory(name, value)]
 
 
 def callables_in(module: ModuleType) -> list[str]:
-    """Name the callables of a module that pass for an app or a factory."""
+    """The callables of a module that could be an app or a factory."""
     plain = [(name, value) for name, value in _public(module) if callable(value)]
     return [name for name, value in plain if not inspect.isclass(value) or is_wsgi_class(value)]
 
 
 def others(module: ModuleType, word: str, rest: str = "") -> str:
-    """Say what in a module may have been meant by a word, or "" when nothing in it looks like an app.
+    """A "did you mean" for a word, from the names of a module; "" if nothing in it looks like an app.
 
     :param rest: what follows the word in the target, like ".wsgi_app" or "()".
     """
@@ -141,7 +141,7 @@ def others(module: ModuleType, word: str, rest: str = "") -> str:
 
 
 def factory(target: str, value: Any) -> str:
-    """Say that a target makes the app, and how to write that."""
+    """Explain that a target is a factory, and how to call it."""
     name, needed = target.partition(":")[2], required(value)
     if needed:
         return f"`{name}` is a factory: did you mean `{target}(...)`, with literals for {', '.join(needed)}?"
@@ -149,14 +149,14 @@ def factory(target: str, value: Any) -> str:
 
 
 def no_name(module: ModuleType, word: str, lacks: str, directory: str, rest: str = "") -> tuple[str, str]:
-    """Say that a module lacks a name, and what may have been meant."""
+    """Explain that a module lacks a name, and what may have been meant."""
     file = vars(module).get("__file__")
     folders = list(vars(module).get("__path__") or ())
     place = file or next(iter(folders), "built in")
     where = f"the module `{module.__name__}` ({place}) has {lacks}."
     expected = discovery.file_of(module.__name__, directory)
     if expected and (not file or os.path.realpath(expected) != os.path.realpath(file)):
-        return where, f"It is not {expected}, whose name was taken already: rename that file."
+        return where, f"It is not {expected}, because another module has that name: rename the file."
     inner = discovery.file_of(word, folders[0]) if folders else ""
     if inner:
         name = rest.lstrip(".") or discovery.read(inner).guess() or "app"
@@ -166,28 +166,28 @@ def no_name(module: ModuleType, word: str, lacks: str, directory: str, rest: str
 
 
 def no_attribute(target: str, value: Any, word: str) -> tuple[str, str]:
-    """Say that an object in a module lacks an attribute, and what may have been meant."""
+    """Explain that an object in a module lacks an attribute, and what may have been meant."""
     hit = discovery.close(word, [name for name in dir(value) if not name.startswith("_")])
     where = f"`{target}` is {kind(value)} and has no attribute `{word}`."
     return where, f"Did you mean `{target}.{hit}`?" if hit else ""
 
 
 def kind(value: Any) -> str:
-    """The type of a value, with its article."""
+    """The type name of a value, with its article."""
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} `{name}`"
 
 
 def instead_of_asgi(module: ModuleType, value: Any) -> str:
-    """Say what can be served in the place of an ASGI application."""
+    """Suggest what to serve instead of an ASGI application."""
     parent, _, last = module.__name__.rpartition(".")
     file = os.path.join(os.path.dirname(getattr(module, "__file__", None) or ""), "wsgi.py")
     if last == "asgi" and os.path.isfile(file):
         name = discovery.read(file).guess() or "application"
         return f"Did you mean `{parent}{'.' if parent else ''}wsgi:{name}`?"
     if type(value).__module__.startswith("django."):
-        return "Django makes the WSGI one with django.core.wsgi.get_wsgi_application()."
-    return "Use a server for ASGI, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
+        return "Django's WSGI app comes from django.core.wsgi.get_wsgi_application()."
+    return "Use an ASGI server, such as uvicorn, or wrap it in a2wsgi.ASGIMiddleware."
 
 
 def summary(exc: BaseException) -> str:
@@ -204,14 +204,14 @@ def summary(exc: BaseException) -> str:
 
 
 def own_traceback(exc: BaseException) -> str:
-    """The traceback cut to the app's frames; "" when there are none and the summary has said it all."""
+    """The traceback, cut to the app's frames; "" if it has none and the summary says it all."""
     told = traceback.TracebackException.from_exception(exc)
     left_out = sum(_cut(part) for part in _chain(told))
     if not told.stack and not isinstance(exc, SyntaxError) and not told.__cause__:
         return ""
     lines = "".join(told.format() if told.stack else told.format_exception_only())
     if left_out:
-        lines += f"({left_out} frames in the middle are left out)\n"
+        lines += f"({left_out} frames in the middle omitted)\n"
     return "\n".join("  " + line if line else line for line in lines.rstrip("\n").split("\n"))
 
 
@@ -222,7 +222,7 @@ def app_frames(exc: BaseException) -> list[str]:
 
 
 def advice(exc: BaseException, directory: str) -> str:
-    """What to do about an exception of the app's import, "" when its own message has to do."""
+    """What to do about an exception during the app's import; "" if its own message must suffice."""
     link: BaseException | None = exc
     while link is not None:
         said = _advice(link, directory)
@@ -241,7 +241,7 @@ def hidden_by(module: str, directory: str) -> str:
 
 def _advice(exc: BaseException, directory: str) -> str:
     if isinstance(exc, SystemExit):
-        return 'It calls exit() when imported: put that under `if __name__ == "__main__":`.'
+        return 'Importing it calls exit(): put that call under `if __name__ == "__main__":`.'
     if not isinstance(exc, ImportError | AttributeError):
         return ""
     partial = "partially initialized module" in str(exc)
@@ -251,20 +251,20 @@ def _advice(exc: BaseException, directory: str) -> str:
     top = module.partition(".")[0]
     path = hidden_by(module, directory)
     if path and not (partial and _is_among_own(frames, path, top, directory)):
-        return f"{path} hides the module `{top}` of the same name: rename the file."
+        return f"{path} shadows the module `{top}`: rename the file."
     if frames and top and os.path.realpath(frames[-1]) == _real(directory, f"{top}.py"):
-        return f"{frames[-1]} imports itself, as it has the name of the module it wants: rename the file."
+        return f"{frames[-1]} imports itself: it has the name of the module it needs. Rename the file."
     if partial:
         asker = os.path.basename(frames[-1]) if frames else "it"
         return (
-            f"This is a circular import: `{module}` is not finished when {asker} asks for something in it. "
+            f"Circular import: {asker} uses `{module}` before its import has finished. "
             "Move one of the two imports into the function that needs it."
         )
     return _missing(module, directory) if isinstance(exc, ModuleNotFoundError) and module else ""
 
 
 def _is_among_own(frames: list[str], path: str, top: str, directory: str) -> bool:
-    """Whether the app's own files asked each other, which is a circle even if its name is installed too."""
+    """Whether the app's own files import each other: a circle, even if an installed module has the same name."""
     last = frames[-1] if frames else ""
     inside = last.startswith(os.path.join(directory, "")) and "site-packages" not in last
     itself = last == path and os.path.basename(path) != "__init__.py"
@@ -272,11 +272,11 @@ def _is_among_own(frames: list[str], path: str, top: str, directory: str) -> boo
 
 
 def _missing(module: str, directory: str) -> str:
-    """What to do about a module that the app wants and that is not there."""
+    """What to do about a missing module that the app needs."""
     top = module.partition(".")[0]
     setting = os.environ.get(discovery.SETTINGS_KEY, "")
     if setting and f"{setting}.".startswith(f"{module}."):
-        return f"{discovery.SETTINGS_KEY} is `{setting}`: is that its name, and is --chdir right?"
+        return f"{discovery.SETTINGS_KEY} is `{setting}`: check the name and --chdir."
     path, root = discovery.near(module, directory)
     if path:
         return f"Found at {path}: did you mean --pythonpath {root}?"
@@ -284,14 +284,14 @@ def _missing(module: str, directory: str) -> str:
         return ""
     venv = discovery.virtualenv_in(directory)
     if venv and os.path.realpath(venv) != os.path.realpath(sys.prefix):
-        question = f"run the one of the virtualenv {venv}"
+        question = f"use the one in the virtualenv {venv}"
     else:
-        question = "is it the one of the app's virtualenv?"
+        question = "is it the one in the app's virtualenv?"
     return f"`{top}` is not installed in this interpreter, {sys.executable}: {question}"
 
 
 def _call_of(cls: type) -> Any:
-    """The __call__ that the instances of a class have, without binding it."""
+    """The unbound __call__ of a class's instances."""
     for base in cls.__mro__:
         if "__call__" in base.__dict__:
             found = base.__dict__["__call__"]
@@ -321,7 +321,7 @@ def _is_the_apps(file: str) -> bool:
 
 
 def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
-    """Yield a formatted exception and all that it was caused by or groups."""
+    """Yield a formatted exception, its causes and its group members."""
     yield told
     for inner in (told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())):
         if inner is not None:
@@ -329,7 +329,7 @@ def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackEx
 
 
 def _cut(told: traceback.TracebackException) -> int:
-    """Keep the app's frames of one exception, the outermost and innermost of very many."""
+    """Cut one exception to the app's frames; of very many, keep the outermost and innermost."""
     kept = [frame for frame in told.stack if _is_the_apps(frame.filename)]
     left_out = max(0, len(kept) - _MAX_FRAMES)
     told.stack[:] = kept[: _MAX_FRAMES // 2] + kept[-(_MAX_FRAMES // 2) :] if left_out else kept

@@ -11,16 +11,11 @@ import contextlib
 
 from ...pristine import socket, time
 from ...settings import Settings
+from ...wire.closing import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
 from .connection import Connection
 from .parting import reset
 from .phases import Phase
 
-#: How long, and for how many bytes, a closing connection waits for its client: a round trip or two, what is on its way.
-LINGER_SECONDS = 2.0
-LINGER_BYTES = 4 << 20
-#: Bytes of a refused request that are dropped at least, however small the limit is that it broke: who sends a photo
-#: where a form is allowed shall read why not. It costs no memory.
-MIN_REFUSED_BYTES = 64 << 20
 #: Bytes of an endless one that are dropped in all.
 MAX_DROPPED_BYTES = 1 << 62
 #: Bytes dropped before other connections get their turn.

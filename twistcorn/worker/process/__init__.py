@@ -1,4 +1,4 @@
-"""The process that the application shares with the server: descriptors, forks, stacks, and how the process ends.
+"""The process that server and application share: descriptors, forks, stacks, exit.
 
 Law: imports no other room here. It assumes that the application may have changed anything.
 """

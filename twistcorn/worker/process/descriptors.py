@@ -1,34 +1,33 @@
-"""The server's own descriptors in this process, which the application can close or replace: are they still ours?
+"""Checks that the server's own descriptors, which the application can close or replace, are still the server's.
 
-Law: looks, and touches nothing: a number that is no longer ours is somebody else's. A descriptor is known by its number
-and by what it leads to, device and inode (fstat(2)): a number alone is given away again as soon as it is free. Epolls
-and the like share one inode; they are known by what they do, see `echo` and `Rounds.prove`.
+Law: checks only, and touches no descriptor: a number that is no longer ours may belong to the application. Number,
+device and inode (fstat(2)) identify a descriptor: the kernel reuses a number as soon as it is free. Epolls and other
+anonymous files share one inode; `echo` and `Rounds.prove` check that those work.
 """
 
 from __future__ import annotations
 
 import fcntl
-import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from ...pristine import os
 
-#: What a worker inherits: ampoule's AMP pipes, the channel, the scoreboard, the file for the last words.
+#: What a worker inherits: ampoule's AMP pipes, the channel, the scoreboard, the last-words file.
 ORDERS, REPORTS, CHANNEL, SCOREBOARD, LAST_WORDS = range(3, 8)
 STDERR = 2
 INHERITED = (ORDERS, REPORTS, CHANNEL, SCOREBOARD, LAST_WORDS)
 
 
 class Identity(NamedTuple):
-    """What a descriptor leads to."""
+    """The file behind a descriptor."""
 
     device: int
     inode: int
 
     @classmethod
     def of(cls, number: int) -> Identity | None:
-        """What this number leads to now; None where it is closed."""
+        """The file behind this number now; None if it is closed."""
         try:
             found = os.fstat(number)
         except OSError:
@@ -36,22 +35,22 @@ class Identity(NamedTuple):
         return cls(found.st_dev, found.st_ino)
 
     def is_there(self, number: int) -> bool:
-        """Whether the number still leads there."""
+        """Whether the number still refers to this file."""
         return Identity.of(number) == self
 
 
 class Descriptors:
-    """The descriptors without which this worker is deaf or dumb."""
+    """The descriptors that this worker cannot work without."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[str, Identity]] = {}
 
     def watch(self, number: int, name: str) -> None:
-        """This one is needed from now on; a closed one is found at the first look."""
+        """Watch a descriptor; one that is already closed shows at the first check."""
         self._known[number] = name, Identity.of(number) or Identity(-1, -1)
 
     def look(self) -> str:
-        """What is wrong, as half of a sentence; empty when nothing is."""
+        """What is wrong, as a phrase for the log; empty if all is well."""
         lost = [f"{number} ({name})" for number, (name, known) in self._known.items() if not known.is_there(number)]
         if not lost:
             return ""
@@ -63,7 +62,7 @@ class Descriptors:
 
 
 def lift(number: int) -> int:
-    """Give a descriptor that has come as a standard one another number; those that are free get the null device.
+    """Move a descriptor off a standard number (0-2); free standard numbers get the null device.
 
     :raises OSError: EMFILE.
     """
@@ -80,25 +79,17 @@ def lift(number: int) -> int:
     if null > 2:
         os.close(null)
     else:
-        # It has come as a standard one itself, which programs of the application's inherit.
+        # The null device itself has a standard number, which the application's child programs inherit.
         os.set_inheritable(null, True)
     return lifted
 
 
-def is_socket(number: int) -> bool:
-    """Whether the number leads to a socket, whosever it is."""
-    try:
-        return stat.S_ISSOCK(os.fstat(number).st_mode)
-    except OSError:
-        return False
-
-
 def inherited(numbers: Iterable[int] = (ORDERS, REPORTS, CHANNEL)) -> Descriptors:
-    """Those that the master has given us, watched from now on; before the application is loaded.
+    """Watch the descriptors inherited from the master; call this before the application is loaded.
 
-    The scoreboard is not among them, because it is mapped, nor the last words, which the log has as well.
+    Not the scoreboard, which is mapped, nor the last words, which the log has as well.
     """
-    names = {ORDERS: "orders of the master", REPORTS: "reports to the master", CHANNEL: "channel of the connections"}
+    names = {ORDERS: "orders from the master", REPORTS: "reports to the master", CHANNEL: "connection channel"}
     watched = Descriptors()
     for number in numbers:
         watched.watch(number, names[number])

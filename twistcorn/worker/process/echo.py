@@ -1,7 +1,7 @@
-"""A round trip through the worker's own loop: what goes in at a timer must come out of the epolls.
+"""A round trip through the worker's event loop: a byte written by a timer must come back through the epolls.
 
-Law: proves that the connections' epoll tells of the reactor's, and that of its descriptors; decides nothing. Costs two
-system calls and a wake-up for each heartbeat.
+Law: proves that the connections' epoll reports the reactor's epoll, and that one its descriptors; decides nothing.
+Costs two system calls and a wake-up per heartbeat.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from twisted.python.failure import Failure
 
 from ...pristine import os
 
-#: Calls that may be unanswered when the next one is due. Between two of them the loop has waited at least once; with
-#: more events than it takes at once the reactor's own may be told a round later.
+#: Calls that may be unanswered when the next one is due. The loop waits at least once between two calls; with more
+#: events than it takes at once, the reactor's own may come a round later.
 MAX_UNANSWERED = 3
 
 
 class Echo(FileDescriptor):
-    """A pipe whose reader is in the reactor.
+    """A pipe that the reactor reads.
 
     :ivar numbers: its two descriptors.
     """
@@ -35,9 +35,9 @@ class Echo(FileDescriptor):
         return self._reader
 
     def call(self) -> bool:
-        """Call; returns whether the earlier calls were answered in time.
+        """Write a byte; returns whether the reactor read the earlier ones in time.
 
-        :raises OSError: the pipe is not there any more.
+        :raises OSError: the pipe is gone.
         """
         if self._unanswered >= MAX_UNANSWERED:
             return False
@@ -46,17 +46,17 @@ class Echo(FileDescriptor):
         return True
 
     def doRead(self) -> None:
-        # Whatever is wrong with the pipe shows at the next call.
+        # Any fault of the pipe shows at the next call.
         with contextlib.suppress(OSError):
             os.read(self._reader, 64)
             self._unanswered = 0
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is not read any more, which the calls will tell."""
+        """Stop reading; the next calls report it."""
         self.stopReading()
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         self.stopReading()
         for number in self.numbers:
             os.close(number)

@@ -1,7 +1,7 @@
-"""The end of a worker that can no longer be trusted: loud, at once, and such that the master makes it good.
+"""Ends a worker that can no longer be trusted: loudly, at once, and so that the master can recover its requests.
 
-Law: nothing of the connections is shut down or answered here, and no handler of the application's runs: the process
-ends as in a crash, and the master goes by the redo log. One line says what broke, here and in the last words.
+Law: shuts down and answers no connection, and runs no application handler: the process ends as in a crash, and the
+master recovers by the redo log. One line says what broke, in the log and in the last words.
 """
 
 from __future__ import annotations
@@ -19,70 +19,70 @@ from ...pristine import os, threading
 from . import forks
 from .descriptors import LAST_WORDS, Identity
 
-#: Seconds that the end waits for its line to be written: nobody may read it, and clients wait.
+#: Seconds to wait until the log line is written: the reader may be stuck, and clients are waiting.
 FLUSH_SECONDS = 0.5
 
 _log = Logger()
-#: Held by the one thread that ends the process.
+#: Held by the thread that ends the process.
 _ending = threading.Lock()
-#: Where the last words go, as it was before the application could touch it.
+#: The last-words file, as it was before the application was loaded.
 _box: Identity | None = None
-#: What a descriptor fails with that the application has closed, or put something else in the place of.
+#: Errors of a descriptor that the application has closed or replaced.
 _LOST = (errno.EBADF, errno.ENOTSOCK)
-#: Whether what broke must have been done by a request that runs now.
+#: Whether a request that runs now must have broken it.
 _sure: Callable[[], bool] | None = None
-#: Looks at the server's descriptors; ends the worker when some are gone.
+#: Checks the server's descriptors; ends the worker if some are gone.
 _look: Callable[[], object] | None = None
 
 
 def prepare(sure: Callable[[], bool] | None = None, look: Callable[[], object] | None = None) -> None:
-    """Remember where last words go; before the application is loaded.
+    """Remember the last-words file; call this before the application is loaded.
 
-    :param sure: tells whether no request has ended since all was last known to be well: whatever broke, one that runs
-        now has done it.
-    :param look: looks at the server's descriptors, and ends the worker when some are gone.
+    :param sure: returns whether no request has ended since the last good check: then a request that runs now has
+        broken it.
+    :param look: checks the server's descriptors, and ends the worker if some are gone.
     """
     global _box, _sure, _look
     if _box is None:
-        # Once: the application may have put another one there since.
+        # Only once: the application may have replaced it since.
         _box = Identity.of(LAST_WORDS)
     _sure, _look = sure, look
 
 
 def is_lost(problem: OSError) -> bool:
-    """Whether a descriptor failed because it is no longer what it was: others may be gone as well."""
+    """Whether a descriptor failed because the application closed or replaced it: others may be affected too."""
     return problem.errno in _LOST
 
 
 def doubt() -> None:
-    """A client's descriptor is lost. Where ours are as well, end the worker, before anything is noted of that client:
-    the master has its connection, too, and answers it.
+    """A client's descriptor is lost: end the worker if its own are lost as well. Call this before anything is recorded
+    about that client: the master holds the connection too, and answers it.
     """
     if _look is not None:
         _look()
 
 
 def has_last_words() -> bool:
-    """Whether the descriptor for last words still leads to their file."""
+    """Whether the descriptor for last words still refers to their file."""
     return _box is None or _box.is_there(LAST_WORDS)
 
 
 def fail(what: str, failure: Failure | None = None, sure: bool | None = None) -> NoReturn:
-    """End this worker. Any thread may; the first one does.
+    """End this worker; any thread may call this, and the first one does it.
 
-    :param what: what broke, as half of a sentence.
-    :param failure: the exception that says where.
-    :param sure: whether a request that runs now must have done it; None: as `prepare` was told.
+    :param what: what broke, as a phrase for the log.
+    :param failure: the exception behind it.
+    :param sure: whether a request that runs now must have broken it; None: ask the function given to `prepare`.
     """
-    # In a child that the application forked nothing of ours is whole, and it is nobody's worker.
+    # A child that the application forked is no worker, and our state in it is not intact.
     forks.leave_if_forked()
     if not _ending.acquire(blocking=False):
-        # Another thread is at it; this one must touch nothing any more.
+        # Another thread is ending the process; this one must touch nothing more.
         threading.Event().wait()
     try:
         blames = sure if sure is not None else _sure is None or _sure()
         _say_last(what)
-        text = "this worker ends, and others go on with its connections: {what}"
+        text = "worker exits; other workers take over its connections: {what}"
         if failure is None:
             _log.critical(text, what=what)
         else:

@@ -1,13 +1,14 @@
-"""A child that the application forks without exec: it is the application's, and never a second worker.
+"""A child that the application forks without exec belongs to the application, and never acts as a second worker.
 
-Law: owns what happens at a fork (os.register_at_fork), and nothing that a request needs. In the
-child no descriptor of ours is open, no client's connection, no epoll, no channel, before any line of the application
-runs there; our signal handlers are gone; and whatever comes back into the server's code ends it (`leave`). Descriptors
-of the application are left alone. The child never changes what it shares with its parent: it closes and remaps, and
-neither unregisters from an epoll nor writes to the scoreboard.
+Law: owns what happens at a fork (os.register_at_fork), and nothing that a request needs. Before any line of the
+application runs in the child, our descriptors there are closed (connections, epolls, channel) and our signal handlers
+are gone; a return into the server's code ends the child (`leave`). The application's descriptors stay as they are. The
+child never changes what it shares with its parent: it closes and remaps, but neither unregisters from an epoll nor
+writes to the scoreboard.
 
-Two walls, because a fork by C code runs no hook: the scoreboard is not mapped in any child (MADV_DONTFORK), so that one
-which goes on as a worker dies at its first step, and `mark` is wiped by the kernel itself (MADV_WIPEONFORK).
+C code can fork without running the hooks. Two more walls cover that: no child has the scoreboard mapped
+(MADV_DONTFORK), so that one which continues as a worker dies at its first step; and the kernel itself wipes `mark`
+(MADV_WIPEONFORK).
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from ...logs import server
 from ...pristine import os, signal, threading
 from .descriptors import LAST_WORDS
 
-#: madvise(2), Linux 4.14: a child finds zeros in place of the page. The module `mmap` does not name it.
+#: madvise(2), Linux 4.14: a child sees zeros in this page. The module `mmap` has no name for it.
 MADV_WIPEONFORK = 18
-#: Numbers below this are looked at for descriptors of ours when the application is about to be loaded: some twenty.
+#: Descriptors below this number are recorded as ours just before the application is loaded; there are some twenty.
 MAX_OWN_DESCRIPTOR = 256
-#: Blocked while a child comes to be: until it has let go of our handlers they would run there.
+#: Blocked during a fork: our handlers would run in the child until it has reset them.
 BLOCKED = (
     signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD,
     signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH, signal.SIGALRM,
 )  # fmt: skip
 
-#: One byte: 1 in the worker, 0 in every child of it, however that was forked.
+#: One byte: 1 in the worker, 0 in each of its children, however it was forked.
 mark: Any = b"\1"
-#: Held while connections arrive, so that no fork comes between their descriptors and the table that knows them.
+#: Held while connections arrive, so that no fork comes between receiving a descriptor and recording it.
 gate = threading.RLock()
 
 _let_go: list[Callable[[], object]] = []
@@ -46,12 +47,12 @@ _released = False
 
 
 def begin(words: mmap.mmap) -> None:
-    """Watch for forks from now on: the last step before the application is loaded.
+    """Handle forks from now on: the last step before the application is loaded.
 
-    :param words: the mapping of the scoreboard, which no child shall have.
+    :param words: the mapping of the scoreboard, which no child may have.
     """
     global mark
-    # Where the kernel knows neither, the hooks are the only wall.
+    # On a kernel without these, the hooks are the only wall.
     with contextlib.suppress(OSError):
         words.madvise(mmap.MADV_DONTFORK)
     mark = bytearray(b"\1")
@@ -72,26 +73,26 @@ def begin(words: mmap.mmap) -> None:
 
 
 def on_child(let_go: Callable[[], object]) -> None:
-    """Call this in a child, before anything of the application runs there: it closes, and touches nothing else."""
+    """Register a function to run in a child before any application code; it may only close things."""
     _let_go.append(let_go)
 
 
 def leave_if_forked(error: BaseException | None = None) -> None:
-    """Code of the application has returned, or raised this: in a child, that is its end."""
+    """Call this when application code has returned, or raised an exception: in a child, it exits."""
     if not mark[0]:
         leave(error)
 
 
 def leave(error: BaseException | None = None) -> NoReturn:
-    """End this child: 0, the code of a SystemExit, or 1 with the application's traceback.
+    """Exit this child with 0, the code of a SystemExit, or 1 and the application's traceback.
 
-    Its `atexit` functions are its parent's, and do not run, as in a child of `multiprocessing`.
+    `atexit` functions belong to the parent and do not run, as in a child of `multiprocessing`.
     """
     code = 1
     try:
         if not _released:
-            # C code forked it, and no lock here is to be trusted.
-            os.write(2, b"a process that C code of the application forked returned into the server: ended\n")
+            # C code forked it: no lock here can be trusted.
+            os.write(2, b"a process forked by C code of the application returned into the server: exiting\n")
             os._exit(1)
         code = _tell(error)
         for stream in (sys.stdout, sys.stderr):
@@ -124,7 +125,7 @@ def _before() -> None:
         gate.acquire()
         _mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     else:
-        # A child of C code's making, or of a child.
+        # A child that C code forked, or a child of a child.
         _release()
 
 
@@ -143,7 +144,7 @@ def _in_child() -> None:
 
 
 def _release() -> None:
-    """Let go of everything that is the worker's; a child that cannot must not live."""
+    """Release everything that belongs to the worker; a child that cannot must not live."""
     global mark, _released
     if _released:
         return
@@ -159,7 +160,7 @@ def _release() -> None:
 
 
 def _replace_descriptors() -> None:
-    """Put the null device in place of each that is still ours: a number that is taken is not somebody else's."""
+    """Replace each descriptor that is still ours by the null device, so that nothing else gets its number."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for number, identity in _descriptors.items():
         with contextlib.suppress(OSError):
@@ -172,12 +173,12 @@ def _replace_descriptors() -> None:
 
 
 def _reset_signals() -> None:
-    # A child of C code's making, which ends now, may not be in what Python takes for its main thread.
+    # A child that C code forked, about to exit, may not be on what Python considers its main thread.
     with contextlib.suppress(ValueError):
         for number, handler in _handlers.items():
             if signal.getsignal(number) is handler:
                 signal.signal(number, signal.SIG_DFL)
         wakeup = signal.set_wakeup_fd(-1)
         if wakeup >= 0 and wakeup not in _descriptors:
-            # One of the application's.
+            # The application's own.
             signal.set_wakeup_fd(wakeup)

@@ -1,7 +1,7 @@
-"""The ground that a worker stands on: what the application may have changed of the interpreter that the server needs.
+"""Interpreter state that the server depends on, and that the application may have changed.
 
-Law: looks at what lives in the interpreter and not in a name of ours. What can be put right is put right, and told;
-what cannot be lived with is told in one sentence. Nothing here decides what follows.
+Law: checks state that lives in the interpreter, not in our own names. Repairs what it can, and reports each repair and
+each fatal change in one phrase. Decides nothing.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from types import ModuleType
 from ...pristine import signal, sys
 from ...wire.testimony import TESTIFY
 
-#: Frames that the server's own code, with Twisted's logging below it, must be able to use.
+#: Stack depth that the server's own code needs, with Twisted's logging below it.
 MIN_FRAMES = 200
-#: Seconds that one thread may keep the interpreter while others want it; Python's own choice is 0.005. With more, the
-#: thread that leads the reactor waits that long for each call that computes.
+#: Seconds for which one thread may keep the interpreter while others wait; Python's default is 0.005. The thread that
+#: leads the reactor waits this long for each computing thread.
 MAX_SWITCH_SECONDS = 0.1
-#: Signals without which the worker cannot be told to end, nor asked where its threads are.
+#: Signals that the master needs, to end the worker and to ask for its stacks.
 NEEDED = {int(signal.SIGTERM), TESTIFY}
 
 
 def _identities() -> list[tuple[ModuleType, object]]:
-    """How threads are told apart, by the names that `threading` itself goes by."""
-    # The one that the application sees, not `pristine`'s.
+    """The functions that identify threads, under the names that `threading` itself uses."""
+    # The module that the application sees, not the copy in `pristine`.
     return [(place, place.get_ident) for place in (_thread, sys.modules["threading"])]
 
 
-# As they are before the application is imported.
+# Taken before the application is imported.
 _IDENTITIES = _identities()
 
 
 def green_threads() -> str:
-    """Whose threads have taken the place of Python's (gevent, eventlet): the name of the package; empty: nobody's.
+    """The name of the package whose green threads have replaced Python's (gevent, eventlet); empty: none.
 
-    They tell threads apart in another way. What only wraps the start of a thread, as monitoring does, still ends in a
-    thread of the kernel, and does not count.
+    Such a package identifies threads in another way. A wrapper of a thread's start, as in monitoring, still starts a
+    kernel thread and does not count.
     """
     for place, genuine in _IDENTITIES:
         now = getattr(place, "get_ident", genuine)
@@ -45,7 +45,7 @@ def green_threads() -> str:
 
 
 def put_right() -> list[str]:
-    """Put right what can be; says what that was."""
+    """Repair what can be repaired; returns a phrase for each repair."""
     told = []
     if sys.getrecursionlimit() < MIN_FRAMES:
         told.append(f"a recursion limit of {sys.getrecursionlimit()} (now {MIN_FRAMES})")
@@ -53,7 +53,7 @@ def put_right() -> list[str]:
     if sys.getswitchinterval() > MAX_SWITCH_SECONDS:
         told.append(f"a switch interval of {sys.getswitchinterval():g} s (now {MAX_SWITCH_SECONDS:g} s)")
         sys.setswitchinterval(MAX_SWITCH_SECONDS)
-    # Of this thread; those that are started later have the same.
+    # Of this thread; threads that it starts inherit the mask.
     if blocked := NEEDED.intersection(signal.pthread_sigmask(signal.SIG_BLOCK, ())):
         told.append("signals to be blocked that the server needs (now they are not)")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)

@@ -1,8 +1,8 @@
-"""The application's signal handlers: what one of them raises is the application's affair, and ends nothing of ours.
+"""The application's signal handlers: an exception from one of them interrupts no server code.
 
-Law: stands in the place of `signal.signal` and `signal.getsignal` while the application is served. Python runs handlers
-on the main thread between any two lines, of the server's code as well: what is raised there is told in one line and
-goes no further; in the application it goes where it always would. Our own handlers are not touched.
+Law: replaces `signal.signal` and `signal.getsignal` while the application is served. Python runs handlers on the main
+thread between any two lines, including the server's: an exception raised there is logged in one line and goes no
+further; inside application code it propagates as usual. Our own handlers are not wrapped.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LOG_INTERVAL_SECONDS = 60.0
 
 _log = Logger()
 _told: dict[int, float] = {}
-#: Whether the application is served: while it is imported, and at its end, the main thread is its own.
+#: Whether the application is being served; during its import and at exit, it owns the main thread.
 _serving = False
-#: Takes a SIGTERM handler of the application's, and returns the one before; what it raises is raised.
+#: Takes the application's new SIGTERM handler and returns the previous one; its exceptions propagate.
 _on_term: Callable[[Any], Any] | None = None
 
 
 class Guarded:
-    """A handler of the application's, as the interpreter calls it."""
+    """Wraps a handler of the application for the interpreter to call."""
 
     __slots__ = ("handler",)
 
@@ -45,26 +45,26 @@ class Guarded:
             self.handler(number, frame)
         except BaseException as error:
             if thread is not None and thread.sheltered is not None:
-                # The application is just logging, say: it is raised as soon as that is done.
+                # The application is in a sheltered call, such as logging: raise the exception right after it.
                 thread.owed = error
             else:
                 tell(error, signal.Signals(number).name, number)
 
 
 def tell(error: BaseException, name: str = "signal", number: int = 0) -> None:
-    """A handler of the application's has raised this in our code."""
+    """Log an exception that a handler of the application raised in server code."""
     now = time.monotonic()
     if now - _told.get(number, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
         _told[number] = now
         _log.warn(
-            "the application's {name} handler raised {kind} while none of its code ran on the main thread: ignored",
+            "the application's {name} handler raised {kind} outside application code: ignored",
             name=name, kind=type(error).__name__,
         )  # fmt: skip
 
 
 def begin() -> None:
-    """Before the application is imported."""
-    # The one that the application sees, not `pristine`'s.
+    """Install the wrappers, before the application is imported."""
+    # The module that the application sees, not the copy in `pristine`.
     module: Any = sys.modules["signal"]
     module.signal = functools.wraps(signal.signal)(_set)
     module.getsignal = functools.wraps(signal.getsignal)(_get)
@@ -72,13 +72,13 @@ def begin() -> None:
 
 
 def serve(on_term: Callable[[Any], Any]) -> None:
-    """The application is imported."""
+    """The application is imported and served from now on."""
     global _serving, _on_term
     _serving, _on_term = True, on_term
 
 
 def end() -> None:
-    """The loop is over, or this is a child that the application forked: nothing of ours can be hit any more."""
+    """The loop has ended, or this is a forked child: no server code is left to protect."""
     global _serving, _on_term
     _serving, _on_term = False, None
 
@@ -98,5 +98,5 @@ def _bare(handler: Any) -> Any:
     return handler.handler if isinstance(handler, Guarded) else handler
 
 
-#: Where our own handlers are: who gets one of them as the one before may put it back.
+#: Modules with our own handlers: code that got one from `getsignal` may set it again.
 _OURS = ("__main__", "twistcorn.worker.__main__", "twisted.internet._signals", "twisted.internet.process")

@@ -1,7 +1,7 @@
-"""What the application has forked ends with its worker: TERM, and KILL a moment later.
+"""Ends the application's forked children with their worker: TERM, then KILL.
 
-Law: the last step of an orderly end. Ends copies of this process (`copies`) and nothing else: a program that was
-started, and what has made itself a daemon, stays. After a crash it is the master that does this (`master.orphans`).
+Law: the last step of an orderly exit. Ends copies of this process (`copies`) and nothing else: programs that the
+application started, and children that became daemons, stay. After a crash the master does this (`master.orphans`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...logs.server import flush
 from ...pristine import os, select, signal, time
 from . import forks
 
-#: Seconds that a child has after TERM.
+#: Seconds from TERM to KILL.
 TERM_SECONDS = 0.5
 
 _log = Logger()
@@ -33,7 +33,7 @@ def end(patience: float = TERM_SECONDS) -> None:
     if not pids:
         return
     _log.info(
-        "ending {count} that the application had forked: {pids}",
+        "ending {count} forked by the application: {pids}",
         count=f"{len(pids)} process{'es' * (len(pids) > 1)}", pids=", ".join(map(str, pids)),
     )  # fmt: skip
     flush()
@@ -46,7 +46,7 @@ def end(patience: float = TERM_SECONDS) -> None:
 
 
 def _open(pids: list[int], opened: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
-    """What can be read when a process has ended (pidfd_open(2), Linux 5.3); without one it gets TERM only."""
+    """Pidfds, readable once their process has ended (pidfd_open(2), Linux 5.3); without one, a child gets TERM only."""
     for pid in pids:
         with contextlib.suppress(OSError):
             handle = os.pidfd_open(pid)
@@ -55,7 +55,7 @@ def _open(pids: list[int], opened: contextlib.ExitStack) -> Iterator[tuple[int, 
 
 
 def _left(handles: dict[int, int], deadline: float) -> list[int]:
-    """Who has not ended by then."""
+    """The pids that have not ended by the deadline."""
     poll = select.poll()
     for handle in handles:
         poll.register(handle, select.POLLIN)

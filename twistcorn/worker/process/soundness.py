@@ -1,7 +1,7 @@
-"""Whether this worker can hear and speak: asked before each heartbeat, so that no heart beats in a deaf worker.
+"""Checks before each heartbeat that this worker still gets events and reaches the master: a deaf worker must not beat.
 
-Law: on the thread that leads the loop. Looks, and ends the worker when something is wrong; nothing is mended here,
-because nobody knows what else the application has closed.
+Law: runs on the thread that leads the loop. Checks, and ends the worker if something is wrong; repairs nothing, because
+the application may have closed anything else as well.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .echo import Echo
 
 
 class Soundness:
-    """The proof that goes before each heartbeat.
+    """The checks before each heartbeat.
 
-    :param descriptors: those that the worker was born with.
+    :param descriptors: the inherited descriptors.
     :param echo: the round trip through the epolls.
     :param prove: raises OSError unless the connections' epoll watches the reactor's.
-    :param numbers: further descriptors of the loop's.
+    :param numbers: further descriptors of the event loop.
     :param answered: how many requests have ended so far.
     """
 
@@ -42,23 +42,23 @@ class Soundness:
         self._answered = answered
         self._then = answered()
         for number in (*numbers, *echo.numbers):
-            descriptors.watch(number, "the loop's")
+            descriptors.watch(number, "event loop")
 
     @property
     def sure(self) -> bool:
-        """Whether no request has ended since all was known to be well: a request that runs now has broken it."""
+        """Whether no request has ended since the last good check: then a request that runs now has broken it."""
         return self._answered() == self._then
 
     def look_at_descriptors(self) -> None:
-        """On any thread, when a client cannot be answered because its descriptor is gone.
+        """Check the descriptors when a client's descriptor is gone; on any thread.
 
-        Its request counts as ended already; it runs, as far as what it has broken is concerned.
+        The client's request already counts as ended, but may be the one that broke them: hence `<= 1`.
         """
         if wrong := self._descriptors.look():
             failing.fail(wrong, sure=self._answered() - self._then <= 1)
 
     def look(self) -> None:
-        """Look once; comes back only when all is well."""
+        """Check once; returns only if all is well."""
         wrong = self._descriptors.look()
         if wrong:
             failing.fail(wrong, sure=self.sure)
@@ -66,7 +66,7 @@ class Soundness:
             self._prove()
             heard = self._echo.call()
         except OSError:
-            failing.fail("its loop is deaf: the application closed or replaced an epoll", Failure(), self.sure)
+            failing.fail("event loop broken: the application closed or replaced an epoll", Failure(), self.sure)
         if not heard:
-            failing.fail("its loop is deaf: what the reactor watches is not told any more", sure=self.sure)
+            failing.fail("event loop broken: the reactor's events no longer arrive", sure=self.sure)
         self._then = self._answered()

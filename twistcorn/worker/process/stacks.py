@@ -1,6 +1,6 @@
 """The stacks of all threads, as text.
 
-Law: reads what the interpreter shows of its threads, and changes nothing.
+Law: reads the interpreter's threads, and changes nothing.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from ...pristine import sys, threading
 
 
 def format_stacks() -> str:
-    """One paragraph for each thread: its name, its native id, and where it is, the innermost call last."""
+    """One paragraph per thread: name, native id and stack, the innermost call last."""
     return "\n".join(f"thread {name}:\n{lines}" for name, lines in _stacks())
 
 
 def format_places() -> str:
-    """One paragraph for each place where threads are: threads that wait at the same one are told of together."""
+    """One paragraph per distinct stack, with all threads that have it."""
     places: dict[str, list[str]] = {}
     for name, lines in _stacks():
         places.setdefault(lines, []).append(name)
-    # Where one thread alone is comes last: that is what somebody looks for, and what is kept of a text that is cut.
+    # Stacks of a single thread come last: they matter most, and a cut text keeps its end.
     crowded_first = sorted(places.items(), key=lambda place: -len(place[1]))
     return "\n".join(
         f"thread{'s' * (len(names) > 1)} {', '.join(names)}:\n{lines}" for lines, names in crowded_first
@@ -33,9 +33,9 @@ def _stacks() -> Iterator[tuple[str, str]]:
     frames = sys._current_frames()
     for thread in threading.enumerate():
         try:
-            # A subclass of the application's has its own idea of these, and a loader of the source of a module.
+            # A Thread subclass of the application, or the loader of a module's source, may raise here.
             frame = frames.get(thread.ident or 0)
             if frame is not None:
                 yield f"{thread.name} ({thread.native_id})", "".join(traceback.format_stack(frame))
         except BaseException as error:
-            yield f"{type(thread).__name__}, which cannot be shown", f"  {type(error).__name__}\n"
+            yield f"{type(thread).__name__} (cannot be shown)", f"  {type(error).__name__}\n"

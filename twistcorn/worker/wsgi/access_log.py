@@ -1,6 +1,6 @@
-"""The access log of one worker: what is noted of a request that it answered, or refused.
+"""The access log of one worker: records each request that it answers or refuses.
 
-Law: a note costs little and never waits; lines and files are `logs.access`'.
+Law: recording is cheap and never waits. `logs.access` formats the lines and writes the files.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from .reply import Reply
 class AccessLog(EntryLog):
     """The access log of a worker, on or off.
 
-    :param attach: is told the log when it is on, and None when it is off.
+    :param attach: called with the log when it is on, with None when it is off.
     """
 
     def __init__(self, clock: Any, worker: int, attach: Callable[[AccessLog | None], None]) -> None:
         super().__init__(clock, worker, lambda on: attach(self if on else None))
 
     def configure(self, settings: Settings) -> None:
-        """Be as the settings say from now on."""
+        """Apply the settings."""
         self.set(settings.access_log, settings.access_log_format)
 
     def note(self, connection: Connection, reply: Reply, start: int) -> None:
-        """A request was answered, as far as its thread is concerned."""
+        """Record a request whose thread is done with it; the client may still be reading."""
         request, environ = reply.request, reply.environ
         head = reply.head
-        # Its own middleware may know the client better. What is ours is not taken from there.
+        # The application's middleware may know the client better. Our own facts do not come from the environ.
         address = connection.peer[0] if environ is None else environ.get("REMOTE_ADDR", connection.peer[0])
         if address.__class__ is not str:
             address = _as_text(address)
@@ -65,7 +65,7 @@ class AccessLog(EntryLog):
         self._noted.append(entry)
 
     def refused(self, connection: Connection, code: int) -> None:
-        """A request was refused before it was whole."""
+        """Record a request refused before it was complete."""
         now, request = time.monotonic_ns(), connection.request
         entry = Entry()
         entry.start = entry.end = now
@@ -76,7 +76,7 @@ class AccessLog(EntryLog):
         self._noted.append(entry)
 
     def finished(self, connection: Connection) -> None:
-        """The client has taken the rest of an answer, or never will."""
+        """Record a response that the client has read to the end, or abandoned."""
         entry, connection.entry = connection.entry, None
         if entry is not None and entry.open:
             entry.open = False
@@ -87,9 +87,9 @@ class AccessLog(EntryLog):
 
 
 def _as_text(value: object) -> str:
-    """A variable of the environ: the application may have put anything there, also what is no text and cannot be."""
+    """Text of an environ variable; the application may have put any object there, even one whose str() raises."""
     try:
         return str(value)
     except BaseException:
-        # Whatever the application raises there, SystemExit too, takes no line from the log.
+        # No exception from the application, SystemExit included, may cost a log line.
         return ""

@@ -1,6 +1,6 @@
-"""The worker's own HTTP channel: a whole request becomes a turn, and the turn a response.
+"""The worker's own HTTP channel: runs each complete request as a turn, and turns its result into a response.
 
-Law: glue between the poller, the turns and the WSGI resource; runs the application on the thread of the turn only.
+Law: glue between the poller, the turns and the WSGI resource. The application runs only on the turn's thread.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .resource import WSGIResource
 
 
 class AppServer:
-    """Serves the requests of all connections of a worker with one application (`reply.Surroundings`).
+    """Serves all requests of a worker with one application (`reply.Surroundings`).
 
     :ivar access: the access log, while it is on.
     """
@@ -68,13 +68,13 @@ class AppServer:
         self.waited: Callable[[int], None]
 
     def configure(self, settings: Settings) -> None:
-        """From now on these settings count."""
+        """Apply the settings."""
         self.write_timeout = settings.write_timeout
         self._keeps_none = not settings.keep_alive
         workers = settings.workers_bounds.most if settings.workers_bounds is not None else settings.workers
         several = settings.threads > 1, workers > 1
         if several != self._several:
-            # What was remembered of environs belongs to their maker.
+            # Cached environ templates belong to the maker that built them.
             self._several = several
             self._makers = [
                 EnvironMaker(settings, address, self._worker, settings.threads, workers) for address in self._listeners
@@ -88,11 +88,12 @@ class AppServer:
         credit: Callable[[], None] = lambda: None,
         waited: Callable[[int], None] = lambda nanoseconds: None,
     ) -> None:
-        """The poller gets each connection back when its turn is over; `answered` is told a little earlier.
+        """Connect to the poller, which takes each connection back after its turn.
 
-        :param waiting: the requests that no thread has yet.
-        :param credit: tells the master that a thread is free.
-        :param waited: told how long a request has waited for its thread, in nanoseconds.
+        :param waiting: the requests that wait for a thread.
+        :param answered: called shortly before the turn ends, with the seat and the status code.
+        :param credit: reports a free thread to the master.
+        :param waited: called with the nanoseconds that a request waited for its thread.
         """
         self._poller = poller
         self._holdings, self._rounds = poller.holdings, poller.rounds
@@ -102,26 +103,28 @@ class AppServer:
         self.waited = waited
 
     def accept_queued(self, connection: Connection) -> bool:
-        """All threads are busy: whether the request waits here for one."""
+        """Queue a request while all threads are busy; returns whether it was queued here."""
         return self._waiting.enqueue(connection)
 
     def claim_queued(self, connection: Connection) -> bool:
-        """A thread has come for a request that waits; false when that is somebody else's by now."""
+        """Take a queued request for a thread; false when another thread has taken it."""
         return self._waiting.claim(connection)
 
     def report_free_thread(self) -> None:
-        """Tell the master, where requests wait for it, that a thread has nothing to do."""
+        """Report a free thread to the master, if requests wait there."""
         if self._words[H_QUEUED] and self._waiting.has_free_thread():
             self._credit()
 
     def closes_connections(self) -> bool:
-        """Whether an answer is the last one of its connection: the server stops, or keeps no idle connections."""
+        """Whether a response ends its connection: the server is stopping, or keep-alive is off."""
         return self._words[H_STOPPING] != 0 or self._keeps_none or self._holdings.stopping
 
     def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
-        """One turn: answer the request of a connection, on this thread; the time is in monotonic nanoseconds.
+        """Run one turn: answer the request of a connection, on this thread.
 
-        Where the thread leads, a small answer may be `connection.answer` and not sent: the turn is over when it is.
+        When the thread leads, a small response may stay unsent in `connection.answer`; sending it ends the turn.
+
+        :param now: monotonic nanoseconds.
         """
         request = connection.request
         assert request is not None
@@ -129,8 +132,8 @@ class AppServer:
         try:
             self._answer_request(connection, request, reply, seat, now)
         except BaseException:
-            # An error of ours; the connection has no answer, or half of one.
-            self.log.failure("internal error in a turn")
+            # A server error; the connection got no response, or a part of one.
+            self.log.failure("internal error in a request")
             connection.stream.keep = False
         try:
             if request.body.__class__ is not bytes:
@@ -138,8 +141,8 @@ class AppServer:
             if self.access is not None:
                 self.access.note(connection, reply, now)
         except BaseException:
-            # The answer is made; neither its client nor this thread has any part in that.
-            self.log.failure("internal error behind a turn")
+            # The response is complete: this error must affect neither the client nor the thread.
+            self.log.failure("internal error after a request")
         if connection.answer is not None:
             return True
         if not reply.whole and reply.head is not None and reply.head.framing is responses.Framing.CLOSE:
@@ -147,9 +150,9 @@ class AppServer:
         try:
             reply.answered()
         except BaseException:
-            self.log.failure("internal error behind a turn")
+            self.log.failure("internal error after a request")
             connection.stream.keep = False
-        # From here on it is the poller's: nothing of it is touched any more.
+        # The poller owns the connection from here on: do not touch it.
         self._poller.turn_ended(connection)
         self._tell_free_late()
         return False
@@ -158,18 +161,18 @@ class AppServer:
         try:
             self.report_free_thread()
         except BaseException:
-            # The leader tells again before it waits.
-            self.log.failure("internal error behind a turn")
+            # The leader reports again before it waits.
+            self.log.failure("internal error after a request")
 
     def deliver(self, connection: Connection, seat: Seat, now: int) -> None:
-        """Send an answer that was made: together with others, or, where the thread has lost the lead, now."""
+        """Send a complete response: batched by the leader, or at once if this thread has lost the lead."""
         if seat.leads:
             self._rounds.defer(connection, now)
         else:
             try:
                 connection.send_answer(seat.scratch)
             except BaseException:
-                self.log.failure("internal error in a connection, which is closed")
+                self.log.failure("internal error in a connection; closing it")
                 connection.stream.keep, connection.stream.unsent = False, None
             self._poller.turn_ended(connection)
 
@@ -205,17 +208,17 @@ class AppServer:
                     if seat.aim:
                         seat.shield()
             except RequestTimeout:
-                # It came between the application's last line and ours.
+                # Raised between the application's last line and ours.
                 seat.shield()
                 forks.leave_if_forked()
                 if reply.code and not reply.whole and connection.answer is None:
-                    # Half of an answer must not look like a whole one.
+                    # A truncated response must not look complete.
                     connection.stream.keep = False
             if not reply.code:
                 self._answer_instead(request, reply)
 
     def _refuse_for(self, seconds: int, reply: Reply) -> None:
-        """503: it killed workers (RFC 9110 section 15.6.4)."""
+        """Answer 503 to a quarantined request (RFC 9110 section 15.6.4)."""
         status, fields, body = responses.plain(503, retry_after=seconds)
         try:
             reply.begin(status, fields, body, True)
@@ -224,10 +227,10 @@ class AppServer:
             return
 
     def _answer_instead(self, request: Request, reply: Reply) -> None:
-        """The application has left without an answer."""
+        """Answer for an application that returned without a response."""
         body = request.body if request.expects else None
         if body is None or not body.gone:
-            # Its time was over where the answer was about to begin, unless the body did not come.
+            # It timed out just before the response began, unless the body never arrived.
             error = body.refusal if body is not None else None
             self._answer(reply, error or HTTPError(504, "the application took too long"))
 

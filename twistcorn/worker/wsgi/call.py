@@ -1,7 +1,7 @@
-"""Calling a WSGI application: one piece of code, whichever way the request came (PEP 3333).
+"""Calls a WSGI application: the same code for every source of requests (PEP 3333).
 
-Law: knows the app's side only. Where a response goes is an `Out`: the worker's own connections (`reply.Reply`), or a
-`twisted.web` request (`wsgi.RequestOut`). `close()` is called once, always.
+Law: knows the app's side only. The response goes to an `Out`: one of the worker's own connections (`reply.Reply`), or a
+`twisted.web` request (`resource.RequestOut`). `close()` is always called, exactly once.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ..loop.stream import ClientGone
 from ..process import forks
 from .files import FileWrapper
 
-#: A body in one of these is whole when it has one piece, and has no close().
+#: Bodies of these types are complete if they have one piece; they have no close().
 _KNOWN = (list, tuple)
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-#: Nanoseconds of empty pieces between two looks at the client, which nothing that is sent would find gone.
+#: Nanoseconds of empty pieces between two checks of the client: nothing is sent that would reveal a closed connection.
 CHECK_NANOSECONDS = 100_000_000
 
 
 class NoBodyIsDue(ClientGone):
-    """The answer is over with its head (HEAD, 204, 304): whoever writes on would do so for nobody."""
+    """The response ends with its head (HEAD, 204, 304): no client would read a further write."""
 
 
 class Out(Protocol):
-    """Where a response goes. `begin` comes once, then any number of `more`, then one of `end` and `cut`.
+    """Where a response goes: one `begin`, any number of `more`, then either `end` or `cut`.
 
-    :ivar is_head: whether the request is a HEAD, so that no body is sent.
+    :ivar is_head: whether the request is a HEAD, which gets no body.
     :ivar name: method, path and request id, for the log.
     """
 
@@ -48,28 +48,28 @@ class Out(Protocol):
 
     @property
     def name(self) -> str:
-        """See above; made when it is asked for."""
+        """See above; built on demand."""
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
-        """The head and the first bytes; `whole`: there is nothing after them."""
+        """Send the head and the first bytes; `whole`: nothing follows."""
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
-        """A part of a file as the whole response, without `end`; returns whether all of it was there."""
+        """Send a part of a file as the complete response, without `end`; returns whether the file had all of it."""
 
     def more(self, data: bytes) -> None:
-        """More of the body."""
+        """Send more of the body."""
 
     def look(self) -> None:
-        """The body has had nothing to say for a while.
+        """Check the client: the body has produced nothing for a while.
 
-        :raises ClientGone: nobody waits for it any more.
+        :raises ClientGone: the client has closed the connection.
         """
 
     def end(self) -> None:
-        """The body is whole."""
+        """End a complete body."""
 
     def cut(self) -> None:
-        """The body ends too early: the client must see that it does."""
+        """End a truncated body, in a way that the client notices."""
 
 
 class Call:
@@ -93,7 +93,7 @@ class Call:
         self._sends_files = sends_files
 
     def run(self, application: Application, environ: dict[str, Any]) -> None:
-        """Call the application and send what it answers. Raises nothing."""
+        """Call the application and send its response. Raises nothing."""
         iterable: Any = None
         try:
             iterable = application(environ, self.start_response)
@@ -111,7 +111,7 @@ class Call:
                 return
             if not self._bodiless:
                 self._iterate(iterable)
-            # All of the body is said, whatever close() does now; but it is closed before the client hears of the end.
+            # The body is complete, whatever close() does now; but close() comes before the client sees the end.
             closing, iterable = iterable, None
             self._close(closing)
             forks.leave_if_forked()
@@ -122,7 +122,7 @@ class Call:
         except ClientGone:
             forks.leave_if_forked()
         except BaseException:
-            # Whatever the app raises, SystemExit too, ends this request and nothing else.
+            # Any exception of the app, SystemExit included, ends this request and nothing else.
             self._failed()
         finally:
             if iterable is not None:
@@ -130,7 +130,7 @@ class Call:
                 forks.leave_if_forked()
 
     def _iterate(self, iterable: Iterable[bytes]) -> None:
-        """Send all pieces; or the first, of a body that is not sent; or as many as Content-Length has room for."""
+        """Send all pieces; stop early when no body is sent, or Content-Length is reached."""
         for chunk in iterable:
             if not forks.mark[0]:
                 forks.leave()
@@ -144,7 +144,7 @@ class Call:
                 self._look()
 
     def _look(self) -> None:
-        """Nothing was said: now and then, see whether anybody still waits for it."""
+        """An empty piece: check now and then that the client is still there."""
         now = time.monotonic_ns()
         if not self._looked:
             self._looked = now
@@ -171,7 +171,7 @@ class Call:
             hidden = hide()
             try:
                 self.log.warn(
-                    "{name}: the application sent {fields}, which only the server decides: dropped",
+                    "{name}: dropped {fields} sent by the application: only the server sets them",
                     name=self.out.name, fields=", ".join(fields.dropped),
                 )  # fmt: skip
             finally:
@@ -181,7 +181,7 @@ class Call:
     def write(self, data: bytes) -> None:
         """Send a piece of the body now.
 
-        :raises ClientGone: nobody will read it.
+        :raises ClientGone: the client is gone.
         """
         if not forks.mark[0]:
             raise ClientGone("this process was forked: only its parent can answer")
@@ -189,7 +189,7 @@ class Call:
             self._first(data, False)
             return
         if self._bodiless:
-            raise NoBodyIsDue("the answer has no body: all of it is sent")
+            raise NoBodyIsDue("the response has no body: it is complete")
         if self._left is not None:
             data = self._police(data)
         if data:
@@ -201,8 +201,8 @@ class Call:
         if self._status is None:
             raise AssertionError("the application did not call start_response")
         if self._status[0] == "1":
-            # The client would go on waiting for the answer (RFC 9110 section 15.2).
-            raise ValueError(f"a final status is needed, not {self._status!r}")
+            # The client would keep waiting for the final response (RFC 9110 section 15.2).
+            raise ValueError(f"status must be final, not {self._status!r}")
         if data.__class__ is not bytes and not isinstance(data, bytes):
             raise TypeError(f"Can only write bytes to a transport, not {data!r}")
         fields = self._fields
@@ -220,7 +220,7 @@ class Call:
         self.out.begin(self._status, fields, data, whole)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
-        """Send a file without reading it, where that can be; returns whether it was."""
+        """Send a file without reading it, if possible; returns whether it was sent."""
         part = wrapper.part()
         if part is None or self._status is None or not self._sends_files:
             return False
@@ -231,12 +231,12 @@ class Call:
         self._begun = True
         whole = self.out.send_file(self._status, self._fields, descriptor, offset, size)
         if not whole or (wanted is not None and wanted > size and not self._is_bodiless()):
-            self.log.warn("{name}: the file is shorter than its Content-Length", name=self.out.name)
+            self.log.warn("{name}: file shorter than its Content-Length; closing connection", name=self.out.name)
             self.out.cut()
         return True
 
     def _police(self, data: bytes) -> bytes:
-        """Cut what goes past Content-Length."""
+        """Cut the data off at Content-Length."""
         assert self._left is not None
         if not isinstance(data, bytes):
             raise TypeError(f"Can only write bytes to a transport, not {data!r}")
@@ -245,7 +245,7 @@ class Call:
                 self._surplus = True
                 hidden = hide()
                 try:
-                    self.log.warn("{name}: the body is longer than its Content-Length: cut", name=self.out.name)
+                    self.log.warn("{name}: body longer than its Content-Length; truncated", name=self.out.name)
                 finally:
                     show(hidden)
             data = data[: self._left]
@@ -258,7 +258,7 @@ class Call:
         if self._left and not self._is_bodiless():
             leave()
             self.log.warn(
-                "{name}: the body is {left} bytes shorter than its Content-Length: connection closed",
+                "{name}: body {left} bytes shorter than its Content-Length; closing connection",
                 name=self.out.name, left=self._left,
             )  # fmt: skip
             self.out.cut()
@@ -266,7 +266,7 @@ class Call:
             self.out.end()
 
     def _is_bodiless(self) -> bool:
-        """Whether no body is sent, and a declared length is about another answer's (RFC 9110 section 6.4.1)."""
+        """Whether no body is sent, so that Content-Length describes another response (RFC 9110 section 6.4.1)."""
         return self.out.is_head or (self._status or "")[:3] in ("204", "304")
 
     def _failed(self) -> None:
@@ -280,7 +280,7 @@ class Call:
         )  # fmt: skip
         try:
             if self._begun and (self._left == 0 or self._is_bodiless()):
-                # Its end raised, and no byte of it is missing.
+                # The application raised after its last byte: the response is complete.
                 self.out.end()
             elif self._begun:
                 self.out.cut()

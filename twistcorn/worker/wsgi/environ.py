@@ -1,7 +1,7 @@
 """The WSGI environ of a request (PEP 3333, "environ Variables").
 
-Law: pure: everything comes from the request, the listener and the settings. What a client sends can set HTTP_*
-variables and the ones that PEP 3333 takes from the request, and nothing else.
+Law: pure: everything comes from the request, the listener and the settings. A client can set HTTP_* variables and those
+that PEP 3333 takes from the request, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..http.request import HeaderBlock, Request, RequestLine
 from ..loop.addresses import Address
 from .files import FileWrapper
 
-#: Variable names that are remembered; bounded, because clients make names up.
+#: Cached variable names; bounded, because clients choose the names.
 _NAMES_LIMIT = 1024
-#: What proxies say, in the order of `forwarded.client_of`.
+#: Fields that proxies set, in the order of `forwarded.client_of`.
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
 _NO_BODY = io.BytesIO
-#: A request id from outside is copied into logs: nothing that could be more than an id.
+#: A request id from outside goes into logs: accept only plain ids.
 _IDENT = re.compile(r"[A-Za-z0-9._\-+/=]{1,128}")
 
 
 class _Errors:
-    """`wsgi.errors`: the standard error of the moment, which the app may have replaced."""
+    """`wsgi.errors`: the current sys.stderr, which the app may have replaced."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -47,13 +47,13 @@ class _Errors:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What the requests with the same fields have in common.
+    """The shared part of the environ of requests with the same header fields.
 
-    :ivar environ: their variables.
-    :ivar from_peer: whether the client is the peer, and not one that a proxy tells of.
+    :ivar environ: the variables.
+    :ivar from_peer: whether the client is the peer, not one that a proxy reported.
     :ivar script_name: SCRIPT_NAME, from the settings or a proxy.
-    :ivar ident: the request's id, where it came with one.
-    :ivar told: whether this depends on who sent the request.
+    :ivar ident: the request's id, if it came with one.
+    :ivar told: whether this depends on the peer, because proxy fields are present.
     """
 
     environ: dict[str, Any]
@@ -72,7 +72,7 @@ class EnvironMaker:
     def __init__(self, settings: Settings, address: Address, worker: int, threads: int, workers: int) -> None:
         self._unix = address.port == 0
         self._script_name = settings.script_name
-        #: The field by which trusted proxies tell SCRIPT_NAME; empty: none does.
+        #: The field in which trusted proxies send SCRIPT_NAME; empty: none.
         self._mount = settings.script_name_header.lower().encode()
         self._trust = Trust(settings.forwarded_allow_ips)
         self._underscores = settings.header_map
@@ -97,7 +97,7 @@ class EnvironMaker:
         }
 
     def make(self, request: Request, peer: tuple[str, str]) -> dict[str, Any]:
-        """The environ of one request.
+        """Build the environ of one request.
 
         :param peer: address and port of the client; empty for a peer on a UNIX socket.
         :raises HTTPError: 500 when the path is not under SCRIPT_NAME, as Gunicorn does; 400 for a name with an
@@ -116,12 +116,12 @@ class EnvironMaker:
         else:
             environ["wsgi.input"] = body.file
             if request.block.length < 0 <= request.length:
-                # Most frameworks read nothing, and none of them says so, where the length is not told.
+                # Without a length, most frameworks silently read nothing.
                 environ["CONTENT_LENGTH"] = str(request.length)
         return environ
 
     def _make_template(self, request: Request, peer: str) -> tuple[EnvironMaker, dict[str, Any], bool, str]:
-        """What all who send this request have in common; kept in it, where it does not matter who sent it."""
+        """The shared part of the environ of this request; cached in the request unless it depends on the peer."""
         line, block = request.line, request.block
         shared = block.made.get(self) or self._share(block, peer in self._trust)
         environ = shared.environ.copy()
@@ -134,7 +134,7 @@ class EnvironMaker:
         return made
 
     def _share(self, block: HeaderBlock, trusted: bool) -> _Shared:
-        """What all requests with these fields have in common, made once; where a proxy speaks, once for each trust."""
+        """The shared part of these fields, built once; with proxy fields once per trust level."""
         shared: _Shared | None = block.made.get((self, trusted))
         if shared is None:
             shared = self._read_block(block, trusted)
@@ -146,7 +146,7 @@ class EnvironMaker:
         told = self._add_fields(environ, block)
         script_name = told if told is not None and trusted else self._script_name
         if block.length == -1:
-            # The body is here, whole and without its coding.
+            # The body is complete and decoded.
             environ.pop("HTTP_TRANSFER_ENCODING", None)
         if self._unix and (host := environ.get("HTTP_HOST")):
             _name_server(environ, host)
@@ -164,7 +164,7 @@ class EnvironMaker:
         )
 
     def _add_fields(self, environ: dict[str, Any], block: HeaderBlock) -> str | None:
-        """Add the variables of the fields; returns the SCRIPT_NAME that a proxy tells, None for none."""
+        """Add the variables of the fields; returns the SCRIPT_NAME that a proxy sent, or None."""
         script_name = None
         for name, value in block.headers:
             key = self._names.get(name)
@@ -181,12 +181,12 @@ class EnvironMaker:
         return script_name
 
     def _variable(self, name: bytes) -> str:
-        """The environ variable of a field, remembered."""
+        """The environ variable of a field, cached."""
         if b"_" in name and self._underscores == "refuse" and name != self._mount:
             raise HTTPError(400, "underscore in a header name")
         key = "" if name == self._mount else variable(name, self._underscores == "dangerous")
         if len(self._names) >= _NAMES_LIMIT:
-            # Clients choose them: what one has made up shall not keep out what others send.
+            # Clients choose the names: one client's inventions must not fill the cache for the others.
             self._names.clear()
         self._names[name] = key
         return key
@@ -199,7 +199,7 @@ class EnvironMaker:
 
 
 def _read_line(line: RequestLine) -> dict[str, Any]:
-    """The variables of a request line, made once."""
+    """The variables of a request line, built once."""
     path = line.path
     text = "" if path == b"*" else (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
     line.environ = {
@@ -213,7 +213,7 @@ def _read_line(line: RequestLine) -> dict[str, Any]:
 
 
 def _forward(environ: dict[str, Any], trust: Trust) -> None:
-    """Put the client that trusted proxies tell of in the place of the last of them."""
+    """Replace the peer by the client that trusted proxies report."""
     hop = client_of(trust, *(environ.get(name, "") for name in _FORWARDED))
     if hop is None:
         return
@@ -226,12 +226,12 @@ def _forward(environ: dict[str, Any], trust: Trust) -> None:
 
 
 def variable(name: bytes, underscores: bool = False) -> str:
-    """The environ variable of a field; empty for one that is left out.
+    """The environ variable of a field; empty for a field that is dropped.
 
-    Names with an underscore could pass for others (`X_Forwarded_For`), and `Proxy` for a setting (httpoxy).
+    A name with an underscore could pass for another (`X_Forwarded_For`), and `Proxy` for a setting (httpoxy).
 
     :param name: in lower case.
-    :param underscores: whether names with one are kept all the same.
+    :param underscores: whether to keep names with an underscore.
     """
     if (b"_" in name and not underscores) or name in (b"proxy", b"script_name"):
         return ""
@@ -240,7 +240,7 @@ def variable(name: bytes, underscores: bool = False) -> str:
 
 
 def _name_server(environ: dict[str, Any], host: str) -> None:
-    """On a UNIX socket only the Host field knows the server's name."""
+    """Take the server's name from the Host field: a UNIX socket has none."""
     name, separator, port = host.rpartition(":")
     if separator and port.isdigit():
         environ["SERVER_NAME"], environ["SERVER_PORT"] = name, port

@@ -1,6 +1,6 @@
-"""Whether a client that is being sent nothing is still there.
+"""Whether a client is still connected while nothing is sent to it.
 
-Law: one look, that does not wait. A client that has only ended its own side may still read, so that is not the end.
+Law: one check that does not wait. A client that has only shut down its sending side may still read: it is not gone.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import contextlib
 
 from ...pristine import select, socket
 
-#: Seconds until the kernel asks a client that has ended its side, then between two questions; how many unanswered ones
-#: are the end (tcp(7)).
+#: Keep-alive probes to a client that has shut down its sending side (tcp(7)): seconds until the first, seconds between
+#: two, and the number of unanswered ones that ends the connection.
 ASK_AFTER_SECONDS, ASK_EVERY_SECONDS, ASK_TIMES = 1, 5, 6
 
 
 def is_gone(sock: socket.socket) -> bool:
-    """Whether nobody can read any more what would be sent.
+    """Whether no client can read what would be sent.
 
-    A client that has closed its connection looks like one that has ended its side alone until something is sent to it:
-    from then on the kernel asks (SO_KEEPALIVE), and is told within a minute that nobody is there (tcp_fin_timeout).
+    A closed client looks like one that has only shut down its sending side, until something is sent to it. So the
+    kernel probes it (SO_KEEPALIVE), and learns within a minute (tcp_fin_timeout) if it is closed.
     """
     look = select.poll()
     look.register(sock, select.POLLRDHUP)

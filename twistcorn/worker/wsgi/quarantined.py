@@ -1,6 +1,6 @@
-"""Methods and paths that killed workers, and are kept from the application for a while.
+"""Quarantined requests: methods and paths that killed workers, and do not reach the application for a while.
 
-Law: the master says which and for how long; here they are only looked up.
+Law: lookup only; the master decides which and for how long.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from ...wire.scoreboard import HEAD_ROOM
 
 
 class QuarantinedRequests:
-    """Who is kept out.
-
-    :ivar until: for each method and path, when that is over, in the seconds of `now`.
+    """The quarantined methods and paths.
 
     :param now: monotonic seconds.
+    :ivar until: for each method and path, the time at which its quarantine ends.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -24,20 +23,20 @@ class QuarantinedRequests:
         self.until: dict[str, float] = {}
 
     def set(self, times: Mapping[str, float]) -> None:
-        """Keep these out for so many seconds, and nobody else."""
+        """Replace the quarantine: names, and for how many seconds each."""
         now = self._now()
         self.until = {name: now + time for name, time in times.items()}
 
     def left(self, name: str) -> int:
-        """Whole seconds for which this method and path is kept out, at least 1 while it is; 0 when it is not."""
-        # The master knows names from the scoreboard, which has no room for long ones.
+        """Seconds for which this method and path stays quarantined, rounded up; 0 when it is not."""
+        # The master reads names from the scoreboard, which cuts long ones.
         times, name = self.until, name[:HEAD_ROOM]
         until = times.get(name)
         if until is None:
             return 0
         left = until - self._now()
         if left <= 0:
-            # Several threads may come here at once.
+            # Several threads may do this at once.
             times.pop(name, None)
             return 0
         return int(left) + 1

@@ -1,6 +1,6 @@
-"""The way of a response to a client of the worker's own HTTP channel: framing, redo log, one send where it fits.
+"""Sends a response on the worker's own HTTP channel: framing, redo log, one send when it fits.
 
-Law: runs on the thread that has the turn and touches no other connection and no reactor.
+Law: runs on the turn's thread, and touches no other connection and no reactor.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from ..loop.stream import ClientGone
 from . import presence
 from .sendfile import send_file
 
-#: Bytes of a body that may wait a moment, so that it is sent together with others.
+#: Bytes of the largest body that may be deferred and sent together with others.
 MAX_DEFERRED_BYTES = 16384
 
 LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Surroundings(Protocol):
-    """What every reply of a worker needs.
+    """What a reply needs of its worker.
 
-    :ivar write_timeout: seconds without the client taking a byte.
+    :ivar write_timeout: seconds in which the client must read at least one byte.
     """
 
     write_timeout: float
 
     def closes_connections(self) -> bool:
-        """Whether connections end with their answer, which says so then."""
+        """Whether connections end with their response, which then says `Connection: close`."""
 
     def answered(self, seat: Seat, code: int) -> None:
-        """Told once for each request, before the last bytes of its answer are sent.
+        """Called once per request, before the last bytes of its response are sent.
 
-        A client that has them may ask again at once, and then this worker shall not look busy.
+        The client may send its next request at once, and must not find this worker marked busy.
         """
 
 
 class Reply:
     """One response (`call.Out`).
 
-    :param seat: the thread's own.
+    :param seat: the seat of the thread that has the turn.
     :param ident: the request's id.
-    :ivar request: what is answered.
-    :ivar environ: what the application was given, for the access log; None without one.
-    :ivar queued: seconds that the request has waited for its thread; `attempt`: 2 where a worker died with it.
+    :ivar request: the request.
+    :ivar environ: the application's environ, for the access log; None if it was not called.
+    :ivar queued: seconds that the request waited for its thread; `attempt`: 2 when a worker died running it.
     :ivar code: the status code, 0 before there is one.
     :ivar head: of the response, once there is one; `head_size`: its bytes with the request's id.
-    :ivar framing_size: bytes of chunks' own lines; `waited`: nanoseconds that the thread waited for the client.
-    :ivar whole: whether all of an answer that was not `made` is said and sent, or left to the reactor.
+    :ivar framing_size: bytes of chunk framing; `waited`: nanoseconds that the thread waited for the client.
+    :ivar whole: whether a response that was not deferred is complete: sent, or handed to the reactor.
     """
 
     ident = ""
@@ -85,7 +85,7 @@ class Reply:
         return f"{self.request.line.name} [{self.ident}]"
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
-        """Head and first bytes, in one send."""
+        """Send the head and the first bytes, in one call."""
         connection, seat = self._connection, self._seat
         seat.exposed = None
         if seat.aim:
@@ -95,10 +95,10 @@ class Reply:
         if framing is Framing.LENGTH and whole:
             self._whole = True
             if seat.inline and len(data) <= MAX_DEFERRED_BYTES:
-                # Whoever sends it tells before it does.
+                # The leader reports it before it sends the batch.
                 self._answered = True
                 connection.answer, connection.code = start + data, self.code
-                # A generator may go on behind its last piece.
+                # A generator may still run code after its last piece.
                 seat.exposed = connection
                 return
         length = self.head_size = len(start)
@@ -123,7 +123,7 @@ class Reply:
         self._back_to_app()
 
     def _back_to_app(self) -> None:
-        """A piece of the answer is out: the application has its time for the next one."""
+        """A piece was sent: restart the application's clock for the next one."""
         self._connection.redo_log.restart_clock(time.monotonic_ns())
         self._seat.exposed = self._connection
 
@@ -132,7 +132,7 @@ class Reply:
         line = request.line
         keep = request.block.keep_alive and not self._surroundings.closes_connections()
         if request.expects:
-            # Its body may come, or not: what follows could be either, or the next request.
+            # The body may or may not come: the next bytes could be the body, or the next request.
             keep = False
             request.body.end()
         head = responses.make_head(status, fields, line.method, line.version, keep, whole)
@@ -148,7 +148,7 @@ class Reply:
         return head.data
 
     def more(self, data: bytes) -> None:
-        """Each piece leaves at once."""
+        """Send a piece at once."""
         self._seat.shield()
         if not self._silent:
             if self._chunked:
@@ -157,7 +157,7 @@ class Reply:
         self._back_to_app()
 
     def look(self) -> None:
-        """The application says nothing, and its time goes on: see whether the client is still there."""
+        """Check that the client is still there; the application's clock keeps running."""
         self._seat.shield()
         if presence.is_gone(self._connection.stream.sock):
             self._connection.stream.keep = False
@@ -165,7 +165,7 @@ class Reply:
         self._seat.exposed = self._connection
 
     def end(self) -> None:
-        """The last chunk, where there are chunks."""
+        """Send the last chunk of a chunked body."""
         seat = self._seat
         seat.exposed = None
         if seat.aim:
@@ -180,7 +180,7 @@ class Reply:
         self.whole = True
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
-        """A part of a file as the whole body; returns whether all of it was there."""
+        """Send a part of a file as the complete body; returns whether the file had all of it."""
         connection = self._connection
         self._seat.shield()
         head = self._make_head(status, fields, size)
@@ -196,7 +196,7 @@ class Reply:
         return self.whole
 
     def answered(self) -> None:
-        """The application has said everything; told once."""
+        """Report, once, that the response is complete."""
         if not self._answered:
             self._answered = True
             self._surroundings.answered(self._seat, self.code)
@@ -209,7 +209,7 @@ class Reply:
             self.waited += time.monotonic_ns() - began
 
     def cut(self) -> None:
-        """The connection ends; that the body is not whole shows in its framing."""
+        """Close the connection; the framing shows the client that the body is truncated."""
         self._seat.shield()
         self.whole = False
         self._connection.stream.keep = False

@@ -1,7 +1,6 @@
 """The WSGI application as a Twisted resource.
 
-Law: everything that is particular to `twisted.web` stands here; the application is called by `call.Call`, as in the
-worker's own channel.
+Law: everything specific to `twisted.web` is here; `call.Call` calls the application, as in the worker's own channel.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from .files import FileWrapper
 class RequestOut:
     """Sends a response through a `twisted.web` request, from a thread that is not the reactor's.
 
-    A whole response takes one hop to the reactor thread. A body in pieces waits for each: until it is written, and
-    until the transport, whose producer this is, wants more.
+    A complete response takes one hop to the reactor thread. Each piece of a longer body waits until it is written and
+    the transport, whose producer this is, wants more.
     """
 
     def __init__(self, reactor: Any, request: Request, name: str) -> None:
@@ -67,28 +66,28 @@ class RequestOut:
     # Out, on the app's thread
 
     def begin(self, status: str, fields: Fields, data: bytes, whole: bool) -> None:
-        """Head and first bytes; of a whole response when it ends."""
+        """Send the head and the first bytes; a complete response waits for `end`."""
         if whole:
             self._pending = (status, fields, data)
             return
         self._wait(lambda: self._start(status, fields, data))
 
     def send_file(self, status: str, fields: Fields, descriptor: int, offset: int, size: int) -> bool:
-        """Never asked for: the transport may be anything, so `Call` iterates instead."""
+        """Never called: the transport may be anything, so `Call` iterates instead."""
         return False
 
     def more(self, data: bytes) -> None:
-        """A piece, when the transport wants it."""
+        """Send a piece when the transport wants it."""
         self._wanted.wait()
         self._wait(lambda: self._request.write(data))
 
     def look(self) -> None:
-        """Whether the request is still there."""
+        """Check that the client is still there."""
         if self._gone:
             raise ClientGone
 
     def end(self) -> None:
-        """Finish, without waiting for it."""
+        """Finish the response, without waiting."""
         self._reactor.callFromThread(self._finish)
 
     def cut(self) -> None:
@@ -99,9 +98,9 @@ class RequestOut:
     # How, on the reactor thread
 
     def _wait(self, function: Callable[[], object]) -> None:
-        """Run it on the reactor thread and wait.
+        """Run a function on the reactor thread and wait for it.
 
-        :raises ClientGone: the client was gone before, or is behind it.
+        :raises ClientGone: the client was gone before or after it.
         """
         if not self._gone:
             blockingCallFromThread(self._reactor, lambda: None if self._gone else function())
@@ -126,7 +125,7 @@ class RequestOut:
             name, _, value = line.partition(": ")
             values.setdefault(name.encode("latin-1"), []).append(value.encode("latin-1"))
         for field, each in values.items():
-            # In place of the site's own Server and Date.
+            # Replaces the site's own Server and Date.
             request.responseHeaders.setRawHeaders(field, each)
         if data:
             request.write(data)
@@ -143,9 +142,9 @@ class RequestOut:
 
 
 def site_environ(request: Request, body: Any) -> dict[str, Any]:
-    """The environ of a request of a Twisted `Site`, by the rules of `environ` where a `Site` leaves room for them.
+    """The environ of a request of a Twisted `Site`, by the rules of `environ` as far as a `Site` allows.
 
-    :param body: the file with the whole body.
+    :param body: the file with the complete body.
     """
     peer, host = request.getClientAddress(), request.getHost()
     script_name = "".join("/" + part.decode("latin-1") for part in request.prepath or ())
@@ -168,7 +167,7 @@ def site_environ(request: Request, body: Any) -> dict[str, Any]:
         "wsgi.run_once": False,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
-        # Twisted's own: what an app writes there goes to Twisted's log.
+        # Twisted's own: writes go to Twisted's log.
         "wsgi.errors": wsgi._ErrorStream(),
         "wsgi.input": body,
         "wsgi.input_terminated": True,
@@ -181,14 +180,14 @@ def site_environ(request: Request, body: Any) -> dict[str, Any]:
             joint = b"; " if key == "HTTP_COOKIE" else b","
             environ[key] = joint.join(values).decode("latin-1").replace("\n", " ")
     if environ.pop("HTTP_TRANSFER_ENCODING", "") and not environ["CONTENT_LENGTH"]:
-        # The body is here, whole and without its coding.
+        # The body is complete and decoded.
         environ["CONTENT_LENGTH"] = str(body.seek(0, io.SEEK_END))
         body.seek(0)
     return environ
 
 
 def _native(text: bytes | str) -> str:
-    """A native string of what may be one already, in a subclass of Twisted's request."""
+    """A native string; a subclass of Twisted's request may already have one."""
     return text if isinstance(text, str) else text.decode("latin-1")
 
 
@@ -209,8 +208,8 @@ class WSGIResource(wsgi.WSGIResource):
         self.application = application
 
     def render(self, request: Request) -> int:
-        """A request of a Twisted `Site`."""
-        # Twisted closes the body when the client goes, under the app's feet: it gets another one to close.
+        """Serve a request of a Twisted `Site`."""
+        # Twisted closes the body when the client goes, even while the app reads it: give it another one to close.
         body: Any = request.content
         request.content = io.BytesIO()
         environ = site_environ(request, body)
@@ -227,5 +226,5 @@ class WSGIResource(wsgi.WSGIResource):
         return NOT_DONE_YET
 
     def run(self, out: Out, environ: dict[str, Any]) -> None:
-        """A request of the worker's own channel, on the thread that calls this; in a context of its own (PEP 567)."""
+        """Serve a request of the worker's own channel, on the calling thread, in its own context (PEP 567)."""
         Context().run(Call(out, True).run, self.application, environ)

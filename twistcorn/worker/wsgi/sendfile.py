@@ -1,7 +1,6 @@
-"""A part of a file on its way to the client, without a copy in memory where the kernel can do that (sendfile(2)).
+"""Sends a part of a file to the client, without a copy in memory if the kernel can (sendfile(2)).
 
-Law: runs on the thread that has the turn. An error of the file is told as what it is, and never taken for a client that
-is gone.
+Law: runs on the turn's thread. A file error is reported as such, never taken for a client that is gone.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from ...pristine import os
 from ..loop.connection import Connection
 from ..loop.stream import SEND_BYTES, ClientGone, Wait
 
-#: One call: others get their turn in between.
+#: Bytes per call: other threads run in between.
 FILE_PIECE_BYTES = 1 << 20
 
-#: Errors that are the client's: its connection is broken.
+#: Errors of the client's connection.
 _CLIENT = frozenset((errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH,
                      errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ECONNABORTED))  # fmt: skip
 
 
 def send_file(connection: Connection, descriptor: int, offset: int, size: int, wait: Wait) -> int:
-    """Send a part of a file; returns how much of it there was.
+    """Send a part of a file; returns how many bytes the file had of it.
 
-    :raises ClientGone: the client is gone, or took nothing for too long.
+    :raises ClientGone: the client is gone, or read nothing within the write time-out.
     :raises OSError: the file cannot be read.
     """
     left = size
@@ -37,7 +36,7 @@ def send_file(connection: Connection, descriptor: int, offset: int, size: int, w
             if error.errno in _CLIENT:
                 connection.stream.keep = False
                 raise ClientGone from error
-            # Not every file system can do it; and what is wrong with a file, reading tells.
+            # Not every file system supports sendfile; for any other error, reading raises the real one.
             data = os.pread(descriptor, min(left, SEND_BYTES), offset)
             connection.stream.send(b"", data, wait, False)
             sent = len(data)

@@ -1,7 +1,6 @@
-"""Slow requests: told once each, while they run, with where their thread is.
+"""Slow requests: logs each once, while it runs, with its stack.
 
-Law: looks at the seats at regular times, on the leader's thread, and touches no request. While nothing is asked for,
-nothing runs.
+Law: checks the seats periodically, on the leader's thread, and touches no request. Nothing runs while `--slow` is off.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from ..loop.seats import Seat
 from ..turns.deadlines import line_of
 from .call import Call
 
-#: Seconds between two looks, at most and at least: what a line may be late.
+#: Seconds between two checks, at most and at least: how late a line may be.
 CHECK_SECONDS, MIN_CHECK_SECONDS = 0.1, 0.01
-#: Lines a second; when all requests are slow, some stacks say why.
+#: Lines per second; when all requests are slow, a few stacks show why.
 LINES_PER_SECOND = 5
 
 
 class SlowRequests:
-    """Looks for slow requests. All times are monotonic nanoseconds.
+    """Finds slow requests. All times are monotonic nanoseconds.
 
     :param seats: the threads that can run the application.
     """
@@ -43,10 +42,10 @@ class SlowRequests:
         self._limit = 0
         self._told: dict[Seat, tuple[Connection, int]] = {}
         self._second = self._lines = self._unsaid = 0
-        self._looking = Recurring(clock, "the look for slow requests", self.check)
+        self._looking = Recurring(clock, "the check for slow requests", self.check)
 
     def configure(self, settings: Settings) -> None:
-        """Be as the settings say from now on."""
+        """Apply the settings."""
         self._limit = int(settings.slow * 1e9)
         if self._looking.running:
             self._looking.stop()
@@ -54,15 +53,15 @@ class SlowRequests:
             self._looking.start(max(MIN_CHECK_SECONDS, min(CHECK_SECONDS, settings.slow / 2)), now=False)
 
     def check(self) -> None:
-        """Look once."""
+        """Check once."""
         now = self._now()
         self._log_skipped(now)
         told = {}
         for seat in self._seats():
             connection = seat.exposed
-            # Whoever sends its client something is not slow, as an event stream.
+            # A response that keeps sending, such as an event stream, is not slow.
             if connection is None or now - connection.redo_log.counted_from <= self._limit:
-                # It may be out of the application for a moment, between two pieces.
+                # It may be briefly outside the application, between two pieces.
                 if (last := self._told.get(seat)) is not None and last[0].redo_log.since == last[1]:
                     told[seat] = last
                 continue
@@ -80,11 +79,11 @@ class SlowRequests:
         call, stack = of_application(frame)
         request = connection.request
         if call is None or request is None or seat.exposed is not connection or connection.redo_log.since != since:
-            # It has just ended.
+            # The request has just ended.
             return
         self._lines += 1
         self.log.warn(
-            "slow: {name} has run for {age:.1f} s, and is here:\n{stack}",
+            "slow: {name} running for {age:.1f} s, at:\n{stack}",
             name=call.name, method=request.line.method, path=request.line.path.decode("latin-1"),
             request_id=call.ident, age=(now - since) / 1e9, stack=stack,
         )  # fmt: skip
@@ -94,14 +93,14 @@ class SlowRequests:
         if second != self._second:
             self._second, self._lines = second, 0
             if self._unsaid:
-                self.log.warn("slow: {count} more requests meanwhile", count=self._unsaid)
+                self.log.warn("slow: {count} more requests", count=self._unsaid)
                 self._unsaid = 0
 
 
 def of_application(frame: FrameType | None) -> tuple[Any, str]:
-    """The reply that a thread works for, and where in the application it is: below our own call of that.
+    """The reply that a thread is working on, and the application's part of its stack, below our own call.
 
-    It runs no application any more: None.
+    The reply is None when the thread no longer runs the application.
     """
     inner: list[FrameType] = []
     while frame is not None and frame.f_code is not Call.run.__code__:
@@ -114,11 +113,11 @@ def of_application(frame: FrameType | None) -> tuple[Any, str]:
         summary = traceback.StackSummary.extract((each, each.f_lineno) for each in reversed(inner))
         return out, "".join(summary.format()).rstrip("\n")
     except BaseException as error:
-        # The source comes from a loader of the application's.
-        return out, f"  it cannot be shown: {type(error).__name__}"
+        # The application's module loader supplies the source, and may raise.
+        return out, f"  stack not available: {type(error).__name__}"
 
 
 def name_of(seat: Seat, connection: Connection) -> str:
-    """Method and path of the request that runs on a thread, with its id where that can be seen."""
+    """Method and path of the request that runs on a thread, with its id if known."""
     out, _ = of_application(sys._current_frames().get(seat.ident))
     return line_of(connection) if out is None else str(out.name)
