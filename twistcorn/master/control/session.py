@@ -178,7 +178,7 @@ class Session(Protocol):
 
     def _fail(self, failure: Failure) -> None:
         line: dict[str, object] = {"ok": False, "error": "internal error; see the server log"}
-        # A value that is not allowed is a SettingsError.
+        # An invalid value is a SettingsError.
         if failure.check(TwistcornError):
             line["error"] = failure.getErrorMessage()
             if detail := getattr(failure.value, "detail", ""):
