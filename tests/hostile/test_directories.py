@@ -81,6 +81,7 @@ def test_relative_tmpdir_goes_with_the_directory_of_the_start(start: Start, tmp_
         assert upload(server, 5 * MB) == (200, b"5000000")
         assert upload(server, 80 * MB)[0] == 507
         server.wait_for(rf"cannot write request bodies to {re.escape(lost)}: No such file", count=1 + number)
+        server.wait_for("507 no space", count=1 + number)
         assert len(server.seen("cannot write")) == len(server.seen("507 no space")) == 1 + number
 
 

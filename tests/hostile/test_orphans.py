@@ -61,7 +61,7 @@ def by_c_code():
         sleep()
 
 def deaf():
-    child(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    child(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN), lambda: os.write(1, b"deaf now\\n"))
 
 def renamed():
     child(lambda: ctypes.CDLL(None).prctl(15, b"renamed", 0, 0, 0))
@@ -190,6 +190,7 @@ def test_line_about_them(serve: Serve) -> None:
     before = family(server)
     worker = int(server.get("/pool"))
     server.get("/deaf")
+    server.wait_for("deaf now")
     theirs = family(server) - before
     os.kill(worker, signal.SIGKILL)
     line = rf"pid {worker}\) left 5 processes that its application had forked: ended \((.*); by SIGKILL: (.*)\)"

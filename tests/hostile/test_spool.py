@@ -105,6 +105,7 @@ def test_no_file_can_be_written(
         assert upload(server, size) == (200, str(size).encode())
     assert upload(server, 80 * MB)[0] == 507
     assert upload(server, 5 * MB) == (200, b"5000000")
+    server.wait_for("refused request from 127.0.0.1: 507 no space")
     told = server.seen(rf"cannot write request bodies to {re.escape(str(directory))}: .*TMPDIR")
     assert len(told) == 1
     assert len(server.seen("refused request from 127.0.0.1: 507 no space")) == 1

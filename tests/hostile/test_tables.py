@@ -14,7 +14,7 @@ import sys
 def app(environ, start_response):
     frame, inline = sys._getframe(), False
     while frame is not None:
-        inline |= frame.f_code.co_name == "_run_inline"
+        inline |= frame.f_code.co_name == "run_inline"
         frame = frame.f_back
     path = environ["PATH_INFO"]
     there = path == "/known" or path.startswith("/made/")
