@@ -69,7 +69,7 @@ def test_drain_delay_serves_on_while_it_is_not_ready(start: Start, gate: Gate, f
     server.wait_for("the stop begins in 60 s")
     assert health(admin) == (200, 503, 200)
     server.send(signal.SIGHUP)
-    server.wait_for("reload cancelled: the server stops")
+    server.wait_for("reload cancelled: the server is stopping")
     with server.connect() as late, server.connect() as busy:
         answer = late.get("/pid")
         assert (answer.status, answer.headers["connection"]) == (200, "close")
