@@ -184,7 +184,7 @@ def test_everything_stands_still(clocked: Clocked, folder: Path, front: str) -> 
     head.send(b"t: x\r\n\r\n")
     body.send(b"cd")
     assert [client.response().status for client in (head, body, busy)] == [200, 200, 200]
-    server.wait_for("the master did not run for", since=mark)
+    server.wait_for("the master was suspended for", since=mark)
     server.wait_for("the worker did not run for", since=mark, count=2)
     assert sorted(server.worker_pids) == workers
     assert not server.seen("unresponsive|recycling|replacing", mark)

@@ -127,7 +127,7 @@ def test_request_that_runs_when_an_earlier_one_is_found_out(serve: Serve, method
         assert client.get("/close/orders").status == 200
         innocent.ask("/late", method, b"" if method == "POST" else None)
         assert innocent.response().status == status
-    server.wait_for(rf"exit code 71(, \d+ MiB resident)?; running: {method} /late for [0-9.]+ s$")
+    server.wait_for(rf"exit code 71(, \d+ MiB resident)?; running: {method} /late for [0-9.]+ s; connections: ")
     check_replaced(server, 1, 1)
 
 

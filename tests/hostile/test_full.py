@@ -34,4 +34,4 @@ def test_full_worker_is_replaced(serve: Serve, workers: str) -> None:
         server.wait_for(rf"worker \d+ \(pid {full}\) exited")
     assert len(others) == 40
     assert all(server.get("/") != str(full) for _ in range(20))
-    assert len(server.seen(r"has no file descriptor left")) == 1
+    assert len(server.seen(r"is out of file descriptors")) == 1

@@ -193,7 +193,7 @@ def test_line_about_them(serve: Serve) -> None:
     server.wait_for("deaf now")
     theirs = family(server) - before
     os.kill(worker, signal.SIGKILL)
-    line = rf"pid {worker}\) left 5 processes that its application had forked: ended \((.*); by SIGKILL: (.*)\)"
+    line = rf"pid {worker}\): terminated 5 processes forked by its application \((.*); by SIGKILL: (.*)\)"
     ((pids, killed),) = [found.groups() for found in server.wait_for(line)]
     assert set(map(int, pids.split(", "))) == theirs
     assert int(killed) in theirs

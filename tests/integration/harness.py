@@ -261,7 +261,7 @@ class Server(Program):
 
     def admin(self) -> Client:
         """A new connection to the admin endpoint, which is bound before anything is ready."""
-        found = self.wait_for(r"admin on (?:http://(.*):(\d+)|unix:(.*))$")[0]
+        found = self.wait_for(r"admin endpoint on (?:http://(.*):(\d+)|unix:(.*))$")[0]
         client = Client(found[3] if found[3] else (found[1], int(found[2])))
         self._clients.append(client)
         return client

@@ -66,17 +66,17 @@ def test_drain_delay_serves_on_while_it_is_not_ready(start: Start, gate: Gate, f
     server = start("--app", "app:app", "--drain-delay", "60", *ADMIN, front=front).ready()
     admin = server.admin()
     server.send(signal.SIGTERM)
-    server.wait_for("the stop begins in 60 s")
+    server.wait_for("stopping in 60 s")
     assert health(admin) == (200, 503, 200)
     server.send(signal.SIGHUP)
-    server.wait_for("reload cancelled: the server stops")
+    server.wait_for("reload cancelled: the server is stopping")
     with server.connect() as late, server.connect() as busy:
         answer = late.get("/pid")
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         busy.ask("/wait")
         request = gate.visitor("request")
         server.send(signal.SIGTERM)
-        server.wait_for("the drain delay is over")
+        server.wait_for("drain delay skipped")
         request.release()
         assert busy.response().status == 200
     assert server.exit_code() == code
@@ -89,7 +89,7 @@ def test_interrupt_ends_the_drain_delay_and_all(start: Start, gate: Gate) -> Non
         client.ask("/wait")
         gate.visitor("request")
         server.send(signal.SIGTERM)
-        server.wait_for("the stop begins in 60 s")
+        server.wait_for("stopping in 60 s")
         server.send(signal.SIGINT)
         assert client.ended()
     assert server.exit_code() == 0

@@ -97,7 +97,7 @@ class TestWorkers:
         assert server.wait_for(GONE)[0]["pid"] == first["pid"]
         server.ready(3)
         assert command(server, verb, first["ident"]).stderr == (
-            f"twistcorn: there is no worker {first['ident']}; there are: 2, 3\n"
+            f"twistcorn: no worker {first['ident']}; known workers: 2, 3\n"
         )
 
     def test_stack(self, start: Start, gate: Gate) -> None:

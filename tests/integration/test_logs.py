@@ -32,6 +32,17 @@ class TestServerLog:
         server.wait_for(rf"^{STAMP} info  serving on http://127.0.0.1:\d+$")
         server.wait_for(rf"^{STAMP} critical \[worker 1\] GET /raise \[\S+\]: the application raised$")
 
+    def test_first_lines(self, start: Start) -> None:
+        """Version, pid, app, workers and threads, control socket, address; nothing of Twisted's."""
+        server = start("app:app", "--workers", "1", "--threads", "4", "--control", "control.sock").ready()
+        said = [line.split("info  ")[-1] for line in server.lines]
+
+        assert re.fullmatch(rf"twistcorn \S+, Python [\d.]+, pid {server.pid}", said[0])
+        assert said[1] == "app app:app: 1 worker x 4 threads"
+        assert re.fullmatch(r"control socket: .*/control\.sock", said[2])
+        assert re.fullmatch(r"worker 1 \(pid \d+\) is ready after [\d.]+ s: app:app", said[3])
+        assert re.fullmatch(r"serving on http://127\.0\.0\.1:\d+", said[4])
+
     @pytest.mark.parametrize("form", ["json", "auto"])
     def test_json_where_nobody_looks(self, start: Start, folder: Path, form: str) -> None:
         """Every line of both streams is an object, of master, worker and application; auto means that for a pipe."""

@@ -22,7 +22,7 @@ def test_no_request_is_lost_by_recycling(start: Start) -> None:
         "app:app", "--workers", "2", "--max-requests", "200", "--max-requests-jitter", "100"
     ).ready(2)
     with Load(server.address, clients=6) as load:
-        server.wait_for(r"is replaced: it has answered \d+ requests", count=4)
+        server.wait_for(r"recycling worker .*: \d+ requests answered", count=4)
         server.wait_for(r"\) exited", count=3)
         load.more(5)
     assert load.failures == []

@@ -87,7 +87,7 @@ def test_killed_worker_is_replaced_and_the_log_names_what_ran(start: Start, gate
         spared.release()
         assert other.response().status == 200
         assert int(server.get("/pid")) != victim.pid
-    died = rf"worker \d+ \(pid {victim.pid}\) died after [\d.]+ s: SIGKILL.*; running: POST /wait for \d\.\d s$"
+    died = rf"worker \d+ \(pid {victim.pid}\) died after [\d.]+ s: SIGKILL.*; running: POST /wait for \d\.\d s; conn"
     server.wait_for(died, since=since)
     server.wait_for(READY, since=since)
     assert len(server.worker_pids) == 2

@@ -95,6 +95,20 @@ class TestJson:
         assert (members["time"], members["level"], members["event"]) == ("2026-11-21T11:00:00.123Z", "info", "log")
         assert members["worker"] == 9
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "listener starting on 8000", "admin starting on '/run/admin.sock'", "(TCP Port 8000 Closed)",
+            "(UNIX Port '/run/http.sock' Closed)", "Received SIGTERM, shutting down.", "Main loop terminated.",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("form", [as_text, as_json])
+    def test_noise(self, form: Any, text: str) -> None:
+        """Twisted's lines about its ports and its loop are left out; the same text from anywhere else is logged."""
+        assert form(event(text, log_namespace="log_legacy")) == ""
+        assert form(event(text, log_namespace="twisted.internet.base")) == ""
+        assert text in form(event(text, log_namespace="shop"))
+
     def test_numbers_that_json_does_not_have(self) -> None:
         """They are left out."""
         assert "NaN" not in as_json(event("x", age=float("nan")))

@@ -22,7 +22,7 @@ FACTOR = 2.0
 #: The longest wait while other workers serve: a database that came back is used again within half a minute.
 MAX_DELAY_SECONDS = 30.0
 
-#: The longest wait while no worker is ready. Nobody is served then, and waiting longer protects nobody.
+#: The longest wait while no worker is ready. No client is served then, and waiting longer protects nothing.
 MAX_UNSERVED_DELAY_SECONDS = 1.0
 
 

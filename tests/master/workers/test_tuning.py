@@ -93,7 +93,7 @@ class TestSet:
         """The workers keep the one that they have."""
         stage.serve()
         for path in (tmp_path, tmp_path / "no" / "log"):
-            with pytest.raises(OperationError, match=r"^cannot open access log"):
+            with pytest.raises(OperationError, match=r"^cannot open the access log"):
                 change(stage, "access_log", str(path))
 
         assert stage.supervisor.settings == stage.settings

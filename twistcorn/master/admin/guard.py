@@ -46,8 +46,8 @@ class Shown:
 class Guard:
     """Knows the tokens.
 
-    :param token: what opens for reading; empty: nothing has to be shown.
-    :param action_token: what opens for actions; empty: nobody may act.
+    :param token: the token for reading; empty: none is needed.
+    :param action_token: the token for actions; empty: no actions.
     :param names: of the host, besides those of the loopback interface, that a browser may have used when nothing has
         to be shown (against DNS rebinding: a page elsewhere whose name comes to mean this address); None: any.
     """
@@ -108,7 +108,7 @@ class Guard:
         return shown.origin in ("", f"http://{shown.host}", f"https://{shown.host}")
 
     def cookie(self, role: Role) -> str:
-        """The cookie of somebody who showed a token; empty where there is no such token."""
+        """The cookie for a role; empty where there is no token for it."""
         token = self._action_token if role is Role.ACTOR else self._token
         if not token:
             return ""

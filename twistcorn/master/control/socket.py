@@ -37,7 +37,7 @@ _LOCK_TRIES, _LOCK_RETRY_SECONDS = 20, 0.005
 
 
 def place(environ: Mapping[str, str], uid: int) -> str:
-    """Where the socket goes when nobody says: into the first directory that is there and can be written.
+    """The default path of the socket: in the first writable directory.
 
     :raises OperationError: there is none.
     """
@@ -58,7 +58,7 @@ def claim(path: str) -> socket.socket:
         raise OperationError(f"path too long: a socket path has at most {MAX_PATH} bytes; set --control PATH")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        # bind(2) gives the file the socket's own mode, less the umask: there is no moment at which it is anybody's.
+        # bind(2) gives the file the socket's own mode, less the umask: it is never open to others.
         os.fchmod(sock.fileno(), 0o600)
         with _one_at_a_time(os.path.dirname(path)):
             _clear(path)

@@ -81,7 +81,7 @@ class AnswerLog(EntryLog):
 def read(unread: bytes, known: str) -> tuple[LoggedLine | None, LoggedFields | None]:
     """What a log tells of a request.
 
-    :param unread: bytes, which begin with the request if nobody has taken it.
+    :param unread: unread bytes, which begin with the request unless a worker has read it.
     :param known: its method and path, where a worker has noted them.
     """
     found = _HEAD.match(unread.lstrip(b"\r\n"))

@@ -139,7 +139,7 @@ class Answers:
         return len(self._ending)
 
     def answer(self, connection: ConnectionRecord, status: int, method: str = "", since: float = 0.0) -> None:
-        """Answer the request that waits, or was begun, on a connection that nobody else uses, and end it.
+        """Answer the request that waits, or was begun, on a connection that no worker uses, and end it.
 
         :param status: 502, 503 or 504.
         :param method: of the request, if a worker noted it; otherwise the unread bytes are peeked at.
@@ -157,12 +157,12 @@ class Answers:
         self._end(connection, self._most, self._seconds)
 
     def note_cut(self, connection: ConnectionRecord) -> None:
-        """A worker died in the middle of an answer, which nobody can go on with: it ends here."""
+        """Log a response that a dead worker left incomplete."""
         if self.log is not None:
             self.log.note(connection, NO_STATUS, 0, _look(connection.sock, PEEK_BYTES), 0.0)
 
     def end(self, connection: ConnectionRecord) -> None:
-        """End a connection that nobody else uses, in order: the client reads what was sent before."""
+        """Close a connection that no worker uses, in order: the client reads what was sent before."""
         self._end(connection, LINGER_BYTES, LINGER_SECONDS)
 
     def _end(self, connection: ConnectionRecord, most: int, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """The dispatcher: lends connections to workers and takes them back.
 
 Law: decides nothing about processes; asks `policy.dispatch` and `policy.queue` who gets a connection and `recovery`
-which ones go on when their worker died. What nobody can take waits in `waiting`, what is idle in `parking`.
+which ones go on when their worker died. Unlent connections wait in `backlog`, idle ones in `parking`.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class Dispatcher:
         self.pump()
 
     def handle_report(self, worker: Worker, data: bytes) -> None:
-        """A message of reports came from a worker; one that cannot be understood is its end, and nobody else's."""
+        """Handle a message of reports; an invalid one ends that worker, and no other."""
         try:
             closed = self._take_reports(worker, data)
         except Exception:

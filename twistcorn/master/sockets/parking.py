@@ -33,7 +33,7 @@ class Parking(FileDescriptor):
     """The parked connections.
 
     :param ask: takes connections with something to read.
-    :param close: ends a connection that nobody uses any more.
+    :param close: closes a connection that no worker holds.
     :param now: the monotonic clock of the workers' deadlines, in seconds.
     """
 
@@ -154,4 +154,4 @@ class Parking(FileDescriptor):
             self._epoll = None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Never: nobody else closes the descriptor."""
+        """Never called: only this class closes the descriptor."""

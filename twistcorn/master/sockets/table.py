@@ -159,7 +159,7 @@ class ConnectionTable:
         return [connection for connection in self._connections.values() if connection.holder is worker]
 
     def close(self, connection: ConnectionRecord, reset: bool = False) -> None:
-        """End a connection that nobody else holds, and free its slot.
+        """Close a connection that no worker holds, and free its slot.
 
         :param reset: end it by a reset, so that a cut response shows as one.
         """

@@ -21,7 +21,7 @@ _NOTSENT_BYTES = 144
 #: Bytes sent, and behind it bytes sent again.
 _BYTES_SENT = 200
 _TCP_INFO_SIZE = 216
-#: States of a connection that can be answered: nobody has ended it, or only the client has (include/net/tcp_states.h).
+#: States of a connection that can be answered: not ended, or only by the client (include/net/tcp_states.h).
 _ESTABLISHED, _CLOSE_WAIT = 1, 8
 
 #: Bytes dropped per call.

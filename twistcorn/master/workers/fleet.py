@@ -102,7 +102,7 @@ class Fleet:
         return float(getattr(self.settings, TIMERS[state]))
 
     def admits(self, worker: Worker) -> bool:
-        """Whether a worker that got ready takes connections at once; a generation may wait for all of its own."""
+        """Whether a worker that got ready takes connections at once; a generation may wait until it is complete."""
         return self._strategy() != rollout.TOGETHER
 
     def forget(self, worker: Worker) -> None:
@@ -286,7 +286,7 @@ class Fleet:
         plan = rollout.step(*numbers, self._strategy(), self._leaving())
         waits = self._strategy() == rollout.TOGETHER
         if waits and (len(ready) >= self.target or not any(worker.state is WorkerState.READY for worker in old)):
-            # The generation that waited for all of its own takes over, or nobody else is left.
+            # The waiting generation is complete and takes over, or no old worker is left.
             for worker in ready:
                 if worker not in self._dispatcher.workers:
                     self._dispatcher.admit(worker)

@@ -155,7 +155,7 @@ class HeartbeatMonitor:
             self._fleet.outdate(worker, Outdated.FULL)
 
     def _ask_progress(self, worker: Worker, now: float, threads: int) -> None:
-        """After an interruption: all of its threads may wait for a lock that nobody releases."""
+        """After an interruption: all of its threads may wait for a lock that is never released."""
         words, base = self._scoreboard.words, self._scoreboard.worker_base(worker.region)
         answered = words[base + W_REQUESTS] + words[base + W_LED_REQUESTS]
         worker.progress = worker.progress.look(answered, words[base + W_BUSY], threads, now)

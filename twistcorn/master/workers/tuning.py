@@ -155,7 +155,7 @@ def _check_file(path: str) -> None:
         if problem.errno == errno.ENXIO:
             # A FIFO without a reader; the access log never blocks on one.
             return
-        raise OperationError(f"cannot open access log {path}: {problem.strerror}") from None
+        raise OperationError(f"cannot open the access log {path}: {problem.strerror}") from None
 
 
 def _instead(name: str) -> str:
