@@ -139,7 +139,7 @@ def test_threads_and_observers(serve: Serve) -> None:
     with server.connect() as client:
         client.ask("/slow")
         server.wait_for("slow: GET /slow")
-        server.wait_for("GET /slow .*stuck")
+        server.wait_for("GET /slow .*still running after RequestTimeout")
         server.wait_for("Odd, which cannot be shown")
 
 

@@ -155,7 +155,7 @@ def app(environ, start_response):
 def test_green_threads_at_import_fail_the_boot_at_once(serve: Serve) -> None:
     """One line says whose threads they are and what to do, long before --boot-timeout is over."""
     server = serve(f"{GREEN}\npatch()\n")
-    server.wait_for("gevent's threads in the place of Python's .*gevent.monkey.patch_all.*Take that out", timeout=10)
+    server.wait_for("replaces Python's threads with gevent's .*gevent.monkey.patch_all.*Remove that call", timeout=10)
     assert server.exit_code() == 3
 
 
@@ -176,7 +176,7 @@ def test_green_threads_in_a_view_end_the_worker_loudly(serve: Serve) -> None:
     # The heartbeat may come first.
     with contextlib.suppress(Ended):
         server.connect().get("/patch")
-    server.wait_for("gevent's threads in the place of Python's while it was served: this worker ends")
+    server.wait_for("replaced Python's threads with gevent's while serving: this worker ends")
     server.ready(workers=2)
     assert server.get("/") == "served"
 

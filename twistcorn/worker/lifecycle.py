@@ -107,13 +107,13 @@ class Lifecycle:
         except OSError as problem:
             raise AppLoadError(f"--chdir {directory}: {problem.strerror}") from None
         if not os.path.isabs(directory):
-            raise AppLoadError("the directory that the server was started in is gone: name another one with --chdir")
+            raise AppLoadError("the directory that the server was started in is gone; set another one with --chdir")
         loaded = application.load(self._settings.app, directory, self._settings.pythonpath)
         if whose := ground.green_threads():
             raise AppLoadError(
-                f"cannot load the app `{loaded.target}`: it has put {whose}'s threads in the place of Python's"
-                f" ({_PATCHES.get(whose, 'monkey patching')}), and the server cannot run in those. Take that out:"
-                " requests run in threads of the kernel, as many as --threads says."
+                f"cannot load the app `{loaded.target}`: it replaces Python's threads with {whose}'s"
+                f" ({_PATCHES.get(whose, 'monkey patching')}), and the server cannot run in those. Remove that call:"
+                " requests run in kernel threads, as many as --threads says."
             )
         self._put_right()
         return loaded
@@ -127,8 +127,8 @@ class Lifecycle:
         if whose := ground.green_threads():
             # The next thread that is wanted would never run: what is under way is safer with another worker.
             say_last(
-                f"the application has put {whose}'s threads in the place of Python's while it was served: this worker"
-                " ends, and others take its connections. Take that out, or its successor goes the same way."
+                f"the application replaced Python's threads with {whose}'s while serving: this worker ends, others take"
+                " its connections. Remove that call, or the next worker ends the same way."
             )
             os._exit(1)
 
@@ -137,14 +137,14 @@ class Lifecycle:
         faulthandler.enable(STDERR)
         faulthandler.register(TESTIFY, STDERR)
         self.log.warn(
-            "the application closed or replaced the server's file descriptor {number} (last words); what is known of a"
-            " crash goes to standard error from now on",
+            "the application closed or replaced the server's file descriptor {number} (last words); crash reports go"
+            " to standard error from now on",
             number=LAST_WORDS,
         )
 
     def _put_right(self) -> None:
         for what in ground.put_right():
-            self.log.warn("the application has set {what}: the server cannot run with that", what=what)
+            self.log.warn("the application set {what}; the server cannot run with that", what=what)
 
     def serve(
         self,
@@ -190,7 +190,7 @@ class Lifecycle:
         self._mind_gaps(poller, deadlines)
         self._begin_logs(service, poller, turns, worker)
         self._begin_heartbeat()
-        Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP_SECONDS, now=False)
+        Recurring(self._reactor, "thread upkeep", turns.keep_up).start(UPKEEP_SECONDS, now=False)
         self.on_configured += [
             poller.heads.configure, poller.spool.configure, poller.configure, waiting.configure, service.configure,
             deadlines.configure, self._vitals.configure, self.configure_logs,
@@ -306,7 +306,7 @@ class Lifecycle:
 
     def master_gone(self) -> None:
         """Nobody takes connections back any more: finish what runs, within the graceful time-out."""
-        self.log.warn("the master is gone: finishing what runs")
+        self.log.warn("the master is gone; finishing running requests, then leaving")
         self._orphaned = True
         self.stop(quick=False)
         self._reactor.callLater(self._settings.graceful_timeout, self._leave)

@@ -251,7 +251,7 @@ class TestNotRead:
         served, client = make(app)
         served.send(client, ASKS)
 
-        assert str(raised[0]) == "the request's body did not come: the answer has begun"
+        assert str(raised[0]) == "request body not received: the answer has begun"
         assert CONTINUE not in client.read()
         assert client.received.endswith(b"5\r\nbegun\r\n")
 
@@ -297,7 +297,7 @@ class TestDoesNotCome:
         with capturedLogs() as events:
             served.send(client, ASKS)
 
-        assert str(raised[0]) == "the request's body did not come: the client is gone"
+        assert str(raised[0]) == "request body not received: the client is gone"
         assert served.reports[-1][0] is Kind.CLOSED
         assert events == []
         assert served.totals.by["POST", "none"] == 1

@@ -184,7 +184,7 @@ class TestAnswers:
             client.sock.sendall(head())
             with told(), pytest.raises(Ended):
                 served.run()
-        assert ends == ["a connection could not be ended"]
+        assert ends == ["it cannot close a connection"]
 
 
 class TestSweep:
@@ -279,7 +279,7 @@ class TestAdopt:
         with capturedLogs() as events:
             kept, ours = self.collide(served)
         with kept, ours:
-            assert "was a client's: that connection ends" in events[0]["log_format"]
+            assert "a client connection; that client is disconnected" in events[0]["log_format"]
             assert served.reports == [(Kind.CLOSED, 0, 1)]
             ours.sendall(head())
             served.run()
@@ -293,7 +293,7 @@ class TestAdopt:
         connection.phase = Phase.TURN
         with pytest.raises(Ended):
             self.collide(served)
-        assert "was a client's" in ends[0]
+        assert "a client connection" in ends[0]
         served.poller.holdings.connections.clear()
 
 

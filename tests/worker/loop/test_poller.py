@@ -337,5 +337,5 @@ class TestErrors:
             # Its request was not read.
             client.read()
         assert served.reports == [(Kind.CLOSED, 0, 1)]
-        assert [event["log_format"] for event in events] == ["internal error in a connection, which is closed"]
+        assert [event["log_format"] for event in events] == ["internal error in a connection; closing it"]
         assert other.answers()[0].status == 200

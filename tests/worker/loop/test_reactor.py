@@ -254,7 +254,7 @@ class TestErrors:
         monkeypatch.setattr("twistcorn.worker.process.failing.fail", fail)
         one = run(crew)
         one()
-        assert failed == [("its loop broke", problem)]
+        assert failed == [("its event loop failed", problem)]
 
 
 def _soon(loop: Any) -> Callable[..., object]:

@@ -150,7 +150,7 @@ class TestWatchdog:
             assert calls.replaced.wait(PATIENT)
 
         assert [told for told, _ in calls.told] == [since]
-        assert [event["log_format"] for event in events] == ["a call could not be replaced"] * 2
+        assert [event["log_format"] for event in events] == ["cannot take the reactor from a call; retrying"] * 2
 
     @pytest.mark.parametrize("lacks", [True, False])
     def test_who_is_to_blame(self, calls: Calls, monkeypatch: pytest.MonkeyPatch, lacks: bool) -> None:

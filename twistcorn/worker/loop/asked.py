@@ -116,7 +116,7 @@ class AskedBody(io.BufferedIOBase):
         self._come()
         if self._over:
             self._store.drop()
-            raise ClientGone(f"the request's body did not come: {self._over}")
+            raise ClientGone(f"request body not received: {self._over}")
         self._request.expects = False
         return self._store.finish().file
 
@@ -141,7 +141,7 @@ class AskedBody(io.BufferedIOBase):
                 data = connection.stream.sock.recv(min(body.left, _PIECE_BYTES))
             except BlockingIOError:
                 if not self._wait(seat, select.POLLIN):
-                    raise HTTPError(408, "the request took too long") from None
+                    raise HTTPError(408, "the client took too long to send the request") from None
                 continue
             if not data:
                 raise ClientGone

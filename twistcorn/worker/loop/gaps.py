@@ -44,7 +44,7 @@ class Gaps:
         self._others = list(others)
         self._spent = spent
         self._known = spent()
-        self._looking = Recurring(clock, "the look at processor time", self._look)
+        self._looking = Recurring(clock, "the processor time check", self._look)
 
     def start(self) -> None:
         """Begin to look."""
@@ -61,7 +61,7 @@ class Gaps:
         for put_off in self._others:
             put_off(gap)
         if not computed:
-            self.log.warn("the worker did not run for {gap:.1f} s: time-outs are put off by as much", gap=gap)
+            self.log.warn("the worker did not run for {gap:.1f} s; extending time-outs by as much", gap=gap)
 
 
 def _put_off(connection: Connection, seconds: float, request: bool) -> None:

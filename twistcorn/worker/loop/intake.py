@@ -35,9 +35,9 @@ class Found(enum.Enum):
     """What the intake found."""
 
     REQUEST = "a whole request"
-    MORE = "not enough yet; the next bytes will be told"
-    AGAIN = "more may be there already; ask again"
-    END = "the client has closed"
+    MORE = "not enough yet; the next bytes raise an event"
+    AGAIN = "more may be there already; read again"
+    END = "the client has closed its side"
 
 
 _REQUEST = Found.REQUEST

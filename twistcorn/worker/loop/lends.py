@@ -64,7 +64,7 @@ class LendChannel(FileDescriptor):
             self._receive()
         except Exception:
             # Twisted would drop this reader, and the worker would be deaf.
-            failing.fail("its channel to the master cannot be read", Failure())
+            failing.fail("it cannot read its channel to the master", Failure())
 
     def _receive(self) -> None:
         for _ in range(MESSAGES_AT_ONCE):
@@ -99,7 +99,7 @@ class LendChannel(FileDescriptor):
             try:
                 self._adopt(descriptor, lend)
             except Exception:
-                self.log.failure("internal error in a connection that has just come, which is closed")
+                self.log.failure("internal error while taking over a connection; closing it")
                 self._reports.append(Report(Kind.CLOSED, lend.slot, lend.sequence))
 
     def flush(self) -> None:
@@ -139,7 +139,7 @@ class LendChannel(FileDescriptor):
         try:
             self.flush()
         except Exception:
-            failing.fail("its channel to the master cannot be written", Failure())
+            failing.fail("it cannot write to its channel to the master", Failure())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The master is gone; its AMP tells what to do."""

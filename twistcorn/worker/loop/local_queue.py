@@ -136,7 +136,7 @@ class LocalQueue:
         try:
             self._release()
         except Exception:
-            self.log.failure("internal error while requests wait: they wait on")
+            self.log.failure("internal error while releasing queued requests; they stay queued")
         finally:
             if self._entries:
                 self._tick_later()

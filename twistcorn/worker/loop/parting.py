@@ -28,7 +28,7 @@ def check_known(known: Connection, descriptor: int) -> None:
     """
     if known.phase is Phase.TURN:
         os.close(descriptor)
-        failing.fail(f"the application closed file descriptor {descriptor}, which was a client's")
+        failing.fail(f"the application closed file descriptor {descriptor}, a client connection")
     known.stream.sock.detach()
     _tell(descriptor)
 
@@ -73,6 +73,6 @@ def reset(sock: socket.socket) -> None:
 
 def _tell(descriptor: int) -> None:
     _log.error(
-        "the application closed file descriptor {number}, which was a client's: that connection ends",
+        "the application closed file descriptor {number}, a client connection; that client is disconnected",
         number=descriptor,
     )

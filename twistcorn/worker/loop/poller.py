@@ -273,8 +273,8 @@ class Poller:
             self.holdings.prove()
         except OSError:
             # Not this connection's fault: as long as nothing is noted, another worker can continue with it.
-            failing.fail("the application closed or replaced an epoll of the server's", Failure())
-        self.log.failure("internal error in a connection, which is closed")
+            failing.fail("the application closed or replaced an epoll descriptor of the server", Failure())
+        self.log.failure("internal error in a connection; closing it")
         try:
             if seat is not None and not seat.leads:
                 connection.stream.keep, connection.answer, connection.stream.unsent = False, None, None
@@ -283,4 +283,4 @@ class Poller:
                 self.custody.close(connection)
         except Exception:
             # It would stay for ever, and so might others that were to be checked after it.
-            failing.fail("a connection could not be ended", Failure())
+            failing.fail("it cannot close a connection", Failure())

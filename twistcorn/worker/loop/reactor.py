@@ -60,7 +60,7 @@ class WorkerReactor(EPollReactor):
             try:
                 self._crew()
             except BaseException:
-                failing.fail("its main thread broke", Failure())
+                failing.fail("its main thread failed", Failure())
 
     def lead(self, seat: Seat) -> None:
         """Run the loop on this thread until it stops, or the seat leads no more."""
@@ -86,7 +86,7 @@ class WorkerReactor(EPollReactor):
             super().wakeUp()
         except (OSError, AttributeError):
             # Twisted takes the ends of a broken waker away.
-            failing.fail("its loop cannot be woken", Failure())
+            failing.fail("its event loop cannot be woken", Failure())
 
     def own_numbers(self) -> list[int]:
         """The descriptors that wake the loop, both ends, and the one of its epoll."""
@@ -121,4 +121,4 @@ class WorkerReactor(EPollReactor):
             except BaseException:
                 # Whatever it was about to do is lost, or comes again for ever; what one connection is to blame for
                 # has been caught before.
-                failing.fail("its loop broke", Failure())
+                failing.fail("its event loop failed", Failure())

@@ -80,7 +80,7 @@ class Sweeper:
         self._custody = custody
         self._census = census
         self._unclaimed = unclaimed
-        self._recurring = Recurring(reactor, "the check of deadlines", self.sweep, failing.fail)
+        self._recurring = Recurring(reactor, "the deadline check", self.sweep, failing.fail)
         #: Turns that nobody had at the last check: since when each runs, and how often that was so.
         self._missing: dict[Connection, tuple[int, int]] = {}
 
@@ -125,7 +125,7 @@ class Sweeper:
             if connection.phase not in reading or connection.deadline >= now:
                 return
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
-            self._actions.refuse(connection, HTTPError(408, "the request took too long"))
+            self._actions.refuse(connection, HTTPError(408, "the client took too long to send the request"))
         elif connection.phase is not Phase.READING or not has_bytes(connection):
             self._custody.close(connection)
 
@@ -156,7 +156,7 @@ class Sweeper:
         del self._missing[connection]
         request = connection.request
         self.log.critical(
-            "internal error: {name} was lost, no thread has it and none is coming for it; its connection is ended",
+            "internal error: {name} lost: no thread runs it, none will; closing its connection",
             name="a request" if request is None else request.line.name,
         )
         self._custody.close(connection)

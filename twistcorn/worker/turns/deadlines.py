@@ -76,7 +76,7 @@ class Deadlines:
         self._now = now
         self._hits: dict[Seat, Hit] = {}
         self._stuck: set[tuple[Connection, int]] = set()
-        self._looking = Recurring(clock, "the look at the time of requests", self.check, failing.fail)
+        self._looking = Recurring(clock, "the request time-out check", self.check, failing.fail)
 
     def start(self) -> None:
         """Begin to look."""
@@ -125,13 +125,16 @@ class Deadlines:
         known, self._stuck = self._stuck, {(hit.connection, hit.since) for hit in stuck}
         if self._stuck - known:
             self.log.error(
-                "{names}: stuck, more than {timeout:g} s after it began or made a piece of its answer;"
-                " all threads:\n{stacks}",
-                names=", ".join(self._name_of(hit.seat, hit.connection) for hit in stuck), timeout=self._timeout,
-                stacks=format_stacks(),
+                "{requests}, over --request-timeout {timeout:g} s, still running after RequestTimeout; replacing"
+                " worker; all threads:\n{stacks}",
+                requests=", ".join(map(self._describe, stuck)), timeout=self._timeout, stacks=format_stacks(),
             )  # fmt: skip
         if self._stuck != known:
             self._on_stuck([hit.connection for hit in stuck])
+
+    def _describe(self, hit: Hit) -> str:
+        age = (self._now() - hit.connection.redo_log.counted_from) / 1e9
+        return f"{self._name_of(hit.seat, hit.connection)}: {age:.0f} s"
 
 
 def line_of(connection: Connection) -> str:

@@ -187,7 +187,7 @@ class Threads:
             self._work(seat)
         except BaseException:
             # With it would go a request, or the lead.
-            failing.fail("one of its threads broke", Failure())
+            failing.fail("one of its threads failed", Failure())
         finally:
             seat.close()
             with self.lock:
@@ -224,8 +224,8 @@ class Threads:
         if self._refusal and now - self._refusal_told >= LOG_INTERVAL_SECONDS:
             self._refusal_told = now
             self.log.error(
-                "no thread can be started: {why}; {threads} threads go on, and requests wait for these. Look at the"
-                " limits of processes and threads (pids.max of the cgroup, RLIMIT_NPROC) and of memory.",
+                "cannot start a thread: {why}; requests wait for the {threads} threads that run. Check the limits on"
+                " processes and threads (cgroup pids.max, RLIMIT_NPROC) and on memory.",
                 why=self._refusal, threads=self.alive,
             )  # fmt: skip
         if now >= self._again_at:
@@ -233,15 +233,14 @@ class Threads:
         if self._stood_in and not self._stood_in_told:
             self._stood_in_told = True
             self.log.warn(
-                "clients that read slowly hold threads of the application: up to {stand_ins} others take their places"
-                " (--stand-ins), each with its own of what the application keeps per thread, such as a connection to"
-                " a database",
+                "slow clients hold application threads; starting stand-ins for these, up to --stand-ins {stand_ins},"
+                " each with its own per-thread state of the application, such as a database connection",
                 stand_ins=self._stand_ins,
             )  # fmt: skip
         if self._crowded and now - self._crowd_told >= LOG_INTERVAL_SECONDS and self.limit > 1:
             self._crowded, self._crowd_told = False, now
             self.log.warn(
-                "{stand_ins} threads wait for clients that read slowly, and have stand-ins (--stand-ins): further such"
-                " clients keep their threads, and other requests wait, until --write-timeout ends who takes nothing",
+                "slow clients hold more application threads than --stand-ins {stand_ins} can replace; other requests"
+                " wait until these clients read, or --write-timeout disconnects them",
                 stand_ins=self._stand_ins,
             )  # fmt: skip

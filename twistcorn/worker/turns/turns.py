@@ -214,7 +214,7 @@ class Turns:
                 if self._queue and self.threads.active < self.threads.limit and not self.threads.staff():
                     self._overdue = True
         except Exception:
-            self.log.failure("internal error while requests wait for threads: they wait on")
+            self.log.failure("internal error while finding threads for queued requests; they stay queued")
         finally:
             if self._queue:
                 self._tick_later()

@@ -31,9 +31,9 @@ IDLE_CHECKS = 3
 class CallVerdict(enum.Enum):
     """What becomes of a call."""
 
-    KEEP = "it goes on"
-    REPLACE = "it loses the reactor, and its route is put off"
-    EXCUSE = "it loses the reactor, but had no processor: its route is not to blame"
+    KEEP = "the call keeps the reactor"
+    REPLACE = "the call loses the reactor, and its route goes to the pool"
+    EXCUSE = "the call loses the reactor; it lacked a processor, so its route is not to blame"
 
 
 class Judge:
@@ -107,7 +107,7 @@ class Watchdog:
         try:
             self._look_on()
         except BaseException:
-            failing.fail("its watchdog broke", Failure())
+            failing.fail("its watchdog failed", Failure())
 
     def _look_on(self) -> None:
         judge, idle, last = Judge(), 0, 0
@@ -131,7 +131,7 @@ class Watchdog:
                 self._replace(since, verdict is CallVerdict.REPLACE)
         except Exception:
             # The next look tries again.
-            self.log.failure("a call could not be replaced")
+            self.log.failure("cannot take the reactor from a call; retrying")
 
     def _sleep(self) -> None:
         self._awake.clear()
