@@ -1,6 +1,6 @@
-"""The phases of a connection in a worker: who uses it, and for what.
+"""The phases of a connection in a worker: which thread uses it, and for what.
 
-Law: a name for each, and nothing else.
+Law: names only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import enum
 
 
 class Phase(enum.Enum):
-    """Who uses a connection, and for what."""
+    """Which thread uses a connection, and for what."""
 
     READING = "waiting for a request, or for the remainder of its head"
     BODY = "reading a body"
