@@ -239,7 +239,7 @@ class Turns:
         self.threads.keep_up()
 
     def before_send(self) -> None:
-        """Update the counts before the leader sends answers: clients may react at once, and must not find it busy."""
+        """Update the counts before the leader sends answers: the master reads them as soon as a client reacts."""
         self.counts.flush()
         if self.counts.busy != self._running:
             self.counts.set_busy(self._running)
