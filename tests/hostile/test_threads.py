@@ -1,4 +1,4 @@
-"""Threads on the real program: none to be had, clients that do not read, and who runs the application."""
+"""Threads on the real program: none available, clients that do not read, and which thread runs the application."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def app(environ, start_response):
 
 
 def ask_all(server: Server, targets: list[str]) -> list[int]:
-    """Ask at once, each on a connection of its own; the statuses, 0 for none."""
+    """Send requests at once, each on its own connection; returns the statuses, 0 for none."""
     statuses = [0] * len(targets)
 
     def ask(number: int) -> None:
@@ -86,7 +86,7 @@ def ask_all(server: Server, targets: list[str]) -> list[int]:
 
 @pytest.mark.parametrize("threads", ["1", "2", "4"])
 def test_no_thread_is_to_be_had(serve: Serve, threads: str) -> None:
-    """Calls that wait take all the threads there are; somebody leads, and every request is answered."""
+    """Calls that wait take all threads; one still leads, and every request is answered."""
     server = serve(REFUSING, "--threads", threads).ready()
     assert server.get("/refuse") == "ok"
     assert ask_all(server, ["/slow"] * 6 + ["/"] * 10) == [200] * 16
