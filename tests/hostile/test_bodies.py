@@ -42,7 +42,7 @@ def test_uploads_in_chunks(serve: Serve, size: int, step: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_uploads_in_jittered_chunks(serve: Serve, seed: int) -> None:
-    """Each chunk is a send of its own, of a size of its own; trailers end the body."""
+    """Each chunk is its own send, with its own size; trailers end the body."""
     server, chance = serve(COUNTS).ready(), random.Random(seed)
     for _ in range(10):
         sizes = [chance.choice((8192, 100, 3)) + chance.randrange(200) for _ in range(300)]

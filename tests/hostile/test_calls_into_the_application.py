@@ -1,4 +1,4 @@
-"""Code of the application that the server calls outside of a request: whatever it raises is told, and nothing stops."""
+"""Code of the application that the server calls outside a request: what it raises is logged, and nothing stops."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ VERBS = {
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_whatever_it_raises(serve: Serve, threads: str) -> None:
-    """Each request is answered and told, on one connection that lasts, by the same worker."""
+    """Each request is answered and logged, on one connection that lasts, by the same worker."""
     server = serve(SOURCE, "--threads", threads, tracebacks=True).ready()
     (pid,) = server.worker_pids
     with server.connect() as kept:
@@ -116,7 +116,7 @@ def app(environ, start_response):
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_observers_of_the_log(serve: Serve, threads: str) -> None:
-    """Whatever they raise, whoever logs goes on: here code of ours, on the thread that leads."""
+    """Whatever they raise, the code that logs goes on: here our own, on the thread that leads."""
     server = serve(AROUND, "--threads", threads, tracebacks=True).ready()
     (pid,) = server.worker_pids
     with server.connect() as kept:
@@ -131,7 +131,7 @@ def test_observers_of_the_log(serve: Serve, threads: str) -> None:
 
 @pytest.mark.slow
 def test_threads_and_observers(serve: Serve) -> None:
-    """Slow and stuck requests are told beside a thread that cannot be shown; an observer takes no line away."""
+    """Slow and stuck requests are logged despite a thread that cannot be shown; an observer takes no line away."""
     server = serve(AROUND, "--slow", "200ms", "--request-timeout", "300ms", tracebacks=True).ready()
     assert server.get("/observe") == "served"
     assert server.connect().get("/raise").status == 500
@@ -139,13 +139,13 @@ def test_threads_and_observers(serve: Serve) -> None:
     with server.connect() as client:
         client.ask("/slow")
         server.wait_for("slow: GET /slow")
-        server.wait_for("GET /slow .*stuck")
+        server.wait_for("GET /slow .*still running after RequestTimeout")
         server.wait_for(r"Odd \(cannot be shown\)")
 
 
 @pytest.mark.slow
 def test_an_end_that_takes_its_time(serve: Serve) -> None:
-    """What `atexit` does within its moment is no heart that stands still: nobody is suspected, nothing is killed."""
+    """An `atexit` function within its time is no stopped heartbeat: nothing is suspected or killed."""
     source = f"import atexit, time\natexit.register(time.sleep, 2.5)\n{HEALTHY}"
     server = serve(source, "--heartbeat-timeout", "1s").ready()
     (pid,) = server.worker_pids

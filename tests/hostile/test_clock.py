@@ -34,7 +34,7 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-Time", str(time.time()))])
     return [str(os.getpid()).encode() + body]
 """
-#: The wall clock of every process of the server differs by so many seconds as this file says.
+#: The wall clock of every process of the server is off by the seconds that this file says.
 SHIFTED = """
 import time
 
@@ -154,7 +154,7 @@ def test_wall_clock_is_set(clocked: Clocked, offset: Path, front: str, shift: in
 
 @pytest.mark.parametrize("front", ON_EACH_FRONT)
 def test_everything_stands_still(clocked: Clocked, folder: Path, front: str) -> None:
-    """Stopped for longer than any time-out: afterwards nobody is late, and no worker is dead."""
+    """Stopped for longer than any time-out: afterwards no request is late, and no worker is dead."""
     server = clocked(
         front, workers=2, threads=4, request_timeout=4, keep_alive=6, header_timeout=4, body_timeout=4,
         heartbeat_timeout=2, park_after=1,

@@ -1,4 +1,4 @@
-"""Answers that are cut: the client can tell, whatever cut them and however it finds their end."""
+"""Answers that are cut: the client sees it, whatever cut them and however it finds their end."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def cut(server: Server, how: str, version: str, length: str = "") -> str:
     [("1.0", "", "reset"), ("1.1", "", "end"), ("1.0", str(LONG), "end"), ("1.1", str(LONG), "end")],
 )
 def test_client_can_tell(serve: Serve, how: str, version: str, length: str, shown: str) -> None:
-    """By a reset, where nothing else tells where the answer ends; else in order, because a reset may get lost."""
+    """By a reset, where nothing else shows where the answer ends; else in order, because a reset may get lost."""
     limits = {"late": ("--request-timeout", "0.3"), "slow": ("--write-timeout", "0.3")}.get(how, ())
     server = serve(SOURCE, *limits, "--access-log", "-", tracebacks=True).ready()
     assert cut(server, how, version, length) == shown

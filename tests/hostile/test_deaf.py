@@ -73,7 +73,7 @@ def hit(server: Server, target: str) -> None:
 
 
 def check_replaced(server: Server, deaths: int, before: int) -> None:
-    """The worker died loudly, in few lines, another one serves, and nobody was killed for showing no life."""
+    """The worker died loudly, in few lines, another one serves, and none was killed as unresponsive."""
     server.wait_for(GONE, count=deaths)
     server.wait_for(READY, count=before + deaths)
     assert int(server.get("/")) in server.worker_pids

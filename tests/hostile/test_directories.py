@@ -106,7 +106,7 @@ def test_started_in_a_directory_that_is_gone_without_another(start: Start, tmp_p
     here.mkdir()
     vanish = f"import os, sys; os.rmdir({str(here)!r}); os.execv(sys.argv[1], sys.argv[1:])"
     server = start("app:app", cwd=here, before=(sys.executable, "-c", vanish))
-    server.wait_for("directory that the server was started in is gone: name another one with --chdir")
+    server.wait_for("directory that the server was started in is gone; set another one with --chdir")
     assert server.exit_code() == 3
 
 

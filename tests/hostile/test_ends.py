@@ -134,7 +134,7 @@ def test_idle_executor(serve: Serve, folder: Path) -> None:
 
 @pytest.mark.parametrize("threads", ["1", "8"])
 def test_handler_that_raises(serve: Serve, folder: Path, threads: str) -> None:
-    """It is told, with where that was; the end goes on."""
+    """It is logged, with its line; the end goes on."""
     source = NOTING + ATEXIT + "signal.signal(signal.SIGTERM, lambda *args: 1 / 0)\n" + HEALTHY
     server = serve(source, "--threads", threads, tracebacks=True).ready()
     (pid,) = server.worker_pids

@@ -80,7 +80,7 @@ def sent(client: Client, size: int) -> bytes:
 
 
 def test_large_uploads_that_nobody_wants(start: Start, folder: Path, tmp_path: Path) -> None:
-    """Five clients with 150 MB each are told 401, and not to send them: nothing is written to the disk."""
+    """Five clients with 150 MB each get 401 and no 100 Continue: nothing is written to the disk."""
     (folder / "app.py").write_text(APP)
     server = start("app:app", env={"TMPDIR": str(tmp_path)}).ready()
     clients = [server.connect() for _ in range(5)]
@@ -121,7 +121,7 @@ def test_client_goes_away(serve: Serve, path: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("threads", "stand_ins"), [("4", "96"), ("2", "96"), ("4", "0"), ("1", "0")])
 def test_clients_that_never_send(serve: Serve, threads: str, stand_ins: str) -> None:
-    """However many are told to send and do not, others are served; each of them gets 408."""
+    """However many clients get 100 Continue and send nothing, others are served; each of them gets 408."""
     server = serve(APP, "--threads", threads, "--stand-ins", stand_ins, "--body-timeout", "2s").ready()
     clients = [server.connect() for _ in range(30)]
     for client in clients:
@@ -154,7 +154,7 @@ def test_slow_upload(serve: Serve) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_worker_dies_before_it_reads(serve: Serve, method: str) -> None:
-    """A GET whose worker is killed by somebody else runs again and has its body asked for; a POST gets 502."""
+    """A GET whose worker is killed from outside runs again and has its body asked for; a POST gets 502."""
     source = APP.replace("os.kill(os.getpid(), 9)", "time.sleep(100)")
     server = serve(source).ready()
     with server.connect() as client:
@@ -285,7 +285,7 @@ def test_frameworks(serve: Serve, source: str) -> None:
 
 
 def test_answer_while_another_thread_reads(serve: Serve) -> None:
-    """It goes out at once; the thread is told that it is too late, and nobody hangs."""
+    """It goes out at once; the thread gets an error, as it is too late, and nothing hangs."""
     server = serve(
         """
         import threading

@@ -126,7 +126,7 @@ def descendants(pid: int) -> list[int]:
 @modes
 @pytest.mark.parametrize("child", CHILDREN)
 def test_child_ends_where_it_returns(serve: Serve, folder: Path, child: str, mode: tuple[str, str]) -> None:
-    """Nobody is answered by it, no request is lost, and none of them stays; the worker is the same at the end."""
+    """It answers no client, no request is lost, and none of them stays; the worker is the same at the end."""
     server = serve(made(CHILDREN[child]), *mode, tracebacks=True).ready()
     (worker,) = server.worker_pids
     ask_all(server)
@@ -140,7 +140,7 @@ def test_child_ends_where_it_returns(serve: Serve, folder: Path, child: str, mod
     [("pass", 0), ("sys.exit(7)", 7), ("sys.exit('why')", 1), ("sys.exit()", 0), ("raise ValueError('so')", 1)],
 )
 def test_code_of_the_child(serve: Serve, child: str, code: int) -> None:
-    """It ends as a program of its own would: 0, SystemExit's code, or 1 with the application's traceback alone."""
+    """It ends as any program would: 0, SystemExit's code, or 1 with the application's traceback alone."""
     body = f"""
 pid = os.fork()
 if not pid:
@@ -322,7 +322,7 @@ return [str([int(line.split()[1], 16) & bit for line in out.splitlines()]).encod
 
 
 def test_two_clients_through_one_worker_of_whom_one_forks(serve: Serve) -> None:
-    """User B never gets user A's body, however many forks run beside each other."""
+    """User B never gets user A's body, however many forks run at once."""
     server = serve(made("os.fork()"), "--workers", "2").ready(workers=2)
     wrong: list[str] = []
 

@@ -86,7 +86,7 @@ class TestBadExpression:
         server.wait_for(r"was killed: .* more than 1 s, with a request over its --request-timeout;", since=since)
         server.wait_for(r"running: GET /regex for \d.\d s \(blamed\)", since=since)
         server.wait_for("quarantine: answering 503 to GET /regex", since=since)
-        # Whoever has answered what was asked behind the order has had the order.
+        # A worker that has answered a request sent after the order has had the order.
         with contextlib.closing(Control(str(server.control))) as control:
             for worker in control.ask("workers"):
                 control.ask("stack", worker=worker["worker"])
@@ -169,7 +169,7 @@ class TestCallThatEnds:
 
 
 def test_process_is_stopped_from_outside(serve: Serve, runs: Path) -> None:
-    """Nobody is blamed: it is killed when the heartbeat's time is over, and a safe request in it runs again."""
+    """No request is blamed: it is killed when the heartbeat's time is over, and a safe request in it runs again."""
     server = serve(FREEZING, "--heartbeat-timeout", "1s", "--request-timeout", "60s").ready()
     with server.connect() as client:
         client.ask("/wait?1")

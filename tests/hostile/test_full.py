@@ -26,7 +26,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_full_worker_is_replaced(serve: Serve, workers: str) -> None:
-    """Whoever connects meanwhile is answered; the worker is named once, finishes what it has, and goes."""
+    """Clients that connect meanwhile are answered; the worker is named once, finishes what it has, and goes."""
     server = serve(SOURCE, "--workers", workers).ready(workers=int(workers))
     with server.connect() as client:
         full = int(client.get("/fill").body)

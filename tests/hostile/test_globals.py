@@ -14,7 +14,7 @@ from tests.hostile.conftest import HEALTHY, Serve
 from tests.integration.client import Ended
 from tests.integration.harness import Server
 
-#: An application that makes a change when it is asked to, and can tell what it still does.
+#: An application that makes a change when it is asked to, and can report what it still does.
 FRAME = '''
 import os as _os, threading as _threading
 from time import sleep as _sleep
@@ -44,7 +44,7 @@ def app(environ, start_response):
 #: Bytes of bodies: one that comes with its head, one that does not, one that goes to a file.
 SIZES = 10, 300_000, 2_000_000
 
-#: Hearts beat each second, and what lasts is told at once.
+#: A heartbeat each second; slow requests are logged at once.
 WATCHED = "--heartbeat-timeout", "4s", "--slow", "200ms", "--access-log", "access"
 
 
@@ -71,7 +71,7 @@ def still_serves(server: Server, pid: int) -> None:
 
 
 def still_watched(server: Server, pid: int) -> None:
-    """Hearts beat on, and a slow request is told with its stack."""
+    """Heartbeats go on, and a slow request is logged with its stack."""
     mark = server.mark()
     assert server.get("/slow") == str(pid)
     server.wait_for("slow: GET /slow", since=mark)
@@ -90,7 +90,7 @@ def next_worker(server: Server) -> int:
 
 
 def check_change(serve: Serve, folder: Path, name: str, *threads: str) -> None:
-    """In a view, in a thread where there are several, at import; each in a worker of its own, which leaves in order."""
+    """In a view, in a thread where there are several, at import; each in its own worker, which leaves in order."""
     change = CHANGES[name]
     server = serve(framed(change), *WATCHED, *threads, tracebacks=True).ready()
     (pid,) = server.worker_pids
@@ -155,7 +155,7 @@ def app(environ, start_response):
 def test_green_threads_at_import_fail_the_boot_at_once(serve: Serve) -> None:
     """One line says whose threads they are and what to do, long before --boot-timeout is over."""
     server = serve(f"{GREEN}\npatch()\n")
-    server.wait_for("gevent's threads in the place of Python's .*gevent.monkey.patch_all.*Take that out", timeout=10)
+    server.wait_for("replaces Python's threads with gevent's .*gevent.monkey.patch_all.*Remove that call", timeout=10)
     assert server.exit_code() == 3
 
 
@@ -171,12 +171,12 @@ threading._start_new_thread = start_new_thread
 
 
 def test_green_threads_in_a_view_end_the_worker_loudly(serve: Serve) -> None:
-    """It is told with the next heartbeat, and another worker serves."""
+    """It is logged with the next heartbeat, and another worker serves."""
     server = serve(GREEN).ready()
     # The heartbeat may come first.
     with contextlib.suppress(Ended):
         server.connect().get("/patch")
-    server.wait_for("gevent's threads in the place of Python's while it was served: this worker ends")
+    server.wait_for("replaced Python's threads with gevent's while serving: this worker ends")
     server.ready(workers=2)
     assert server.get("/") == "served"
 
@@ -193,7 +193,7 @@ DEATHS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DEATHS)
 def test_the_application_ends_its_process(serve: Serve, folder: Path, name: str) -> None:
-    """It is told, and another worker serves; at import, the boot fails at once."""
+    """It is logged, and another worker serves; at import, the boot fails at once."""
     server = serve(framed(DEATHS[name]), tracebacks=True).ready()
     for number, place in enumerate(("view", "thread"), 1):
         (pid,) = server.worker_pids

@@ -9,7 +9,7 @@ import pytest
 
 from tests.hostile.conftest import Serve
 
-#: A handler for each signal that is asked for, and a timer that nobody has taken back.
+#: A handler for each signal that is asked for, and a timer that was never cancelled.
 SOURCE = """
 import os, signal, sys, time
 class Late(BaseException): pass
@@ -39,7 +39,7 @@ def app(environ, start_response):
 
 
 def test_stray_timer_ends_nothing(serve: Serve) -> None:
-    """It fires a thousand times a second in the server's own code, costs no request, and is told once."""
+    """It fires a thousand times a second in the server's own code, costs no request, and is logged once."""
     server = serve(SOURCE, "--threads", "1").ready()
     (pid,) = server.worker_pids
     with server.connect() as kept:

@@ -43,7 +43,7 @@ def app(environ, start_response):
 sys.meta_path.insert(0, Note())
 """
 PATHS = ("/", "/import", "/raise", "/sleep", "/write", "/file", "/print", "/fork", "/pieces", "/nobody?a=b", "/%2e/%2e")
-#: Requests as they are sent; each on a connection of its own, and its answer, or none, is not looked at.
+#: Requests as they are sent; each on its own connection, and its answer, or none, is not checked.
 RAW = (
     b"GET / HTTP/1.0\r\n\r\n",
     b"nonsense\r\n\r\n",

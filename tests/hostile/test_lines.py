@@ -57,7 +57,7 @@ def test_application_cannot_be_loaded(start: Start, folder: Path, front: str) ->
 
 
 def test_reload_fails(start: Start, folder: Path) -> None:
-    """The same text when a reload fails: in the log, and in the terminal of whoever asked for it."""
+    """The same text when a reload fails: in the log, and in the terminal that asked for it."""
     server = begin(start, folder, "twist").ready()
     (folder / "broken").write_text(repr(EVIL))
     for words in (["reload"], ["status"], ["logs"], ["top"]):

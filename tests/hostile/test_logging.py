@@ -45,7 +45,7 @@ def told(lines: list[str], what: str) -> tuple[int, int]:
 
 
 def test_application_that_raises_all_the_time(serve: Serve) -> None:
-    """Some errors are told in full, the others counted, and none is lost; an error elsewhere is told meanwhile."""
+    """Some errors are logged in full, the others counted, and none is lost; an error elsewhere is logged meanwhile."""
     server = serve(RAISES, tracebacks=True).ready()
     client = server.connect()
     for _ in range(400):
@@ -78,7 +78,7 @@ def test_loop_that_logs_without_end(serve: Serve) -> None:
     assert len(server.lines) < 2000
 
 
-#: Threads that log all the time, each with a handler (and so a lock of the logging module) of its own, and a stream
+#: Threads that log all the time, each with its own handler (and so its own lock of the logging module), and a stream
 #: that logs when it is asked to; all of it goes to a file.
 LOGS = """
 import logging, os, sys, time
@@ -127,7 +127,7 @@ THREADS, ROUNDS = 12, 3
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["errors", "print", "twisted", "logging"])
 def test_time_outs_in_threads_that_log(serve: Serve, folder: Path, way: str) -> None:
-    """Whoever else logs in that process goes on, and each of the interrupted has its 504."""
+    """Other threads that log in that process go on, and each interrupted request gets its 504."""
     server = serve(
         LOGS, "--threads", str(THREADS + 1), "--request-timeout", "0.4", "--access-log", "-", tracebacks=True
     ).ready()  # fmt: skip

@@ -148,7 +148,7 @@ def serve_one(serve: Serve, how: str, *more: str) -> Server:
 
 
 def fork_and_end(server: Server, what: str, how: str) -> None:
-    """Have something forked, and end its worker: nothing of it is left, and the next worker has nobody beside it."""
+    """Have something forked, and end its worker: nothing of it is left, and the next worker is alone."""
     before = family(server)
     assert len(before) == 2
     assert int(server.get(f"/{what}")) in before
@@ -165,7 +165,7 @@ def fork_and_end(server: Server, what: str, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["kill", "recycle", "stop"])
 def test_pool_ends_with_its_worker(serve: Serve, how: str) -> None:
-    """Four processes of a pool are gone a moment after their worker, in whichever way it ended."""
+    """Four processes of a pool are gone soon after their worker, in whichever way it ended."""
     fork_and_end(serve_one(serve, how), "pool", how)
 
 
@@ -238,7 +238,7 @@ def test_forked_while_the_application_is_imported(serve: Serve, end: str) -> Non
 @pytest.mark.parametrize("how", ["kill", "TERM", "stop"])
 @pytest.mark.parametrize("what", PROGRAMS)
 def test_programs_stay(serve: Serve, what: str, how: str) -> None:
-    """What was started with exec, and what has a session of its own, is nobody's copy: it outlives its worker."""
+    """A program started with exec, or with its own session, is not a copy: it outlives its worker."""
     server = serve(FORKING).ready()
     server.get(f"/{what}")
     pid = int(server.wait_for(r"program (\d+)")[0][1])
@@ -286,7 +286,7 @@ def test_embedded_in_another_program(start: Start, folder: Path) -> None:
     "what", ["nested", *(pytest.param(what, marks=pytest.mark.exhaustive) for what in ("pool", "process"))]
 )
 def test_term_to_everybody(serve: Serve, what: str, whom: str) -> None:
-    """As service managers do it: a worker, its pool and the master are told at once, and all are gone in no time."""
+    """As service managers do it: a worker, its pool and the master get SIGTERM at once, and all are gone in no time."""
     server = serve(FORKING, "--graceful-timeout", "60").ready()
     server.get(f"/{what}")
     if whom == "group":

@@ -33,7 +33,7 @@ def table():
     return found
 
 def daemons(count, end, released=None):
-    # Each one starts its end only when it is the first process's, or when it is let go.
+    # Each one starts its end only when it is the first process's, or when it is released.
     reader, writer = os.pipe()
     first = os.fork()
     if not first:
@@ -85,7 +85,7 @@ def app(environ, start_response):
     return [body.encode()]
 """
 
-#: How a namespace of one's own is made: root may, others are root in one.
+#: Makes a new pid namespace: root may, other users become root in theirs.
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc"] + ["--user", "--map-root-user"] * (os.geteuid() != 0)
 
 Ready = Callable[..., Server]
@@ -147,7 +147,7 @@ def is_tidy(server: Server, workers: int = 1) -> bool:
 
 
 def make(server: Server, what: str) -> set[int]:
-    """Have the application leave orphans, which were the first process's for a moment at least."""
+    """Have the application leave orphans, which were the first process's for a short time at least."""
     made = set(map(int, server.get(f"/{what}").split()))
     assert made
     return made
@@ -187,7 +187,7 @@ def test_their_worker_is_dead(ready: Ready, how: str) -> None:
 
 @pytest.mark.slow
 def test_workers_end_as_well(ready: Ready) -> None:
-    """Orphans and workers that end in one moment are told apart: each worker's end is told once, with its cause."""
+    """Orphans and workers that end at once are distinguished: each worker's end is logged once, with its cause."""
     server = ready(workers=2)
     make(server, "many")
     os.kill(master(server), signal.SIGHUP)

@@ -41,7 +41,7 @@ def head(size: int, more: str = "") -> bytes:
 
 
 def upload(server: Server, size: int) -> tuple[int, bytes]:
-    """The answer to a body of this size, which its client goes on to send whatever it is told meanwhile."""
+    """The answer to a body of this size, which its client goes on to send whatever answer comes meanwhile."""
     with server.connect() as client:
         client.send(head(size))
         for left in range(size, 0, -MB):
@@ -146,7 +146,7 @@ def test_no_descriptor_is_left(serve: Serve) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_room_is_the_whole_servers(serve: Serve, workers: int) -> None:
-    """503 with a word on when to come back, for what has no room beside the others; it is free when these are gone."""
+    """503 with Retry-After for a body that has no room next to the others; there is room when these are gone."""
     server = serve(COUNTS, "--spool-size", "10M", "--workers", str(workers), "--turns", "pool").ready(workers)
     held = [server.connect() for _ in range(4)]
     for client in held:

@@ -26,7 +26,7 @@ PATHS = 1500
 
 
 def ask_for(client: Client, prefix: str) -> None:
-    """Ask for paths that nobody has asked for before; digits would be identifiers."""
+    """Ask for paths that are new; digits would be identifiers."""
     words = [str(number).translate(str.maketrans("0123456789", "abcdefghij")) for number in range(PATHS)]
     for begin in range(0, PATHS, 50):
         asked = words[begin : begin + 50]

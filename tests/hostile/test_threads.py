@@ -1,4 +1,4 @@
-"""Threads on the real program: none to be had, clients that do not read, and who runs the application."""
+"""Threads on the real program: none available, clients that do not read, and which thread runs the application."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def app(environ, start_response):
 
 
 def ask_all(server: Server, targets: list[str]) -> list[int]:
-    """Ask at once, each on a connection of its own; the statuses, 0 for none."""
+    """Send requests at once, each on its own connection; returns the statuses, 0 for none."""
     statuses = [0] * len(targets)
 
     def ask(number: int) -> None:
@@ -86,7 +86,7 @@ def ask_all(server: Server, targets: list[str]) -> list[int]:
 
 @pytest.mark.parametrize("threads", ["1", "2", "4"])
 def test_no_thread_is_to_be_had(serve: Serve, threads: str) -> None:
-    """Calls that wait take all the threads there are; somebody leads, and every request is answered."""
+    """Calls that wait take all threads; one still leads, and every request is answered."""
     server = serve(REFUSING, "--threads", threads).ready()
     assert server.get("/refuse") == "ok"
     assert ask_all(server, ["/slow"] * 6 + ["/"] * 10) == [200] * 16
@@ -114,9 +114,9 @@ def test_clients_that_never_read(serve: Serve, stand_ins: int) -> None:
         PER_THREAD, "--threads", "8", "--stand-ins", str(stand_ins), "--write-timeout", "3s", "--queue-timeout", "60s"
     ).ready()
     clients = never_read(server, 60, "/stream")
-    server.wait_for(r"further such clients keep their threads")
+    server.wait_for(r"more application threads than --stand-ins")
     if stand_ins:
-        server.wait_for(r"up to 8 others take their places \(--stand-ins\)")
+        server.wait_for(r"up to --stand-ins 8")
     for client in clients:
         client.close()
     assert int(server.get("/count").split()[1]) <= 8 + stand_ins

@@ -124,7 +124,7 @@ def _stand_ins(program: Tuned) -> None:
     with server.connect() as client:
         client.ask("/flood")
         client.read_to(b"\r\n\r\n")
-        server.wait_for(r"further such clients keep their threads")
+        server.wait_for(r"more application threads than --stand-ins")
 
 
 def _boot_timeout(program: Tuned) -> None:

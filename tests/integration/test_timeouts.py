@@ -15,7 +15,7 @@ from tests.integration.gate import Gate
 from tests.integration.harness import GONE, READY, Server
 from tests.integration.load import Load
 
-STUCK = r"(GET|POST) /\w+ \[.+\]: stuck, more than 3 s after it began"
+STUCK = r"(GET|POST) /\w+ \[.+\]: 4 s, over --request-timeout 3 s, still running after RequestTimeout"
 REPLACED = r"GET /\w+ \[.+\]: 3 s, over --request-timeout 3 s; replacing worker \d+"
 
 

@@ -1,7 +1,7 @@
-"""The worker's half of every verb: boot, serve, drain, stop, leave.
+"""The worker's side of every order: load, serve, configure, drain, stop, leave.
 
-Law: a worker never decides its own fate: the master orders, TERM from outside asks the master, and the end of the
-master's AMP is the order to finish and go. It leaves when it has no connection left.
+Law: a worker never decides its own fate: the master orders, SIGTERM from outside asks the master, and the end of the
+master's AMP means finish and leave. A worker leaves when it has no connection left.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .wsgi.app_server import AppServer
 from .wsgi.quarantined import QuarantinedRequests
 from .wsgi.slow import SlowRequests, name_of
 
-#: What applications call to have another package's threads.
+#: The calls with which applications replace Python's threads.
 _PATCHES = {"gevent": "gevent.monkey.patch_all()", "eventlet": "eventlet.monkey_patch()"}
 
 
@@ -52,13 +52,12 @@ class Lifecycle:
     """One worker's life.
 
     :param leave: ends the process in an orderly way.
-    :param farewell: tells the master the last that it shall know, then does the same.
-    :param ask_to_leave: asks the master whether anything comes yet, and leaves when nothing does.
-    :param tell_stuck: tells the master which requests cannot be ended: slot, and since when each runs; fires when that
-        knows.
-    :param tell_overdue: tells the master that a request was interrupted: its name, and its seconds.
-    :ivar on_configured: called with the settings when others count from then on.
-    :ivar on_stuck: ends the process when its main thread does not leave the application.
+    :param farewell: sends the master the last report, then ends the process.
+    :param ask_to_leave: asks the master whether more connections come, and ends the process if none do.
+    :param tell_stuck: reports stuck requests to the master: by slot, when each began; fires when the master knows.
+    :param tell_overdue: reports an interrupted request to the master: its name, and its seconds.
+    :ivar on_configured: called with the new settings when they change.
+    :ivar on_stuck: ends the process if its main thread does not leave the application.
     """
 
     log = Logger()
@@ -97,7 +96,7 @@ class Lifecycle:
         self.on_stuck: Callable[[], object] = lambda: os._exit(0)
 
     def load(self) -> application.Loaded:
-        """Load the application, in its own directory.
+        """Load the application, in its directory.
 
         :raises AppLoadError: with a message for the operator.
         """
@@ -107,44 +106,44 @@ class Lifecycle:
         except OSError as problem:
             raise AppLoadError(f"--chdir {directory}: {problem.strerror}") from None
         if not os.path.isabs(directory):
-            raise AppLoadError("the directory that the server was started in is gone: name another one with --chdir")
+            raise AppLoadError("the directory that the server was started in is gone; set another one with --chdir")
         loaded = application.load(self._settings.app, directory, self._settings.pythonpath)
         if whose := ground.green_threads():
             raise AppLoadError(
-                f"cannot load the app `{loaded.target}`: it has put {whose}'s threads in the place of Python's"
-                f" ({_PATCHES.get(whose, 'monkey patching')}), and the server cannot run in those. Take that out:"
-                " requests run in threads of the kernel, as many as --threads says."
+                f"cannot load the app `{loaded.target}`: it replaces Python's threads with {whose}'s"
+                f" ({_PATCHES.get(whose, 'monkey patching')}), and the server cannot run in those. Remove that call:"
+                " requests run in kernel threads, as many as --threads says."
             )
         self._put_right()
         return loaded
 
     def _look_at_ground(self) -> None:
-        """At each heartbeat: whether the application has changed since what the server stands on."""
+        """At each heartbeat: check whether the application has changed what the server needs of the interpreter."""
         self._put_right()
         if not (self._words_lost or failing.has_last_words()):
             self._words_lost = True
             self._lose_last_words()
         if whose := ground.green_threads():
-            # The next thread that is wanted would never run: what is under way is safer with another worker.
+            # The next thread would never run: running requests are safer with another worker.
             say_last(
-                f"the application has put {whose}'s threads in the place of Python's while it was served: this worker"
-                " ends, and others take its connections. Take that out, or its successor goes the same way."
+                f"the application replaced Python's threads with {whose}'s while serving: this worker ends, others take"
+                " its connections. Remove that call, or the next worker ends the same way."
             )
             os._exit(1)
 
     def _lose_last_words(self) -> None:
-        """The file is the application's now: what C code says of a crash goes to standard error."""
+        """The application took the descriptor for last words: faulthandler writes to standard error from now on."""
         faulthandler.enable(STDERR)
         faulthandler.register(TESTIFY, STDERR)
         self.log.warn(
-            "the application closed or replaced the server's file descriptor {number} (last words); what is known of a"
-            " crash goes to standard error from now on",
+            "the application closed or replaced the server's file descriptor {number} (last words); crash reports go"
+            " to standard error from now on",
             number=LAST_WORDS,
         )
 
     def _put_right(self) -> None:
         for what in ground.put_right():
-            self.log.warn("the application has set {what}: the server cannot run with that", what=what)
+            self.log.warn("the application set {what}; the server cannot run with that", what=what)
 
     def serve(
         self,
@@ -156,7 +155,7 @@ class Lifecycle:
         quarantine: QuarantinedRequests,
         descriptors: Descriptors,
     ) -> None:
-        """Take connections from now on."""
+        """Connect the parts of the worker, and accept connections from now on."""
         settings, board = self._settings, self._board
         service = AppServer(self._reactor, app, settings, listeners, worker, board, quarantine)
         turns = Turns(
@@ -190,7 +189,7 @@ class Lifecycle:
         self._mind_gaps(poller, deadlines)
         self._begin_logs(service, poller, turns, worker)
         self._begin_heartbeat()
-        Recurring(self._reactor, "the upkeep of threads", turns.keep_up).start(UPKEEP_SECONDS, now=False)
+        Recurring(self._reactor, "thread upkeep", turns.keep_up).start(UPKEEP_SECONDS, now=False)
         self.on_configured += [
             poller.heads.configure, poller.spool.configure, poller.configure, waiting.configure, service.configure,
             deadlines.configure, self._vitals.configure, self.configure_logs,
@@ -199,10 +198,10 @@ class Lifecycle:
         ]  # fmt: skip
 
     def _introduce(self, generation: int) -> None:
-        """Say on the scoreboard who this is, and set the application's own objects aside."""
+        """Write generation and pid to the scoreboard, and freeze the application's objects."""
         self._board.words[self._region + W_GENERATION] = generation
         self._board.words[self._region + W_PID] = os.getpid()
-        # What the application built while it was imported lives as long as the worker: no collection looks at it again.
+        # Objects built during the import live as long as the worker: no garbage collection needs to scan them again.
         gc.collect()
         gc.freeze()
 
@@ -220,7 +219,7 @@ class Lifecycle:
             self._soundness.look()
 
     def configure(self, settings: Settings) -> None:
-        """These settings count from now on; one thread, or several, is what a worker begins with and stays with."""
+        """Use these settings from now on; a worker cannot change between one thread and several."""
         if self._poller is not None and (settings.threads == 1) is not (self._settings.threads == 1):
             settings = replace(settings, threads=self._settings.threads)
         self._settings = settings
@@ -253,14 +252,14 @@ class Lifecycle:
         self._reactor.addSystemEventTrigger("during", "shutdown", self._end_logs)
 
     def configure_logs(self, settings: Settings) -> None:
-        """Log as these settings say from now on."""
+        """Log according to these settings from now on."""
         set_level(settings.log_level)
         if self._access is not None and self._slow is not None:
             self._access.configure(settings)
             self._slow.configure(settings)
 
     def reopen_logs(self) -> None:
-        """Go on in new files: the old ones were moved away."""
+        """Reopen the log files, after a rotation has moved them."""
         if self._access is not None:
             self._access.reopen()
 
@@ -270,25 +269,25 @@ class Lifecycle:
         flush()
 
     def _give_up(self, connections: list[Connection]) -> None:
-        """Some requests cannot be ended: the master replaces this worker, which then leaves without them."""
+        """Report stuck requests: the master replaces this worker, which leaves without waiting for them."""
         assert self._poller is not None
         self._told_stuck = self._tell_stuck({connection.slot: connection.redo_log.since for connection in connections})
         self._poller.custody.give_up(connections)
 
     def drain(self) -> None:
-        """Hand everything back, then leave."""
+        """Give back every connection, then leave."""
         if self._poller is None:
             self._leave()
         else:
             self._poller.custody.drain()
 
     def release(self, count: int) -> None:
-        """Hand some connections back."""
+        """Give back up to `count` connections."""
         if self._poller is not None:
             self._poller.custody.release_some(count)
 
     def stop(self, quick: bool) -> None:
-        """Answer what runs, then leave; or leave now."""
+        """Finish running requests, then leave; `quick`: leave now."""
         if quick or self._poller is None:
             self._leave()
         else:
@@ -296,17 +295,17 @@ class Lifecycle:
 
     @property
     def stopping(self) -> bool:
-        """Whether the server stops."""
+        """Whether the server, or this worker, stops."""
         return self._board.stopping or (self._poller is not None and self._poller.holdings.stopping)
 
     @property
     def waits_for_word(self) -> bool:
-        """Whether this worker leaves with the master's word only."""
+        """Whether this worker must wait for the master's order to leave."""
         return self._poller is not None and self._poller.holdings.stopping and not self._orphaned
 
     def master_gone(self) -> None:
-        """Nobody takes connections back any more: finish what runs, within the graceful time-out."""
-        self.log.warn("the master is gone: finishing what runs")
+        """Finish running requests within the graceful time-out, then leave: no master takes connections back."""
+        self.log.warn("the master is gone; finishing running requests, then leaving")
         self._orphaned = True
         self.stop(quick=False)
         self._reactor.callLater(self._settings.graceful_timeout, self._leave)
@@ -316,19 +315,19 @@ class Lifecycle:
         assert self._channel is not None
         self._channel.flush()
         if self._poller.custody.given_up:
-            # Who does not know of them would have them run again.
+            # First the master must know about them, or it would have them run again.
             self._told_stuck.addCallback(lambda _: self._exit())
         elif self.waits_for_word:
             self._ask_to_leave()
         elif self._orphaned:
-            # Nobody asks any more what the application has counted.
+            # No master is left to collect the application's metrics.
             self._leave()
         elif not self._said_farewell:
             self._said_farewell = True
             self._farewell()
 
     def _exit(self) -> None:
-        """Leave requests behind that cannot be ended."""
+        """Leave without waiting for stuck requests."""
         assert self._poller is not None
         assert self._channel is not None
         if self._poller.custody.given_up and self._poller.custody.empty:
@@ -339,7 +338,7 @@ class Lifecycle:
 def _poll(
     poller: Poller, turns: Turns, lends: LendChannel, service: AppServer, timeout: float | None, seat: Seat
 ) -> None:
-    """One round of the worker's loop, behind its timers."""
+    """Run one round of the worker's loop, after its timers."""
     lends.flush()
     if not turns.settle(seat):
         return

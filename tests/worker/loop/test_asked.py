@@ -1,4 +1,4 @@
-"""Bodies that clients keep back until they are told to send them: when they are asked for, and when it is too late."""
+"""Bodies that clients hold back until 100 Continue: when that is sent, and when it is too late."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def statuses(client: Client, *methods: str) -> list[int]:
 class TestRead:
     @pytest.mark.parametrize(("use", "answer"), READERS.values(), ids=READERS)
     def test_each_way_to_read(self, make: Make, use: Use, answer: bytes) -> None:
-        """The client is told to send its body, once; then the connection goes on."""
+        """The client gets 100 Continue, once; then the connection goes on."""
         served, client = make(reader(use))
         served.send(client, ASKS)
         served.send(client, head())
@@ -162,7 +162,7 @@ class TestRead:
         assert len(sent) > 10
 
     def test_body_is_there_by_then(self, make: Make) -> None:
-        """A client that did not wait for long is told nothing (RFC 9110 section 10.1.1)."""
+        """A client that has begun to send its body gets no 100 Continue (RFC 9110 section 10.1.1)."""
 
         def late(stream: Any) -> bytes:
             client.sock.sendall(BODY)
@@ -211,7 +211,7 @@ def answers(status: str) -> Application:
 class TestNotRead:
     @pytest.mark.parametrize("status", ["401 Unauthorized", "413 Content Too Large", "200 OK"])
     def test_answer_without_the_body(self, make: Make, status: str) -> None:
-        """The answer goes out and says that it is the last; the client is not told to send anything."""
+        """The answer goes out and says that it is the last; the client gets no 100 Continue."""
         served, client = make(answers(status))
         served.send(client, ASKS)
         (answer,) = client.answers()
@@ -236,7 +236,7 @@ class TestNotRead:
         assert client.closed
 
     def test_too_late(self, make: Make) -> None:
-        """Once the answer has begun nobody can ask: the application is told, and the client sees the cut."""
+        """Once the answer has begun it is too late: the application gets an error, the client sees the cut."""
         raised: list[BaseException] = []
 
         def app(environ: dict[str, Any], start_response: Start) -> Iterator[bytes]:
@@ -251,7 +251,7 @@ class TestNotRead:
         served, client = make(app)
         served.send(client, ASKS)
 
-        assert str(raised[0]) == "the request's body did not come: the answer has begun"
+        assert str(raised[0]) == "request body not received: the answer has begun"
         assert CONTINUE not in client.read()
         assert client.received.endswith(b"5\r\nbegun\r\n")
 
@@ -283,7 +283,7 @@ class TestNotRead:
 
 class TestDoesNotCome:
     def test_client_goes_away(self, make: Make) -> None:
-        """The application gets an error of its own kind of operation; nobody is answered, and nothing is logged."""
+        """The application gets an OSError; no answer is sent, and nothing is logged."""
         raised: list[BaseException] = []
 
         def use(stream: Any) -> bytes:
@@ -297,7 +297,7 @@ class TestDoesNotCome:
         with capturedLogs() as events:
             served.send(client, ASKS)
 
-        assert str(raised[0]) == "the request's body did not come: the client is gone"
+        assert str(raised[0]) == "request body not received: the client is gone"
         assert served.reports[-1][0] is Kind.CLOSED
         assert events == []
         assert served.totals.by["POST", "none"] == 1
@@ -387,7 +387,7 @@ class TestEarly:
         "settings", [replace(READ, expect="early"), replace(READ, threads=1), replace(READ, stand_ins=0, threads=1)]
     )
     def test_settings(self, make: Make, settings: Settings) -> None:
-        """Where it is said so, and with one thread, which no client shall hold, the body comes first."""
+        """Where the settings say so, and with one thread, which no client may hold, the body comes first."""
         called: list[int] = []
 
         def use(stream: Any) -> bytes:
@@ -402,7 +402,7 @@ class TestEarly:
         assert statuses(client) == [100, 200]
 
     def test_chunked(self, make: Make) -> None:
-        """The application is told the length of a body, and that of a chunked one is known when it is whole."""
+        """The application sees the length of a body; that of a chunked one is known when it is complete."""
         served, client = make(reader(lambda stream: stream.read()))
         served.send(client, post(b"Expect: 100-continue", b"Transfer-Encoding: chunked"))
         assert client.read() == CONTINUE
@@ -429,7 +429,7 @@ class TestEarly:
         ],
     )
     def test_nobody_waits(self, make: Make, data: bytes, status: int) -> None:
-        """HTTP/1.0, a body that is there or that there is none of; and an expectation that nobody knows is refused."""
+        """HTTP/1.0, a body that is there already, or none; and an unknown expectation is refused."""
         served, client = make(reader(lambda stream: stream.read()))
         served.send(client, data)
         assert statuses(client) == [status]

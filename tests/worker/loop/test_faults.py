@@ -1,4 +1,4 @@
-"""One exception strands nobody: a fault of ours, at any place where several wait, is told and costs one connection."""
+"""One exception strands no other connection: an internal error, wherever several wait, is logged and costs one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def once(real: Callable[..., Any], when: Callable[..., bool] = lambda *args: Tru
 
 @contextmanager
 def told(count: int = 1) -> Iterator[Sequence[LogEvent]]:
-    """Faults are told as ours, so many."""
+    """Check that this number of internal errors is logged."""
     with capturedLogs() as events:
         yield events
     errors = [event for event in events if event["log_level"].name == "critical"]
@@ -123,7 +123,7 @@ class TestWaiting:
 
 class TestTurns:
     def test_look_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Requests that wait for threads are looked at again."""
+        """Requests that wait for threads are checked again."""
         crew = Crew(2, "pool")
         try:
             one, two = Held(), Job()
@@ -176,7 +176,7 @@ class TestAnswers:
         assert served.connections() == []
 
     def test_end_fails_as_well(self, serve: Serve, monkeypatch: pytest.MonkeyPatch, ends: list[str]) -> None:
-        """The worker ends: nobody may think that it serves a connection that it has lost."""
+        """The worker ends: it must not seem to serve a connection that it has lost."""
         served, client = serve()
         with monkeypatch.context() as patched:
             patched.setattr(Connection, "send_answer", once(Connection.send_answer))
@@ -184,11 +184,11 @@ class TestAnswers:
             client.sock.sendall(head())
             with told(), pytest.raises(Ended):
                 served.run()
-        assert ends == ["a connection could not be ended"]
+        assert ends == ["it cannot close a connection"]
 
 
 class TestSweep:
-    """The look at all connections."""
+    """The check of all connections."""
 
     @pytest.mark.parametrize(("place", "seconds"), [("relieve", 5.0), ("has_bytes", 11.0)])
     def test_one_cannot_be_looked_at(
@@ -274,12 +274,12 @@ class TestAdopt:
         return kept, ours
 
     def test_number_is_filed(self, serve: Serve) -> None:
-        """What had it is gone, the master is told, and who has it now is served."""
+        """The old connection is gone and reported to the master; the new one is served."""
         served, client = serve()
         with capturedLogs() as events:
             kept, ours = self.collide(served)
         with kept, ours:
-            assert "was a client's: that connection ends" in events[0]["log_format"]
+            assert "a client connection; that client is disconnected" in events[0]["log_format"]
             assert served.reports == [(Kind.CLOSED, 0, 1)]
             ours.sendall(head())
             served.run()
@@ -293,7 +293,7 @@ class TestAdopt:
         connection.phase = Phase.TURN
         with pytest.raises(Ended):
             self.collide(served)
-        assert "was a client's" in ends[0]
+        assert "a client connection" in ends[0]
         served.poller.holdings.connections.clear()
 
 
@@ -309,7 +309,7 @@ class TestLostTurns:
             served.run()
 
     def test_it_is_found(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is told which it was, and its connection ends; the others go on."""
+        """The request is logged by name, and its connection closed; the others go on."""
         served, client = serve()
         other = served.connect(1)
         served.send(client, head())

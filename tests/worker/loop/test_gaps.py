@@ -30,7 +30,7 @@ class Held:
 
 
 def missed(connection: Held, gap: float, spent: float = 0.0) -> list[float]:
-    """A gap, in which the process computed for so long."""
+    """A gap, in which the process used this much processor time."""
     others: list[float] = []
     times = iter((1.0, 1.0 + spent))
     held: Any = [connection]
@@ -40,7 +40,7 @@ def missed(connection: Held, gap: float, spent: float = 0.0) -> list[float]:
 
 @pytest.mark.parametrize("phase", [Phase.BODY, Phase.WRITING, Phase.LINGERING])
 def test_deadlines(phase: Phase) -> None:
-    """Whoever sends, reads or ends has as much more time; so has everything else."""
+    """Clients that send, read or close have as much more time; so has everything else."""
     connection = Held(phase)
     assert missed(connection, 10.0) == [10.0]
     assert (connection.deadline, connection.end_by, connection.idle) == (110.0, 110.0, [])
@@ -57,7 +57,7 @@ def test_idle() -> None:
 
 
 def test_requests() -> None:
-    """A request is not older for it, unless the process computed: then somebody held the interpreter lock."""
+    """A request is not older for it, unless the process computed: then a request held the interpreter lock."""
     stopped, frozen = Held(Phase.TURN), Held(Phase.TURN)
     missed(stopped, 10.0, spent=1.0)
     missed(frozen, 10.0, spent=9.0)

@@ -34,7 +34,7 @@ def serve() -> Iterator[Serve]:
 
 
 def connect(served: Served, count: int, request: bytes = head()) -> list[Client]:
-    """So many clients connect, and send this."""
+    """Connect clients, which send this."""
     clients = [served.connect(slot) for slot in range(count)]
     for client in clients:
         served.send(client, request)
@@ -83,7 +83,7 @@ class TestIdleForLong:
         assert served.reports == []
 
     def test_there_are_many(self, serve: Serve, clock: Clock) -> None:
-        """They go in parts, so that nobody else waits for long."""
+        """They go in batches, so that no other connection waits for long."""
         served = serve()
         connect(served, MAX_GIVEN_BACK + 10)
         clock.pass_by(served, 11)

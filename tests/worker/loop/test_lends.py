@@ -123,7 +123,7 @@ class TestLends:
 
     @pytest.mark.parametrize("room", [0, 1, 3])
     def test_limit_of_open_files(self, worker: Worker, room: int) -> None:
-        """What the kernel cut off is given back, and the rest is taken."""
+        """Lends that the kernel cut off are given back, the others are taken."""
         worker.lend(1, 2, 3, 4)
         with files_left(room):
             worker.read()
@@ -166,7 +166,7 @@ class TestLends:
 
 
 class files_left:
-    """The limit of open files is so low that only so many can be opened."""
+    """Lower the limit of open files so that only this number can be opened."""
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -203,7 +203,7 @@ class TestReports:
         assert worker.reactor.getDelayedCalls() == []
 
     def test_master_does_not_read(self, worker: Worker) -> None:
-        """What finds no room waits, in order, and leaves when there is some; nothing is lost or told twice."""
+        """Reports that find no room wait, in order, and leave later; none is lost or sent twice."""
         worker.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         count = 0
         while worker.lends not in worker.reactor.getWriters():

@@ -31,7 +31,7 @@ THREADS = 2
 
 
 class ByHand(AtOnce):
-    """Turns that run when the test says so; so many threads are there."""
+    """Turns that run when the test says so, on a given number of threads."""
 
     def take(self, connection: Connection, seat: Seat) -> None:
         self._submit(connection, seat, Route())
@@ -42,7 +42,7 @@ class ByHand(AtOnce):
 
 
 class Worker(Served):
-    """A worker whose turns run by hand, beside another worker on the scoreboard.
+    """A worker whose turns run by hand, next to another worker on the scoreboard.
 
     :ivar environs: of all requests that ran.
     """
@@ -71,7 +71,7 @@ class Worker(Served):
             self.board.words[self.other + word] = value
 
     def ask(self, count: int = 1, request: bytes = head()) -> list[Client]:
-        """So many clients connect and send a request."""
+        """Connect clients, each with a request."""
         clients = []
         for _ in range(count):
             clients.append(self.connect(self.clients))
@@ -129,7 +129,7 @@ class TestWait:
         assert worker.reactor.getDelayedCalls() == worker.sweeps
 
     def test_thread_is_free_elsewhere(self, worker: Worker) -> None:
-        """After a moment the request goes there, with its age; until then it stays."""
+        """After a short time the request goes there, with its age; until then it stays."""
         worker.ask(THREADS + 1)
         worker.wait(HOP_AFTER_SECONDS / 2)
         assert worker.reports == []
@@ -156,7 +156,7 @@ class TestWait:
         assert [kind for kind, _ in worker.given_back()] == [Kind.WAITS]
 
     def test_oldest_goes_first(self, worker: Worker) -> None:
-        """Only so many go as there are threads elsewhere."""
+        """Only as many go as there are threads elsewhere."""
         worker.ask(THREADS + 5)
         worker.wait()
 
@@ -219,7 +219,7 @@ class TestWait:
         assert worker.count(W_BUSY) == 0
 
     def test_body_was_taken(self, worker: Worker) -> None:
-        """Nobody else can read it: it stays, and the next one goes."""
+        """No other worker can read it: it stays, and the next one goes."""
         worker.ask(THREADS)
         (client,) = worker.ask(1, post(b"Content-Length: 5", body=b"he"))
         worker.send(client, b"llo")
@@ -267,7 +267,7 @@ class TestBounds:
 
     @pytest.mark.parametrize("worker", [{"queue_size": 20}], indirect=True)
     def test_many_come_at_once(self, worker: Worker) -> None:
-        """A worker looks at the others now and then only, and yet no more wait than may."""
+        """A worker counts over all workers only now and then, and yet the queue keeps its bound."""
         worker.set_other(THREADS, THREADS)
         worker.ask(THREADS + 20)
         assert worker.reports == []

@@ -58,7 +58,7 @@ def test_limits_hold_as_they_come(data: bytes, size: int, status: int) -> None:
 
 
 def test_byte_by_byte_costs_no_more_than_its_length() -> None:
-    """Each byte looks at what is new: 32 KiB one by one take a moment, and not half a minute."""
+    """Only new bytes are checked: 32 KiB one by one take a second or two, and not half a minute."""
     data = head(*[b"X: " + b"a" * 4000] * 8)[:-2]
     assert len(data) < PEEK_BYTES
     partial, begun = Partial(), time.process_time()
@@ -77,7 +77,7 @@ def worker() -> Iterator[Served]:
 
 
 def test_head_in_many_pieces_waits_its_turn(worker: Served) -> None:
-    """After some looks the connection is not watched for a moment; then all that has come is looked at at once."""
+    """After some peeks the connection rests for a short time; then all that has arrived is read at once."""
     client = worker.connect()
     request = head(b"X: " + b"a" * 100)
     for n in range(len(request)):

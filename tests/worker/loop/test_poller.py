@@ -173,7 +173,7 @@ class TestDeadlines:
 
 class TestStop:
     def test_connection_is_idle(self, serve: Serve, clock: Clock) -> None:
-        """It may bring one more request for a moment; the answer to that says close."""
+        """It may bring one more request for a short time; the answer to that says close."""
         served, client = serve()
         served.send(client, head())
         served.poller.stop()
@@ -196,7 +196,7 @@ class TestStop:
         assert served.emptied == 1
 
     def test_worker_drained(self, serve: Serve, clock: Clock) -> None:
-        """Nobody takes back what it holds any more: a turn that ends is followed by one more request, and the end."""
+        """The master takes back no connection: after its turn each may bring one more request, then it closes."""
         served, client = serve()
         served.send(client, head())
         served.poller.holdings.draining = True
@@ -337,5 +337,5 @@ class TestErrors:
             # Its request was not read.
             client.read()
         assert served.reports == [(Kind.CLOSED, 0, 1)]
-        assert [event["log_format"] for event in events] == ["internal error in a connection, which is closed"]
+        assert [event["log_format"] for event in events] == ["internal error in a connection; closing it"]
         assert other.answers()[0].status == 200

@@ -21,7 +21,7 @@ PATIENCE = 10.0
 
 
 class Run:
-    """A reactor that runs on a thread of its own; `crew` is what its main thread does once it is enlisted.
+    """A reactor that runs on its own thread; `crew` is what its main thread does once it is enlisted.
 
     :ivar polled: called in each round of the loop that a seat leads, where the application would be.
     """
@@ -115,14 +115,14 @@ def alone(run: Run) -> None:
 
 class TestHands:
     def test_reactor_changes_hands(self, run: Callable[..., Run]) -> None:
-        """Timers and calls from threads are served whoever leads, in their order, on the leader's thread."""
+        """Timers and calls from threads are served under any leader, in order, on the leader's thread."""
         served: list[tuple[int, int]] = []
         led: list[int] = []
 
         def note(number: int) -> None:
             assert threadable.isInIOThread()
             served.append((number, threading.get_ident()))
-            # Whoever leads next, perhaps another, has this one to do.
+            # The next leader, perhaps another thread, must run this one.
             if number < 40:
                 (one.loop.callLater if number % 2 else _soon(one.loop))(0, note, number + 1)
             else:
@@ -140,7 +140,7 @@ class TestHands:
         assert len(led) > 10
 
     def test_two_at_once(self, run: Callable[..., Run]) -> None:
-        """The second is told that this must never be."""
+        """The second one gets an AssertionError."""
         refused: list[str] = []
 
         def crew(one: Run) -> None:
@@ -189,7 +189,7 @@ class TestHands:
 
 class TestApplication:
     def test_is_in_no_reactor(self, run: Callable[..., Run]) -> None:
-        """A call of the application on the leader's thread is told that it is on no reactor's thread; a timer is."""
+        """The application, called on the leader's thread, sees no reactor thread; a timer sees one."""
         told: dict[str, bool] = {}
 
         def polled(seat: Seat) -> None:
@@ -254,7 +254,7 @@ class TestErrors:
         monkeypatch.setattr("twistcorn.worker.process.failing.fail", fail)
         one = run(crew)
         one()
-        assert failed == [("its loop broke", problem)]
+        assert failed == [("its event loop failed", problem)]
 
 
 def _soon(loop: Any) -> Callable[..., object]:
@@ -285,7 +285,7 @@ class TestTime:
         assert 0.04 < fired[0] - began < PATIENCE
 
     def test_loop_did_not_turn(self, run: Callable[..., Run]) -> None:
-        """A gap is told before any timer, a short wait is none."""
+        """A gap is reported before any timer runs; a short wait is none."""
         said: list[Any] = []
 
         def crew(one: Run) -> None:

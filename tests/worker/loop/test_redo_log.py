@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("mode")
 HELLO = app([b"hello"])
 #: In a slot, not about the streams.
 ASIDE = ("since", "thread", "deadline")
-#: One request, from the look at it to the next.
+#: One request, from its peek to the next one.
 ANSWER = ["IN_APP", "written0", "written_end", "consume_to", "RESPONDING", "send", "take"]
 ENDING = ["unregister", "shutdown", "close", "report"]
 IDLE = ["consumed0", "written_end", "IDLE"]
@@ -132,7 +132,7 @@ class TestAnswer:
         ],
     )
     def test_body_comes_in_pieces(self, record: Record, parts: list[bytes], takes: int) -> None:
-        """It is taken as it comes, and the slot says so before the first byte is gone: nobody else can answer it."""
+        """It is taken as it arrives, and the slot says so before the first byte is gone: no other worker can answer."""
         worker = record()
         client = worker.connect()
         for part in parts:
@@ -171,7 +171,7 @@ class TestAnswer:
         ]
 
     def test_length_is_declared(self, record: Record) -> None:
-        """The slot has the end of the answer before the body is made."""
+        """The slot has the end of the answer before the body is produced."""
         worker = record(app(Body(b"one", b"two"), [("Content-Length", "6")]))
         client = worker.connect()
         worker.send(client, head())
@@ -227,7 +227,7 @@ class TestAnswer:
 
 class TestEnd:
     def test_connection_is_closed(self, record: Record) -> None:
-        """CLOSING, then the end is told to the client, and only when it has closed: DEL, close, report."""
+        """CLOSING, then shut down our side, and only when the client has closed: DEL, close, report."""
         worker = record(app([b"hello"], [("Connection", "close")]))
         client = worker.connect()
         worker.send(client, head())

@@ -1,4 +1,4 @@
-"""Seats: what a thread tells of itself, and how it waits for a client."""
+"""Seats: what a thread notes about itself, and how it waits for a client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twistcorn.worker.loop.stream import SCRATCH_BYTES
 
 
 class Journal:
-    """Whom a seat tells that it waits (`roles.Aside`)."""
+    """Records when a seat waits for its client (`seats.Aside`)."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -49,7 +49,7 @@ class TestThread:
         assert len(seat.scratch) == SCRATCH_BYTES
 
     def test_gate_is_shut(self, seat: Seat) -> None:
-        """Whoever has nothing to do waits there until somebody lets it go on."""
+        """An idle thread waits there until another one releases it."""
         assert not seat.gate.acquire(blocking=False)
         seat.gate.release()
         assert seat.gate.acquire(blocking=False)
@@ -64,7 +64,7 @@ class TestDelay:
         assert 0 <= first <= seat.delay()
 
     def test_other_threads(self, seat: Seat) -> None:
-        """Its own thread's time is told, whoever asks."""
+        """It returns its own thread's delay, on any thread."""
         with open(f"/proc/self/task/{seat.thread}/schedstat") as file:
             before = int(file.read().split()[1])
         told: list[int] = []
@@ -86,7 +86,7 @@ class TestDelay:
         seat.close()
 
     def test_thread_has_ended(self, journal: Journal) -> None:
-        """Its descriptor is closed once, and nothing is told any more."""
+        """Its descriptor is closed once, and the delay is 0 from then on."""
         seat = Seat(journal)
         seat.close()
         seat.close()
@@ -109,11 +109,11 @@ class TestClient:
         assert journal.told == ["aside", "back"]
 
     def test_may_take_years(self, seat: Seat, sock: socket.socket) -> None:
-        """A write time-out that poll(2) cannot be told is as long as it can be."""
+        """A write time-out beyond the bound of poll(2) is cut to that."""
         assert seat.await_client(sock, MAX_SECONDS)
 
     def test_takes_nothing(self, seat: Seat, journal: Journal, sock: socket.socket) -> None:
-        """It waits no longer than it was told to."""
+        """It waits no longer than its time-out."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 sock.send(bytes(65536))
@@ -122,7 +122,7 @@ class TestClient:
         assert journal.told == ["aside", "back"]
 
     def test_is_gone(self, seat: Seat, journal: Journal) -> None:
-        """That is told at once; the next send says the rest."""
+        """The wait returns at once; the next send raises the error."""
         ours, theirs = socket.socketpair()
         theirs.close()
         with ours:

@@ -1,5 +1,5 @@
-"""The claims of twistcorn.worker.turns.deadlines: whose time is over, who is told stuck, and that nobody
-else is touched.
+"""The claims of twistcorn.worker.turns.deadlines: which requests time out, which are reported as stuck, and that no
+other is touched.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ LINE = RequestLine("GET", b"/", b"/", b"", (1, 1))
 
 
 class Room:
-    """Threads with requests, and who looks at their time; requests may take 3 s.
+    """Threads with requests, and the check of their time-outs; requests may take 3 s.
 
-    :ivar told: the connections with stuck requests, each time that somebody was told.
+    :ivar told: the connections with stuck requests, one entry for each report.
     """
 
     def __init__(self, timeout: float = 3.0) -> None:
@@ -55,7 +55,7 @@ class Room:
         return thread, connection
 
     def passes(self, seconds: float) -> None:
-        """Time passes, and somebody looks once."""
+        """Time passes, and the seats are checked once."""
         self.now += int(seconds * SECOND)
         self.deadlines.check()
 
@@ -81,7 +81,7 @@ HIT, SPARED = [RequestTimeout], list[type[BaseException]]()
 
 class TestTime:
     def test_it_is_not_over(self, room: Room) -> None:
-        """Nothing happens, up to the last moment."""
+        """Nothing happens until the time-out."""
         room.runs()
         room.passes(3.0)
 
@@ -137,7 +137,7 @@ class TestTime:
 
 class TestExtended:
     def test_application_asked_for_longer(self, room: Room) -> None:
-        """It has so many seconds more, and no more than those."""
+        """It has these seconds more, and no others."""
         _, connection = room.runs()
         connection.redo_log.extend_deadline(10)
         room.passes(12.9)
@@ -197,7 +197,7 @@ class TestExtended:
 
 class TestStuck:
     def test_it_has_a_second(self, room: Room) -> None:
-        """Nobody is told before."""
+        """Nothing is reported before."""
         room.runs()
         room.passes(3.1)
         room.passes(GRACE_NANOSECONDS / SECOND)
@@ -205,7 +205,7 @@ class TestStuck:
         assert room.told == []
 
     def test_it_outlives_that(self, room: Room) -> None:
-        """It is told, once, and the log shows where all threads are."""
+        """It is reported, once, and the log shows where all threads are."""
         thread, _ = room.runs()
         with capturedLogs() as logged:
             room.passes(3.1)
@@ -213,14 +213,14 @@ class TestStuck:
                 room.passes(1.1)
 
         (text,) = map(formatEvent, logged)
-        assert text.startswith("a request: stuck, more than 3 s after it began or made a piece of its answer;")
+        assert text.startswith("a request: 4 s, over --request-timeout 3 s, still running after RequestTimeout;")
         stacks = text.split("\nthread ")
         (its,) = [stack for stack in stacks if f"({thread.thread.native_id})" in stack.partition("\n")[0]]
         assert "in _run\n" in its, "the stack of its thread"
         assert room.told == [[0]]
 
     def test_it_ends_after_all(self, room: Room) -> None:
-        """That nobody is stuck any more is told, too."""
+        """That no request is stuck any more is reported, too."""
         thread, _ = room.runs()
         room.passes(3.1)
         room.passes(1.1)
@@ -230,7 +230,7 @@ class TestStuck:
         assert room.told == [[0], []]
 
     def test_another_one_gets_stuck(self, room: Room) -> None:
-        """Both are told, and the stacks are shown again."""
+        """Both are reported, and the stacks are logged again."""
         room.runs()
         room.passes(1)
         room.runs()
@@ -242,7 +242,7 @@ class TestStuck:
         assert (room.told, len(logged)) == ([[0], [0, 1]], 2)
 
     def test_one_ends_as_another_one_gets_stuck(self, room: Room) -> None:
-        """It is the other one now that is told, though it is one as before."""
+        """The other one is reported now, though it is one as before."""
         first, _ = room.runs()
         room.passes(1)
         room.runs()
@@ -275,7 +275,7 @@ class TestLooking:
         assert room.raised() == [HIT]
 
     def test_no_request_has_too_much(self) -> None:
-        """With a time-out of 0 nobody looks."""
+        """With a time-out of 0 nothing is checked."""
         room = Room(timeout=0.0)
         room.deadlines.start()
 

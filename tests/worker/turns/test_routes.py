@@ -79,7 +79,7 @@ class TestDecisions:
         assert not route.pooled
 
     def test_calls_compute_for_long(self) -> None:
-        """Such a route waits for nothing, and goes to a thread of its own until a trial says otherwise."""
+        """Such a route waits for nothing, and stays in the pool until a trial says otherwise."""
         route = Route()
         route.trip(0)
         for _ in range(30):
@@ -94,7 +94,7 @@ class TestDecisions:
 
 class TestTiming:
     def test_calls_that_are_timed(self) -> None:
-        """The first ones, then one in so many."""
+        """The first ones, then one in CALLS_PER_SAMPLE."""
         route = Route()
         due = [route.is_due() for _ in range(4 * CALLS_PER_SAMPLE)]
 
@@ -129,7 +129,7 @@ class TestTrials:
 
     @pytest.mark.parametrize(("wait", "wall"), [(LONG, LONG), (SHORT, TOO_LONG_NANOSECONDS + 1)])
     def test_trial_would_be_in_vain(self, wait: int, wall: int) -> None:
-        """What a call in a thread of its own has shown meanwhile spares the others a trial."""
+        """A pooled call that waits meanwhile spares the others a trial."""
         route = Route()
         route.trip(0)
         route.sample(wait, wall, FIRST_PAUSE_NANOSECONDS // 2)
@@ -236,7 +236,7 @@ class TestTable:
         assert len(routes._known) == MAX_ROUTES
 
     def test_all_routes_are_used(self) -> None:
-        """Then the oldest makes room, and nobody shares what is known of another."""
+        """Then the oldest makes room, and no route shares the measurements of another."""
         routes = Routes()
         found = [known(routes, f"/made-up-{number}") for number in range(MAX_ROUTES)]
         for route in found:
@@ -263,6 +263,6 @@ class TestTable:
         ("one", "other"), [("/v1", "/v2"), ("/feedface", "/facade"), ("/a-b", "/a-c"), ("/", "//")]
     )
     def test_names_are_no_identifiers(self, one: str, other: str) -> None:
-        """Words and versions tell routes apart."""
+        """Words and versions distinguish routes."""
         routes = Routes()
         assert known(routes, one) is not known(routes, other)

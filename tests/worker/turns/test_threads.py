@@ -53,11 +53,11 @@ def resize(crew: Crew, threads: int) -> None:
 
 
 def busy(crew: Crew, count: int) -> list[Held]:
-    """So many requests that end when they are let; as many of them as can run do."""
+    """Submit requests that end when the test says so; as many of them as can run do."""
     held = [Held(f"/at-{number}") for number in range(count)]
     for each in held:
         crew.take(each)
-        # Each wakes a thread of its own.
+        # Each wakes its own thread.
         crew.loop.tell(lambda seat: crew.turns._tick())
     return held
 
@@ -76,7 +76,7 @@ class TestMore:
         assert some.most == 4
 
     def test_nothing_waits(self, crew: Callable[[int], Crew]) -> None:
-        """They park beside the others."""
+        """They park with the others."""
         some = crew(2)
         resize(some, 5)
         some.until(lambda: len(some.turns.threads.parked) == 5)
@@ -186,7 +186,7 @@ class TestFewer:
 
 
 class TestNoThread:
-    """No thread is to be had any more, as with a pids.max that is reached."""
+    """No thread can be started any more, as when pids.max is reached."""
 
     @pytest.fixture
     def refused(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -204,7 +204,7 @@ class TestNoThread:
     def test_calls_keep_all_threads(
         self, crew: Callable[..., Crew], request: pytest.FixtureRequest, threads: int, mode: str
     ) -> None:
-        """Somebody leads all the same, and what waits is answered when a thread is free."""
+        """A thread leads all the same, and waiting requests are answered when a thread is free."""
         some = crew(threads, mode)
         some.until(lambda: len(some.turns.threads.parked) == threads)
         request.getfixturevalue("refused")
@@ -215,7 +215,7 @@ class TestNoThread:
         some.take(last)
         led = threading.Event()
         some.loop.tell(lambda seat: led.set())
-        assert led.wait(10), "nobody leads"
+        assert led.wait(10), "no thread leads"
         for each in held:
             each.end()
         last.wait()
@@ -298,7 +298,7 @@ class TestWhoRunsTheApplication:
 
 class TestStandIns:
     def wait_for_clients(self, crew: Crew, count: int) -> tuple[list[Job], threading.Event]:
-        """So many requests whose clients are slow, until they are let go on."""
+        """Submit requests whose clients are slow, until the event is set."""
         back = threading.Event()
 
         def wait_for_client(seat: Seat) -> None:
@@ -315,7 +315,7 @@ class TestStandIns:
         return jobs, back
 
     def test_more_slow_clients_than_stand_ins(self, crew: Callable[..., Crew]) -> None:
-        """Threads stay within the bound; who comes later waits for a place; the log says both, once."""
+        """Threads stay within the bound; later requests wait for one; the log says both, once."""
         some = crew(2, "pool", stand_ins=3)
         jobs, back = self.wait_for_clients(some, 12)
         some.until(lambda: sum(bool(job.runs) for job in jobs) == 5)
@@ -330,7 +330,7 @@ class TestStandIns:
         assert len({job.runs[0].ident for job in jobs}) == 5
 
     def test_nothing_else_waits(self, crew: Callable[..., Crew]) -> None:
-        """Nobody stands in where no request needs a thread."""
+        """No stand-in runs where no request needs a thread."""
         some = crew(4)
         _, back = self.wait_for_clients(some, 3)
         some.until(lambda: some.turns.threads.aside == 3)

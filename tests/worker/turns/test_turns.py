@@ -37,7 +37,7 @@ def crew() -> Iterator[Make]:
 
 class TestInline:
     def test_calls_do_not_wait(self, crew: Make) -> None:
-        """They all run on the thread that leads, and nobody else is woken."""
+        """They all run on the thread that leads, and no other is woken."""
         one = crew(4, "inline")
         # Where the machine is busy a call may last without waiting, and would be replaced.
         one.turns._watchdog.close()
@@ -65,7 +65,7 @@ class TestInline:
         assert (two.word(W_REQUESTS), two.word(W_LED_REQUESTS), two.word(W_BUSY)) == (1, 1, 0)
 
     def test_route_is_put_off(self, crew: Make) -> None:
-        """The next call of a route that has lost the reactor goes to a thread of its own."""
+        """The next call of a route that has lost the reactor goes to the pool."""
         two = crew(2)
         held, again, other = Held("/a/b"), Job(path="/a/b/c"), Job(path="/c")
         two.take(held)
@@ -79,7 +79,7 @@ class TestInline:
         assert (again.led, other.led) == ([], [True])
 
     def test_every_thread_is_busy(self, crew: Make) -> None:
-        """Somebody still leads; what comes waits its turn, and no more calls run than there are threads."""
+        """A thread still leads; new requests wait, and no more calls run than there are threads."""
         two = crew(2)
         held = [Held(f"/at-{number}") for number in range(5)]
         two.take(*held)
@@ -334,7 +334,7 @@ class TestStress:
         assert made.loop.leads > 1
 
     def test_thousands_of_times(self, crew: Make) -> None:
-        """Whoever is inside can lose the reactor at any moment; two never have it."""
+        """A thread inside can lose the reactor at any time; two never have it."""
         made = crew(4, "inline")
         lost = 0
 
@@ -440,7 +440,7 @@ class TestBaton:
         second.end()
 
     def test_call_is_over(self, crew: Make) -> None:
-        """Whoever comes too late to replace it changes nothing, though the same thread runs another."""
+        """A replacement that comes too late changes nothing, though the same thread runs another call."""
         made = crew(2, "inline")
         made.turns._watchdog.close()
         first, second = Held(), Held()

@@ -22,7 +22,7 @@ PATIENT = 10.0
 
 
 class Nobody:
-    """Whom a seat tells that it waits."""
+    """The owner of a seat that never waits."""
 
     seats: set[Seat] = set()
 
@@ -50,7 +50,7 @@ class TestJudge:
         assert look(judge, PATIENCE_NANOSECONDS) is CallVerdict.REPLACE
 
     def test_watchdog_comes_late(self) -> None:
-        """A call that is seen for the first time goes on, whatever its age: perhaps nobody ran."""
+        """A call that is seen for the first time goes on, whatever its age: perhaps no process ran."""
         judge = Judge()
         assert look(judge, 100 * PATIENCE_NANOSECONDS) is CallVerdict.KEEP
         assert look(judge, 101 * PATIENCE_NANOSECONDS) is CallVerdict.REPLACE
@@ -78,7 +78,7 @@ class TestJudge:
 
 
 class Calls:
-    """What a watchdog looks at."""
+    """The calls that a watchdog checks."""
 
     def __init__(self) -> None:
         self.seat = Seat(Nobody())
@@ -150,7 +150,7 @@ class TestWatchdog:
             assert calls.replaced.wait(PATIENT)
 
         assert [told for told, _ in calls.told] == [since]
-        assert [event["log_format"] for event in events] == ["a call could not be replaced"] * 2
+        assert [event["log_format"] for event in events] == ["cannot take the reactor from a call; retrying"] * 2
 
     @pytest.mark.parametrize("lacks", [True, False])
     def test_who_is_to_blame(self, calls: Calls, monkeypatch: pytest.MonkeyPatch, lacks: bool) -> None:

@@ -1,5 +1,5 @@
-"""The loop: the reactor, the connections of a worker, their events, deadlines and redo log.
+"""The loop: a worker's reactor and its connections, with their events, deadlines and redo logs.
 
-Law: may import http and process. It gives requests away and gets connections back; which thread answers, and how, is
-decided above.
+Law: may import http and process. It hands out complete requests and gets the connections back; which thread answers,
+and how, is decided above.
 """

@@ -1,4 +1,4 @@
-"""The addresses that the server listens on, as a worker knows them.
+"""The addresses that the server listens on, as a worker sees them.
 
 Law: values only.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Address:
-    """A listener's own address: family, host or path, port (0 on UNIX)."""
+    """A listener's address: family, host or path, port (0 for a UNIX socket)."""
 
     family: int
     host: str

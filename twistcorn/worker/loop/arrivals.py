@@ -1,6 +1,6 @@
-"""A connection that the master lends: what is known of it already, from its slot and from its lend.
+"""Builds the record of a connection that the master lends, from its slot and from its lend.
 
-Law: makes the worker's record of a connection, and neither registers nor closes anything; that is `poller`'s.
+Law: builds the record only; `custody` registers and closes.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from .connection import Connection
 
 
 def arrived(board: Scoreboard, sock: socket.socket, name: Any, lend: Lend, header_timeout: float) -> Connection:
-    """The connection of a lend.
+    """Build the connection of a lend.
 
-    :param name: the client's address, as `getpeername` tells it.
-    :param header_timeout: seconds that a client has to begin its first request.
+    :param name: the client's address, as `getpeername` returns it.
+    :param header_timeout: seconds in which a new client must send the head of its first request.
     """
     peer = (name[0], str(name[1])) if sock.family != socket.AF_UNIX else ("", "")
     connection = Connection(board, sock, lend.slot, lend.sequence, lend.listener, peer, lend.carried)
     now = time.monotonic()
-    # A new connection has its time from the accept on, one that was lent before what it had left.
+    # A connection that was lent before keeps its deadline; a new one has none in its slot.
     deadline = connection.redo_log.deadline or now + header_timeout
     if lend.carried:
         connection.deadline, connection.header_since = deadline, now

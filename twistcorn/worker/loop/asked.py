@@ -1,8 +1,8 @@
-"""A body that its client keeps back until it is told to send it, which is when the application first reads it.
+"""A body that its client holds back until 100 Continue, which is sent when the application first reads.
 
-Law: used on the thread of the turn, or on one that the application has it read on. Nothing of the request is taken, and
-nothing written to disk, before somebody reads; then all of the body is taken, within the bounds of any body, and the
-redo log says so first. Once the answer has begun it is too late to ask (RFC 9110 section 10.1.1).
+Law: used on the thread of the turn, or on another one on which the application reads. Before the first read no byte of
+the request is taken, and none written to disk; then the redo log is written first, and all of the body is taken, within
+the usual limits. Once the answer has begun it is too late to ask the client (RFC 9110 section 10.1.1).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .stream import SCRATCH_BYTES, ClientGone
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: Bytes taken at once.
 _PIECE_BYTES = 65536
-#: Milliseconds after which a thread of the application's own looks whether the answer has begun meanwhile.
+#: Milliseconds after which an application's own thread checks again whether the answer has begun.
 _CHECK_MILLISECONDS = 100
 
 
 class AskedBody(io.BufferedIOBase):
     """`wsgi.input` of such a request (PEP 3333, "Input and Error Streams"), and its `Request.body`.
 
-    :ivar refusal: why the body did not come, as its client is told; None: it was not asked for, or it came.
-    :ivar gone: the client went away instead.
+    :ivar refusal: the error to answer because the body did not arrive; None: it arrived, or was not asked for.
+    :ivar gone: whether the client went away instead.
     """
 
     def __init__(self, connection: Connection, request: Request, settings: Settings, spool: Spool) -> None:
@@ -45,7 +45,7 @@ class AskedBody(io.BufferedIOBase):
         self._lock = threading.Lock()
         self._whole: IO[bytes] | None = None
         self._waits = True
-        #: Nobody may ask any more: why.
+        #: Why the body can no longer be read; empty while it can.
         self._over = ""
         self.refusal: HTTPError | None = None
         self.gone = False
@@ -54,14 +54,14 @@ class AskedBody(io.BufferedIOBase):
 
     @property
     def file(self) -> IO[bytes]:
-        """What the application reads."""
+        """The file that the application reads."""
         return cast(IO[bytes], self)
 
     def end(self) -> None:
-        """The answer begins, and the body is not whole: nobody asks for it any more."""
+        """The answer begins before the body is complete: the client is not asked for it any more."""
         self._over = self._over or "the answer has begun"
         with self._lock:
-            # Another thread of the application's stops to read.
+            # Wait until another thread of the application has stopped reading.
             pass
 
     def drop(self) -> None:
@@ -76,12 +76,12 @@ class AskedBody(io.BufferedIOBase):
             self._waits = False
             self._spool.has_come()
 
-    # The client is asked
+    # Asking the client
 
     def _all(self) -> IO[bytes]:
-        """The whole body; has the client send it at the first call.
+        """Return the whole body; the first call asks the client for it.
 
-        :raises ClientGone: it does not come, or there is no room for it.
+        :raises ClientGone: the body does not arrive, or there is no room for it.
         """
         if self._whole is not None:
             return self._whole
@@ -90,7 +90,7 @@ class AskedBody(io.BufferedIOBase):
         found: Any = exposed_threads.get(threading.get_ident())
         seat: Seat | None = found if found is not None and found.exposed is self._connection else None
         if seat is not None:
-            # What follows is ours, and its time the client's: nothing comes to this thread meanwhile.
+            # Our own code follows, and waits for the client: no RequestTimeout may be raised in it.
             seat.shield()
         try:
             with self._lock:
@@ -110,18 +110,18 @@ class AskedBody(io.BufferedIOBase):
         except HTTPError as error:
             self.refusal, self._over = error, error.reason
         except (ClientGone, OSError):
-            # Where the answer has begun meanwhile, that is what it stopped for.
+            # If the answer has begun meanwhile, reading stopped for that reason.
             self.gone = not self._over
             self._over = self._over or "the client is gone"
         self._come()
         if self._over:
             self._store.drop()
-            raise ClientGone(f"the request's body did not come: {self._over}")
+            raise ClientGone(f"request body not received: {self._over}")
         self._request.expects = False
         return self._store.finish().file
 
     def _begin(self, seat: Seat | None) -> None:
-        """Take the head, and tell the client to go on unless it has done so already."""
+        """Take the head, and send 100 Continue unless the client has begun to send the body."""
         connection = self._connection
         connection.redo_log.write_asked()
         connection.stream.consume(bytearray(SCRATCH_BYTES) if seat is None else seat.scratch)
@@ -141,7 +141,7 @@ class AskedBody(io.BufferedIOBase):
                 data = connection.stream.sock.recv(min(body.left, _PIECE_BYTES))
             except BlockingIOError:
                 if not self._wait(seat, select.POLLIN):
-                    raise HTTPError(408, "the request took too long") from None
+                    raise HTTPError(408, "the client took too long to send the request") from None
                 continue
             if not data:
                 raise ClientGone
@@ -151,7 +151,7 @@ class AskedBody(io.BufferedIOBase):
             body.feed(data)
 
     def _wait(self, seat: Seat | None, event: int) -> bool:
-        """Wait for the client, while another thread has this one's place; returns whether it did something."""
+        """Wait for the client, while a stand-in may run instead; returns False after the body time-out."""
         timeout = self._spool.settings.body_timeout
         if seat is not None:
             return seat.await_client(self._connection.stream.sock, timeout, event)

@@ -1,8 +1,8 @@
-"""One connection in a worker: who it is, whose turn it is, and what belongs to its present request.
+"""One connection in a worker: its identity, its phase, and the state of its present request.
 
-Law: the turn's holder alone uses a connection: the leader's thread while it waits, reads, lingers or sends what is left
-of an answer, an app thread during a turn. Nobody closes it here; `poller` does. What is written for other processes is
-`redo_log`'s, what comes and goes `stream`'s.
+Law: one thread at a time uses a connection: the leader while it waits, reads, lingers or sends the remainder of an
+answer; during a turn the thread that has the turn. `custody` closes it. `redo_log` writes what other processes read;
+`stream` reads and writes the socket.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from .stream import SCRATCH_BYTES, Stream
 class Connection:
     """A connection that was lent to this worker.
 
-    :ivar slot: its place on the scoreboard; `redo_log` writes there.
-    :ivar stream: its socket, and how far its bytes have come.
+    :ivar slot: its place on the scoreboard, where `redo_log` writes.
+    :ivar stream: its socket, with the offsets in both directions.
     :ivar sequence: the number of the lend.
     :ivar listener: index of its listener.
     :ivar peer: address and port of the client.
     :ivar deadline: monotonic seconds after which the present phase is over.
     :ivar request: the present request.
-    :ivar body: the body being read; `partial`: what is known of a head that was not whole at the first look.
-    :ivar answer: a whole answer that is not sent yet; `code` is its status.
-    :ivar cut: whether the present answer is not whole, and only a reset can show that.
+    :ivar body: the body being read; `partial`: the state of an incomplete head.
+    :ivar header_since: monotonic seconds at which the incomplete head began; 0.0 without one.
+    :ivar answer: a complete answer that is not sent yet; `code` is its status.
+    :ivar cut: whether the present answer is incomplete, and only a reset can show that.
     :ivar fresh: whether no request has run since it was lent.
-    :ivar queued_since: when the present request began to wait for a thread, monotonic seconds; 0.0: it did not.
-    :ivar waiting: whether it is among those that wait for a thread here; `hopped`: it has waited elsewhere before.
-    :ivar missed: whether something may wait in the socket whose event was told already, and did not help.
-    :ivar watched: whether the poller is told of bytes that come, and not of room for bytes that go.
-    :ivar entry: of the access log, for the present answer.
-    :ivar end_by: monotonic seconds at which a connection that lingers is closed, whatever still comes.
+    :ivar queued_since: monotonic seconds at which the present request began to wait for a thread; 0.0 if it did not.
+    :ivar waiting: whether it waits for a thread here; `hopped`: whether it came from another worker's queue.
+    :ivar missed: whether the socket may hold bytes, or an end, whose event was already used up.
+    :ivar watched: whether epoll reports incoming bytes; otherwise it reports room for outgoing ones.
+    :ivar entry: the access log entry of the present answer.
+    :ivar end_by: monotonic seconds at which a lingering connection is closed, whatever still arrives.
     """
 
     __slots__ = (
@@ -80,23 +81,26 @@ class Connection:
 
     @property
     def untouched(self) -> bool:
-        """Whether no byte of the present request was taken, so that another worker can answer it."""
+        """Whether no byte of the present request is taken, so that another worker can answer it."""
         return self.stream.consumed == self.redo_log.consumed_before
 
     def become_idle(self, deadline: float) -> None:
-        """Nothing of a request was taken, nothing is owed: it waits for a request until then."""
+        """Wait for the next request until the deadline; nothing is taken, nothing is owed."""
         self.deadline = deadline
         self.redo_log.write_idle(deadline, self.stream.consumed, self.stream.written)
 
     def begin_response(self, length: int, chunked: bool = False) -> None:
-        """The first byte is about to be sent; `length` of the whole response, 0 when it is not known."""
+        """Note in the redo log that the first byte is about to be sent.
+
+        :param length: the length of the whole response, 0 when unknown.
+        """
         stream = self.stream
         self.redo_log.write_responding(
             stream.written, length, stream.request_end, length > 0 or chunked, not stream.keep
         )
 
     def send_answer(self, scratch: bytearray) -> None:
-        """Send the whole answer; what the client does not take now becomes `stream.unsent`."""
+        """Send the complete answer; bytes that the kernel does not take now become `stream.unsent`."""
         answer, self.answer = self.answer, None
         assert answer is not None
         stream = self.stream
@@ -118,7 +122,7 @@ class Connection:
             if self.entry is not None:
                 self.entry.base, self.entry.open = stream.written - sent + size - self.entry.sent, True
         try:
-            # As `consume`, in short: nearly always all of it is taken at once.
+            # The common case of `consume`, inlined: one call takes all bytes.
             left = stream.request_end - stream.consumed
             if 0 < left <= SCRATCH_BYTES:
                 stream.consumed += sock.recv_into(scratch, left)

@@ -1,7 +1,8 @@
-"""The custody of connections: taken over from the master, given back to it, or ended.
+"""The custody of connections: takes them over from the master, gives them back, or closes them.
 
-Law: on the leader's thread; only here a connection is registered, unregistered and closed. The order of an end is
-always EPOLL_CTL_DEL, close, report; a descriptor closed earlier stays registered as long as the master's copy lives.
+Law: runs on the leader's thread; connections are registered, unregistered and closed only here. The order of an end is
+always EPOLL_CTL_DEL, close, report: a descriptor closed before it is unregistered stays in the epoll while the master's
+copy is open.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from .traffic import Traffic
 
 
 class ConnectionLog(Protocol):
-    """What notes how requests end (`wsgi.access_log.AccessLog`)."""
+    """Logs how requests end (`wsgi.access_log.AccessLog`)."""
 
     def finished(self, connection: Connection) -> None:
-        """The client has taken the remainder of an answer, or never will."""
+        """The remainder of an answer is sent, or never will be."""
 
     def refused(self, connection: Connection, code: int) -> None:
         """A request was refused before it was complete."""
 
 
 class Custody:
-    """Takes connections over, and lets them go.
+    """Takes over, gives back and closes the connections of a worker.
 
-    :param listeners: their addresses, by index.
-    :param report: tells the master about a lend: kind, slot, sequence, with CARRIED also what was taken of a head.
-    :param on_empty: called when a draining or stopping worker has no connection left.
+    :param listeners: the listeners' addresses, by index.
+    :param report: reports a lend to the master: kind, slot, sequence, and for CARRIED the bytes taken of a head.
+    :param on_empty: called when a draining or stopping worker has no connection left to wait for.
     :ivar access: the access log, while it is on.
-    :ivar given_up: connections whose request cannot be ended: nobody waits for them.
+    :ivar given_up: connections with stuck requests: the worker leaves without waiting for them.
     """
 
     def __init__(
@@ -66,24 +67,24 @@ class Custody:
         self.given_up: set[Connection] = set()
 
     def configure(self, settings: Settings) -> None:
-        """These settings count from now on."""
+        """Use these settings from now on."""
         self._settings = settings
 
     def adopt(self, descriptor: int, lend: Lend) -> None:
-        """Take over a connection that the master lends; the descriptor is ours from here on.
+        """Take over a connection that the master lends; the descriptor belongs to the worker from here on.
 
-        What is raised leaves nothing of it here, neither a descriptor nor a record.
+        An exception leaves neither a descriptor nor a record here.
         """
         known = self._holdings.connections.get(descriptor)
         if known is not None:
-            # The number was free: the application has closed the other one.
+            # The number was free: the application closed the known one.
             check_known(known, descriptor)
             self._leave(known, descriptor, Kind.CLOSED)
         sock = take_descriptor(descriptor, self._listeners[lend.listener].family)
         try:
             name = sock.getpeername()
         except OSError:
-            # It was reset while it waited.
+            # The client reset it before the worker received it.
             sock.close()
             self._report(Kind.CLOSED, lend.slot, lend.sequence)
             return
@@ -96,7 +97,7 @@ class Custody:
             self._holdings.epoll.register(descriptor, WATCHED)
             self._holdings.connections[descriptor] = connection
         except BaseException:
-            # To close it takes it out of the epoll only where nobody else has a copy (epoll(7)).
+            # Closing unregisters it only when no other process has a copy (epoll(7)).
             with contextlib.suppress(OSError):
                 self._holdings.epoll.unregister(descriptor)
             sock.close()
@@ -110,14 +111,14 @@ class Custody:
         self._leave(connection, descriptor, kind)
 
     def _leave(self, connection: Connection, descriptor: int, kind: Kind) -> None:
-        """Nothing of it is here any more but its record."""
+        """Remove the record of a connection whose descriptor is closed, and report it."""
         connection.phase = Phase.CLOSED
         self.given_up.discard(connection)
-        # A fork that comes now finds it in the table, and the child closes its copy.
+        # A fork before this line finds it in the table, and the child closes its copy.
         del self._holdings.connections[descriptor]
         carried = (connection.partial.taken,) if connection.partial and kind is Kind.CARRIED else ()
         self._report(kind, connection.slot, connection.sequence, *carried)
-        # Whatever goes wrong from here on, the master knows where it is.
+        # Report first: whatever fails from here on, the master knows about the connection.
         if self.access is not None:
             self.access.finished(connection)
         self._traffic.count((connection,))
@@ -129,11 +130,11 @@ class Custody:
         self._remove(connection, Kind.CLOSED)
 
     def give_back(self, connection: Connection, kind: Kind = Kind.RELEASED) -> None:
-        """Give the connection back; its unread bytes wait in the kernel."""
+        """Give the connection back to the master; its unread bytes stay in the kernel."""
         if connection.untouched:
             connection.become_idle(connection.deadline)
         elif connection.partial is not None:
-            # The slot goes on to say that bytes were taken, until the master has them.
+            # The slot still says that bytes are taken, until the master has them.
             connection.redo_log.write_deadline(connection.deadline)
             kind = Kind.CARRIED
         else:
@@ -142,7 +143,7 @@ class Custody:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is here that anybody waits for."""
+        """Whether no connection is left to wait for."""
         return len(self._holdings.connections) <= len(self.given_up)
 
     def report_if_empty(self) -> None:
@@ -150,12 +151,12 @@ class Custody:
             self._on_empty()
 
     def give_up(self, connections: Iterable[Connection]) -> None:
-        """Wait for these no longer when everything else is gone; the last word counts."""
+        """Do not wait for these connections when the worker leaves; replaces the earlier list."""
         self.given_up = set(connections)
         self.report_if_empty()
 
     def drain(self) -> None:
-        """Give back every connection, the busy ones after their turn."""
+        """Give back every connection, busy ones after their turn."""
         self._holdings.draining = True
         self._board.words[self._region + W_THREADS] = 0
         for connection in self._holdings.all():
@@ -164,11 +165,11 @@ class Custody:
         self.report_if_empty()
 
     def release_some(self, count: int) -> None:
-        """Give back so many connections, of those that are free now."""
+        """Give back up to `count` connections that are free now."""
         for connection in [each for each in self._holdings.connections.values() if each.phase is Phase.READING][:count]:
             self.give_back(connection)
 
     def stop(self) -> None:
-        """Nobody takes a connection back from now on."""
+        """Stop: give no connection back from now on."""
         self._holdings.stopping, self._holdings.draining = True, False
         self._board.words[self._region + W_THREADS] = 0

@@ -1,7 +1,7 @@
-"""Time in which the worker's loop did not turn: who has how much more of it.
+"""Extends time-outs by the time in which the worker's loop did not run.
 
-Law: on the leader's thread, before any timer. A stopped process had no time to read what its clients sent, so they are
-not late. Nor are its requests, unless the process has computed meanwhile: then one of them held the interpreter lock.
+Law: runs on the leader's thread, before any timer. A stopped process cannot read what its clients sent, so they are not
+late. Nor are its requests, unless the process used the processor meanwhile: then one of them held the interpreter lock.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from ...recurring import Recurring
 from .connection import Connection
 from .phases import Phase
 
-#: Seconds between two looks at the processor time.
+#: Seconds between two readings of the processor time.
 CHECK_SECONDS = 1.0
-#: The part of a gap in which a process that was stopped may have computed; what came before it since the last look is
-#: among that.
+#: Share of a gap that may be processor time if the process was stopped; includes the time from the last reading to the
+#: gap.
 COMPUTED_SHARE = 0.5
 
 
 class Gaps:
-    """Puts time-outs off.
+    """Extends time-outs after a gap.
 
-    :param connections: of this worker.
-    :param others: told of the seconds by which everything else is to be put off.
-    :param spent: processor time of this process, in seconds.
+    :param connections: returns the connections of this worker.
+    :param others: called with the seconds by which to extend other time-outs.
+    :param spent: returns the processor time of this process, in seconds.
     """
 
     log = Logger()
@@ -44,24 +44,24 @@ class Gaps:
         self._others = list(others)
         self._spent = spent
         self._known = spent()
-        self._looking = Recurring(clock, "the look at processor time", self._look)
+        self._looking = Recurring(clock, "the processor time check", self._look)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Read the processor time from now on."""
         self._looking.start(CHECK_SECONDS, now=False)
 
     def _look(self) -> None:
         self._known = self._spent()
 
     def missed(self, gap: float) -> None:
-        """The loop did not turn for so many seconds."""
+        """Extend all time-outs: the loop did not run for `gap` seconds."""
         computed = self._spent() - self._known > COMPUTED_SHARE * gap
         for connection in self._connections():
             _put_off(connection, gap, not computed)
         for put_off in self._others:
             put_off(gap)
         if not computed:
-            self.log.warn("the worker did not run for {gap:.1f} s: time-outs are put off by as much", gap=gap)
+            self.log.warn("the worker did not run for {gap:.1f} s; extending time-outs by as much", gap=gap)
 
 
 def _put_off(connection: Connection, seconds: float, request: bool) -> None:

@@ -1,7 +1,7 @@
-"""What a worker holds: its connections, the epoll that watches them, and whether it goes on taking any.
+"""The table of a worker's connections, with the epoll that watches them and the worker's state.
 
-Law: a table, and no decisions. `poller` files connections and removes them; `rounds` waits for their events; `sweeping`
-checks them at regular times.
+Law: a table, and no decisions. `custody` adds and removes connections, `rounds` waits for their events, `sweeping`
+checks them periodically.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Callable
 from ...pristine import select
 from .connection import Connection
 
-#: Every event: edge-triggered, because bytes that were only looked at would be reported again and again.
+#: Edge-triggered, because bytes that are only peeked at stay in the kernel, and would cause events without end.
 WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 
 
 class Holdings:
     """The connections of one worker.
 
-    :ivar epoll: watches them, edge-triggered, and the sources.
-    :ivar connections: by the descriptor of each.
-    :ivar sources: descriptors that are no connections, and what is called when one is readable.
-    :ivar draining: every connection goes back to the master; `stopping`: each ends after its present request.
+    :ivar epoll: watches the connections, edge-triggered, and the sources.
+    :ivar connections: by descriptor.
+    :ivar sources: other watched descriptors, and the function to call when one is readable.
+    :ivar draining: every connection goes back to the master; `stopping`: each closes after its present request.
     """
 
     __slots__ = ("connections", "draining", "epoll", "sources", "stopping")
@@ -33,30 +33,30 @@ class Holdings:
         self.draining = self.stopping = False
 
     def all(self) -> list[Connection]:
-        """The connections, in a list that stays as it is while they come and go."""
+        """Return a snapshot of the connections, safe to iterate while they come and go."""
         return list(self.connections.values())
 
     def add_source(self, descriptor: int, ready: Callable[[], object]) -> None:
-        """Watch a descriptor that is no connection."""
+        """Watch a descriptor that is not a connection."""
         self.sources[descriptor] = ready
         self.epoll.register(descriptor, select.EPOLLIN)
 
     def prove(self) -> None:
-        """Check that this epoll is the one that watches the reactor's.
+        """Check that this epoll still watches every source, the reactor's epoll among them.
 
-        :raises OSError: one of them is gone.
+        :raises OSError: this epoll or a source is gone.
         """
         for descriptor in self.sources:
             self.epoll.modify(descriptor, select.EPOLLIN)
 
     def forget(self) -> None:
-        """In a child that the application forks: connections, and what watches them, are its parent's alone.
+        """In a child that the application forks: close its copies of the connections and of the epoll.
 
-        Nothing is unregistered: parent and child share that. What is closed here stays open there.
+        Nothing is unregistered: parent and child share the epoll's registrations. The parent's copies stay open.
         """
         words: memoryview | None = None
         for connection in self.all():
-            # The child has no scoreboard, but the application has a method that writes to it.
+            # The child must not write to the scoreboard, but the application holds a method that does.
             words = connection.redo_log.divert(words)
             connection.stream.sock.close()
         self.epoll.close()

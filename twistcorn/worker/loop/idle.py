@@ -1,7 +1,7 @@
-"""Which idle connections a worker gives back, to be parked in the master.
+"""Chooses the idle connections that a worker gives back to the master, which parks them.
 
-Law: chooses, and changes nothing. Only a connection between two requests is ever chosen, so nobody's answer waits for
-it; it costs its next request the way over the master.
+Law: chooses, and changes nothing. Only connections between two requests are chosen, so no answer is delayed; the next
+request pays for the way through the master.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MAX_GIVEN_BACK = 256
 
 
 def leaving(connections: Iterable[Connection], settings: Settings, now: float) -> Iterator[Connection]:
-    """The connections that go to the master now; monotonic seconds."""
+    """Yield the connections to park now; `now` in monotonic seconds."""
     if not settings.park_after:
         return
-    # The end of an answer has set the deadline.
+    # The deadline was set when the last answer ended, `keep_alive` seconds ahead.
     latest = now - settings.park_after + settings.keep_alive
     left = MAX_GIVEN_BACK
     for connection in list(connections):
@@ -33,5 +33,5 @@ def leaving(connections: Iterable[Connection], settings: Settings, now: float) -
 
 
 def _between_requests(connection: Connection) -> bool:
-    """One that never asked is not: it has the time for a first request only, and is about to ask."""
+    """Whether it has had a request and waits for the next; a new connection is about to send its first."""
     return connection.phase is Phase.READING and connection.stream.consumed > 0 and not connection.header_since

@@ -1,8 +1,8 @@
-"""The intake: turns the bytes that wait on a connection into a whole request.
+"""The intake: turns the bytes that wait on a connection into a complete request.
 
-Law: runs on the reactor thread and never blocks. A head, and a body that is there with it, are only looked at; they
-stay in the kernel until the response begins, so that another worker could still answer them. A larger body is taken
-as it comes, and the slot says so.
+Law: runs on the leader's thread and never blocks. A head, and a body that arrives with it, are only peeked at; they
+stay in the kernel until the response begins, so that another worker could still answer. A larger body is taken as it
+arrives, and the redo log says so.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from .partial import STALLED_HEAD_SECONDS, Partial
 from .phases import Phase
 from .stream import ClientGone
 
-#: Bytes looked at first: most heads fit, and room for the largest is not needed for each of them.
+#: Bytes of the first peek: most heads fit, and need no buffer for the largest.
 _FIRST_PEEK_BYTES = 4096
 #: Bytes of a body taken at once.
 _PIECE_BYTES = 65536
-#: Bytes of a body taken from one connection, and seconds spent on it, before others get their turn.
+#: Bytes of a body taken from one connection, and seconds spent on it, before others are served.
 _TURN_BYTES, _TURN_SECONDS = 1 << 20, 0.001
 
 
 class Found(enum.Enum):
-    """What the intake found."""
+    """The result of reading a connection."""
 
     REQUEST = "a whole request"
-    MORE = "not enough yet; the next bytes will be told"
-    AGAIN = "more may be there already; ask again"
-    END = "the client has closed"
+    MORE = "not enough yet; the next bytes raise an event"
+    AGAIN = "more may be there already; read again"
+    END = "the client has closed its side"
 
 
 _REQUEST = Found.REQUEST
 
 
 def advance(connection: Connection, heads: Heads, settings: Settings, ended: bool, spool: Spool) -> Found:
-    """Look at, or take, what there is.
+    """Read, by peeking where possible, the bytes that are there.
 
-    :param ended: the client has closed its side (EPOLLRDHUP): what is there now is all.
+    :param ended: the client has closed its side (EPOLLRDHUP): no more bytes will come.
     :raises HTTPError: the request is refused.
     :raises OSError: the connection is broken.
     """
@@ -66,7 +66,7 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
         return _wait_for_head(connection, connection.partial, settings, ended, data)
     if request.block.length:
         return _found_head(connection, request, settings, ended, data, 0, spool)
-    # As there, in short: it is what nearly always happens.
+    # The common case of `_found_head`, inlined.
     connection.request = request
     size = request.size
     stream.request_end = stream.consumed + size
@@ -77,18 +77,18 @@ def advance(connection: Connection, heads: Heads, settings: Settings, ended: boo
 def _found_head(
     connection: Connection, request: Request, settings: Settings, ended: bool, data: bytes, taken: int, spool: Spool
 ) -> Found:
-    """A head is whole: at the start of the data, of which so many bytes were taken."""
+    """A head is complete, at the start of `data`, of which the first `taken` bytes are no longer in the kernel."""
     connection.request = request
     size = request.size
     connection.stream.request_end = connection.stream.consumed - taken + size
     length = request.block.length
     if length == 0:
-        # What stands behind the request will cause no event of its own.
+        # Bytes behind the request will cause no further event.
         connection.missed = len(data) > size or size == PEEK_BYTES
         return _REQUEST
     if settings.limit_request_body and length > settings.limit_request_body:
         raise HTTPError(413, "request body too large")
-    # Where a request with a body ends, another one may stand.
+    # Another request may follow the body.
     connection.missed = True
     return _begin_body(connection, request, settings, ended, data[size:], spool)
 
@@ -96,7 +96,7 @@ def _found_head(
 def _go_on_with_head(
     connection: Connection, partial: Partial, heads: Heads, settings: Settings, ended: bool, spool: Spool
 ) -> Found:
-    """More of a head: only what is new of it is looked at."""
+    """More of a head has arrived: check the new bytes only."""
     data = connection.stream.sock.recv(PEEK_BYTES - len(partial.taken), socket.MSG_PEEK)
     if not data:
         return Found.END
@@ -126,7 +126,7 @@ def _wait_for_head(
 
 
 def _take_head(connection: Connection, partial: Partial, data: bytes) -> None:
-    """Take the part of a head that is in the kernel: the rest of it has no room there."""
+    """Take the part of a head that is in the kernel, to make room there for its remainder."""
     new = len(data) - len(partial.taken)
     connection.redo_log.write_reading(consumed=True)
     connection.stream.request_end = connection.stream.consumed + new
@@ -135,7 +135,7 @@ def _take_head(connection: Connection, partial: Partial, data: bytes) -> None:
 
 
 def relieve(connection: Connection, now: float) -> bool:
-    """A head may not go on: see that it is not the kernel's memory that keeps the rest of it away.
+    """Take a stalled head from the kernel if its memory may be blocking the remainder.
 
     :return: False when the connection is broken.
     """
@@ -156,7 +156,7 @@ def relieve(connection: Connection, now: float) -> bool:
 def _begin_body(
     connection: Connection, request: Request, settings: Settings, ended: bool, rest: bytes, spool: Spool
 ) -> Found:
-    """A body: if all of it has been seen, in the `rest` behind the head, nothing is taken."""
+    """Begin a body; if all of it was peeked at, in the `rest` behind the head, nothing is taken."""
     length, expects = request.block.length, request.expects and not rest
     if 0 < length <= len(rest):
         request.body, request.expects = rest[:length], False
@@ -183,7 +183,7 @@ def _begin_body(
     connection.body = body
     connection.deadline = time.monotonic() + settings.body_timeout
     if expects:
-        # One that does not read what it was sent before does not wait for it either.
+        # A client with a full receive buffer does not wait for 100 Continue either.
         with contextlib.suppress(BlockingIOError):
             connection.stream.written += connection.stream.sock.send(CONTINUE)
     return _take_body(connection, settings, ended)
@@ -201,7 +201,7 @@ def _finish(request: Request, body: LengthBody | ChunkedBody) -> None:
 
 
 def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found:
-    """Take what is there of a body, and nothing behind it."""
+    """Take the bytes of a body that are there, and none behind it."""
     body, request = connection.body, connection.request
     assert request is not None
     end, left = time.monotonic() + _TURN_SECONDS, _TURN_BYTES
@@ -211,7 +211,7 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
         except BlockingIOError:
             return Found.MORE
         if taken is None:
-            # RFC 9112 section 8: the body is not whole.
+            # RFC 9112 section 8: the body is incomplete.
             return Found.END
         connection.deadline = (now := time.monotonic()) + settings.body_timeout
         if body.done:
@@ -225,15 +225,15 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
 
 
 def _take_piece(connection: Connection, body: LengthBody | ChunkedBody) -> int | None:
-    """Take one piece; returns its size, None at the end of the stream."""
+    """Take one piece; returns its size, or None at the end of the stream."""
     if isinstance(body, LengthBody):
         data = connection.stream.sock.recv(min(body.left, _PIECE_BYTES))
         taken = body.feed(data)
         connection.stream.request_end += taken
         connection.stream.consumed += taken
         return taken or None
-    # Where a chunked body ends shows only in its bytes: look first, then take what belongs to it, parts of lines too.
-    # What is left would fill the kernel's memory, and the rest of the line could not come.
+    # Only its bytes show where a chunked body ends: peek first, then take what belongs to it, parts of lines as well:
+    # left in the kernel they could fill its memory, and block the remainder of the line.
     data = connection.stream.sock.recv(_PIECE_BYTES, socket.MSG_PEEK)
     if not data:
         return None
@@ -244,7 +244,7 @@ def _take_piece(connection: Connection, body: LengthBody | ChunkedBody) -> int |
 
 
 def drop_body(connection: Connection) -> None:
-    """The request comes to nothing: let go of what was kept of it."""
+    """Drop the stored body of a request that will not be answered."""
     body, connection.body = connection.body, None
     if body is not None:
         body.store.drop()
@@ -254,7 +254,7 @@ def drop_body(connection: Connection) -> None:
 
 
 def has_bytes(connection: Connection) -> bool:
-    """Whether something waits to be read."""
+    """Whether bytes wait to be read."""
     try:
         return bool(connection.stream.sock.recv(1, socket.MSG_PEEK))
     except OSError:
@@ -262,7 +262,7 @@ def has_bytes(connection: Connection) -> bool:
 
 
 def method_of(connection: Connection) -> str:
-    """The method of a request that is refused, as far as it matters: the answer to HEAD has no body."""
+    """Return HEAD for a refused HEAD request, whose answer has no body; otherwise any other method."""
     if connection.request is not None:
         return connection.request.line.method
     try:

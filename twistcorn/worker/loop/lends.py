@@ -1,7 +1,7 @@
 """The worker's end of the channel: receives connections, sends reports.
 
-Law: runs on the reactor thread. Reports are collected and leave together; when the master is slow they wait here,
-in order, and nothing is lost.
+Law: runs on the leader's thread. Reports are collected and sent together; when the master is slow they wait here, in
+order, and none is lost.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from ...wire.channel import Kind, Lend, Report
 from ..process import failing, forks
 from ..process.descriptors import lift
 
-#: What sending fails with when the master is gone; when the kernel has no memory for it at present.
+#: Errors of a send when the master is gone; when the kernel is out of memory at present.
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN)
 _NO_MEMORY = (errno.ENOBUFS, errno.ENOMEM)
 
-#: Messages received before other descriptors get their turn.
+#: Messages received before other descriptors are served.
 MESSAGES_AT_ONCE = 8
 
 
 class LendChannel(FileDescriptor):
     """The channel in the worker.
 
-    :param sock: the SEQPACKET socket that was inherited.
-    :param adopt: takes a descriptor and its lend; what it raises ends that connection and no other.
+    :param sock: the inherited SEQPACKET socket.
+    :param adopt: takes over a descriptor and its lend; an exception closes that connection and no other.
     """
 
     log = Logger()
@@ -51,11 +51,11 @@ class LendChannel(FileDescriptor):
         return self._sock.fileno()
 
     def report(self, kind: Kind, slot: int, sequence: int, carried: bytes = b"") -> None:
-        """Tell the master, when the loop flushes."""
+        """Queue a report to the master; `flush` sends it."""
         self._reports.append(Report(kind, slot, sequence, carried))
 
     def credit(self) -> None:
-        """Tell the master at once that a thread is free. Any thread may: a message is sent whole or not at all."""
+        """Report a free thread to the master at once. Called from any thread: a message is sent whole or not at all."""
         with contextlib.suppress(OSError):
             self._sock.send(channel.pack_reports([Report(Kind.CREDIT, 0, 0)]))
 
@@ -63,8 +63,8 @@ class LendChannel(FileDescriptor):
         try:
             self._receive()
         except Exception:
-            # Twisted would drop this reader, and the worker would be deaf.
-            failing.fail("its channel to the master cannot be read", Failure())
+            # Twisted would remove this reader, and the worker would be deaf.
+            failing.fail("it cannot read its channel to the master", Failure())
 
     def _receive(self) -> None:
         for _ in range(MESSAGES_AT_ONCE):
@@ -76,18 +76,18 @@ class LendChannel(FileDescriptor):
                 except ConnectionResetError:
                     lends = []
                 if not lends:
-                    # The master is gone; its AMP tells what to do.
+                    # The master is gone; the end of its AMP decides what follows.
                     self.stopReading()
                     break
                 self._take(descriptors, lends)
 
     def _take(self, descriptors: list[int], lends: list[Lend]) -> None:
-        """File each; one that the kernel cut off, at the limit of open files, goes back."""
+        """Adopt each; give back lends whose descriptors the kernel cut off, at the limit of open files."""
         for lend in lends[len(descriptors) :]:
             self._reports.append(Report(Kind.RELEASED, lend.slot, lend.sequence))
         for descriptor, lend in zip(descriptors, lends, strict=False):
             if descriptor < 3:
-                # The application has closed one of the standard descriptors, and would print to this client.
+                # The application closed a standard descriptor, and would print to this client.
                 try:
                     descriptor = lift(descriptor)
                 except OSError:
@@ -99,11 +99,11 @@ class LendChannel(FileDescriptor):
             try:
                 self._adopt(descriptor, lend)
             except Exception:
-                self.log.failure("internal error in a connection that has just come, which is closed")
+                self.log.failure("internal error while taking over a connection; closing it")
                 self._reports.append(Report(Kind.CLOSED, lend.slot, lend.sequence))
 
     def flush(self) -> None:
-        """Send what was collected; the loop does this each time before it waits."""
+        """Send the collected reports; the loop does so each time before it waits."""
         if not self._reports:
             return
         while self._reports:
@@ -115,11 +115,11 @@ class LendChannel(FileDescriptor):
                 return
             except OSError as problem:
                 if problem.errno in _NO_MEMORY:
-                    # The loop comes back here before it waits again.
+                    # The loop flushes again before its next wait.
                     return
                 if problem.errno not in _GONE:
                     raise
-                # The master is gone: nobody to tell.
+                # The master is gone: nobody to report to.
                 self._reports.clear()
                 break
             for _ in batch:
@@ -127,7 +127,7 @@ class LendChannel(FileDescriptor):
         self.stopWriting()
 
     def _batch(self) -> Iterator[Report]:
-        """The reports of the next message; one that carries bytes is alone in its own."""
+        """Yield the reports of the next message; a report that carries bytes gets its own message."""
         for number, report in enumerate(itertools.islice(self._reports, channel.MAX_REPORTS)):
             if number and report.carried:
                 return
@@ -139,9 +139,9 @@ class LendChannel(FileDescriptor):
         try:
             self.flush()
         except Exception:
-            failing.fail("its channel to the master cannot be written", Failure())
+            failing.fail("it cannot write to its channel to the master", Failure())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The master is gone; its AMP tells what to do."""
+        """The master is gone; the end of its AMP decides what follows."""
         self.stopReading()
         self.stopWriting()

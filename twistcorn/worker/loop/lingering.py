@@ -1,8 +1,8 @@
-"""The end of a connection: what its client still sends is dropped, within bounds, so that it reads the answer.
+"""Lingering: drops, within bounds, what a client still sends after its last answer, so that it can read the answer.
 
-Law: runs on the leader's thread; closing is `poller`'s. Closing on unread bytes resets a connection, and takes an
-answer away that is on its way: a proxy that is still sending a body tells its client 502 then, and not what we said. An
-answer that was cut, and does not say where it ends, is reset on purpose: by an orderly end it would look whole.
+Law: runs on the leader's thread; `custody` closes. Closing with unread bytes resets the connection and loses an answer
+on its way: a proxy that still sends a body then answers 502 instead. A cut answer that does not say where it ends is
+reset on purpose: after an orderly end it would look complete.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from .connection import Connection
 from .parting import reset
 from .phases import Phase
 
-#: Bytes of an endless one that are dropped in all.
+#: Bound in bytes where request bodies have no limit.
 MAX_DROPPED_BYTES = 1 << 62
-#: Bytes dropped before other connections get their turn.
+#: Bytes dropped before other connections are served.
 BYTES_AT_ONCE = 1 << 20
 
 
 def begin(connection: Connection, settings: Settings, now: float, refused: bool) -> None:
-    """Say that nothing more is sent, and wait for the client to end its side.
+    """Shut down our side, and wait for the client to close its side.
 
-    After a reset there is nothing to wait for, which shows at the first look.
+    After a reset there is nothing to wait for; the first `drop` finds that.
 
-    :param refused: the request was answered before it was whole: its body is dropped as far as it would have been read.
+    :param refused: the request was answered before it was complete: drop its body up to the limit of bodies.
     """
-    # So is one of which the application did not want the body.
+    # The same holds for a request whose body the application never asked for.
     refused = refused or (connection.request is not None and connection.request.expects)
     connection.request = None
     if connection.cut:
-        # First: who finds it closing ends it in order.
+        # Before CLOSING is in the slot: the master would then close it in order.
         reset(connection.stream.sock)
     connection.redo_log.write_closing()
     with contextlib.suppress(OSError):
@@ -49,7 +49,7 @@ def begin(connection: Connection, settings: Settings, now: float, refused: bool)
 
 
 def drop(connection: Connection, scratch: bytearray) -> bool | None:
-    """Drop what is there; returns whether the connection is over, None where more may be there."""
+    """Drop the bytes that are there; returns whether the connection is over, None when more bytes may be there."""
     left = BYTES_AT_ONCE
     while connection.stream.consumed < connection.stream.request_end:
         if left <= 0:

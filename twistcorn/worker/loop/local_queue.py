@@ -1,9 +1,9 @@
-"""Requests that wait for an app thread of this worker, and those of them that somebody else shall have.
+"""Requests that wait for an app thread of this worker, and their hops to other workers.
 
-Law: runs on the reactor thread, but for `begin`, with which an app thread takes a request; each request is taken once,
-by a thread or for a release. The rules: it waits here for a moment, oldest first; then it is released only if another
-worker has a free thread that nobody else is about to get; it hops once; past the time-out, or when too many wait in
-all, the master answers it.
+Law: runs on the leader's thread, except `claim`, with which any thread takes a request; each request is taken once, by
+a thread or for a release. The rules: a request waits here for a short time; then the oldest ones are released, but only
+to threads of other workers that are free and not yet spoken for; a request hops once; past the time-out, or when too
+many wait in all workers and the master, the master answers it.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from ...wire.channel import Kind
 from ...wire.scoreboard import H_QUEUED, W_BUSY, W_HOPS, W_INCOMING, W_THREADS, Scoreboard
 from .connection import Connection
 
-#: A request waits so long for a thread of its own worker: most turns are shorter, and a hop is work for three.
+#: Seconds that a request waits for a thread of its worker before it hops: most turns are shorter, and a hop is work
+#: for three processes.
 HOP_AFTER_SECONDS = 0.002
 
-#: One worker's numbers on the scoreboard: its threads, requests in it, lends on their way to it.
+#: One worker's load on the scoreboard: its threads, its requests, the lends on their way to it.
 Numbers = tuple[int, int, int]
 
 
 def spare_threads(others: list[Numbers], queued: int) -> int:
-    """Threads of other workers that are free and that nobody is about to get.
+    """Count the threads of other workers that are free and not spoken for.
 
-    :param queued: requests that wait with the master already, for the same threads.
+    :param queued: requests that wait in the master for the same threads.
     """
     return sum(max(0, threads - busy - incoming) for threads, busy, incoming in others) - queued
 
 
 def waiting_in_all(workers: list[Numbers], queued: int) -> int:
-    """Requests that wait for a thread, here and elsewhere."""
+    """Count the requests that wait for a thread, in all workers and in the master."""
     return sum(max(0, busy - threads) for threads, busy, _ in workers if threads) + queued
 
 
 class LocalQueue:
-    """The requests of one worker that have no thread yet.
+    """The requests of one worker that wait for a thread.
 
     :param region: the first word of this worker on the scoreboard.
     :param give_back: hands a connection to the master, with a report of this kind.
     :param now: monotonic seconds.
-    :param withdraw: told of each that no thread shall come for any more.
-    :param abandon: ends a connection with which something went wrong, while the exception is handled; None: it goes on.
+    :param draining: whether the worker drains.
+    :param withdraw: called for each released request, which no thread may take any more.
+    :param abandon: closes a connection after an internal error, while the exception is handled; None: raise the error.
     """
 
     log = Logger()
@@ -78,12 +80,12 @@ class LocalQueue:
         self._room = 0
 
     def configure(self, settings: Settings) -> None:
-        """From now on these settings count."""
+        """Use these settings from now on."""
         self._settings = settings
         self._room = 0
 
     def enqueue(self, connection: Connection) -> bool:
-        """A request comes while every thread is busy; returns False when it went to the master instead."""
+        """Queue a request, as every thread is busy; returns False when it went to the master instead."""
         now = self._now()
         connection.queued_since = now
         if self._full(now):
@@ -100,19 +102,22 @@ class LocalQueue:
             self._ticking = True
 
     def has_free_thread(self) -> bool:
-        """Whether a thread of this worker has nothing to do."""
+        """Whether a thread of this worker is free."""
         return self._board.words[self._region + W_BUSY] < self._settings.threads
 
     def claim(self, connection: Connection) -> bool:
-        """A thread is about to run the request; returns False when it was released meanwhile. Any thread."""
+        """Take the request for this thread; returns False when it was released meanwhile. Called from any thread."""
         if not connection.waiting:
             return True
         connection.waiting = False
-        # Taking it out of a dictionary is one step for the interpreter.
+        # Removing it from a dictionary is atomic in the interpreter.
         return self._entries.pop(connection, self) is None
 
     def _full(self, now: float) -> bool:
-        """Whether too many wait. A look at all workers is dear: behind one, this one may fill its share of the room."""
+        """Whether too many requests wait.
+
+        Counting over all workers is expensive, so after one count this worker may fill its share of the room.
+        """
         if self._room > 0 and now - self._looked < HOP_AFTER_SECONDS:
             self._room -= 1
             return False
@@ -125,7 +130,7 @@ class LocalQueue:
     def _numbers(self, without: int = -1) -> list[Numbers]:
         board = self._board
         columns = [board.column(word) for word in (W_THREADS, W_BUSY, W_INCOMING)]
-        # The master may have let another worker in between two of them.
+        # The master may have added a worker between two columns.
         numbers = list(zip(*columns, strict=False))
         if 0 <= without < len(numbers):
             del numbers[without]
@@ -136,13 +141,13 @@ class LocalQueue:
         try:
             self._release()
         except Exception:
-            self.log.failure("internal error while requests wait: they wait on")
+            self.log.failure("internal error while releasing queued requests; they stay queued")
         finally:
             if self._entries:
                 self._tick_later()
 
     def _release(self) -> None:
-        """Let those go that shall not wait here, oldest first."""
+        """Release the requests that must not wait here any longer, oldest first."""
         now, draining = self._now(), self._draining()
         spare = 0 if draining else self._spare()
         for connection in list(self._entries):
@@ -163,14 +168,14 @@ class LocalQueue:
         return spare_threads(self._numbers(board.worker_number(self._region)), board.words[H_QUEUED])
 
     def _take(self, connection: Connection, kind: Kind) -> bool:
-        """Release one, unless a thread was faster."""
+        """Release one, unless a thread took it first."""
         if self._entries.pop(connection, self) is not None:
             return False
         try:
             self._withdraw(connection)
             self._give_back(connection, kind)
         except Exception:
-            # It is no longer among those that wait: this one ends, and the others are looked at.
+            # It has left the queue already: close this connection, and go on with the others.
             if self._abandon is None:
                 raise
             self._abandon(connection)

@@ -1,6 +1,6 @@
-"""The end of a connection's descriptor, which the application may have closed or replaced meanwhile.
+"""Opens and closes the descriptors of connections, which the application may have closed or replaced meanwhile.
 
-Law: a number that is no longer ours is somebody else's: it is neither shut down nor closed.
+Law: a number that is no longer ours belongs to other code: it is neither shut down nor closed.
 """
 
 from __future__ import annotations
@@ -21,22 +21,21 @@ _connect = ctypes.CDLL(None).connect
 
 
 def check_known(known: Connection, descriptor: int) -> None:
-    """The kernel has given a number away that a connection here has: that one is gone, and nothing of it is ours.
+    """Handle a new descriptor with the number of a known connection: the application closed that one.
 
-    Where a thread has its turn the worker ends: it may be about to answer one client on it, and the next one would read
-    that.
+    If a thread has that connection, end the worker: the thread may be about to send its answer to the new client.
     """
     if known.phase is Phase.TURN:
         os.close(descriptor)
-        failing.fail(f"the application closed file descriptor {descriptor}, which was a client's")
+        failing.fail(f"the application closed file descriptor {descriptor}, a client connection")
     known.stream.sock.detach()
     _tell(descriptor)
 
 
 def take_descriptor(descriptor: int, family: int) -> socket.socket:
-    """A socket of a descriptor that was received; it is closed where that cannot be."""
+    """Make a socket of a received descriptor; closes it on failure."""
     try:
-        # Without SOCK_NONBLOCK it would get the default time-out, which the application may have set.
+        # Without SOCK_NONBLOCK the socket gets the default time-out, which the application may have set.
         return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0, fileno=descriptor)
     except BaseException:
         os.close(descriptor)
@@ -44,7 +43,7 @@ def take_descriptor(descriptor: int, family: int) -> socket.socket:
 
 
 def part(epoll: select.epoll, sock: socket.socket, shut: bool) -> None:
-    """Let go of our copy.
+    """Close our copy.
 
     :param shut: end the connection as well.
     """
@@ -56,7 +55,7 @@ def part(epoll: select.epoll, sock: socket.socket, shut: bool) -> None:
         _tell(descriptor)
         return
     if shut:
-        # Also a process forked by the app may have a copy: without this the client would never see the end.
+        # A child that the application forked may have a copy: without this the client would never see the end.
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
     sock.close()
@@ -73,6 +72,6 @@ def reset(sock: socket.socket) -> None:
 
 def _tell(descriptor: int) -> None:
     _log.error(
-        "the application closed file descriptor {number}, which was a client's: that connection ends",
+        "the application closed file descriptor {number}, a client connection; that client is disconnected",
         number=descriptor,
     )

@@ -1,6 +1,6 @@
-"""The phases of a connection in a worker: who uses it, and for what.
+"""The phases of a connection in a worker: which thread uses it, and for what.
 
-Law: a name for each, and nothing else.
+Law: names only.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import enum
 
 
 class Phase(enum.Enum):
-    """Who uses a connection, and for what."""
+    """Which thread uses a connection, and for what."""
 
-    READING = "waiting for a request, or for the rest of its head"
+    READING = "waiting for a request, or for the remainder of its head"
     BODY = "reading a body"
-    TURN = "an app thread has it"
-    WRITING = "the reactor sends the rest of an answer"
-    LINGERING = "closing: waiting for the client to have read"
+    TURN = "an app thread or the leader answers its request"
+    WRITING = "the leader sends the remainder of an answer"
+    LINGERING = "closing: waiting until the client has read the answer"
     CLOSED = "closed"

@@ -1,9 +1,8 @@
-"""The poller: the worker's connections, their events, deadlines and ends.
+"""The poller: decides what an event means for a connection, and what follows a turn, a refusal or an internal error.
 
-Law: runs on the leader's thread, and stops at once where that has lost the lead; only here connections are registered
-and closed. They have an epoll descriptor of their own, for edge-triggered events on bytes that were only looked at; the
-reactor's is one among them. The order of an end is always EPOLL_CTL_DEL, close, report; a descriptor closed earlier
-stays registered as long as the master's copy lives.
+Law: runs on the leader's thread, except `turn_ended`, which any thread calls. Connections have their own epoll, with
+edge-triggered events because bytes are only peeked at; the reactor's epoll is one descriptor in it. `holdings` is the
+table of connections, `custody` registers and closes them, `rounds` runs the loop, `sweeping` enforces deadlines.
 """
 
 from __future__ import annotations
@@ -44,32 +43,32 @@ _WRITABLE = select.EPOLLOUT | select.EPOLLET
 _RESTING = select.EPOLLET
 _ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 
-# What an enumeration's members cost to look up is seen in each request.
+# Looking up members of an enumeration costs measurable time in each request.
 _READING, _TURN, _REQUEST = Phase.READING, Phase.TURN, Found.REQUEST
 
 
 class TurnTaker(Protocol):
-    """Who answers requests (`turns.Turns`)."""
+    """Gives requests to threads (`turns.Turns`)."""
 
     def take(self, connection: Connection, seat: Seat) -> None:
-        """Give a connection that has a request its turn, perhaps here and now; `Poller.turn_ended` follows."""
+        """Give a connection with a request its turn, perhaps on this thread at once; `Poller.turn_ended` follows."""
 
     def before_send(self) -> None:
         """The leader is about to send answers."""
 
     def census(self) -> Census:
-        """Who has turns."""
+        """Return the connections that wait for a thread, and the threads in turns."""
 
 
 class Poller:
-    """All connections of this worker (`rounds.RoundActions`, `sweeping.SweepActions`).
+    """Handles the connections of a worker (`rounds.RoundActions`, `sweeping.SweepActions`).
 
-    :param listeners: their addresses, by index.
-    :param report: tells the master about a lend: kind, slot, sequence, with CARRIED also what was taken of a head.
-    :param on_empty: called when a draining or stopping worker has no connection left.
-    :ivar heads: reads the heads of requests; `spool`: where their bodies are kept.
-    :ivar holdings: the connections; `custody`: how they come and go; `rounds`: the rounds of the loop; `sweeper`: what
-        checks them at regular times.
+    :param listeners: the listeners' addresses, by index.
+    :param report: reports a lend to the master: kind, slot, sequence, and for CARRIED the bytes taken of a head.
+    :param on_empty: called when a draining or stopping worker has no connection left to wait for.
+    :ivar heads: parses the heads of requests; `spool`: stores their bodies.
+    :ivar holdings: the table of connections; `custody`: takes them over and closes them; `rounds`: runs the loop;
+        `sweeper`: checks deadlines.
     """
 
     log = Logger()
@@ -105,12 +104,12 @@ class Poller:
         self._resting = Resting(reactor, self._watch_again)
 
     def start(self) -> None:
-        """Take requests, and check deadlines."""
+        """Accept lends, and check deadlines, from now on."""
         self._board.words[self._region + W_THREADS] = self._settings.threads
         self.sweeper.start()
 
     def configure(self, settings: Settings) -> None:
-        """From now on these settings count, also for what waits already."""
+        """Use these settings from now on, also for connections that wait already."""
         retime(self.holdings.connections.values(), self._settings, settings)
         self._settings = settings
         self.rounds.keep_alive = settings.keep_alive
@@ -118,7 +117,7 @@ class Poller:
         self.custody.configure(settings)
 
     def stop(self) -> None:
-        """End every connection after its present request; idle ones soon. From now on nobody takes one back."""
+        """Close every connection after its present request, idle ones soon. None goes back to the master."""
         self.custody.stop()
         self.sweeper.sweep()
         self.custody.report_if_empty()
@@ -140,7 +139,7 @@ class Poller:
             self._write(connection)
         elif phase is Phase.TURN:
             connection.missed = True
-            # Whoever ends the turn first writes the phase and then looks at `missed`.
+            # A thread that ends the turn writes the phase first and reads `missed` then.
             if connection.phase is not Phase.TURN:
                 self.handle(connection, mask)
 
@@ -157,7 +156,7 @@ class Poller:
         if found is _REQUEST:
             connection.phase = _TURN
             connection.stream.keep = False
-            # The end of the stream has been told, and will not be told again.
+            # The event for the end of the stream is used up, and does not come again.
             connection.missed |= ended
             self.rounds.ready.append(connection)
         elif found is Found.END:
@@ -176,16 +175,16 @@ class Poller:
                 self.abandon(connection)
 
     def begin_lingering(self, connection: Connection) -> None:
-        """The client has ended it. What is unread is taken first: closing on it would reset an answer on its way."""
+        """The client closed its side. Read unread bytes first: closing with them would reset an answer on its way."""
         drop_body(connection)
         lingering.begin(connection, self._settings, time.monotonic(), refused=False)
         self.holdings.epoll.modify(connection.stream.sock, WATCHED)
         self._linger(connection)
 
     def turn_ended(self, connection: Connection) -> None:
-        """The turn is over. Called from any thread.
+        """End a turn. Called from any thread.
 
-        The leader may have the connection as soon as its phase is written: its events are the leader's from then on.
+        As soon as the next phase is written, the leader owns the connection; only the leader may rearm its events.
         """
         if self._end_turn(connection):
             self.rounds.returned.append(connection)
@@ -196,7 +195,7 @@ class Poller:
             self.rearm(connection)
 
     def _end_turn(self, connection: Connection) -> bool:
-        """Write the next phase, last of all; returns whether its events have to be set right."""
+        """Write the next phase, last of all; returns whether events must be rearmed."""
         now = time.monotonic()
         if connection.stream.unsent is not None:
             connection.redo_log.write_answered()
@@ -213,19 +212,19 @@ class Poller:
         return True
 
     def rearm(self, connection: Connection) -> None:
-        """Have the events of a connection that has just come back, whatever was done with it meanwhile."""
+        """Watch for the events of the present phase of a connection whose turn is over."""
         phase = connection.phase
         if phase is Phase.WRITING:
             self.holdings.epoll.modify(connection.stream.sock, _WRITABLE)
         elif phase is _READING and self.holdings.draining:
             self.custody.give_back(connection)
         elif phase is _READING or phase is Phase.LINGERING:
-            # What is there is told again.
+            # This reports bytes again that are there already.
             connection.watched = True
             self.holdings.epoll.modify(connection.stream.sock, WATCHED)
 
     def _linger(self, connection: Connection) -> None:
-        """Take and forget what the client still sends, until it closes or the bounds are reached."""
+        """Read and drop what the client still sends, until it closes or the bounds are reached."""
         over = lingering.drop(connection, self._scratch)
         if over:
             self.custody.close(connection)
@@ -233,7 +232,7 @@ class Poller:
             self.holdings.epoll.modify(connection.stream.sock, WATCHED)
 
     def _write(self, connection: Connection) -> None:
-        """Send more of an answer that is made."""
+        """Send more of a complete answer."""
         assert connection.stream.unsent is not None
         try:
             sent = connection.stream.send_some(connection.stream.unsent)
@@ -247,11 +246,11 @@ class Poller:
             self.enter_next_phase(connection)
         elif sent:
             connection.deadline = time.monotonic() + self._settings.write_timeout
-            # The event for the next room is told only after a send found none; ask for it anew.
+            # Edge-triggered EPOLLOUT comes only after a send found no room; rearming asks for it again.
             self.holdings.epoll.modify(connection.stream.sock, _WRITABLE)
 
     def refuse(self, connection: Connection, error: HTTPError) -> None:
-        """One answer, then the end; nothing behind it is ever read as a request."""
+        """Answer with an error, then close; bytes behind the request are never read as another one."""
         now = time.monotonic()
         self._refusals.tell(connection.peer[0], error, now)
         if self.custody.access is not None:
@@ -265,16 +264,16 @@ class Poller:
         self.holdings.epoll.modify(connection.stream.sock, WATCHED)
 
     def abandon(self, connection: Connection, seat: Seat | None = None) -> None:
-        """An error of ours, being handled, ends this connection and no other; it is logged once.
+        """Log an internal error, while it is handled, and close this connection and no other.
 
-        :param seat: of this thread, which may have lost the lead; None: it leads.
+        :param seat: of this thread, which may have lost the lead; None: this thread leads.
         """
         try:
             self.holdings.prove()
         except OSError:
-            # Not this connection's fault: as long as nothing is noted, another worker can continue with it.
-            failing.fail("the application closed or replaced an epoll of the server's", Failure())
-        self.log.failure("internal error in a connection, which is closed")
+            # Not this connection's fault: while its redo log is unchanged, another worker can continue with it.
+            failing.fail("the application closed or replaced an epoll descriptor of the server", Failure())
+        self.log.failure("internal error in a connection; closing it")
         try:
             if seat is not None and not seat.leads:
                 connection.stream.keep, connection.answer, connection.stream.unsent = False, None, None
@@ -282,5 +281,5 @@ class Poller:
             elif self.holdings.connections.get(connection.stream.sock.fileno()) is connection:
                 self.custody.close(connection)
         except Exception:
-            # It would stay for ever, and so might others that were to be checked after it.
-            failing.fail("a connection could not be ended", Failure())
+            # It would stay open for ever, and so might others that were due after it.
+            failing.fail("it cannot close a connection", Failure())

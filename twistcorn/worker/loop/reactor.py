@@ -1,7 +1,7 @@
-"""The worker's reactor: Twisted's epoll reactor, whose loop one thread after the other can run.
+"""The worker's reactor: Twisted's epoll reactor, with a loop that can pass from thread to thread.
 
-Law: exactly one thread is in it at any time, the leader. Twisted's own part is used through its public methods but for
-one: the descriptor of its epoll, which is watched among the connections, so that both are waited for in one call.
+Law: exactly one thread, the leader, runs it at any time. It uses Twisted's public methods, with one exception: the
+descriptor of Twisted's epoll, which is watched among the connections, so that one call waits for both.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from ...pristine import time
 from ..process import failing, forks
 from .seats import Seat
 
-#: Seconds between two turns of the loop that are a gap: hearts beat each second, and a call that lasts loses the loop.
+#: Seconds between two passes of the loop that count as a gap: heartbeats wake it each second, and the watchdog takes
+#: it from long calls.
 GAP_SECONDS = 3.0
 
-#: Polls connections and this reactor, for so many seconds (None: for ever), on the thread of the seat.
+#: Polls connections and this reactor, for at most these seconds (None: without limit), on the thread of the seat.
 Poll = Callable[[float | None, Seat], None]
 
 
 class WorkerReactor(EPollReactor):
-    """A reactor that is led by the main thread until it gets a crew."""
+    """A reactor that the main thread runs until `enlist` provides a crew."""
 
-    #: Monotonic; Twisted's are the wall clock's: set back by an hour, time-outs would stop for an hour. Not the
-    #: function itself, which is replaced by name wherever it is found (freezegun does so, in this reactor as well).
+    #: Monotonic: Twisted uses the wall clock, and would stop time-outs for an hour when that is set back by one.
+    #: Wrapped, because freezegun replaces the bare function wherever it finds it, in this reactor as well.
     seconds = staticmethod(partial(time.monotonic))
 
     def __init__(self) -> None:
-        #: Told before any timer of the seconds in which the loop did not turn.
+        #: Called after a gap, before any timer, with its seconds.
         self.on_gap: list[Callable[[float], object]] = []
         self._turned = time.monotonic()
         self._poll: Poll
@@ -41,35 +42,35 @@ class WorkerReactor(EPollReactor):
         super().__init__()
 
     def enlist(self, poll: Poll, crew: Callable[[], None]) -> None:
-        """From the next turn of the loop on it is run by others.
+        """Hand the loop to a crew, from its next pass on.
 
-        :param poll: waits for events, of this reactor too, and handles them.
-        :param crew: takes the main thread, and returns when the reactor has stopped.
+        :param poll: waits for events, those of this reactor included, and handles them.
+        :param crew: takes over the main thread, and returns when the reactor has stopped.
         """
         self._poll = poll
         self._crew = crew
 
     def own_descriptor(self) -> int:
-        """The descriptor that is readable when one of the reactor's own is ready (epoll(7))."""
+        """Return the descriptor that is readable when one of the reactor's own is ready (epoll(7))."""
         return int(self._poller.fileno())
 
     def mainLoop(self) -> None:
-        """Run until stopped; on the main thread."""
+        """Run until stopped, on the main thread."""
         self._run(lambda: self._crew is None, lambda: self.doIteration(self._wait()))
         if self._crew is not None:
             try:
                 self._crew()
             except BaseException:
-                failing.fail("its main thread broke", Failure())
+                failing.fail("its main thread failed", Failure())
 
     def lead(self, seat: Seat) -> None:
-        """Run the loop on this thread until it stops, or the seat leads no more."""
+        """Run the loop on this thread until the reactor stops or the seat loses the lead."""
         assert self._inside is None, "two threads in the reactor"
         self._inside = seat
         self._run(lambda: seat.leads, lambda: self._step(seat))
 
     def _step(self, seat: Seat) -> None:
-        # What the application asks while it is called in here (crochet does) shall be answered as in any other thread.
+        # The application, called in here, must see the same as in any other thread (crochet asks `isInIOThread`).
         threadable.ioThread = None
         self._poll(self._wait(), seat)
 
@@ -85,16 +86,16 @@ class WorkerReactor(EPollReactor):
         try:
             super().wakeUp()
         except (OSError, AttributeError):
-            # Twisted takes the ends of a broken waker away.
-            failing.fail("its loop cannot be woken", Failure())
+            # Twisted removes the descriptors of a broken waker.
+            failing.fail("its event loop cannot be woken", Failure())
 
     def own_numbers(self) -> list[int]:
-        """The descriptors that wake the loop, both ends, and the one of its epoll."""
+        """Return the descriptors of its epoll and of both ends of its waker."""
         waker = self.waker
         return [self.own_descriptor(), *(number for name in "io" if (number := getattr(waker, name, None)) is not None)]
 
     def left(self) -> None:
-        """The leader is out of the loop, for good, or as long as its call takes."""
+        """The leader has left the loop, for good or for the time of a call."""
         self._inside = None
 
     def _wait(self) -> float | None:
@@ -102,7 +103,7 @@ class WorkerReactor(EPollReactor):
         return timeout if self.running else 0
 
     def _tell_gap(self, gap: float) -> None:
-        """The process was stopped: nobody is late for that, and timers must not come before this."""
+        """Report a gap before any timer runs: clients and requests are not late because this process was stopped."""
         for tell in self.on_gap:
             tell(gap)
 
@@ -119,6 +120,5 @@ class WorkerReactor(EPollReactor):
                     forks.leave_if_forked()
                     step()
             except BaseException:
-                # Whatever it was about to do is lost, or comes again for ever; what one connection is to blame for
-                # has been caught before.
-                failing.fail("its loop broke", Failure())
+                # Errors of one connection are caught elsewhere: here work is lost, or fails again in each pass.
+                failing.fail("its event loop failed", Failure())

@@ -1,7 +1,7 @@
-"""Connections whose heads come in many small pieces: each waits a moment before it is looked at again.
+"""Connections whose heads arrive in many small pieces: each rests for a short time before it is read again.
 
-Law: runs on the leader's thread. A resting connection is not watched, so that its client's packets wake nobody; its
-time-outs go on. One timer for all.
+Law: runs on the leader's thread. A resting connection is not watched, so its client's packets do not wake the loop; its
+time-outs still apply. One timer serves all.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from .partial import REST_SECONDS
 
 
 class Resting:
-    """The connections that rest.
+    """The resting connections.
 
-    :param watch: watches one again, if it is still waiting for its head.
+    :param watch: watches one again, if it still waits for its head.
     """
 
     def __init__(self, clock: Any, watch: Callable[[Connection], None]) -> None:
@@ -25,7 +25,7 @@ class Resting:
         self._resting: list[Connection] = []
 
     def add(self, connection: Connection) -> None:
-        """This one waits until the next moment."""
+        """Rest this connection until the timer fires."""
         if not self._resting:
             self._clock.callLater(REST_SECONDS, self._over)
         self._resting.append(connection)

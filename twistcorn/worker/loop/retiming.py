@@ -1,7 +1,7 @@
-"""Time-outs that change while connections wait: what each of them has left then.
+"""Moves the deadlines of waiting connections when time-outs change.
 
-Law: on the leader's thread, and touches no connection that has its turn. The time counts from where it began, as if the
-new time-out had been there then.
+Law: runs on the leader's thread, and touches no connection in a turn. A deadline moves as if the new time-out had
+applied when the wait began.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from ...settings import Settings
 from .connection import Connection
 from .phases import Phase
 
-#: Seconds: a deadline that is over, whatever the clock says; 0 would be none.
+#: A deadline in the past on any monotonic clock; 0 would mean none.
 EXPIRED_SECONDS = 0.001
 
 
 def retime(connections: Iterable[Connection], old: Settings, new: Settings) -> None:
-    """Move the deadlines of connections from the old settings to the new ones."""
+    """Move the deadlines of the connections from the old settings to the new ones."""
     idle = new.keep_alive - old.keep_alive
     first = new.header_timeout - old.header_timeout
     shifts = {

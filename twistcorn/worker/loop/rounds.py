@@ -1,7 +1,7 @@
 """The rounds of a worker's loop: wait for events, read requests, give each its turn, send the answers.
 
-Law: runs on the leader's thread, and stops at once where that has lost the lead; what it leaves, the next leader
-continues. What an event means for a connection, and how one ends, is `poller`'s.
+Law: runs on the leader's thread, and stops at once when that thread loses the lead; the next leader continues there.
+`poller` decides what an event means for a connection.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .seats import Seat
 
 #: Events taken at once.
 EVENTS_AT_ONCE = 64
-#: Nanoseconds of turns in one round, before timers and the reactor's own descriptors get theirs.
+#: Nanoseconds of turns in one round, before timers and the reactor's own descriptors are served.
 ROUND_NANOSECONDS = 5_000_000
-#: Nanoseconds that an answer may wait for others to be sent with it, while requests are at hand.
+#: Nanoseconds that an answer may wait to be sent together with others, while more requests are ready.
 HOLD_NANOSECONDS = 1_000_000
 
 
@@ -29,28 +29,28 @@ class RoundActions(Protocol):
     """What a round does with a connection (`poller.Poller`)."""
 
     def handle(self, connection: Connection, mask: int) -> None:
-        """Events have come (epoll_ctl(2)); a request that is complete goes to `Rounds.ready`."""
+        """Handle events (epoll_ctl(2)); a connection with a complete request goes to `Rounds.ready`."""
 
     def rearm(self, connection: Connection) -> None:
-        """A turn that another thread had is over: have the events of the phase that it left."""
+        """Watch for the events of its present phase, after a turn on another thread."""
 
     def enter_next_phase(self, connection: Connection) -> None:
-        """A turn of the leader's is over, and its answer was sent as far as the client took it."""
+        """End a turn of the leader, whose answer is sent as far as the kernel took it."""
 
     def abandon(self, connection: Connection, seat: Seat | None = None) -> None:
-        """End a connection for an error of ours, which is being handled."""
+        """Close a connection because of an internal error; called while the exception is handled."""
 
 
 class Rounds:
-    """One round after the other.
+    """Runs one round after the other.
 
-    :param take: gives a connection that has a request its turn, perhaps here and now.
+    :param take: gives a connection with a request its turn, perhaps on this thread at once.
     :param before_send: called before answers are sent.
     :ivar keep_alive: seconds that a connection may be idle.
     :ivar ready: connections that have a complete request and no turn yet.
     :ivar answers: connections whose answer is complete and not sent.
-    :ivar returned: from other threads: connections whose events must change.
-    :ivar scratch: for bytes that were seen by peeking and have to be taken.
+    :ivar returned: connections from other threads' turns whose events must be rearmed.
+    :ivar scratch: buffer for taking bytes that were peeked at before.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class Rounds:
         self.returned: deque[Connection] = deque()
 
     def poll(self, timeout: float | None, seat: Seat) -> None:
-        """Wait for events and handle them, on the leader's thread, while that leads.
+        """Wait for events and handle them, as long as this thread leads.
 
-        :param timeout: seconds; None to wait for as long as it takes.
+        :param timeout: seconds; None to wait without limit.
         """
         if self.answers:
-            # Another thread completed them, and lost the lead.
+            # Left by a thread that lost the lead.
             self.send_answers()
         while self.returned:
             connection = self.returned.popleft()
@@ -96,9 +96,9 @@ class Rounds:
         self._run_round(seat)
 
     def _run_round(self, seat: Seat) -> None:
-        """Handle the events of this round, and continue what an earlier one has left, perhaps another thread's.
+        """Handle this round's events, and finish what an earlier round left, perhaps on another thread.
 
-        First every request is read, then each gets its turn, then the answers are sent: see `defer`.
+        Read all requests, then give each its turn, then send the answers: see `defer`.
         """
         connections, sources, actions = self._holdings.connections, self._holdings.sources, self._actions
         for descriptor, mask in self._pending:
@@ -119,17 +119,17 @@ class Rounds:
                 actions.abandon(connection, seat)
             if not seat.leads:
                 return
-            # A clock that is read for each of them costs as much as the rest of this loop.
+            # Reading the clock for each request would cost as much as the remainder of this loop.
             if seat.ended > end:
                 break
         if self.answers:
             self.send_answers()
 
     def defer(self, connection: Connection, now: int) -> None:
-        """An answer is complete: send it soon, with others. On the leader's thread, where its turn began `now`.
+        """Send a complete answer soon, together with others. On the leader's thread; `now`: when its turn began.
 
-        The kernel's part of a request costs much less when it is done for several at once: the code for it is in the
-        processor's caches then, and a client that was woken for one answer sees the others without being woken.
+        The kernel's share of a request costs much less for several at once: its code is in the processor's caches, and
+        a client that wakes for one answer sees the others as well.
         """
         connection.redo_log.write_answered()
         if not self.answers:
@@ -148,7 +148,7 @@ class Rounds:
                 connection.send_answer(scratch)
                 stream = connection.stream
                 if stream.keep and stream.unsent is None and connection.watched and not holdings.draining:
-                    # As `enter_next_phase`, in short: it is what nearly always happens.
+                    # The common case of `enter_next_phase`, inlined.
                     connection.request = None
                     connection.deadline = idle
                     connection.redo_log.write_idle(idle, stream.consumed, stream.written)
@@ -164,8 +164,8 @@ class Rounds:
 
 
 def _was_last(connection: Connection) -> bool:
-    """Whether the client has said that it sends nothing after its request (RFC 9112 section 9.6), and nothing is there.
+    """Whether the client announced this request as its last (RFC 9112 section 9.6).
 
-    Closing then cannot reset the connection under an answer that is on its way.
+    It sends nothing more, so closing cannot reset the connection and lose the answer.
     """
     return connection.request is not None and not connection.request.block.keep_alive

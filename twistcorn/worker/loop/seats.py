@@ -1,7 +1,7 @@
-"""A thread's seat: what belongs to one thread that can lead the reactor or run the application.
+"""A thread's seat: the state of one thread that can lead the reactor or run the application.
 
-Law: no decision is made here. All fields but the buffer are written under the lock of `turns.Turns`, or by the thread
-itself while it is the only one that can.
+Law: no decisions. All fields except the buffer are written under the lock of `threads.Threads`, or by the thread itself
+while no other thread can.
 """
 
 from __future__ import annotations
@@ -17,50 +17,48 @@ from ..process.interrupt import set_exception
 from .connection import Connection
 from .stream import SCRATCH_BYTES
 
-#: Nobody wants to hit the thread; somebody is about to; an exception is on its way, or was.
+#: No RequestTimeout for the thread; one is about to be raised; one is on its way, or was raised.
 AT_EASE, AIMING, FIRED = range(3)
-#: Milliseconds: the longest that poll(2) can be told to wait, some 24 days.
+#: Longest time-out that poll(2) accepts, in milliseconds: some 24 days.
 MAX_POLL_MILLISECONDS = (1 << 31) - 1
 
 
 class Aside(Protocol):
-    """Where a thread tells that it waits for a client (`turns.Turns`).
-
-    """
+    """Lets a stand-in run while a thread waits for a client (`turns.Turns`)."""
 
     @property
     def seats(self) -> set[Seat]:
-        """Those of all its threads."""
+        """The seats of all threads."""
 
     def stand_aside(self, seat: Seat) -> None:
-        """The thread runs no application code until it comes back."""
+        """The thread runs no application code until `come_back`."""
 
     def come_back(self, seat: Seat) -> None:
-        """It does again."""
+        """The thread runs application code again."""
 
 
 class Seat:
     """One thread's seat.
 
     :ivar thread: its native id; `ident` is Python's.
-    :ivar scratch: a buffer that only it uses, for bytes that were seen by peeking and have to be taken.
-    :ivar gate: held while the thread has nothing to do.
+    :ivar scratch: its private buffer for taking bytes that were peeked at before.
+    :ivar gate: a lock on which the thread waits while it has nothing to do.
     :ivar serves: whether it may run the application.
-    :ivar leads: whether it runs the reactor, or will when it comes to it.
+    :ivar leads: whether it runs the reactor, or will as soon as it can.
     :ivar inline: whether it runs a turn while it leads.
-    :ivar baton: holds one item while it runs an inline turn and the lead could be taken from it; each seat has its own,
-        or one that has lost the lead would take its successor's.
+    :ivar baton: holds one item while it runs an inline turn and can lose the lead; one per seat, so that a thread that
+        has lost the lead cannot take its successor's.
     :ivar began: when its turn began, in monotonic nanoseconds; `row`: where its request is counted (`wire.statuses`);
-        `code`: the status of its answer; `ended`: when the last one ended that it ran while it led.
-    :ivar answered: whether the request of that turn is over already, but for its last bytes.
-    :ivar stood: whether it stood aside in the present turn; `aside`: whether it does now, and has given up its place.
-    :ivar coming: whether it was woken, or started, and has not looked for a turn yet.
-    :ivar exposed: the connection whose request runs in the application on this thread right now, so that it may be hit
-        by a RequestTimeout; None while it runs our own code.
-    :ivar sheltered: the same, while it runs code of ours in between (`shelter`).
-    :ivar due: the request, and since when it runs, that it ends when it comes out of there.
-    :ivar owed: what a signal handler of the application's raised in there.
-    :ivar aim: where `deadlines` is with hitting it.
+        `code`: the status of its answer; `ended`: when its latest inline turn ended.
+    :ivar answered: whether the request of that turn is counted as over, though its last bytes may be unsent.
+    :ivar stood: whether it stood aside in the present turn; `aside`: whether it does now, and a stand-in may run.
+    :ivar coming: whether it was woken, or started, and has not asked for a turn yet.
+    :ivar exposed: the connection whose request runs in the application on this thread right now, so that a
+        RequestTimeout may be raised in it; None while it runs our own code.
+    :ivar sheltered: the same, while it runs our own code in between (`shelter`).
+    :ivar due: the request, and when it began, that times out as soon as the thread leaves the shelter.
+    :ivar owed: the exception that the application's signal handler raised in the shelter.
+    :ivar aim: how far `deadlines` is with raising a RequestTimeout in it.
     """
 
     __slots__ = (
@@ -94,7 +92,7 @@ class Seat:
             self._delays = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """The thread ends."""
+        """Release the seat; the thread ends."""
         self._turns.seats.discard(self)
         if exposed_threads.get(self.ident) is self:
             del exposed_threads[self.ident]
@@ -103,27 +101,27 @@ class Seat:
             self._delays = -1
 
     def forget(self) -> None:
-        """In a child that the application forks: nobody aims at its thread any more."""
+        """In a child that the application forks: no RequestTimeout is raised in this thread any more."""
         self.aim, self.exposed = AT_EASE, None
         if self._delays >= 0:
             os.close(self._delays)
             self._delays = -1
 
     def shield(self) -> None:
-        """The application is left for code of ours, in which no RequestTimeout must come.
+        """Leave the application for our own code, in which no RequestTimeout may be raised.
 
-        First it says so, then it looks; `deadlines` first says that it aims, then looks whether the thread is exposed.
-        So one of the two always sees the other.
+        This clears `exposed` first and reads `aim` then; `deadlines` writes `aim` first and reads `exposed` then. So
+        one of the two always sees the other.
         """
         self.exposed = None
         if self.aim:
             self._disarm()
 
     def reappear(self) -> None:
-        """The application goes on behind code of ours.
+        """Return from our own code to the application.
 
-        :raises RequestTimeout: its time was over meanwhile.
-        :raises BaseException: what is owed.
+        :raises RequestTimeout: the request's time ran out meanwhile.
+        :raises BaseException: the owed exception.
         """
         runs, self.sheltered = self.sheltered, None
         self.exposed = runs
@@ -136,7 +134,7 @@ class Seat:
                 raise RequestTimeout
 
     def _disarm(self) -> None:
-        # The exception may come at any moment, also here, but only once.
+        # The exception may be raised at any time, also here, but only once.
         for _ in range(2):
             try:
                 while self.aim == AIMING:
@@ -149,15 +147,15 @@ class Seat:
                 continue
 
     def delay(self) -> int:
-        """Nanoseconds that the thread was ready but had no processor; 0 where the kernel does not tell (proc(5))."""
+        """Nanoseconds that the thread was ready but had no processor; 0 if the kernel does not count (proc(5))."""
         with contextlib.suppress(OSError, IndexError, ValueError):
             return int(os.pread(self._delays, 64, 0).split()[1])
         return 0
 
     def await_client(self, sock: socket.socket, timeout: float, event: int = select.POLLOUT) -> bool:
-        """Wait until the socket takes more, or has something; meanwhile another thread has this one's place.
+        """Wait until the socket is writable, or readable; meanwhile a stand-in may run instead of this thread.
 
-        :return: false when that took longer than `timeout` seconds.
+        :return: false after `timeout` seconds.
         """
         poll = select.poll()
         poll.register(sock, event)

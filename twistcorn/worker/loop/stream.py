@@ -1,7 +1,7 @@
-"""The two streams of a connection: its socket, and how far they have come.
+"""The two streams of a connection: its socket, with the offsets in both directions.
 
-Law: whoever has the connection (`phases`) uses its streams, and nobody else. Bytes of a request are only looked at
-until its response begins; `consume` takes them. Nothing is closed here; `poller` does that.
+Law: only the thread that has the connection (`phases`) uses its streams. Bytes of a request are only peeked at until
+its response begins; `consume` takes them. Nothing is closed here; `custody` closes.
 """
 
 from __future__ import annotations
@@ -12,33 +12,32 @@ from ...pristine import socket, threading
 from ..process import failing
 from .redo_log import RedoLog
 
-#: One send: the kernel takes what its buffer has room for.
+#: Bytes offered to one send; the kernel takes as many as its buffer has room for.
 SEND_BYTES = 1 << 18
-#: A body up to here is put behind its head in memory: one copy costs less than a second piece for the kernel.
+#: A body of up to this many bytes is joined to its head: one copy costs less than a second buffer for the kernel.
 MAX_COPIED_BYTES = 65536
-#: Bytes of the buffers that `consume` is given.
+#: Size of the buffers that are passed to `consume`.
 SCRATCH_BYTES = 65536
 
-#: Waits until a socket takes more; false when time is over.
+#: Waits until a socket takes more; returns false when the time is over.
 Wait = Callable[[socket.socket], bool]
 
 
 class ClientGone(ConnectionError):
-    """The client closed the connection, or took nothing for too long; there is nobody to answer."""
+    """The client closed the connection, or read nothing for too long; it cannot be answered."""
 
 
 class Stream:
     """Both directions of one connection.
 
-    :param consumed: where the last holder left off, zero on a connection that was lent for the first time; `written`
-        likewise.
+    :param consumed: the offset at which the previous worker stopped reading, 0 at the first lend; `written` likewise.
     :ivar sock: this worker's copy, non-blocking.
-    :ivar consumed: bytes taken from the kernel so far; `written` bytes given to it.
-    :ivar request_end: where the present request ends in the stream from the client; while it closes: how much of that
-        is taken at most.
-    :ivar unsent: what the client has not taken of an answer that is whole.
-    :ivar keep: whether the connection goes on after the present answer.
-    :ivar seen_consumed: how many of those bytes `traffic` has counted; `seen_written` likewise.
+    :ivar consumed: bytes taken from the kernel so far; `written`: bytes given to it.
+    :ivar request_end: where the present request ends in the stream from the client; while the connection lingers, the
+        offset up to which its bytes are dropped.
+    :ivar unsent: the part of a complete answer that the kernel has not taken yet.
+    :ivar keep: whether the connection stays open after the present answer.
+    :ivar seen_consumed: how many of the consumed bytes `traffic` has counted; `seen_written` likewise.
     """
 
     __slots__ = (
@@ -54,16 +53,16 @@ class Stream:
         self.keep = False
 
     def consume(self, scratch: bytearray) -> None:
-        """Take the present request's bytes, all of which were seen, from the kernel.
+        """Take the bytes of the present request, all of which were peeked at, from the kernel.
 
-        :raises ClientGone: they are not there any more.
+        :raises ClientGone: the bytes are gone.
         """
         left = self.request_end - self.consumed
         while left > 0:
             try:
                 taken = self.sock.recv_into(scratch, min(left, len(scratch)))
             except OSError:
-                # A client that has read its answer may have reset the connection.
+                # The client may have reset the connection after reading its answer.
                 taken = 0
             if taken == 0:
                 self.keep = False
@@ -72,13 +71,13 @@ class Stream:
         self.consumed = self.request_end
 
     def send(self, head: bytes, data: bytes, wait: Wait, last: bool) -> None:
-        """Send, waiting in this thread for the client as far as that must be.
+        """Send, and block this thread while the client is slow.
 
-        :param head: goes before the data, in the same segment where that fits; a large body is not copied for it.
-        :param wait: waits until the socket takes more; false when the client's time is over.
-        :param last: the answer is whole with this: what the client does not take now becomes `unsent`, which is in
-            memory anyway and needs no thread.
-        :raises ClientGone: the client is gone, or took nothing for too long.
+        :param head: sent before the data, in the same segment where it fits; a large body is not copied for that.
+        :param wait: waits until the socket takes more; returns false when the client's time is over.
+        :param last: this completes the answer: bytes that the kernel does not take now become `unsent`; they are in
+            memory anyway, and no thread has to wait.
+        :raises ClientGone: the client is gone, or read nothing for too long.
         """
         if len(data) <= MAX_COPIED_BYTES:
             head, data = b"", head + data
@@ -106,7 +105,7 @@ class Stream:
             left = left[self.send_some(left) :]
 
     def send_some(self, data: memoryview) -> int:
-        """Send what the kernel takes now; returns how many bytes that was.
+        """Send what the kernel takes now; returns the number of bytes.
 
         :raises ClientGone: the client is gone.
         """
@@ -124,15 +123,15 @@ class Stream:
     def await_client(self, wait: Wait) -> None:
         """Wait until the client takes more.
 
-        :raises ClientGone: it does not.
+        :raises ClientGone: the client's time is over.
         """
         if not wait(self.sock):
             self.keep = False
             raise ClientGone
 
     def doubt(self, problem: OSError) -> None:
-        """Nothing could be sent: where the application has closed the descriptor, ours may be gone, too."""
+        """A send failed: if the application closed this descriptor, check whether the server's own are gone as well."""
         if failing.is_lost(problem):
-            # It is this request that is to be told of, whatever has become of its answer.
+            # Attribute the end of the worker to this request, whatever became of its answer.
             self._redo_log.write_thread(threading.get_ident())
             failing.doubt()

@@ -1,7 +1,7 @@
-"""The sweep: at regular times, what no event tells. Deadlines, clients that only rest here, turns that nobody has.
+"""The sweeper: periodic checks for what causes no event: expired deadlines, idle connections to park, lost turns.
 
-Law: runs on the leader's thread. Each connection is looked at by itself: an error of ours in one is told and ends that
-one, and the others have their look.
+Law: runs on the leader's thread. Each connection is checked separately: an internal error in one is logged and closes
+that one, and the others are still checked.
 """
 
 from __future__ import annotations
@@ -25,39 +25,38 @@ from .intake import has_bytes, relieve
 from .phases import Phase
 from .traffic import Traffic
 
-#: Idle time of an open connection when the server stops: clients that are about to ask once more are answered.
+#: Seconds that an idle connection stays open when the server stops: a client about to send a request is answered.
 LAST_REQUEST_SECONDS = 1.0
-#: Between two looks at the deadlines.
+#: Seconds between two sweeps.
 SWEEP_SECONDS = 0.5
-#: Looks in a row at which nobody has a turn, until it is lost: on its way from one to the next it is seen with nobody
-#: for microseconds.
+#: Sweeps in a row that find no thread for a turn, until it counts as lost: a hand-over shows none for microseconds.
 LOST_SWEEPS = 10
 
-#: Who has turns: connections that wait for a thread; threads, and since when each has its turn.
+#: Connections that wait for a thread; threads in turns, each with the time at which its turn began.
 Census = tuple[Collection[Connection], Collection[tuple[int, int]]]
 
 
 class SweepActions(Protocol):
-    """What the sweep does with a connection (`poller.Poller`)."""
+    """What the sweeper does with a connection (`poller.Poller`)."""
 
     def read(self, connection: Connection, ended: bool) -> None:
-        """Read what is there, as after an event; `ended`: the client has closed its side."""
+        """Read the bytes that are there, as after an event; `ended`: the client has closed its side."""
 
     def begin_lingering(self, connection: Connection) -> None:
-        """Its client is gone."""
+        """Close it gently: its client is gone."""
 
     def refuse(self, connection: Connection, error: HTTPError) -> None:
-        """Answer with an error, and end it."""
+        """Answer with an error, then close it."""
 
     def abandon(self, connection: Connection) -> None:
-        """End it for an error of ours, which is being handled."""
+        """Close it because of an internal error; called while the exception is handled."""
 
 
 class Sweeper:
-    """Checks all connections.
+    """Checks all connections of a worker.
 
-    :param census: says who has turns.
-    :param unclaimed: connections that the loop has between two steps of a turn.
+    :param census: returns which requests have threads, or wait for one.
+    :param unclaimed: returns the connections that the loop holds between two steps of a turn.
     """
 
     log = Logger()
@@ -80,16 +79,16 @@ class Sweeper:
         self._custody = custody
         self._census = census
         self._unclaimed = unclaimed
-        self._recurring = Recurring(reactor, "the check of deadlines", self.sweep, failing.fail)
-        #: Turns that nobody had at the last check: since when each runs, and how often that was so.
+        self._recurring = Recurring(reactor, "the deadline check", self.sweep, failing.fail)
+        #: Turns that no thread had at the last sweep: when each began, and in how many sweeps that was so.
         self._missing: dict[Connection, tuple[int, int]] = {}
 
     def start(self) -> None:
-        """Check from now on."""
+        """Sweep from now on."""
         self._recurring.start(SWEEP_SECONDS, now=False)
 
     def configure(self, settings: Settings) -> None:
-        """These settings count from now on."""
+        """Use these settings from now on."""
         self._settings = settings
 
     def sweep(self) -> None:
@@ -120,19 +119,19 @@ class Sweeper:
     def _expire(self, connection: Connection, now: float) -> None:
         reading = (Phase.READING, Phase.BODY)
         if connection.phase in reading and has_bytes(connection):
-            # Its event may have been lost.
+            # An event may have been lost.
             self._actions.read(connection, False)
             if connection.phase not in reading or connection.deadline >= now:
                 return
         if connection.phase is Phase.BODY or (connection.phase is Phase.READING and connection.header_since):
-            self._actions.refuse(connection, HTTPError(408, "the request took too long"))
+            self._actions.refuse(connection, HTTPError(408, "the client took too long to send the request"))
         elif connection.phase is not Phase.READING or not has_bytes(connection):
             self._custody.close(connection)
 
     # Turns
 
     def _find_lost(self) -> None:
-        """A turn has no deadline of its own, because threads have; one that no thread has would never end."""
+        """Close connections whose turn no thread has: threads enforce the deadlines of turns, so it would never end."""
         turns = [each for each in self._holdings.connections.values() if each.phase is Phase.TURN]
         if not turns:
             self._missing.clear()
@@ -141,7 +140,7 @@ class Sweeper:
         known = {*waiting, *self._unclaimed()}
         missing = {}
         for connection in turns:
-            # A turn that has ended since is another one, or none.
+            # A turn may have ended, and another begun, since the census.
             log = connection.redo_log
             since = log.since
             if connection in known or (log.thread, since) in running or connection.phase is not Phase.TURN:
@@ -156,7 +155,7 @@ class Sweeper:
         del self._missing[connection]
         request = connection.request
         self.log.critical(
-            "internal error: {name} was lost, no thread has it and none is coming for it; its connection is ended",
+            "internal error: {name} lost: no thread runs it, none will; closing its connection",
             name="a request" if request is None else request.line.name,
         )
         self._custody.close(connection)

@@ -1,7 +1,7 @@
-"""What a worker counts of its connections: how many there are, and the bytes of those.
+"""Counts a worker's connections and their bytes on the scoreboard.
 
-Law: runs on the leader's thread, and adds up what connections note of themselves anyway: nothing is done for a request.
-So the counts are as old as the last look; a connection that leaves is looked at then.
+Law: runs on the leader's thread, and adds up the offsets that streams keep anyway: no work per request. Counts are as
+old as the last sweep; a connection that leaves is counted then.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from .connection import Connection
 
 
 class Traffic:
-    """The words of one worker.
+    """The connection and byte counters of one worker.
 
-    :param region: the first one of them.
+    :param region: the first word of the worker's region.
     """
 
     def __init__(self, words: memoryview, region: int) -> None:
@@ -23,14 +23,14 @@ class Traffic:
         self._region = region
 
     def set_connections(self, connections: int) -> None:
-        """So many are with this worker now."""
+        """Write the number of connections that the worker holds."""
         self._words[self._region + W_CONNECTIONS] = connections
 
     def count(self, connections: Iterable[Connection]) -> None:
-        """Count the bytes that came and went since the last look."""
+        """Add the bytes received and sent since these connections were last counted."""
         received = sent = 0
         for connection in connections:
-            # Another thread may be at it: what comes meanwhile is seen at the next look.
+            # Another thread may be using it: later bytes are counted next time.
             consumed, written = connection.stream.consumed, connection.stream.written
             if consumed != connection.stream.seen_consumed or written != connection.stream.seen_written:
                 received += consumed - connection.stream.seen_consumed

@@ -1,8 +1,8 @@
-"""The time of requests: who has had too much of it, and how that ends.
+"""Request time-outs: interrupts requests that run too long, and reports those that do not end.
 
-Law: looks at the seats at regular times, on the leader's thread, and raises a RequestTimeout in a thread only while
-that runs the application. A request that outlives it by a second is stuck: the stacks of all threads go to the log, and
-the master is told. Nobody else's request is touched.
+Law: checks the seats periodically, on the leader's thread, and raises a RequestTimeout in a thread only while that runs
+the application. A request that still runs a second later is stuck: the stacks of all threads are logged, and the stuck
+requests reported. No other request is touched.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..process import failing
 from ..process.interrupt import set_exception
 from ..process.stacks import format_stacks
 
-#: Seconds between two looks: what a time-out may be late.
+#: Seconds between two checks: how late a time-out may be.
 CHECK_SECONDS = 0.1
 #: Nanoseconds that a request has to end after the exception.
 GRACE_NANOSECONDS = 1_000_000_000
@@ -31,12 +31,12 @@ GRACE_NANOSECONDS = 1_000_000_000
 
 @dataclass
 class Hit:
-    """A request whose time was over.
+    """A request that was interrupted.
 
     :ivar seat: of its thread.
-    :ivar since: when it began: which of its connection's requests it is.
+    :ivar since: when it began; identifies it among the requests of its connection.
     :ivar at: when the exception was raised.
-    :ivar stuck: whether it is known to be stuck.
+    :ivar stuck: whether it is stuck.
     """
 
     seat: Seat
@@ -47,13 +47,13 @@ class Hit:
 
 
 class Deadlines:
-    """Ends requests whose time is over. All times but `timeout` are monotonic nanoseconds.
+    """Ends requests that time out. All times except `timeout` are monotonic nanoseconds.
 
-    :param timeout: seconds; 0: no request has too much.
-    :param seats: the threads that can run the application.
-    :param name_of: how logs name the request that runs on a thread.
-    :param on_late: told of each request that is interrupted: its name with its id, and its seconds so far.
-    :param on_stuck: told which requests are stuck, each time that changes.
+    :param timeout: seconds; 0: no time-out.
+    :param seats: returns the seats of the threads that can run the application.
+    :param name_of: names the request that runs on a thread, for the log.
+    :param on_late: called for each interrupted request, with its name and its seconds so far.
+    :param on_stuck: called with the connections of stuck requests, each time that these change.
     """
 
     log = Logger()
@@ -76,31 +76,31 @@ class Deadlines:
         self._now = now
         self._hits: dict[Seat, Hit] = {}
         self._stuck: set[tuple[Connection, int]] = set()
-        self._looking = Recurring(clock, "the look at the time of requests", self.check, failing.fail)
+        self._looking = Recurring(clock, "the request time-out check", self.check, failing.fail)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Check from now on."""
         if self._timeout:
             self._looking.start(CHECK_SECONDS, now=False)
 
     def configure(self, settings: Settings) -> None:
-        """From now on this time counts, also for requests that run."""
+        """Use this time-out from now on, also for requests that run already."""
         self._timeout = settings.request_timeout
         if self._timeout and not self._looking.running:
             self.start()
         elif not self._timeout and self._looking.running:
             self._looking.stop()
-            # Nobody is late any more.
+            # No request is late any more.
             self._hits = {}
             self._report_stuck([])
 
     def put_off(self, seconds: float) -> None:
-        """Nobody ran for so long: who was interrupted had no time to end."""
+        """The process did not run for these seconds: give interrupted requests as much more time to end."""
         for hit in self._hits.values():
             hit.at += int(seconds * 1e9)
 
     def check(self) -> None:
-        """Look once."""
+        """Check every seat once."""
         now = self._now()
         limit = int(self._timeout * 1e9)
         hits = {}
@@ -125,26 +125,29 @@ class Deadlines:
         known, self._stuck = self._stuck, {(hit.connection, hit.since) for hit in stuck}
         if self._stuck - known:
             self.log.error(
-                "{names}: stuck, more than {timeout:g} s after it began or made a piece of its answer;"
-                " all threads:\n{stacks}",
-                names=", ".join(self._name_of(hit.seat, hit.connection) for hit in stuck), timeout=self._timeout,
-                stacks=format_stacks(),
+                "{requests}, over --request-timeout {timeout:g} s, still running after RequestTimeout; replacing"
+                " worker; all threads:\n{stacks}",
+                requests=", ".join(map(self._describe, stuck)), timeout=self._timeout, stacks=format_stacks(),
             )  # fmt: skip
         if self._stuck != known:
             self._on_stuck([hit.connection for hit in stuck])
 
+    def _describe(self, hit: Hit) -> str:
+        age = (self._now() - hit.connection.redo_log.counted_from) / 1e9
+        return f"{self._name_of(hit.seat, hit.connection)}: {age:.0f} s"
+
 
 def line_of(connection: Connection) -> str:
-    """Method and path of the present request."""
+    """Return method and path of the present request."""
     return connection.request.line.name if connection.request is not None else "a request"
 
 
 def fire(seat: Seat, connection: Connection) -> bool:
-    """Raise a RequestTimeout in the thread of a request; does nothing when that has just left the application."""
+    """Raise a RequestTimeout in the thread of a request, if that still runs it; returns whether one is or will be."""
     seat.aim = AIMING
     if seat.exposed is not connection:
         seat.aim = AT_EASE
-        # In code of ours it cannot be hit: it ends as soon as it is back in the application.
+        # Our own code must not be interrupted: the exception is raised on return to the application.
         sheltered = seat.sheltered is connection
         if sheltered:
             seat.due = connection, connection.redo_log.since

@@ -1,8 +1,8 @@
-"""Who leads the reactor, and how it changes hands.
+"""The lead: decides which thread leads the reactor, and passes the lead from one to the next.
 
-Law: one thread leads, always. Whoever gives the lead away does so under the lock, to a thread that has nothing to do;
-where there is none for a moment the lead is vacant, and who gets free next takes it. Nothing is given away before
-somebody can follow. What a turn is, and which thread runs it, is `turns.Turns`'.
+Law: exactly one thread leads. The lead is given away under the lock, to an idle thread; if there is none for a short
+time, the lead is vacant, and the next thread that becomes idle takes it. It is never given away unless a thread can
+follow. `turns.Turns` decides which thread runs which turn.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from .routes import Route
 from .threads import Threads
 from .watchdog import Watchdog
 
-#: Seconds that the main thread, in a call of the application, has to leave when the reactor has stopped; with the time
-#: for a quick end (`ending`) less than the 2 s after which the master kills.
+#: Seconds that the main thread has to leave a call of the application when the reactor has stopped; together with the
+#: time for a quick end (`ending`) less than the 2 s after which the master kills the worker.
 LEAVE_SECONDS = 0.25
 
 
 class Work(Aside, Protocol):
-    """What there is to do (`turns.Turns`)."""
+    """The work of the threads (`turns.Turns`)."""
 
     def run_inline(self, connection: Connection, seat: Seat, route: Route) -> None:
         """Run a request on the thread that leads."""
 
     def run_queued(self, seat: Seat) -> None:
-        """With one thread for the application: run what waits, while it leads."""
+        """With `--threads 1`: run the queued requests, while the thread leads."""
 
     def take_next_turn(self, seat: Seat) -> bool:
-        """Take the next turn, or wait for one; returns false when there is one thread too many."""
+        """Take the next turn, or wait for one; returns false if the thread is surplus and must end."""
 
     def lost_lead(self, seat: Seat) -> None:
-        """A call runs on without the lead; with the lock held."""
+        """An inline call goes on without the lead; called with the lock held."""
 
 
 class Lead:
     """The lead of the loop.
 
-    :param loop: what is led.
-    :param threads: who can lead.
-    :param on_stuck: ends the process when the main thread does not leave the application.
-    :ivar watchdog: takes the lead from calls that last.
-    :ivar last: the call that ran inline last: on which thread, since when, and its route.
-    :ivar given: what the next leader runs first: the deputy had it.
-    :ivar deputy: the thread that leads and runs no application, while it has nothing to do.
+    :param loop: the loop to lead.
+    :param threads: the threads that can lead.
+    :param on_stuck: ends the process if the main thread does not leave the application.
+    :ivar watchdog: takes the lead from long calls.
+    :ivar last: the latest inline call: its seat, when it began, its route.
+    :ivar given: the request that the next leader runs first, passed on by the deputy.
+    :ivar deputy: the seat of the deputy while that is idle.
     """
 
     __slots__ = (
@@ -67,30 +67,33 @@ class Lead:
         self.watchdog = Watchdog(self.current_call, self.take_from)
         self.given: tuple[Connection, Route] | None = None
         self.deputy: Seat | None = None
-        #: Nobody leads yet: the thread that gets free next does.
+        #: No thread leads: the next one that becomes idle takes the lead.
         self._vacant = False
         self._main: Seat | None = None
         self._main_left = threading.Event()
-        #: With one thread for the application: who leads, and who wants the reactor back.
+        #: With `--threads 1`: the seat that leads, and the seat that wants the lead back.
         self._acting: Seat | None = None
         self._heir: Seat | None = None
         self._over = False
 
-    # The reactor changes hands
+    # Passing the lead
 
     def current_call(self) -> tuple[Seat, int] | None:
-        """The call that runs inline, and since when."""
+        """Return the seat of the call that runs inline, and when the call began."""
         last = self.last
         return last[:2] if last is not None and last[0].baton else None
 
     def take_from(self, since: int, blame: bool) -> None:
-        """Take the reactor from the call that began then; does nothing when that is over."""
+        """Take the lead from the inline call that began at `since`; does nothing if that is over.
+
+        :param blame: whether its route goes to the pool.
+        """
         with self._lock:
             if self.last is None or self.last[1] != since:
                 return
             seat, _, route = self.last
             if not self.has_follower():
-                # The next look tries again.
+                # The next check tries again.
                 return
             try:
                 seat.baton.pop()
@@ -101,20 +104,20 @@ class Lead:
             self.replace(seat)
 
     def has_follower(self) -> bool:
-        """Whether somebody can lead, now or in a moment; with one thread the second one may still have to be had."""
+        """Whether a thread can follow as leader, at once or soon; with `--threads 1` this may have to start one."""
         if self._threads.limit > 1:
             return True
         return bool(self._threads.parked) or self._threads.alive > 1 or self._threads.start_thread(serves=False)
 
     def replace(self, seat: Seat) -> None:
-        """Somebody else leads; with the lock and the baton in hand."""
+        """Pass the lead from this seat to another thread; called with the lock and the seat's baton held."""
         seat.leads = seat.inline = False
         self._threads.active += 1
         self._work.lost_lead(seat)
         self.give_away()
 
     def give_away(self) -> None:
-        """Somebody leads on who has nothing to do; if nobody has yet, who gets free next. With the lock in hand."""
+        """Give the lead to an idle thread, or to the next one that becomes idle; called with the lock held."""
         self._loop.left()
         if self._threads.parked:
             next_one = self._threads.parked.pop()
@@ -127,7 +130,7 @@ class Lead:
         next_one.gate.release()
 
     def take_vacant(self, seat: Seat) -> bool:
-        """Whether nobody leads, so that this thread does, which has nothing to do. With the lock in hand."""
+        """Take the lead for this idle thread if it is vacant; returns whether it was. Called with the lock held."""
         vacant, self._vacant = self._vacant, False
         seat.leads = vacant
         return vacant
@@ -135,7 +138,10 @@ class Lead:
     # The threads
 
     def join(self) -> None:
-        """The main thread gives the reactor away, or is the one that runs the application; returns when it stopped."""
+        """Start the threads from the main thread, which then waits, leads or serves; returns when the reactor stopped.
+
+        With `--threads 1` the main thread runs the application.
+        """
         self.watchdog.start()
         self._main = seat = Seat(self._work, serves=self._threads.limit == 1, leads=self._threads.limit == 1)
         with self._lock:
@@ -143,17 +149,17 @@ class Lead:
             for _ in range(self._threads.limit if begun and self._threads.limit > 1 else 0):
                 self._threads.start_thread()
             if begun and self._threads.alive == 1 < self._threads.limit:
-                # The deputy is the only thread that was to be had, and it runs no application: the main thread does.
+                # Only the deputy could be started, and it runs no application: the main thread does.
                 seat.serves = True
                 self._threads.alive += 1
                 self._threads.active += 1
                 self._threads.expect(seat)
         if seat.serves and self._threads.limit > 1:
             self.run(seat)
-            # Others have come since, and it is one too many.
+            # More threads have started since, and this one is surplus.
             self._sit_out(seat)
         elif self._threads.limit == 1 or not begun:
-            # Where there is no thread to be had, the main thread is the deputy.
+            # If no thread could be started, the main thread is the deputy.
             seat.leads = True
             self._threads.alive += 1
             self.run(seat)
@@ -162,7 +168,7 @@ class Lead:
         self._main_left.set()
 
     def _sit_out(self, seat: Seat) -> None:
-        """The main thread waits for the end. Handlers of signals run here, and one of the application's may raise."""
+        """Wait for the end on the main thread. Signal handlers run here, and the application's may raise."""
         while not self._over:
             try:
                 seat.gate.acquire()
@@ -170,7 +176,7 @@ class Lead:
                 handlers.tell(error)
 
     def run(self, seat: Seat) -> None:
-        """What each thread does, until it ends."""
+        """Run a thread, until it ends."""
         stays, led = True, False
         while stays and not self._over:
             if seat.leads:
@@ -184,7 +190,7 @@ class Lead:
                 stays = self._work.take_next_turn(seat)
 
     def _stand_by(self, seat: Seat) -> None:
-        """The deputy waits until somebody needs it."""
+        """Wait as the deputy until the lead is given to this thread."""
         with self._lock:
             if self.take_vacant(seat):
                 return
@@ -207,16 +213,16 @@ class Lead:
             self._release_main_thread(seat)
 
     def _release_main_thread(self, seat: Seat) -> None:
-        """The reactor has stopped: the main thread leaves."""
+        """The reactor has stopped: release the main thread."""
         self._over = True
         if self._main is not None and self._main is not seat:
             self._main.gate.release()
             if not self._main_left.wait(LEAVE_SECONDS):
-                # It is stuck in a call, and nobody waits for that.
+                # It is stuck in a call: do not wait for that.
                 self._on_stuck()
 
     def _change_places(self, seat: Seat, led: bool) -> None:
-        """With one thread for the application: its deputy led while a call lasted."""
+        """With `--threads 1`: swap the lead between the main thread and its deputy, which led during a long call."""
         if seat.serves:
             with self._lock:
                 self._threads.active -= 1

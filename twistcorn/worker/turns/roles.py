@@ -1,6 +1,6 @@
-"""The roles around a worker's turns: who is asked for what.
+"""The roles around a worker's turns, as protocols.
 
-Law: protocols only. Whoever plays a role does not know the others' modules; `lifecycle` brings them together.
+Law: protocols only. A class that plays a role does not import the others; `lifecycle` connects them.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
 
 class Server(Protocol):
-    """What answers requests (`channel.Service`). It raises nothing; times are monotonic nanoseconds."""
+    """Answers requests (`wsgi.app_server.AppServer`). It raises nothing; times are monotonic nanoseconds."""
 
     def serve(self, connection: Connection, seat: Seat, now: int) -> bool:
-        """Answer the request of a connection; where the seat is `inline`, the answer may be made and not sent.
+        """Answer the request of a connection; if the seat is `inline`, the answer may be complete and not sent yet.
 
-        :return: whether it is; otherwise somebody else may have the connection by now.
+        :return: whether it is so; otherwise another thread may have the connection by now.
         """
 
     def accept_queued(self, connection: Connection) -> bool:
-        """All threads are busy: whether the request waits here, or went elsewhere."""
+        """Queue a request while all threads are busy; returns false when it went to the master instead."""
 
     def claim_queued(self, connection: Connection) -> bool:
-        """A thread has come for a request that waits; false when it went elsewhere meanwhile."""
+        """Take a queued request for a thread; returns false when it went to the master meanwhile."""
 
     def deliver(self, connection: Connection, seat: Seat, now: int) -> None:
-        """Send what is made, soon where the seat leads, otherwise now; the request has been counted."""
+        """Send a complete answer: soon if the seat leads, otherwise now. The request is counted already."""
 
 
 class Loop(Protocol):
-    """What is led (`reactor.WorkerReactor`)."""
+    """The loop that a thread leads (`loop.reactor.WorkerReactor`)."""
 
     def lead(self, seat: Seat) -> None:
-        """Run it while the seat leads; returns early when it has stopped."""
+        """Run the loop while the seat leads; returns early when the reactor has stopped."""
 
     def left(self) -> None:
-        """The leader is out of it."""
+        """The leader has left the loop."""
 
     def wakeUp(self) -> None:
-        """Have the leader look whether it still leads; from any thread."""
+        """Wake the leader, which checks whether it still leads; called from any thread."""
 
     def callLater(self, delay: float, function: Callable[[], object]) -> Any:
-        """Call it later, on the leader's thread."""
+        """Call the function after `delay` seconds, on the leader's thread."""

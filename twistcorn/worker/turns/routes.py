@@ -1,8 +1,8 @@
-"""Which requests are answered on the thread that leads the reactor, and which in a thread of their own: by route.
+"""Decides by route which requests run inline, on the thread that leads the reactor, and which in the pool.
 
-Law: pure; time comes in as monotonic nanoseconds. A route is the method and the first path segments: what calls have in
-common when they do the same work. Clients make paths up: the table is bounded, a route that nobody comes back to makes
-room for the next, and what looks like an identifier is no name.
+Law: pure; time comes in as monotonic nanoseconds. A route is the method and the first path segments, which calls that
+do the same work have in common. Clients invent paths: the table is bounded, an unused route makes room for the next,
+and segments that look like identifiers do not count.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ import re
 
 from ..http.request import RequestLine
 
-#: A mean wait above this many nanoseconds is worth two thread switches and what the interpreter lock costs.
+#: A mean wait above this many nanoseconds is worth two thread switches and the cost of the interpreter lock.
 WAITS_NANOSECONDS = 150_000
-#: One long wait says no more than this, and one of them alone, among short ones, does not move a route.
+#: Cap on one sample, in nanoseconds: a single long wait among short ones does not move a route.
 MAX_SAMPLE_NANOSECONDS = 800_000
-#: The weight of the newest sample is one in so many.
+#: The newest sample weighs 1 / SAMPLE_DIVISOR.
 SAMPLE_DIVISOR = 8
-#: After the first ones, one call in so many is timed: reading a thread's clock twice costs about a microsecond.
+#: The first calls are timed, then one call in this many: reading a thread's clock twice costs about a microsecond.
 CALLS_PER_SAMPLE = 8
-#: After this long, doubled each time that it was in vain, a route that waits is tried again.
+#: Pause before a pooled route is tried inline again, in nanoseconds; doubled after each failed trial, to the maximum.
 FIRST_PAUSE_NANOSECONDS = 1_000_000_000
 MAX_PAUSE_NANOSECONDS = 60_000_000_000
-#: A call of this length, in nanoseconds, would lose the reactor, whatever it does (`watchdog`).
+#: A call of this length, in nanoseconds, would lose the reactor anyway (`watchdog`).
 TOO_LONG_NANOSECONDS = 2_000_000
-#: A pause begins anew at the first one, when the route did well for so many times its length.
+#: The pause starts again at the first one if the route stayed inline for this many pauses.
 PROBATION_PAUSES = 8
 
-#: Routes that are told apart.
+#: Size of the table of routes.
 MAX_ROUTES = 512
 #: Path segments that count: `/api/users/17` and `/api/users/18` are the same work.
 _SEGMENTS = 2
-#: Segments that name one thing of many: numbers, UUIDs and other hexadecimal ones with a digit, and very long ones.
+#: Segments that identify one thing of many: numbers, UUIDs and other hexadecimal ones with a digit, very long ones.
 _IDENTIFIER = re.compile(rb"[0-9]+|(?=[^/]*[0-9])[0-9a-fA-F-]{8,}|.{33,}", re.DOTALL)
 _ANY = b"*"
-#: Statuses of requests that name nothing (RFC 9110 sections 15.5.5, 15.5.6, 15.5.11, 15.6.2); 0: nobody was answered.
+#: Statuses of requests for no existing resource (RFC 9110 sections 15.5.5, 15.5.6, 15.5.11, 15.6.2); 0: no answer.
 _NOWHERE = frozenset({0, 404, 405, 410, 501})
 
 
 class Route:
-    """What is known of one route.
+    """The measurements of one route, and the decision for its calls.
 
     :ivar mean: nanoseconds that a call waits, a moving mean.
-    :ivar pooled: whether its calls go to threads of their own.
-    :ivar again_at: when a pooled route is tried again.
+    :ivar pooled: whether its calls run in the pool.
+    :ivar again_at: when a pooled route is tried inline again.
     :ivar known: whether it is in the table.
     """
 
@@ -77,24 +77,24 @@ class Route:
 
     @property
     def waits(self) -> bool:
-        """Whether the next call will probably wait for something else than the processor."""
+        """Whether the next call will probably wait for something other than the processor."""
         return self.mean > WAITS_NANOSECONDS
 
     def is_due(self) -> bool:
-        """Whether the call that comes is to be timed; asked once for each call."""
+        """Count the next call; returns whether to time it."""
         self._calls += 1
         return self._trying or self._calls <= CALLS_PER_SAMPLE or self._calls % CALLS_PER_SAMPLE == 0
 
     def was_used(self) -> bool:
-        """Whether it had more than one call since this was asked last: one alone may be anybody's invention."""
+        """Whether it had more than one call since the last check: a single call may be to an invented path."""
         used = self._calls - self._seen > 1
         self._seen = self._calls
         return used
 
     def wants_trial(self, now: int) -> bool:
-        """Whether it is time to see if a pooled route has changed; true for one call after each pause.
+        """Whether to try a pooled route inline; true for one call after each pause.
 
-        Not where a call in a thread of its own has shown meanwhile that it has not: a trial delays the others.
+        Not if a pooled call has shown meanwhile that the route still waits: a trial delays other requests.
         """
         if now < self.again_at:
             return False
@@ -103,12 +103,12 @@ class Route:
             return False
         self._trying = True
         self.again_at = now + self._pause
-        # Few threads are woken for calls that do not wait: soon one of them runs alone, and tells.
+        # Calls that do not wait wake few threads: soon one of them runs alone, and gives a sample.
         self.mean = 0.0
         return True
 
     def sample(self, wait: int, wall: int, now: int) -> None:
-        """One call took so long, and waited for this part of it, and no other ran beside it."""
+        """Note the wait and the wall time of one call that ran alone."""
         wait = min(max(wait, 0), MAX_SAMPLE_NANOSECONDS)
         self._hopeless = self.pooled and (wait > WAITS_NANOSECONDS or wall > TOO_LONG_NANOSECONDS)
         decided = self._trying
@@ -121,11 +121,11 @@ class Route:
         if self.mean > WAITS_NANOSECONDS and (decided or not self.pooled):
             self._put_off(now)
         elif self.mean < WAITS_NANOSECONDS / 2 and self.pooled and not self._tripped:
-            # What was tripped may compute for long, which no wait shows: only a trial brings it back.
+            # A tripped route may compute for long, which the wait does not show: only a trial brings it back.
             self._bring_back(now)
 
     def trip(self, now: int) -> None:
-        """A call took so long that the reactor was taken from it."""
+        """A call lost the reactor because it took too long."""
         self._trying = False
         self._tripped = True
         self._put_off(now)
@@ -145,7 +145,7 @@ class Route:
 class Routes:
     """The routes of a worker.
 
-    :ivar others: for requests whose route is not asked for.
+    :ivar others: used for requests whose own route does not matter.
     """
 
     def __init__(self) -> None:
@@ -154,14 +154,14 @@ class Routes:
         self.others.known = True
 
     def find(self, line: RequestLine) -> Route:
-        """The route of a request; kept in its line. One that is not known has to be learned."""
+        """Return the route of a request, and keep it in its line; `learn` adds an unknown one to the table."""
         route = line.route = self._known.get(_name(line)) or Route()
         return route
 
     def learn(self, line: RequestLine, route: Route, code: int) -> None:
-        """A request whose route is not known was answered with this status. Any thread, one at a time.
+        """Add an unknown route to the table, after an answer with this status. Any thread, one at a time.
 
-        An answer that there is nothing teaches nothing: whoever makes up paths gets no entry for each.
+        Routes without a resource are not added: a client that invents paths must not fill the table.
         """
         if code in _NOWHERE:
             return
@@ -175,7 +175,7 @@ class Routes:
         route.known = True
 
     def _make_room(self) -> None:
-        """Forget the oldest route that nobody has used lately; where all are used, the oldest."""
+        """Forget the oldest route without recent calls, or the oldest if all have had some."""
         for name in list(self._known):
             route = self._known.pop(name)
             if not route.was_used():

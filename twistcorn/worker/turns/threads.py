@@ -1,10 +1,10 @@
-"""The threads of a worker: how many there are, while it runs, and while that number changes.
+"""The threads of a worker: starts them, counts them, and ends those that are not needed.
 
-Law: `threads` of them run the application, and no others; one more, the deputy, leads the reactor while all of these
-are busy. A thread that waits for a slow client stands aside, and a stand-in may take its place: only when a request
-needs one, and never more than `stand_ins`. A thread is started first and counted then: when there is none to be had,
-nothing has changed, somebody still leads, and it is tried again. What a thread
-does is `leading.Lead`'s, and what there is to do `turns.Turns`'.
+Law: at most `limit` threads run the application at once; one more, the deputy, leads the reactor while all of these are
+busy. A thread that waits for a slow client stands aside, and a stand-in may take its place: only when a request needs
+it, and at most `stand_ins` of them. A thread is started first and counted then: if the start fails, nothing has
+changed, a thread still leads, and the start is retried. `leading.Lead` decides what a thread does, `turns.Turns` which
+request it runs.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from ...pristine import threading, time
 from ..loop.seats import Aside, Seat
 from ..process import failing
 
-#: Seconds until a thread that could not be started is tried again; between two lines about that.
+#: Seconds until a failed start of a thread is retried; between two log lines about that.
 RETRY_SECONDS, LOG_INTERVAL_SECONDS = 1.0, 60.0
-#: Seconds that stand-ins are kept for the next slow client, because what the application has built up in a thread (a
-#: connection to a database) costs more than a thread that waits.
+#: Seconds that stand-ins are kept for the next slow clients: the application's per-thread state (a connection to a
+#: database) costs more than a waiting thread.
 STAND_IN_SECONDS = 10.0
-#: Seconds that a collection waits for a moment without a request, at most: what it finds may hold scarce resources.
+#: Seconds that a garbage collection waits at most until no request runs: garbage may hold scarce resources.
 COLLECT_WITHIN_SECONDS = 10.0
 #: Seconds between two calls of `keep_up`.
 UPKEEP_SECONDS = 1.0
 
 
 class Threads:
-    """Starts threads, and lets them go. The fields are written with the lock held.
+    """Starts threads, and ends surplus ones. The fields are written with the lock held.
 
-    :param limit: how many may run the application at once.
+    :param limit: how many threads may run the application at once.
     :param stand_ins: how many more may, instead of threads that wait for slow clients.
     :param owner: of the seats.
-    :param waiting: the number of requests that wait for a thread.
+    :param waiting: returns the number of requests that wait for a thread.
     :param is_idle: whether no request runs.
-    :param work: what a thread does, until it ends.
-    :ivar lock: for everything here, and for whatever else its owner counts.
-    :ivar seats: those of all threads.
-    :ivar parked: threads that run the application and have nothing to do.
-    :ivar active: threads in turns; `alive`: all threads; `aside`: those that stand aside; `coming`: those that are
-        about to look for a turn.
+    :param work: runs a thread, until it ends.
+    :ivar lock: guards the fields here, and those of `turns.Turns` and `leading.Lead`.
+    :ivar seats: the seats of all threads.
+    :ivar parked: seats of threads that wait for a turn.
+    :ivar active: the number of threads in turns; `alive`: of all threads; `aside`: of those that stand aside;
+        `coming`: of those that are about to ask for a turn.
     """
 
     __slots__ = (
@@ -71,30 +71,30 @@ class Threads:
         self.seats: set[Seat] = set()
         self.parked: list[Seat] = []
         self.active = self.alive = self.aside = self.coming = 0
-        #: How many of those that stand aside stand-ins are kept for.
+        #: How many stand-ins are kept.
         self._kept = 0
         self._crest, self._crest_until = 0, 0.0
-        #: Threads that have ended since the last collection, and since when.
+        #: Threads that have ended since the last collection, and when the latest did.
         self._ended, self._ended_since = 0, 0.0
-        #: Why the last thread could not be started, and when the next is tried.
+        #: Why the last start failed, and when the next is allowed.
         self._refusal, self._again_at = "", 0.0
         self._refusal_told = self._crowd_told = -LOG_INTERVAL_SECONDS
         self._crowded = self._stood_in = self._stood_in_told = False
 
     def forget(self) -> None:
-        """In a child that the application forks: these threads are not there."""
+        """In a child that the application forks: these threads do not exist there."""
         for seat in list(self.seats):
             seat.forget()
 
     def resize(self, limit: int) -> None:
-        """Run so many calls at once from now on. Not from or to one: that is another way of working.
+        """Allow `limit` threads from now on; not from or to one, which is a different mode.
 
-        What runs goes on; threads that are too many leave as soon as they have nothing to do, or are done with it.
+        Running calls go on; surplus threads end as soon as they are idle.
         """
         with self.lock:
             self.limit = limit
             if not self.alive:
-                # So many start when the main thread joins; with some of these there would be one too many for ever.
+                # `Lead.join` starts the threads; starting some here would leave one too many.
                 return
             while self._is_short() and self.start_thread():
                 pass
@@ -102,13 +102,13 @@ class Threads:
         self._log_no_thread(time.monotonic())
 
     def limit_stand_ins(self, number: int) -> None:
-        """Have no more stand-ins than this from now on; those that are there go when their work is done."""
+        """Bound the stand-ins from now on; surplus ones end when their work is done."""
         self._stand_ins = number
 
     # Standing aside, with the lock held
 
     def step_aside(self, seat: Seat) -> None:
-        """A thread waits for its client; as long as there may be a stand-in, it gives its place up."""
+        """A thread waits for its client; it gives up its place if another stand-in is allowed."""
         if self.aside >= self._stand_ins:
             self._crowded = True
             return
@@ -119,7 +119,7 @@ class Threads:
         self._kept = max(self._kept, self._crest)
 
     def step_back(self, seat: Seat) -> None:
-        """It goes on, whoever has taken its place."""
+        """A thread goes on, though a stand-in may have taken its place."""
         if seat.aside:
             seat.aside = False
             self.active += 1
@@ -128,7 +128,7 @@ class Threads:
     # Coming and going, with the lock held
 
     def staff(self) -> bool:
-        """Have another thread look for a turn; returns whether one does."""
+        """Wake or start a thread for the waiting requests; returns whether enough are coming."""
         if self._waiting() <= self.coming:
             return True
         if self.parked:
@@ -143,7 +143,7 @@ class Threads:
         seat.gate.release()
 
     def expect(self, seat: Seat) -> None:
-        """A thread is about to look for a turn."""
+        """Note that a thread is about to ask for a turn."""
         seat.coming = True
         self.coming += 1
 
@@ -152,18 +152,19 @@ class Threads:
         return self.alive - self.aside <= self.limit
 
     def surplus(self) -> int:
-        """How many there are too many: some stood in for others that are back, or there shall be fewer."""
+        """How many threads are surplus: stand-ins whose threads are back, or more than a lowered limit."""
         return self.alive - 1 - self.limit - max(self.aside, self._kept)
 
     def _dismiss(self) -> None:
-        """Those that are too many and have nothing to do leave."""
+        """Wake idle surplus threads, which then end."""
         for _ in range(min(len(self.parked), self.surplus())):
             self._wake()
 
     def start_thread(self, serves: bool = True, leads: bool = False) -> bool:
-        """Start a thread, and count it once it is there; returns whether it is.
+        """Start a thread, and count it once it runs; returns whether it does.
 
-        :param serves: it runs the application, and looks for a turn first.
+        :param serves: it may run the application, and asks for a turn first.
+        :param leads: it leads the reactor first.
         """
         now = time.monotonic()
         if now < self._again_at:
@@ -186,8 +187,8 @@ class Threads:
         try:
             self._work(seat)
         except BaseException:
-            # With it would go a request, or the lead.
-            failing.fail("one of its threads broke", Failure())
+            # A request, or the lead, would be lost with it.
+            failing.fail("one of its threads failed", Failure())
         finally:
             seat.close()
             with self.lock:
@@ -197,7 +198,7 @@ class Threads:
     # On the leader's thread, once a second
 
     def keep_up(self) -> None:
-        """Let stand-ins go that nobody needed of late, collect what they have left behind, tell what has happened."""
+        """End stand-ins that were not needed recently, collect the garbage of ended threads, log what happened."""
         now = time.monotonic()
         with self.lock:
             if now >= self._crest_until:
@@ -210,9 +211,9 @@ class Threads:
         self._log_no_thread(now)
 
     def _collect(self) -> None:
-        """What a thread had of its own (`threading.local`) may sit in cycles, and hold what others wait for.
+        """Collect the state of ended threads (`threading.local`): it may be in cycles, and hold scarce resources.
 
-        In a thread of its own: finalizers are the application's code, and may wait.
+        In its own thread: finalizers are the application's code, and may block.
         """
         ended, self._ended = self._ended, 0
         try:
@@ -224,8 +225,8 @@ class Threads:
         if self._refusal and now - self._refusal_told >= LOG_INTERVAL_SECONDS:
             self._refusal_told = now
             self.log.error(
-                "no thread can be started: {why}; {threads} threads go on, and requests wait for these. Look at the"
-                " limits of processes and threads (pids.max of the cgroup, RLIMIT_NPROC) and of memory.",
+                "cannot start a thread: {why}; requests wait for the {threads} threads that run. Check the limits on"
+                " processes and threads (cgroup pids.max, RLIMIT_NPROC) and on memory.",
                 why=self._refusal, threads=self.alive,
             )  # fmt: skip
         if now >= self._again_at:
@@ -233,15 +234,14 @@ class Threads:
         if self._stood_in and not self._stood_in_told:
             self._stood_in_told = True
             self.log.warn(
-                "clients that read slowly hold threads of the application: up to {stand_ins} others take their places"
-                " (--stand-ins), each with its own of what the application keeps per thread, such as a connection to"
-                " a database",
+                "slow clients hold application threads; starting stand-ins for these, up to --stand-ins {stand_ins},"
+                " each with its own per-thread state of the application, such as a database connection",
                 stand_ins=self._stand_ins,
             )  # fmt: skip
         if self._crowded and now - self._crowd_told >= LOG_INTERVAL_SECONDS and self.limit > 1:
             self._crowded, self._crowd_told = False, now
             self.log.warn(
-                "{stand_ins} threads wait for clients that read slowly, and have stand-ins (--stand-ins): further such"
-                " clients keep their threads, and other requests wait, until --write-timeout ends who takes nothing",
+                "slow clients hold more application threads than --stand-ins {stand_ins} can replace; other requests"
+                " wait until these clients read, or --write-timeout disconnects them",
                 stand_ins=self._stand_ins,
             )  # fmt: skip

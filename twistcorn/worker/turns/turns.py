@@ -1,11 +1,11 @@
-"""Turns: which thread runs the application for a request.
+"""Turns: decides which thread runs the application for a request.
 
-Law: decides which of the `threads` runs what, and who leads the reactor. A thread that leads runs a call itself while
-calls of that route do not wait (`routes`); the others go to a queue for the rest. There is one thread more, the deputy,
-which leads and never runs the application, so that one can always follow when a call keeps the leader (`watchdog`) or
-the leader is needed for a call itself. Who takes a seat's baton decides whether that leads on: while a call runs
-anybody may, with the lock held; the call's thread takes it at the end. Threads are daemons: a stuck application never
-keeps a worker from leaving.
+Law: `threads` starts and ends the threads, `leading` passes the lead; here each request gets a thread. The leader runs
+a call itself while calls of that route do not wait (`routes`); other requests are queued for the other threads. The
+deputy leads and never runs the application, so that a thread can always follow when a call lasts (`watchdog`) or the
+leader is needed for a call. Taking a seat's baton decides whether that seat keeps the lead: while a call runs, any
+thread may take it, with the lock held; at the end the call's own thread takes it. Threads are daemons: a stuck call
+never keeps a worker from leaving.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .roles import Loop, Server
 from .routes import Route, Routes
 from .threads import Threads
 
-#: How long a turn may wait for the thread that runs before another is woken.
+#: Seconds that a request waits for a running thread before another one is woken.
 TICK_SECONDS = 0.002
 
 
@@ -35,11 +35,11 @@ class Turns:
 
     :param limit: how many threads may run the application at once. With one, that is always the main thread.
     :param stand_ins: how many more may, instead of threads that wait for slow clients.
-    :param mode: `adaptive`, `inline` (on the leader's thread whenever that can be) or `pool` (never).
-    :param region: the first word of this worker on the scoreboard, for what is busy and for the counts.
-    :param on_stuck: ends the process when the main thread does not leave the application.
-    :ivar counts: what it counts there.
-    :ivar threads: its threads; `lead`: which one of them leads.
+    :param mode: `adaptive`, `inline` (on the leader's thread whenever possible) or `pool` (never).
+    :param region: the first word of this worker on the scoreboard, for the counts.
+    :param on_stuck: ends the process if the main thread does not leave the application.
+    :ivar counts: busy threads and finished requests, on the scoreboard.
+    :ivar threads: the worker's threads; `lead`: passes the lead between them.
     """
 
     __slots__ = (
@@ -83,26 +83,26 @@ class Turns:
         self._routes = Routes()
         self.counts = Counts(board.words, region)
         self._server = server
-        #: Requests in threads of their own, or waiting for one.
+        #: Requests that run in the pool, or wait for a thread.
         self._running = 0
-        #: Something has waited for long enough, and only the leader is left to run it.
+        #: A request has waited for long enough, and only the leader is left to run it.
         self._overdue = False
         self._ticking = False
 
     @property
     def seats(self) -> set[Seat]:
-        """Those of all threads."""
+        """The seats of all threads."""
         return self.threads.seats
 
     def lost_lead(self, seat: Seat) -> None:
-        """See `leading.Work`: its request is among those of the other threads, unless it is answered."""
+        """See `leading.Work`: count its request as one of the pool, unless it is answered."""
         if not seat.answered:
             self._running += 1
 
-    # The leader gives out turns
+    # On the leader's thread
 
     def take(self, connection: Connection, seat: Seat) -> None:
-        """Answer a request, or have it answered. The leader's thread may come back no longer leading."""
+        """Run a request inline, or queue it. The thread may have lost the lead when this returns."""
         request = connection.request
         assert request is not None
         route = request.line.route or self._routes.find(request.line)
@@ -112,7 +112,7 @@ class Turns:
             inline = not route.pooled or route.wants_trial(time.monotonic_ns())
         else:
             inline = self._mode == "inline"
-        # A client that is waited for must not hold up the others.
+        # A client that waits for 100 Continue must not hold up the others.
         if inline and self.threads.active < self.threads.limit and not request.expects:
             if seat.serves and (self._watchdog.works or self.threads.limit == 1):
                 self.run_inline(connection, seat, route)
@@ -122,7 +122,7 @@ class Turns:
         self._submit(connection, seat, route)
 
     def _pass_on(self, connection: Connection, seat: Seat, route: Route) -> bool:
-        """The deputy leads, which runs no application: another thread leads on and runs this first, if one is free."""
+        """The leader is the deputy, which runs no application: pass lead and request to an idle thread, if any."""
         with self._lock:
             if not self.threads.parked:
                 return False
@@ -135,7 +135,7 @@ class Turns:
         timed = route.is_due() and not self.threads.active
         now = time.monotonic_ns()
         processor = time.thread_time_ns() if timed else 0
-        # One by one: a tuple of five is made and taken apart again.
+        # One by one: assigning five at once would build a tuple.
         seat.inline = True
         seat.answered = seat.stood = False
         seat.began = now
@@ -155,12 +155,12 @@ class Turns:
             try:
                 seat.baton.pop()
             except IndexError:
-                # Whoever took it is about to finish with it.
+                # The thread that took it may still hold the lock: wait until it is done.
                 with self._lock:
                     timed = False
             seat.inline = False
             if made:
-                # The request is over, though nothing of its answer is sent.
+                # The request is over, though its answer is not sent.
                 if seat.leads:
                     seat.ended = self.counts.count_led(row, connection.code, now)
                 else:
@@ -180,14 +180,14 @@ class Turns:
         with self._lock:
             self._running += 1
             self.counts.set_busy(self._running)
-            # What has waited with another worker is older than what waits here.
+            # A request from another worker's queue is older than those that wait here.
             self._queue.appendleft(connection) if hopped else self._queue.append(connection)
             if self.threads.active >= self.threads.limit or self.threads.limit == 1:
                 return
             if not self.threads.active or route.waits:
                 self._find_thread(seat)
                 return
-        # A second thread could not compute at the same time: it would fight for the interpreter lock.
+        # A second thread could not compute at the same time: it would compete for the interpreter lock.
         self._tick_later()
 
     def _tick_later(self) -> None:
@@ -196,9 +196,9 @@ class Turns:
             self._ticking = True
 
     def _find_thread(self, leader: Seat) -> None:
-        """Something waits, and fewer run than may: if no other thread is to be had, the leader runs it itself.
+        """Find a thread for a queued request; if there is no other, the leader gives up the lead and runs it.
 
-        On the leader's thread, where that can stop to lead at once.
+        On the leader's thread, at a point where it can give up the lead at once.
         """
         if not self.threads.staff() and leader.serves and leader.leads and self.lead.deputy is not None:
             leader.leads = False
@@ -207,22 +207,22 @@ class Turns:
             self.lead.give_away()
 
     def _tick(self) -> None:
-        """What still waits for a thread waits for one that is not coming back soon."""
+        """Find threads for requests that still wait: the running threads do not get free soon enough."""
         self._ticking = False
         try:
             with self._lock:
                 if self._queue and self.threads.active < self.threads.limit and not self.threads.staff():
                     self._overdue = True
         except Exception:
-            self.log.failure("internal error while requests wait for threads: they wait on")
+            self.log.failure("internal error while finding threads for queued requests; they stay queued")
         finally:
             if self._queue:
                 self._tick_later()
 
     def settle(self, seat: Seat) -> bool:
-        """Before the leader waits: what it wrote without the lock may have crossed with another thread.
+        """Before the leader waits for events: write the busy count again, as writes without the lock may have crossed.
 
-        :return: whether it leads on.
+        :return: whether the thread keeps the lead.
         """
         with self._lock:
             self.counts.set_busy(self._running)
@@ -233,13 +233,13 @@ class Turns:
         return seat.leads
 
     def keep_up(self) -> None:
-        """See `Threads.keep_up`; and have the watchdog, if its thread could not be started."""
+        """See `Threads.keep_up`; also retry the start of the watchdog, if that failed."""
         if not self._watchdog.works:
             self._watchdog.start()
         self.threads.keep_up()
 
     def before_send(self) -> None:
-        """The leader is about to send answers: whoever has them may ask again, and finds this worker less busy."""
+        """Update the counts before the leader sends answers: the master reads them as soon as a client reacts."""
         self.counts.flush()
         if self.counts.busy != self._running:
             self.counts.set_busy(self._running)
@@ -247,7 +247,7 @@ class Turns:
     # During a turn
 
     def answered(self, seat: Seat, code: int) -> None:
-        """The request is over, but for its last bytes: its client may ask again before they have all left."""
+        """Count a request as over before its last bytes are sent: the client may send the next one at once."""
         seat.code = code
         if seat.inline:
             try:
@@ -266,14 +266,14 @@ class Turns:
             self.counts.count(seat.row, code, seat.began, self._running)
 
     def _write_off(self, seat: Seat) -> None:
-        """A turn ended as none should: it is no longer among those that run."""
+        """Uncount a request whose turn ended with an internal error."""
         with self._lock:
             seat.answered = True
             self._running -= 1
             self.counts.set_busy(self._running)
 
     def stand_aside(self, seat: Seat) -> None:
-        """The thread waits for a slow client: it runs no application code until it comes back."""
+        """A thread waits for a slow client, and runs no application code until `come_back`."""
         with self._lock:
             seat.stood = True
             if seat.inline and seat.baton and self.lead.has_follower():
@@ -288,11 +288,11 @@ class Turns:
             self._loop.wakeUp()
 
     def come_back(self, seat: Seat) -> None:
-        """The client took something, or is out of time."""
+        """The client read something, or its time is over."""
         with self._lock:
             self.threads.step_back(seat)
 
-    # What threads do that do not lead
+    # On other threads
 
     def run_queued(self, seat: Seat) -> None:
         while seat.leads and self._queue:
@@ -302,12 +302,12 @@ class Turns:
                 self.run_inline(connection, seat, self._routes.others)
 
     def take_next_turn(self, seat: Seat) -> bool:
-        """Take the next turn, or wait for one; returns false when there is one thread too many."""
+        """Take the next turn, or wait for one; returns false if the thread is surplus and must end."""
         with self._lock:
             if seat.coming:
                 seat.coming = False
                 self.threads.coming -= 1
-            # Some have come back that stood aside: those that run look here when they are done.
+            # Threads that stood aside may be back: then one that ends its turn takes no other.
             over = self.threads.active > self.threads.limit
             connection = self._queue.popleft() if self._queue and not over else None
             if connection is None:
@@ -326,24 +326,24 @@ class Turns:
             self._routes.learn(line, route, code)
 
     def withdraw(self, connection: Connection) -> None:
-        """A request that waits is another worker's now: it is in this one no longer, though every thread is busy."""
+        """Remove a queued request that was released to another worker or to the master."""
         with self._lock:
             try:
                 self._queue.remove(connection)
             except ValueError:
-                # A thread has just come for it, and finds that it is gone.
+                # A thread has just taken it from this queue; `claim_queued` refuses it.
                 return
             self._running -= 1
             self.counts.set_busy(self._running)
 
     def census(self) -> tuple[set[Connection], set[tuple[int, int]]]:
-        """The requests that wait for a thread; the threads that have a turn, and since when."""
+        """Return the requests that wait for a thread, and the threads in turns, each with the time its turn began."""
         with self._lock:
             waiting = {*self._queue, *(() if self.lead.given is None else (self.lead.given[0],))}
         return waiting, {(seat.ident, seat.began) for seat in list(self.seats) if seat.began}
 
     def _dequeued(self) -> None:
-        """A request that waited is taken, by the leader or by another worker."""
+        """Uncount a queued request that the leader runs, or that was released."""
         with self._lock:
             self._running -= 1
             self.counts.set_busy(self._running)
@@ -355,7 +355,7 @@ class Turns:
         request = connection.request
         assert request is not None
         route = request.line.route or self._routes.others
-        # Beside other calls wall time would measure the interpreter lock.
+        # While other calls run, wall time would measure the interpreter lock.
         timed, led = route.is_due() and self.threads.active == 1, self.counts.led
         now, processor = time.monotonic_ns(), time.thread_time_ns() if timed else 0
         seat.inline, seat.answered, seat.stood = False, False, False
@@ -363,7 +363,7 @@ class Turns:
         try:
             self._server.serve(connection, seat, now)
         except BaseException:
-            # Nothing is raised; should something be, the connection is in nobody's hands, and `Sweeping` finds it.
+            # `serve` raises nothing; if it does, no thread has the connection, and `sweeping` finds it.
             self.log.failure("internal error in a turn")
         if not route.known:
             self._learn(request.line, route, seat.code)

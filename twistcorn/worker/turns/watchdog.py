@@ -1,6 +1,6 @@
-"""The watchdog: sees a call of the application that keeps the thread which leads the reactor, and has it replaced.
+"""The watchdog: detects long inline calls, and has the lead taken from them.
 
-Law: `Judge` is pure; `Watchdog` is one thread that looks, and does nothing else. It sleeps while nothing runs.
+Law: `Judge` is pure; `Watchdog` is one thread that checks, and does nothing else. It sleeps while no call runs.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from ...pristine import threading, time
 from ..loop.seats import Seat
 from ..process import failing
 
-#: Seconds between two looks while calls are made. A look costs some ten microseconds.
+#: Seconds between two checks while calls run. A check costs some ten microseconds.
 CHECK_SECONDS = 0.002
-#: Nanoseconds after which a call loses the reactor: well below what a client notices, well above what a call takes that
-#: does not wait.
+#: Nanoseconds after which a call loses the reactor: well below what a client notices, well above the length of a call
+#: that does not wait.
 PATIENCE_NANOSECONDS = 2_000_000
-#: A call is watched closely from this age on, in nanoseconds.
+#: Age in nanoseconds from which a call is suspect.
 SUSPECT_NANOSECONDS = 500_000
-#: A call that only lacks a processor keeps the reactor for so many nanoseconds: another thread would lack it as well.
+#: Nanoseconds for which a call that only lacks a processor keeps the reactor: another thread would lack it as well.
 MAX_LEAD_NANOSECONDS = 10_000_000
-#: Looks without a new call before the watchdog sleeps: one request now and then shall not pay for many looks.
+#: Checks without a new call before the watchdog sleeps: an occasional request must not cost many checks.
 IDLE_CHECKS = 3
 
 
 class CallVerdict(enum.Enum):
-    """What becomes of a call."""
+    """What happens to a call."""
 
-    KEEP = "it goes on"
-    REPLACE = "it loses the reactor, and its route is put off"
-    EXCUSE = "it loses the reactor, but had no processor: its route is not to blame"
+    KEEP = "the call keeps the reactor"
+    REPLACE = "the call loses the reactor, and its route goes to the pool"
+    EXCUSE = "the call loses the reactor; it lacked a processor, so its route is not to blame"
 
 
 class Judge:
-    """Judges the call that runs, from one look to the next. All times are nanoseconds."""
+    """Judges the call that runs, from one check to the next. All times are nanoseconds."""
 
     def __init__(self) -> None:
         self._since = 0
@@ -45,16 +45,16 @@ class Judge:
         self._delay = 0
 
     def look(self, since: int, now: int, delay: Callable[[], int]) -> CallVerdict:
-        """Look once.
+        """Judge the call that runs now.
 
-        :param since: when the call began; it is its name, too.
-        :param delay: how long its thread lacked a processor so far.
+        :param since: when the call began; identifies it.
+        :param delay: returns how long its thread has lacked a processor so far.
         """
         age = now - since
         if age < SUSPECT_NANOSECONDS:
             return CallVerdict.KEEP
         if since != self._since:
-            # A look that came late says nothing: the machine is busy, perhaps not the call.
+            # A late check proves nothing: perhaps the machine is busy, and not the call.
             self._since, self._seen, self._delay = since, now, delay()
             return CallVerdict.KEEP
         if age < PATIENCE_NANOSECONDS:
@@ -65,12 +65,12 @@ class Judge:
 
 
 class Watchdog:
-    """Looks at the call which runs inline.
+    """Checks the call that runs inline.
 
-    :param running: the seat that runs it and when it began; None when none runs.
-    :param replace: takes the reactor from the call that began then; whether its route is to blame.
-    :ivar sleeping: whether it has to be woken when a call begins.
-    :ivar works: whether it looks at all: without a thread nobody does.
+    :param running: returns its seat and when it began; None if none runs.
+    :param replace: takes the reactor from the call that began then, and says whether its route is to blame.
+    :ivar sleeping: whether it must be woken when a call begins.
+    :ivar works: whether its thread runs.
     """
 
     log = Logger()
@@ -85,7 +85,7 @@ class Watchdog:
         self.sleeping = self.works = False
 
     def start(self) -> None:
-        """Begin to look; where no thread is to be had, `works` says so, and this may be called again."""
+        """Start the thread; if that fails, `works` stays false, and this may be called again."""
         try:
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         except (RuntimeError, MemoryError):
@@ -93,13 +93,13 @@ class Watchdog:
         self.works = True
 
     def wake(self) -> None:
-        """A call begins."""
+        """Wake the watchdog, as a call begins."""
         if self.sleeping:
             self.sleeping = False
             self._awake.set()
 
     def close(self) -> None:
-        """Look no more."""
+        """End the thread."""
         self._over = True
         self.wake()
 
@@ -107,7 +107,7 @@ class Watchdog:
         try:
             self._look_on()
         except BaseException:
-            failing.fail("its watchdog broke", Failure())
+            failing.fail("its watchdog failed", Failure())
 
     def _look_on(self) -> None:
         judge, idle, last = Judge(), 0, 0
@@ -130,13 +130,13 @@ class Watchdog:
             if verdict is not CallVerdict.KEEP:
                 self._replace(since, verdict is CallVerdict.REPLACE)
         except Exception:
-            # The next look tries again.
-            self.log.failure("a call could not be replaced")
+            # The next check tries again.
+            self.log.failure("cannot take the reactor from a call; retrying")
 
     def _sleep(self) -> None:
         self._awake.clear()
         self.sleeping = True
-        # What began before it could see that it has to wake somebody is seen here.
+        # A call may have begun just before `sleeping` was set, and not have woken this thread.
         if self._running() is None and not self._over:
             self._awake.wait()
         self.sleeping = False
