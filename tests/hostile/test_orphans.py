@@ -209,7 +209,7 @@ def polite():
     server = serve(source).ready()
     os.kill(int(server.get("/polite")), signal.SIGKILL)
     server.wait_for("bye")
-    assert "SIGKILL: " not in server.wait_for(r"had forked: ended.*")[0][0]
+    assert "SIGKILL: " not in server.wait_for(r"forked by its application.*")[0][0]
 
 
 @pytest.mark.parametrize("others", ["live", "die"])

@@ -1,6 +1,6 @@
 """The control socket's conventions, shared by both ends: its default paths and the line format.
 
-Law: opens no file and no socket; the environment is a parameter. Does not import Twisted, as the command `twistcorn` must not either.
+Law: opens no file and no socket; the environment is a parameter. Does not import Twisted, because `twistcorn` does not.
 """
 
 from __future__ import annotations
