@@ -84,25 +84,31 @@ def as_text(event: dict[str, Any], worker: int = 0) -> str:
 
 
 def as_json(event: dict[str, Any], worker: int = 0) -> str:
-    """An event as JSON; empty if it has no text."""
+    """An event as JSON; empty if it has no text. A stack is a member of its own, the last one, and not in the text."""
     text = formatEvent(event) or ""
     traceback = ""
     if event.get("log_failure") is not None:
         traceback = eventAsText(event, includeTimestamp=False, includeSystem=False)[len(text) :].strip("\n")
     if is_noise(event) or not (text or traceback):
         return ""
+    fields = {
+        _NAMES.get(name, name): value
+        for name, value in event.items()
+        if not name.startswith("log_") and _NAMES.get(name, name) not in _TAKEN and _is_plain(value)
+    }
+    stacks = {key: value for key, value in fields.items() if isinstance(value, str) and _ends_with(text, value)}
+    for stack in stacks.values():
+        text = text[: len(text) - len(stack)].rstrip(":\n")
     members: dict[str, Any] = {
         "time": stamp(event.get("log_time") or 0), "level": level_of(event), "event": "log",
         "logger": event.get("log_namespace") or "", "text": text[:_MAX_MEMBER_CHARS],
     }  # fmt: skip
-    if traceback:
-        members["traceback"] = traceback[-_MAX_MEMBER_CHARS:]
     if worker:
         members["worker"] = worker
-    for name, value in event.items():
-        key = _NAMES.get(name, name)
-        if not key.startswith("log_") and key not in _TAKEN and key not in members and _is_plain(value):
-            members[key] = value[:_MAX_MEMBER_CHARS] if isinstance(value, str) else value
+    for key, value in [*((key, value) for key, value in fields.items() if key not in stacks), *stacks.items()]:
+        members.setdefault(key, value[:_MAX_MEMBER_CHARS] if isinstance(value, str) else value)
+    if traceback:
+        members["traceback"] = traceback[-_MAX_MEMBER_CHARS:]
     return json.dumps(members) + "\n"
 
 
@@ -113,6 +119,11 @@ def own(text: str, lost: int) -> dict[str, Any]:
     """
     event = {"log_time": time.time(), "log_level": LogLevel.warn, "log_format": "{text}", "text": text}
     return {**event, "lost": lost} if lost else event
+
+
+def _ends_with(text: str, value: str) -> bool:
+    """Whether a text ends with these further lines."""
+    return "\n" in value and text.endswith("\n" + value)
 
 
 def _is_plain(value: object) -> bool:
