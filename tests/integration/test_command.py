@@ -84,7 +84,7 @@ class TestWorkers:
         server.ready(3)
         refused = command(server, "scale", "0")
         assert (refused.returncode, refused.stderr) == (
-            1, "twistcorn: workers: allowed is a whole number from 1 to 256\n",
+            1, "twistcorn: workers: expected a whole number from 1 to 256\n",
         )  # fmt: skip
         assert json.loads(said(server, "status", "--json"))["workers"]["target"] == 3
 
@@ -97,7 +97,7 @@ class TestWorkers:
         assert server.wait_for(GONE)[0]["pid"] == first["pid"]
         server.ready(3)
         assert command(server, verb, first["ident"]).stderr == (
-            f"twistcorn: there is no worker {first['ident']}; there are: 2, 3\n"
+            f"twistcorn: no worker {first['ident']}; workers: 2, 3\n"
         )
 
     def test_stack(self, start: Start, gate: Gate) -> None:

@@ -63,7 +63,7 @@ class TestFile:
         """The first one keeps the place; the second one warns once, with the pid, and serves without."""
         second = start("app:app", env={"XDG_RUNTIME_DIR": str(server.runtime)}).ready()
         (warning,) = second.seen("no control socket")
-        assert f"(pid {server.pid}) listens there: --control PATH names another place" in warning.string
+        assert f"running server (pid {server.pid}); set another --control PATH" in warning.string
         assert second.get("/version") == "one"
         second.send(signal.SIGTERM)
         assert second.exit_code() == 0
@@ -100,7 +100,7 @@ class TestFile:
         server = start(front="tac", listen=()).ready()
         assert [answer["ok"] for answer in speak(plain.control, b'{"command": "status"}\n')] == [True]
         (answer,) = speak(plain.control, b'{"command": "stop"}\n')
-        assert answer == {"ok": False, "error": "this server is a part of another program: stop that"}
+        assert answer == {"ok": False, "error": "the server is embedded in another program: stop that program"}
         assert server.get("/version") == "one"
         server.send(signal.SIGTERM)
         server.exit_code()
@@ -121,7 +121,7 @@ def test_somebody_else(server: Server) -> None:
             os.seteuid(0)
         # Nothing is read before it is refused.
         assert sock.recv(1) == b""
-    server.wait_for(r"control socket: user 65534 \(pid \d+\) was refused")
+    server.wait_for(r"control socket: refused user 65534 \(pid \d+\)")
 
 
 class TestWrongRequests:
@@ -139,7 +139,7 @@ class TestWrongRequests:
     def test_a_line_without_an_end(self, server: Server) -> None:
         """It is refused when it is too long, and the connection is closed."""
         (answer,) = speak(server.control, b"x" * MAX_REQUEST)
-        assert str(answer["error"]).startswith("too long")
+        assert str(answer["error"]).startswith("request too long")
         assert server.get("/version") == "one"
 
     def test_a_client_that_never_reads(self, server: Server) -> None:

@@ -78,7 +78,7 @@ def test_drain(stage: Stage, operations: Operations) -> None:
 @pytest.mark.parametrize("verb", ["drain", "recycle"])
 def test_worker_is_not_there(stage: Stage, operations: Operations, verb: str) -> None:
     """The reason names those that are."""
-    with pytest.raises(OperationError, match="there is no worker 9; there are: 1, 2, 3"):
+    with pytest.raises(OperationError, match="no worker 9; workers: 1, 2, 3"):
         getattr(operations, verb)(9)
 
 
@@ -86,7 +86,7 @@ def test_worker_is_not_there(stage: Stage, operations: Operations, verb: str) ->
 def test_worker_is_not_ready(stage: Stage, operations: Operations, verb: str) -> None:
     """It goes already, or is not there yet."""
     operations.drain(1)
-    with pytest.raises(OperationError, match="worker 1 is not ready but draining"):
+    with pytest.raises(OperationError, match="worker 1 is draining, not ready"):
         getattr(operations, verb)(1)
 
 

@@ -79,7 +79,7 @@ class TestTooLong:
         """Nobody knows where it ends: it is refused, and the connection is over."""
         session, line = reception.connect()
         session.dataReceived(data)
-        assert line.answer["error"].startswith("too long")
+        assert line.answer["error"].startswith("request too long")
         assert line.disconnecting
         session.dataReceived(GET)
         assert line.answers == []
@@ -164,7 +164,7 @@ def test_a_mistake_of_ours(reception: Reception) -> None:
     session, line = reception.connect(Wrong())  # type: ignore[arg-type]
     with capturedLogs() as logged:
         session.dataReceived(GET * 2)
-    assert line.answers == [{"ok": False, "error": "internal error: the log says more"}] * 2
+    assert line.answers == [{"ok": False, "error": "internal error; see the server log"}] * 2
     assert [event["log_level"] for event in logged] == [LogLevel.critical] * 2
 
 

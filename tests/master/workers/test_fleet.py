@@ -249,7 +249,7 @@ class TestSettings:
             stage.supervisor.reload()
             stage.boot_all()
 
-        assert "--listen changes only with a restart" in texts(logged)
+        assert "--listen changed: not applied, needs a restart" in texts(logged)
         assert (stage.supervisor.settings.threads, stage.supervisor.settings.listen) == (9, stage.settings.listen)
 
 

@@ -169,7 +169,7 @@ class TestWhoHears:
         stage.supervisor.stop(quick)
         stage.supervisor.reload().addCallback(told.append)
 
-        assert told == ["the server stops"] * 4
+        assert told == ["the server is stopping"] * 4
 
     def test_server_is_about_to_stop(self, stage: Stage) -> None:
         """The present reload goes on, as everything is served; what was remembered never begins."""
@@ -180,7 +180,7 @@ class TestWhoHears:
         stage.board.announce_stop()
         stage.boot_all()
 
-        assert sorted(told) == ["first ", "second the server stops"]
+        assert sorted(told) == ["first ", "second the server is stopping"]
         assert stage.supervisor.fleet.generation == 2
 
 

@@ -1,7 +1,7 @@
-"""The latest events of the log, for whoever asks afterwards.
+"""The latest events of the log, for `twistcorn logs`.
 
-Law: an observer that remembers a bounded number of them, each cut to a bounded size, and passes them on to those who
-follow; it writes nothing.
+Law: an observer that keeps a bounded number of events, each cut to a bounded size, and passes new ones to followers;
+it writes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from twisted.logger import ILogObserver, LogLevel, eventAsText
 from zope.interface import implementer
 
-#: Events that are remembered, and most characters of each: four MiB at the very worst, 100 KiB as a rule.
+#: Events kept, and the most characters of each: 4 MiB at worst, 100 KiB as a rule.
 MAX_EVENTS = 1000
 MAX_EVENT_CHARS = 4096
 
@@ -23,10 +23,10 @@ Entry = dict[str, Any]
 
 @implementer(ILogObserver)
 class Recent:
-    """Observes a log; what is below `info` is nothing for an operator.
+    """Observes a log, from level `info`.
 
-    :param deliver: calls a function later, on the reactor's thread: an event may come from any thread, and whoever
-        hears of it may log another one.
+    :param deliver: calls a function later, on the reactor's thread: an event may come from any thread, and a follower
+        may log another one.
     """
 
     def __init__(self, deliver: Callable[..., object]) -> None:
@@ -48,11 +48,11 @@ class Recent:
             self._deliver(self._tell, entry)
 
     def last(self, count: int) -> list[Entry]:
-        """So many of the latest events, oldest first."""
+        """The latest `count` events, oldest first."""
         return list(self._entries)[-count:] if count > 0 else []
 
     def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
-        """Tell somebody of each event from now on; returns what ends that."""
+        """Pass each new event to `follower`; returns a function that ends that."""
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 
