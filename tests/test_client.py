@@ -85,11 +85,11 @@ class TestAsking:
         ("says", "ends", "why"),
         [
             (b'{"ok": false, "error": "there is no worker 9"}\n', False, "there is no worker 9"),
-            (b'{"ok": false}\n', False, "the server did not say why"),
-            (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, "is no twistcorn"),
-            (b"[1]\n", False, "is no twistcorn"),
-            (b"", True, "the server has ended the connection"),
-            (b'{"ok": tr', True, "the server has ended the connection"),
+            (b'{"ok": false}\n', False, "the server gave no reason"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, "not a twistcorn server"),
+            (b"[1]\n", False, "not a twistcorn server"),
+            (b"", True, "the server closed the connection"),
+            (b'{"ok": tr', True, "the server closed the connection"),
         ],
     )
     def test_no_answer(self, scripted: Make, says: bytes, ends: bool, why: str) -> None:
@@ -108,7 +108,7 @@ class TestAsking:
     def test_silence(self, scripted: Make) -> None:
         """It has an end."""
         _, client = scripted(b"")
-        with pytest.raises(OperationError, match=rf"pid {os.getpid()}\) does not answer within 0.05 s"):
+        with pytest.raises(OperationError, match=rf"\(pid {os.getpid()}\) within 0.05 s"):
             client.ask("status", time=0.05)
 
     def test_many_lines(self, scripted: Make) -> None:
@@ -137,7 +137,7 @@ class TestFinding:
         with pytest.raises(UnreachableError) as caught:
             connect(str(folder / "x.sock"), {}, 0)
         assert str(caught.value) == (
-            f"nothing listens at {folder}/x.sock (No such file or directory): start the server, or name its socket with"
+            f"no server at {folder}/x.sock (No such file or directory): start it, or name its control socket with"
             " --control PATH or TWISTCORN_CONTROL"
         )
         assert caught.value.exit_code == EXIT_UNAVAILABLE == 69
@@ -145,7 +145,7 @@ class TestFinding:
     def test_nobody_listens_anywhere(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each place is named."""
         monkeypatch.setattr(client, "default_paths", lambda environ, uid: [f"{folder}/a", f"{folder}/b"])
-        with pytest.raises(UnreachableError, match=rf"at {folder}/a \(No such .* nor at {folder}/b \(No such"):
+        with pytest.raises(UnreachableError, match=rf"at {folder}/a \(No such .*, {folder}/b \(No such"):
             connect("", {}, 0)
 
     def test_off(self) -> None:
@@ -156,7 +156,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("error", "why"),
         [
-            (PermissionError(13, "Permission denied"), "it belongs to another user; only that one, and root"),
+            (PermissionError(13, "Permission denied"), "permission denied: only root and the user of the server"),
             (OSError("AF_UNIX path too long"), "AF_UNIX path too long"),
         ],
     )

@@ -42,14 +42,14 @@ def connect(control: str, environ: Mapping[str, str], uid: int) -> Client:
                 raise OperationError(f"{path}: {_reason(error)}") from None
             problems.append(f"{path} ({_reason(error)})")
     raise UnreachableError(
-        f"nothing listens at {' nor at '.join(problems)}: start the server, or name its socket with --control PATH or"
+        f"no server at {', '.join(problems)}: start it, or name its control socket with --control PATH or"
         " TWISTCORN_CONTROL"
     )
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "it belongs to another user; only that one, and root, may speak there"
+        return "permission denied: only root and the user of the server may connect"
     return error.strerror or str(error)
 
 
@@ -107,7 +107,7 @@ class Client:
             try:
                 self._read()
             except TimeoutError:
-                raise OperationError(f"the server (pid {self.pid}) does not answer within {time:g} s") from None
+                raise OperationError(f"no answer from the server (pid {self.pid}) within {time:g} s") from None
         return self._line()
 
     def arrived(self) -> list[JSON]:
@@ -127,7 +127,7 @@ class Client:
         except ConnectionError:
             data = b""
         if not data:
-            raise OperationError("the server has ended the connection")
+            raise OperationError("the server closed the connection")
         self._unread += data
 
     def _line(self) -> JSON:
@@ -136,7 +136,7 @@ class Client:
             answer = json.loads(line)
             assert isinstance(answer, dict)
         except (ValueError, AssertionError):
-            raise OperationError(f"what answers at {self.path} is no twistcorn") from None
+            raise OperationError(f"not a twistcorn server: invalid answer at {self.path}") from None
         return answer
 
     def stop(self, quick: bool) -> None:
@@ -151,7 +151,7 @@ class Client:
                 while True:
                     self.receive()
             if process is not None and not select.select([process], [], [], EXIT_SECONDS)[0]:
-                raise OperationError(f"the server (pid {self.pid}) has stopped, but its process is still there")
+                raise OperationError(f"the server has stopped, but its process (pid {self.pid}) is still running")
         finally:
             if process is not None:
                 os.close(process)
@@ -170,5 +170,5 @@ def result(answer: JSON) -> Any:
     :raises OperationError: it is a refusal.
     """
     if answer.get("ok") is not True:
-        raise OperationError(str(answer.get("error", "the server did not say why")), str(answer.get("detail", "")))
+        raise OperationError(str(answer.get("error", "the server gave no reason")), str(answer.get("detail", "")))
     return answer.get("result")

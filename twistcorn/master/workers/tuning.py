@@ -102,8 +102,8 @@ class Tuning:
         wanted = self._resolve(_scaled(present, Sourced(present).change(**fields).settings))
         if (wanted.threads == 1) is not (present.threads == 1):
             raise OperationError(
-                "one thread is another way of working, to or from which a worker does not change: write threads to the"
-                " config file (or the environment) and reload"
+                "threads cannot change to or from 1 in a running worker: change it in the config file or the"
+                " environment, and reload"
             )
         fields = {each: getattr(wanted, each) for each in fields}
         _check_file(fields.get("access_log", ""))
@@ -193,8 +193,8 @@ def _instead(name: str) -> str:
     """What to do about an option that is not live."""
     option = flag(FIELDS[name])
     if FIELDS[name].metadata["change"] == RESTART:
-        return f"{option} changes only when the server starts: write it where it was given, and restart the server"
-    return f"{option} changes with a reload: write it to the config file (or the environment), and reload"
+        return f"{option} needs a restart: change it where it is set, and restart the server"
+    return f"{option} needs a reload: change it in the config file or the environment, and reload"
 
 
 def _scaled(present: Settings, wanted: Settings) -> Settings:
