@@ -55,3 +55,12 @@ def test_all_of_them(server: Server) -> None:
     assert lines[0].split() == ["NAME", "VALUE", "ORIGIN", "CHANGES"]
     assert len(lines) > 30
     assert command(server, "get", "threds").returncode == 1
+
+
+def test_scale_and_get_agree(server: Server) -> None:
+    """After `scale` the number of workers is the same wherever it is asked for."""
+    said(server, "scale", "3")
+    server.ready(3)
+    assert (setting(server, "workers")["value"], setting(server, "workers")["origin"]) == ("3", "scale")
+    assert "3 of 3 ready" in said(server, "status")
+    assert json.loads(said(server, "status", "--json"))["memory"] > 0
