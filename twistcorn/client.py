@@ -42,14 +42,14 @@ def connect(control: str, environ: Mapping[str, str], uid: int) -> Client:
                 raise OperationError(f"{path}: {_reason(error)}") from None
             problems.append(f"{path} ({_reason(error)})")
     raise UnreachableError(
-        f"nothing listens at {' or '.join(problems)}: start the server, or give its socket with --control PATH or"
+        f"no server at {', '.join(problems)}: start it, or name its control socket with --control PATH or"
         " TWISTCORN_CONTROL"
     )
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "the socket belongs to another user; run this as that user or as root"
+        return "permission denied: only root and the user of the server may connect"
     return error.strerror or str(error)
 
 
@@ -107,7 +107,7 @@ class Client:
             try:
                 self._read()
             except TimeoutError:
-                raise OperationError(f"the server (pid {self.pid}) did not answer within {time:g} s") from None
+                raise OperationError(f"no answer from the server (pid {self.pid}) within {time:g} s") from None
         return self._line()
 
     def arrived(self) -> list[JSON]:
@@ -136,7 +136,7 @@ class Client:
             answer = json.loads(line)
             assert isinstance(answer, dict)
         except (ValueError, AssertionError):
-            raise OperationError(f"{self.path}: the server there is not twistcorn") from None
+            raise OperationError(f"not a twistcorn server: invalid answer at {self.path}") from None
         return answer
 
     def stop(self, quick: bool) -> None:
@@ -151,7 +151,7 @@ class Client:
                 while True:
                     self.receive()
             if process is not None and not select.select([process], [], [], EXIT_SECONDS)[0]:
-                raise OperationError(f"the server (pid {self.pid}) has stopped, but its process is still running")
+                raise OperationError(f"the server has stopped, but its process (pid {self.pid}) is still running")
         finally:
             if process is not None:
                 os.close(process)

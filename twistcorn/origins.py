@@ -13,9 +13,10 @@ from typing import Any
 from .settings import BOUNDS, FIELDS, Settings, flag
 from .syntax import Span, duration_text, size, size_text
 
-#: The sources of a value. `CODE`: the program that embeds the service; `SET`: `twistcorn set` on the running server.
-DEFAULT, FILE, ENVIRONMENT, COMMAND_LINE, SET, CODE = (
-    "default", "file", "environment", "command line", "set", "code",
+#: The sources of a value. `CODE`: the program that embeds the service; `SET`: `twistcorn set` on the running server;
+#: `SCALE`: `twistcorn scale`, TTIN or TTOU.
+DEFAULT, FILE, ENVIRONMENT, COMMAND_LINE, SET, SCALE, CODE = (
+    "default", "file", "environment", "command line", "set", "scale", "code",
 )  # fmt: skip
 
 #: Shown in place of a secret that is set.

@@ -27,7 +27,9 @@ def status(**more: Any) -> JSON:
         "version": "1.2", "pid": 77, "state": "serving", "time": 1000.0, "uptime": 200.0, "app": "shop:app",
         "listeners": ["http://127.0.0.1:8000"], "generation": 1,
         "workers": {"target": 3, "starting": 0, "ready": 3, "draining": 0, "stopping": 0, "waiting": 0, "gone": 0},
-        "threads": 24, "busy": 6, "connections": 12, "waiting": 1, "parked": 4, "ending": 0,
+        "threads": 24, "busy": 6, "queue": 1, "memory": 180 << 20,
+        "requests": {"seconds": 10.0, "rate": 200.0, "errors": 0.5, "p50": 0.001, "p95": 0.02, "p99": 0.034},
+        "connections": 12, "waiting": 1, "parked": 4, "ending": 0,
         "lag": {"last": 0.001, "worst": 0.02}, "reload": {"running": False, "last": None},
         "recycling_paused": False, "quarantine": {}, **more,
     }  # fmt: skip

@@ -124,19 +124,33 @@ class TestLine:
 
 
 class TestDoing:
+    def test_scale_beyond_the_range(self, server: Answering, capsys: pytest.CaptureFixture[str]) -> None:
+        """The target is another one than was asked for: it is said why."""
+        server.answers |= {"scale": {"workers": 8}, "get": [{"name": "workers", "value": "2:8"}]}
+        assert exit_code("scale", "20") == 0
+        assert capsys.readouterr().out == "worker target set to 8: 20 is outside --workers 2:8\n"
+
     @pytest.mark.parametrize(
         ("line", "asked", "answer", "said"),
         [
-            ("scale 3", ("scale", {"workers": 3}), {"workers": 3}, "3 workers wanted"),
-            ("scale 1", ("scale", {"workers": 1}), {"workers": 1}, "1 worker wanted"),
-            ("drain 2", ("drain", {"worker": 2}), {"worker": 2}, "worker 2 drains"),
-            ("recycle 2", ("recycle", {"worker": 2}), {"worker": 2}, "worker 2 is being replaced"),
-            ("reload", ("reload", {}), {"generation": 4, "took": 1.23}, "generation 4 serves, after 1.2 s"),
-            ("stop", ("stop", {"quick": False}), None, "the server (pid 77) is gone"),
-            ("stop --quick", ("stop", {"quick": True}), None, "the server (pid 77) is gone"),
+            ("scale 3", ("scale", {"workers": 3}), {"workers": 3}, "worker target set to 3"),
+            ("scale 1", ("scale", {"workers": 1}), {"workers": 1}, "worker target set to 1"),
+            ("drain 2", ("drain", {"worker": 2}), {"worker": 2}, "draining worker 2"),
+            ("recycle 2", ("recycle", {"worker": 2}), {"worker": 2}, "replacing worker 2"),
+            (
+                "reload", ("reload", {}), {"generation": 4, "took": 1.23, "needs_restart": []},
+                "reloaded in 1.2 s: generation 4 is serving",
+            ),
+            (
+                "reload", ("reload", {}), {"generation": 4, "took": 1.23, "needs_restart": ["listen", "admin"]},
+                "reloaded in 1.2 s: generation 4 is serving\n"
+                "not applied, restart the server to change: --listen, --admin",
+            ),
+            ("stop", ("stop", {"quick": False}), None, "server stopped (pid 77)"),
+            ("stop --quick", ("stop", {"quick": True}), None, "server stopped (pid 77)"),
             (
                 "set threads 4", ("set", {"name": "threads", "value": "4"}),
-                {"name": "threads", "value": 4, "origin": "set", "change": "live"}, "threads  4      set     live",
+                {"name": "threads", "value": 4, "origin": "set", "change": "live"}, "threads set to 4",
             ),
             ("get threads --json", ("get", {"name": "threads"}), [{"name": "threads"}], '[{"name": "threads"}]'),
             ("status --json", ("status", {}), {"pid": 7}, '{"pid": 7}'),
@@ -169,10 +183,10 @@ class TestDoing:
     @EVERY
     def test_nobody_listens(self, server: Answering, capsys: pytest.CaptureFixture[str], command: Any) -> None:
         """69, and where."""
-        server.answers["connect"] = UnreachableError("nothing listens at /x")
+        server.answers["connect"] = UnreachableError("no server at /x")
         words = {"scale": ["3"], "drain": ["1"], "recycle": ["1"], "stack": ["1"], "set": ["a", "b"]}
         assert exit_code(command.name, *words.get(command.name, [])) == 69
-        assert capsys.readouterr() == ("", "twistcorn: nothing listens at /x\n")
+        assert capsys.readouterr() == ("", "twistcorn: no server at /x\n")
 
     def test_a_silent_worker(self, server: Answering, capsys: pytest.CaptureFixture[str]) -> None:
         """What runs in it is said, and that it does not answer; a failure."""

@@ -9,19 +9,28 @@ import pytest
 from tests.console.seen import doing, status, worker
 from twistcorn.console import tables
 
+RELOADED = {"at": 940.0, "took": 2.0, "generation": 2, "problem": "", "needs_restart": []}
+
 
 class TestStatus:
     def test_serving(self) -> None:
         """What counts, one thing in a line."""
         assert tables.status(status()) == [
-            "twistcorn 1.2, pid 77: serving shop:app for 3m20s",
-            "listens on   http://127.0.0.1:8000",
-            "workers      3 of 3 ready; generation 1",
-            "threads      6 of 24 busy",
-            "connections  12 open, 4 parked, 1 waiting",
-            "event loop   1 ms late, at worst 20 ms",
-            "reload       none so far",
+            "twistcorn 1.2, pid 77: serving shop:app, up 3m20s",
+            "listening on  http://127.0.0.1:8000",
+            "workers       3 of 3 ready; generation 1",
+            "requests      200/s, errors 0.5/s, p99 34 ms (last 10 s)",
+            "threads       6 of 24 busy, queue 1",
+            "memory        180 MiB, master and workers",
+            "connections   12 open, 4 parked, 1 waiting",
+            "event loop    lag 1.0 ms, max 20 ms in the last minute",
+            "reload        none yet",
         ]
+
+    def test_no_requests(self) -> None:
+        """There is no p99 of nothing."""
+        recent = {"seconds": 1.0, "rate": 0.0, "errors": 0.0, "p50": None, "p95": None, "p99": None}
+        assert tables.requests(status(requests=recent)) == "0/s, errors 0/s, p99 - (last 1 s)"
 
     def test_in_trouble(self) -> None:
         """Workers that are not ready, a pause, requests that kill: each is there."""
@@ -29,17 +38,21 @@ class TestStatus:
         shown = tables.status(
             status(workers=counts, recycling_paused=True, quarantine={"GET /\x1b[2J": 90.0}, busy=30, threads=8)
         )
-        assert "workers      1 of 3 ready, 2 starting, 1 waiting; generation 1" in shown
-        assert "threads      8 of 8 busy" in shown
-        assert "recycling    paused: workers do not boot" in shown
-        assert "quarantine   GET /?[2J for 1m30s" in shown
+        assert "workers       1 of 3 ready, 2 starting, 1 waiting; generation 1" in shown
+        assert "threads       8 of 8 busy, queue 1" in shown
+        assert "recycling     paused: new workers do not boot" in shown
+        assert "quarantine    GET /?[2J, 1m30s left" in shown
 
     @pytest.mark.parametrize(
         ("running", "last", "text"),
         [
-            (True, None, "under way"),
-            (False, {"at": 940.0, "took": 2.0, "problem": ""}, "done 1m00s ago in 2.0 s"),
-            (False, {"at": 940.0, "took": 2.0, "problem": "no app\nsecond line"}, "off 1m00s ago: no app"),
+            (True, None, "in progress"),
+            (False, {**RELOADED, "problem": ""}, "done 1m00s ago in 2.0 s"),
+            (False, {**RELOADED, "problem": "no app\nsecond line"}, "cancelled 1m00s ago: no app"),
+            (
+                False, {**RELOADED, "needs_restart": ["listen", "backlog"]},
+                "done 1m00s ago in 2.0 s; not applied, restart the server to change: --listen, --backlog",
+            ),
         ],
     )
     def test_reload(self, running: bool, last: Any, text: str) -> None:
@@ -84,10 +97,12 @@ def test_settings() -> None:
         {"name": "threads", "value": 8, "origin": "default", "change": "live"},
         {"name": "listen", "value": ["tcp:1", "tcp:2"], "origin": "command line", "change": "restart"},
         {"name": "slow", "value": 1.5, "origin": "set", "change": "live"},
+        {"name": "workers", "value": "2:8", "origin": "file", "change": "live", "now": "5"},
     ])  # fmt: skip
     assert [line.split(maxsplit=2)[:2] for line in shown] == [
-        ["NAME", "VALUE"], ["threads", "8"], ["listen", "tcp:1,tcp:2"], ["slow", "1.5"],
+        ["NAME", "VALUE"], ["threads", "8"], ["listen", "tcp:1,tcp:2"], ["slow", "1.5"], ["workers", "2:8"],
     ]  # fmt: skip
+    assert "2:8 (now 5)" in shown[-1]
 
 
 def test_log(monkeypatch: pytest.MonkeyPatch) -> None:

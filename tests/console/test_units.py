@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twistcorn.console.units import align, lines_of, printable, rate, size, time
+from twistcorn.console.units import align, flow, lines_of, printable, rate, size, time
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,9 @@ def test_sizes(count: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 ms"), (0.0042, "4 ms"), (1, "1.0 s"), (2.34, "2.3 s"), (9.96, "10 s"), (59, "59 s"), (60, "1m00s"),
+        (0, "0 ms"),
+        (0.00042, "0.4 ms"), (0.0042, "4.2 ms"), (0.042, "42 ms"),
+        (1, "1.0 s"), (2.34, "2.3 s"), (9.96, "10 s"), (59, "59 s"), (60, "1m00s"),
         (200, "3m20s"), (3600, "1h00m"), (7500, "2h05m"), (86400, "1d00h"), (4 * 86400 + 3 * 3600, "4d03h"),
     ],
 )  # fmt: skip
@@ -56,3 +58,14 @@ def test_a_terminal_s_orders() -> None:
 def test_align() -> None:
     """Columns are as wide as their longest cell; numbers stand at the right."""
     assert align([("N", "NAME"), ("10", "x"), ("1", "longer")], right=(0,)) == [" N  NAME", "10  x", " 1  longer"]
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [(80, ["one  two three  four"]), (14, ["one  two three", "four"]), (5, ["one", "two", "three", "four"]), (1, None)],
+)
+def test_flow(width: int, lines: list[str] | None) -> None:
+    """Items share lines where they fit; only one that is longer than a line is broken, and nothing is lost."""
+    found = flow(["one", "two three", "four"], width)
+    assert "".join("".join(found).split()) == "onetwothreefour"
+    assert lines is None or found == lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.console.seen import snapshot, worker
-from twistcorn.console.view import ORDERS, Action, View, keys, press, rank
+from twistcorn.console.view import ORDERS, Action, View, done, keys, press, rank
 
 SEEN = snapshot(worker(1, requests=100, rss=5, busy=2), worker(2, requests=300, rss=9), worker(3, rss=7, busy=4))
 
@@ -45,7 +45,7 @@ class TestAsking:
         [
             ("+", "scale from 3 to 4", Action("scale", {"workers": 4})),
             ("-", "scale from 3 to 2", Action("scale", {"workers": 2})),
-            ("R", "reload settings and application", Action("reload", {})),
+            ("R", "reload settings and app", Action("reload", {})),
         ],
     )
     def test_it_asks_first(self, key: str, question: str, action: Action) -> None:
@@ -56,7 +56,7 @@ class TestAsking:
         assert typed("y", view)[1] == [action]
         for other in ("n", "Y", key, "q", "\r"):
             after, actions = typed(other, view)
-            assert (after.question, after.over, after.message, actions) == (None, False, "nothing was changed", [])
+            assert (after.question, after.over, after.message, actions) == (None, False, "cancelled", [])
 
     def test_a_worker(self) -> None:
         """The selected one is replaced; without one there is no question."""
@@ -120,3 +120,20 @@ class TestRank:
     def test_no_time_has_passed(self, before: dict[str, object] | None) -> None:
         """There is no rate."""
         assert {each.rate for each in rank(SEEN, before, "worker")} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("action", "result", "message"),
+    [
+        (Action("scale", {"workers": 20}), {"workers": 8}, "worker target set to 8"),
+        (Action("recycle", {"worker": 2}), {"worker": 2}, "replacing worker 2"),
+        (Action("reload", {}), {"generation": 2, "took": 1.2, "needs_restart": []}, "reloaded in 1.2 s"),
+        (
+            Action("reload", {}), {"generation": 2, "took": 1.2, "needs_restart": ["listen"]},
+            "reloaded in 1.2 s; not applied, restart the server to change: --listen",
+        ),
+    ],
+)  # fmt: skip
+def test_message_after_an_action(action: Action, result: dict[str, object], message: str) -> None:
+    """What the server did, which may be less than what was asked."""
+    assert done(action, result) == message

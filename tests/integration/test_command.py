@@ -32,7 +32,7 @@ def test_looking(start: Start, gate: Gate) -> None:
         assert f"pid {server.pid}: serving app:app" in said(server, "status")
         assert "GET /wait for " in said(server, "workers")
         assert "in_app" in said(server, "connections")
-        assert "running now, oldest first" in said(server, "top")
+        assert "running requests, oldest first" in said(server, "top")
 
 
 def test_before_it_serves(start: Start, folder: Path, gate: Gate) -> None:
@@ -53,7 +53,7 @@ def test_under_twist(start: Start, front: str) -> None:
     server = start("--app", "app:app", front=front).ready()
     assert f"pid {server.pid}" in said(server, "status")
     assert "serving on http" in said(server, "logs")
-    assert said(server, "stop") == f"the server (pid {server.pid}) is gone\n"
+    assert said(server, "stop") == f"server stopped (pid {server.pid})\n"
     assert server.exit_code() == 0
 
 
@@ -62,7 +62,7 @@ class TestReload:
         """When the command is over the new code serves."""
         server = start("app:app", "--workers", "2").ready(2)
         put_probe(folder, "two")
-        assert said(server, "reload").startswith("generation 2 serves, after ")
+        assert said(server, "reload").startswith("reloaded in ")
         assert {server.get("/version") for _ in range(8)} == {"two"}
 
     def test_it_is_off(self, start: Start, folder: Path) -> None:
@@ -71,7 +71,7 @@ class TestReload:
         put_probe(folder, "two", "raise LookupError('no such shop')")
         done = command(server, "reload")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("twistcorn: the code on disk fails to boot\n")
+        assert done.stderr.startswith("twistcorn: reload cancelled: the new code does not boot\n")
         assert "LookupError: no such shop" in done.stderr
         assert server.get("/version") == "one"
 
@@ -80,11 +80,11 @@ class TestWorkers:
     def test_scale(self, start: Start) -> None:
         """So many workers, and no other number."""
         server = start("app:app").ready()
-        assert said(server, "scale", "3") == "3 workers wanted\n"
+        assert said(server, "scale", "3") == "worker target set to 3\n"
         server.ready(3)
         refused = command(server, "scale", "0")
         assert (refused.returncode, refused.stderr) == (
-            1, "twistcorn: invalid value {number} for workers: expected a whole number from 1 to 256\n",
+            1, "twistcorn: invalid value 0 for workers: expected a whole number from 1 to 256\n",
         )  # fmt: skip
         assert json.loads(said(server, "status", "--json"))["workers"]["target"] == 3
 
@@ -97,7 +97,7 @@ class TestWorkers:
         assert server.wait_for(GONE)[0]["pid"] == first["pid"]
         server.ready(3)
         assert command(server, verb, first["ident"]).stderr == (
-            f"twistcorn: no worker {first['ident']}; known workers: 2, 3\n"
+            f"twistcorn: no worker {first['ident']}; workers: 2, 3\n"
         )
 
     def test_stack(self, start: Start, gate: Gate) -> None:
@@ -178,7 +178,7 @@ class TestStop:
         with server.connect() as client:
             client.ask("/wait?name=it")
             gate.visitor("it")
-            assert said(server, "stop", "--quick") == f"the server (pid {server.pid}) is gone\n"
+            assert said(server, "stop", "--quick") == f"server stopped (pid {server.pid})\n"
             assert client.ended()
         assert server.exit_code() == 0
 
@@ -190,6 +190,6 @@ def test_nothing_listens_there(start: Start) -> None:
     done = command(server, "status", "--control", str(server.control))
     assert done.returncode == 69
     assert done.stderr == (
-        f"twistcorn: nothing listens at {server.control} (No such file or directory): start the server, or give its"
-        " socket with --control PATH or TWISTCORN_CONTROL\n"
+        f"twistcorn: no server at {server.control} (No such file or directory): start it, or name its"
+        " control socket with --control PATH or TWISTCORN_CONTROL\n"
     )

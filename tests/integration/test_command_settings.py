@@ -27,7 +27,7 @@ def setting(server: Server, name: str) -> dict[str, str]:
 def test_it_is_changed(server: Server) -> None:
     """What was set counts, is told so, and is seen in the workers."""
     assert (setting(server, "threads")["value"], setting(server, "threads")["origin"]) == ("2", "command line")
-    assert said(server, "set", "threads", "3").split() == ["threads", "3", "set", "live"]
+    assert said(server, "set", "threads", "3") == "threads set to 3\n"
     assert (setting(server, "threads")["value"], setting(server, "threads")["origin"]) == ("3", "set")
     assert "of 3 busy" in said(server, "status")
 
@@ -37,7 +37,7 @@ def test_it_is_changed(server: Server) -> None:
     [
         (("threads", "none"), "invalid value 'none' for threads: expected "),
         (("threds", "3"), "unknown setting 'threds'; did you mean threads?"),
-        (("listen", ":80"), "listen changes only when the server starts"),
+        (("listen", ":80"), "listen needs a restart"),
     ],
 )
 def test_it_is_refused(server: Server, words: tuple[str, str], said_why: str) -> None:
@@ -55,3 +55,12 @@ def test_all_of_them(server: Server) -> None:
     assert lines[0].split() == ["NAME", "VALUE", "ORIGIN", "CHANGES"]
     assert len(lines) > 30
     assert command(server, "get", "threds").returncode == 1
+
+
+def test_scale_and_get_agree(server: Server) -> None:
+    """After `scale` the number of workers is the same wherever it is asked for."""
+    said(server, "scale", "3")
+    server.ready(3)
+    assert (setting(server, "workers")["value"], setting(server, "workers")["origin"]) == ("3", "scale")
+    assert "3 of 3 ready" in said(server, "status")
+    assert json.loads(said(server, "status", "--json"))["memory"] > 0

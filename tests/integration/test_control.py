@@ -63,7 +63,7 @@ class TestFile:
         """The first one keeps the place; the second one warns once, with the pid, and serves without."""
         second = start("app:app", env={"XDG_RUNTIME_DIR": str(server.runtime)}).ready()
         (warning,) = second.seen("no control socket")
-        assert f"(pid {server.pid}) listens there: --control PATH names another place" in warning.string
+        assert f"running server (pid {server.pid}); set another --control PATH" in warning.string
         assert second.get("/version") == "one"
         second.send(signal.SIGTERM)
         assert second.exit_code() == 0
@@ -100,7 +100,7 @@ class TestFile:
         server = start(front="tac", listen=()).ready()
         assert [answer["ok"] for answer in speak(plain.control, b'{"command": "status"}\n')] == [True]
         (answer,) = speak(plain.control, b'{"command": "stop"}\n')
-        assert answer["error"] == "not available: the server is embedded; stop the program that embeds it"
+        assert answer == {"ok": False, "error": "the server is embedded in another program: stop that program"}
         assert server.get("/version") == "one"
         server.send(signal.SIGTERM)
         server.exit_code()

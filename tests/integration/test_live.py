@@ -520,9 +520,9 @@ def test_worker_that_boots_gets_what_was_set_meanwhile(program: Tuned) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("listen", ":1", "listen changes only when the server starts"),
-        ("app", "x:y", "app changes with a reload"),
-        ("threads", "1", "one thread is another way of working"),
+        ("listen", ":1", "listen needs a restart"),
+        ("app", "x:y", "app needs a reload"),
+        ("threads", "1", "threads cannot change to or from 1"),
         ("threads", "many", "invalid value 'many' for threads: expected a whole number from 1 to 1024"),
         ("theads", "2", "unknown setting 'theads'; did you mean threads?"),
     ],

@@ -105,7 +105,7 @@ def test_settings_are_read_again(start: Start, folder: Path) -> None:
     assert server.get("/shop/environ?key=SCRIPT_NAME") == "/shop"
     file.write_text("workers = 2\nthreads = 3\nbacklog = 77\n")
     server.send(signal.SIGHUP)
-    server.wait_for(r"--backlog changed, but takes effect only at a restart")
+    server.wait_for(r"--backlog changed: not applied, needs a restart")
     server.wait_for(DONE)
     server.wait_for(READY, count=3)
     assert server.get("/environ?key=SCRIPT_NAME") == ""

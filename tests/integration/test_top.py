@@ -49,7 +49,7 @@ class TestSeen:
             top.wait_for(lambda rows: not any("GET /wait" in row for row in rows), "it is answered")
         with server.connect() as client:
             client.ask("/abort")
-            top.wait_for_text("ended of late")
+            top.wait_for_text("recent worker deaths")
             assert any("SIGABRT" in row for row in top.rows)
 
     @pytest.mark.parametrize("size", [(60, 12), (150, 40)])
@@ -71,9 +71,9 @@ class TestKeys:
     def test_scale(self, server: Server, top: Terminal) -> None:
         """+ asks; n does nothing, y does it."""
         top.type("+")
-        top.wait_for_text("scale from 2 to 3? y to confirm")
+        top.wait_for_text("scale from 2 to 3? y: yes")
         top.type("n")
-        top.wait_for_text("nothing was changed")
+        top.wait_for_text("cancelled")
         top.type("+y")
         top.wait_for_text("3 of 3 ready")
         assert len(server.seen("worker target set to")) == 1
@@ -81,7 +81,7 @@ class TestKeys:
     def test_recycle(self, server: Server, top: Terminal) -> None:
         """c replaces the selected worker."""
         top.type(DOWN + DOWN + "c")
-        top.wait_for_text("replace worker 2? y to confirm")
+        top.wait_for_text("replace worker 2? y: yes")
         top.type("y")
         assert server.wait_for(GONE)[0]["ident"] == "2"
         top.wait_for(lambda rows: any(row.startswith("     3") and " ready " in row for row in rows), "worker 3")
@@ -90,8 +90,8 @@ class TestKeys:
         """R reloads, and says when it is over; the screen goes on meanwhile."""
         top.type("Ry")
         top.wait_for_text("generation 2")
-        top.wait_for_text("done  q quit")
-        server.wait_for("reload complete")
+        top.wait_for_text("reloaded in ")
+        server.wait_for("reload done")
 
 
 class TestEnd:
@@ -121,7 +121,7 @@ class TestEnd:
     def test_the_server_ends(self, server: Server, top: Terminal) -> None:
         """69, and one line, on the screen that was there before."""
         server.send(signal.SIGKILL)
-        assert top.end() == (69, "twistcorn: the server is gone\n")
+        assert top.end() == (69, "twistcorn: connection lost: the server has exited\n")
         given_back(top)
 
 

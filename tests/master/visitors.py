@@ -118,6 +118,7 @@ class House(Stage):
         insight = Insight(
             self.supervisor, self.dispatcher, self.table, self.board, lambda: ["http://x"], self.clock.seconds
         )
+        insight.history.start(self.clock)
         self.admin.start(self.supervisor, Operations(self.supervisor, insight), self)
         self.serve()
 

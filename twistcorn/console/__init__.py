@@ -1,1 +1,1 @@
-"""The commands for a server that runs: what they ask, and what they show. No Twisted."""
+"""The commands for a running server: what they ask, and what they print. No Twisted."""

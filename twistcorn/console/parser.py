@@ -1,6 +1,6 @@
 """The command line of the commands for a running server, in one table.
 
-Law: declares; `commands` acts. Each command says what it does, and shows an example that works.
+Law: declares; `subcommands` acts. Each command has a help line and an example that works.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _EXIT = f"exit code: 0 done, 1 refused or failed, 64 usage error, {EXIT_UNAVAILA
 
 
 class Words(NamedTuple):
-    """One argument or option: its names, and the keywords of argparse."""
+    """One argument or option: its names, and the keyword arguments for argparse."""
 
     names: tuple[str, ...]
     more: dict[str, Any]
@@ -23,9 +23,9 @@ class Words(NamedTuple):
 class Command(NamedTuple):
     """One command.
 
-    :ivar help: what it does, in one line.
-    :ivar more: what else to know.
-    :ivar example: a line that works.
+    :ivar help: one line.
+    :ivar more: further help.
+    :ivar example: a command line that works.
     """
 
     name: str
@@ -55,7 +55,7 @@ COMMANDS = (
     Command("connections", "list connections, oldest first", "", "twistcorn connections --json", (_JSON,)),
     Command(
         "reload", "reload settings and app, and wait until it is done",
-        "If it fails, it says why, and the old workers go on serving.",
+        "If it fails, it prints why, and the old workers keep serving. Settings that need a restart are listed.",
         "twistcorn reload && echo the new code serves",
     ),
     Command(
@@ -63,7 +63,7 @@ COMMANDS = (
         (_words("workers", metavar="N", type=int, help="number of workers"),),
     ),
     Command(
-        "drain", "stop a worker now: it returns its connections, and is replaced", "", "twistcorn drain 3", (_WORKER,)
+        "drain", "stop a worker now: it returns its connections and is replaced", "", "twistcorn drain 3", (_WORKER,)
     ),
     Command(
         "recycle", "replace a worker: the old one stops when the new one is ready", "", "twistcorn recycle 3",
@@ -71,7 +71,7 @@ COMMANDS = (
     ),
     Command(
         "stack", "print the stack of each thread of a worker",
-        "If the worker does not answer within two seconds, it lists the requests that run in it, and exits with 1.",
+        "If the worker does not answer within 2 s, only the requests that run in it are listed; the exit code is 1.",
         "twistcorn stack 3", (_WORKER,),
     ),
     Command(
@@ -85,14 +85,15 @@ COMMANDS = (
         (_words("name", metavar="NAME", nargs="?", default="", help="print only this one"), _JSON),
     ),
     Command(
-        "logs", "print the latest lines of the server log", "The server keeps its last 1000; workers log elsewhere.",
+        "logs", "print the latest lines of the server log",
+        "The server keeps the last 1000. Workers log to standard error: their lines are not included.",
         "twistcorn logs -n 20 --follow",
         (_words("-n", dest="count", metavar="N", type=int, default=100, help="number of lines; default: 100"),
          _words("-f", "--follow", action="store_true", help="keep printing new lines"), _JSON),
     ),
     Command(
         "stop", "stop the server, and wait until it has exited",
-        "Like SIGTERM: it finishes the requests in flight, for at most --graceful-timeout.", "twistcorn stop",
+        "Like SIGTERM: requests in flight are completed, within --graceful-timeout.", "twistcorn stop",
         (_words("--quick", action="store_true", help="stop at once, like SIGINT"),),
     ),
 )  # fmt: skip
@@ -113,7 +114,7 @@ def add_commands(commands: Any) -> None:
 
 
 def add_control(parser: argparse.ArgumentParser) -> None:
-    """The option of every command, before its name or behind it."""
+    """The option of every command, before or after its name."""
     parser.add_argument(
         "--control", metavar="PATH", default=argparse.SUPPRESS,
         help="control socket; default: TWISTCORN_CONTROL, or twistcorn.sock in $XDG_RUNTIME_DIR or /run",

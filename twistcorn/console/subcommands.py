@@ -1,7 +1,7 @@
 """What each command asks the server, and what it prints.
 
-Law: asks, prints, and says by its exit code how it went: 0 done, 1 refused or failed, 69 nothing listens there.
-Problems go to standard error in one line; a reader of standard output that goes away is no problem.
+Law: asks, prints, and exits with 0: done, 1: refused or failed, 69: no server at the control socket. Problems go to
+standard error in one line; a reader that closes standard output early is no problem.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..errors import TwistcornError
 from . import tables
 from .units import lines_of, printable
 
-#: What a shell says of a program that was interrupted.
+#: The exit code of an interrupted program, as shells report it.
 EXIT_INTERRUPTED = 130
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do a command.
+    """Run a command.
 
     :return: the exit code.
     """
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever read has seen enough (`| head`); the interpreter would complain at its exit.
+        # The reader has seen enough (`| head`); without this the interpreter complains when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def _print(lines: Iterable[str]) -> int:
 
 
 def _shows(command: str, table: Callable[..., Iterable[str]]) -> Callable[[Client, argparse.Namespace], int]:
-    """A command that shows what the server answers, for people or as JSON."""
+    """A command that prints the answer of the server, for people or as JSON."""
 
     def show(client: Client, arguments: argparse.Namespace) -> int:
         answer = client.ask(command)
@@ -71,22 +71,27 @@ def _shows(command: str, table: Callable[..., Iterable[str]]) -> Callable[[Clien
 
 def _reload(client: Client, arguments: argparse.Namespace) -> int:
     done = client.ask("reload", time=None)
-    return _print([f"generation {done['generation']} serves, after {done['took']:.1f} s"])
+    first = f"reloaded in {done['took']:.1f} s: generation {done['generation']} is serving"
+    return _print([first, *tables.left_out(done)])
 
 
 def _scale(client: Client, arguments: argparse.Namespace) -> int:
     done = client.ask("scale", workers=arguments.workers)
-    return _print([f"{done['workers']} worker{'s' * (done['workers'] != 1)} wanted"])
+    target = done["workers"]
+    if target == arguments.workers:
+        return _print([f"worker target set to {target}"])
+    bounds = client.ask("get", name="workers")[0]["value"]
+    return _print([f"worker target set to {target}: {arguments.workers} is outside --workers {bounds}"])
 
 
 def _drain(client: Client, arguments: argparse.Namespace) -> int:
     client.ask("drain", worker=arguments.worker)
-    return _print([f"worker {arguments.worker} drains"])
+    return _print([f"draining worker {arguments.worker}"])
 
 
 def _recycle(client: Client, arguments: argparse.Namespace) -> int:
     client.ask("recycle", worker=arguments.worker)
-    return _print([f"worker {arguments.worker} is being replaced"])
+    return _print([f"replacing worker {arguments.worker}"])
 
 
 def _stack(client: Client, arguments: argparse.Namespace) -> int:
@@ -96,7 +101,7 @@ def _stack(client: Client, arguments: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     print(
-        f"twistcorn: worker {arguments.worker} does not answer: it boots, is stopped, or something holds its"
+        f"twistcorn: worker {arguments.worker} does not answer: it is booting, or stopped, or something holds its"
         " interpreter lock",
         file=sys.stderr,
     )
@@ -105,7 +110,7 @@ def _stack(client: Client, arguments: argparse.Namespace) -> int:
 
 def _set(client: Client, arguments: argparse.Namespace) -> int:
     done = client.ask("set", name=arguments.name, value=arguments.value)
-    return _print(tables.settings([done])[1:])
+    return _print([f"{done['name']} set to {tables.shown(done)}"])
 
 
 def _get(client: Client, arguments: argparse.Namespace) -> int:
@@ -123,14 +128,14 @@ def _logs(client: Client, arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         answer = client.receive()
         if answer.get("dropped"):
-            print(f"twistcorn: {answer['dropped']} events were left out: this reader is slow", file=sys.stderr)
+            print(f"twistcorn: {answer['dropped']} log events dropped: this reader is too slow", file=sys.stderr)
         _print(shown(result(answer)))
     return 0
 
 
 def _stop(client: Client, arguments: argparse.Namespace) -> int:
     client.stop(arguments.quick)
-    return _print([f"the server{f' (pid {client.pid})' if client.pid else ''} is gone"])
+    return _print([f"server stopped{f' (pid {client.pid})' if client.pid else ''}"])
 
 
 def _top(client: Client, arguments: argparse.Namespace) -> int:

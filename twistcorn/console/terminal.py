@@ -1,7 +1,6 @@
-"""The terminal while a program fills it: keys come one by one, and everything is as before at the end.
+"""The terminal in full-screen mode: keys come one by one, and its modes are restored at the end.
 
-Law: whatever ends the `with` block - its end, an exception, SIGINT, SIGTERM, SIGHUP - the terminal is given back as it
-was found.
+Law: the terminal is restored whatever ends the `with` block: its end, an exception, SIGINT, SIGTERM, SIGHUP.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from typing import Any, NoReturn
 
 from .screen import Row
 
-#: The other screen of the terminal, without a cursor, and back (xterm's control sequences; ECMA-48).
+#: Switch to the alternate screen without a cursor, and back (xterm's control sequences; ECMA-48).
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[0m\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN, _PLAIN = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[0m"
 _STYLES = {"plain": "", "bold": "\x1b[1m", "reverse": "\x1b[7m"}
-#: These end the program; a shell knows 128 and the number.
+#: These end the program with exit code 128 + number, as shells expect.
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-#: For a terminal that does not say.
+#: For a terminal that does not report its size.
 _DEFAULT_SIZE = (80, 24)
 
 
 def usable(environ: Mapping[str, str]) -> bool:
-    """Whether there is a terminal that can be filled."""
+    """Whether there is a terminal that can show a full screen."""
     return sys.stdin.isatty() and sys.stdout.isatty() and environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def painted(rows: Sequence[Row], width: int) -> str:
-    """What puts rows on the screen, from its first line on; without a moment at which it is empty."""
-    # At the last column a terminal may still stand on the character that it wrote: nothing is to be erased there.
+    """The text that draws rows from the first line of the screen on; the screen is never blank in between."""
+    # After the last column the cursor may still be on the character just written: erasing would remove it.
     lines = [
         f"{_STYLES[row.style]}{row.text}{_PLAIN}{_REST_OF_LINE if len(row.text) < width else ''}" for row in rows
     ]
@@ -44,7 +43,7 @@ def painted(rows: Sequence[Row], width: int) -> str:
 class Terminal:
     """The terminal of the standard streams.
 
-    :ivar wake: can be read when a signal came, such as that the size has changed.
+    :ivar wake: readable after a signal, such as a change of size.
     """
 
     def __init__(self) -> None:
@@ -74,7 +73,7 @@ class Terminal:
         self._give_back()
 
     def _take_keys(self) -> None:
-        """Keys come one by one and are not shown; Ctrl-C interrupts, Ctrl-Z does not leave a screen behind."""
+        """Read keys one by one without echo; Ctrl-C interrupts, Ctrl-Z is off: it would leave the screen behind."""
         mode = termios.tcgetattr(self.keys)
         mode[3] &= ~(termios.ICANON | termios.ECHO)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
@@ -83,11 +82,11 @@ class Terminal:
 
     def _give_back(self) -> None:
         for number in _ENDING_SIGNALS:
-            # A second one must not come between.
+            # A second signal must not interrupt this.
             signal.signal(number, signal.SIG_IGN)
         self._write(_LEAVE)
         with contextlib.suppress(termios.error):
-            # A window that was closed has no modes any more.
+            # A closed window has no modes.
             termios.tcsetattr(self.keys, termios.TCSADRAIN, self._before)
         signal.set_wakeup_fd(self._earlier_waker)
         os.close(self.wake)
@@ -96,11 +95,11 @@ class Terminal:
             signal.signal(number, handler)
 
     def woken(self) -> None:
-        """Forget the signals that came."""
+        """Consume the signals that arrived."""
         os.read(self.wake, 4096)
 
     def read(self) -> bytes:
-        """What was typed; empty when nobody is there any more."""
+        """The keys typed; empty when the terminal is closed."""
         try:
             return os.read(self.keys, 4096)
         except OSError:
@@ -119,7 +118,7 @@ class Terminal:
         self._write(painted(rows, width))
 
     def _write(self, text: str) -> None:
-        """Write all of it; where nobody is any more `read` says so."""
+        """Write everything; `read` notices a closed terminal."""
         data = text.encode("ascii", "replace")
         with contextlib.suppress(OSError):
             while data:

@@ -1,7 +1,7 @@
 """`twistcorn top`: the server, live in a terminal.
 
-Law: waits for the server, the keys and the terminal at once, and draws after each; what is drawn is `screen`'s, what a
-key means `view`'s.
+Law: waits for the server, the keys and the terminal at once, and draws after each event. `screen` knows what is drawn,
+`view` what a key means.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ..client import Client, result
 from ..errors import OperationError, UnreachableError
 from .screen import JSON, plain, render
 from .terminal import Terminal, usable
-from .view import Action, View, keys, press
+from .view import Action, View, done, keys, press
 
 #: For the first snapshot.
 FIRST_SNAPSHOT_SECONDS = 10.0
 
 
 def run_top(client: Client) -> int:
-    """Show the server until the viewer leaves.
+    """Show the server until the user quits.
 
     :return: the exit code.
-    :raises UnreachableError: the server is gone.
+    :raises UnreachableError: the server has exited.
     """
     if not usable(os.environ):
         print("\n".join(plain(client.ask("snapshot"))))
@@ -39,7 +39,7 @@ def run_top(client: Client) -> int:
 class Top:
     """The live view.
 
-    :param client: has asked for `watch`.
+    :param client: has sent `watch`.
     :param first: the first snapshot.
     """
 
@@ -49,11 +49,12 @@ class Top:
         self._snapshot = first
         self._previous: JSON | None = None
         self._view = View()
-        #: An action that is not answered yet: a reload takes its time.
+        #: The connection of an action without an answer yet: a reload takes seconds.
         self._asked: Client | None = None
+        self._action: Action | None = None
 
     def run(self) -> None:
-        """Draw until the viewer leaves."""
+        """Draw until the user quits."""
         try:
             while not self._view.over:
                 self._draw()
@@ -67,7 +68,7 @@ class Top:
         self._terminal.show(render(self._snapshot, self._previous, width, height, self._view), width)
 
     def _wait(self) -> None:
-        """Until something happens, and what that means."""
+        """Wait for an event, and handle it."""
         sources = [self._client, self._terminal.keys, self._terminal.wake]
         ready, _, _ = select.select([*sources, *([self._asked] if self._asked else [])], [], [])
         if self._terminal.wake in ready:
@@ -83,7 +84,7 @@ class Top:
         try:
             snapshots = [result(line) for line in self._client.arrived()]
         except OperationError:
-            raise UnreachableError("the server is gone") from None
+            raise UnreachableError("connection lost: the server has exited") from None
         for snapshot in snapshots if not self._view.paused else ():
             self._previous, self._snapshot = self._snapshot, snapshot
 
@@ -97,11 +98,12 @@ class Top:
 
     def _ask(self, action: Action) -> None:
         if self._asked is not None:
-            self._say("the last action is not answered yet")
+            self._say("the previous action is still running")
             return
         try:
             self._asked = Client(self._client.path)
             self._asked.send(action.command, **action.arguments)
+            self._action = action
         except OSError as error:
             self._say(str(error.strerror or error))
             return
@@ -112,8 +114,8 @@ class Top:
             lines = asked.arrived()
             if not lines:
                 return
-            result(lines[0])
-            self._say("done")
+            assert self._action is not None
+            self._say(done(self._action, result(lines[0])))
         except OperationError as error:
             self._say(str(error))
         asked.close()

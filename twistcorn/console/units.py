@@ -1,11 +1,12 @@
-"""Numbers and texts as people read them.
+"""Numbers and texts for people.
 
-Law: pure. What came from a client (a path, a host) or from the application (a death report) is shown by `printable`: it
-must not do anything to a terminal.
+Law: pure. Text from a client (a path, a host) or from the application (a death report) goes through `printable`, so
+that it cannot control the terminal.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -22,9 +23,9 @@ def size(count: float) -> str:
 
 
 def time(seconds: float) -> str:
-    """A time: `4 ms`, `2.3 s`, `45 s`, `3m20s`, `2h05m`, `4d03h`."""
+    """A time: `0.4 ms`, `40 ms`, `2.3 s`, `45 s`, `3m20s`, `2h05m`, `4d03h`."""
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{seconds * 1000:.1f} ms" if 0 < seconds < 0.00995 else f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(int(seconds), 60)
@@ -35,12 +36,12 @@ def time(seconds: float) -> str:
 
 
 def rate(per_second: float) -> str:
-    """How often in a second: `0/s`, `2.5/s`, `1234/s`."""
+    """Events per second: `0/s`, `2.5/s`, `1234/s`."""
     return f"{per_second:.1f}/s" if 0 < per_second < 9.95 else f"{per_second:.0f}/s"
 
 
 def printable(text: str) -> str:
-    """A text in one line, with nothing in it but characters that are shown, each one column wide."""
+    """A text in one line of printable ASCII, each character one column wide."""
     return "".join(each if " " <= each <= "~" else "\\n" if each == "\n" else "?" for each in text)
 
 
@@ -49,10 +50,28 @@ def lines_of(text: str) -> list[str]:
     return [printable(line.expandtabs()) for line in text.splitlines()]
 
 
-def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Rows of cells as lines, each column as wide as its longest cell; the first row is the head.
+def flow(items: Sequence[str], width: int) -> list[str]:
+    """Items in as few lines as they need, two spaces between them; only an item longer than a line is broken."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1]) + 2 + len(item) <= width:
+            lines[-1] += f"  {item}"
+        else:
+            lines += wrapped(item, width)
+    return lines
 
-    :param right: the columns of numbers.
+
+def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
+    """A text in lines of this width, those after the first indented."""
+    return textwrap.wrap(
+        text, max(width, indent + 1), subsequent_indent=" " * indent, drop_whitespace=True, break_on_hyphens=False
+    ) or [""]
+
+
+def align(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Rows of cells as lines, each column as wide as its longest cell; the first row is the header.
+
+    :param right: the right-aligned columns.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -1,6 +1,6 @@
-"""What the viewer of `top` has chosen, and what a key changes of it.
+"""The state of `top`, and what a key changes.
 
-Law: pure. A key that changes the server is a question first; only `y` makes an `Action` of it.
+Law: pure. A key that changes the server asks first; only `y` makes an `Action` of it.
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from .tables import left_out
+from .units import time
+
 JSON = dict[str, Any]
 
-#: Orders of the table of workers, in the order in which the key goes through them; the largest first but for `worker`.
+#: Sort orders of the table of workers, as the key cycles through them; all but `worker` show the largest first.
 ORDERS = ("worker", "rate", "busy", "rss", "age")
 
-#: What terminals send for keys that are no characters (ECMA-48, and xterm's application mode).
+#: Key sequences of terminals (ECMA-48, and xterm's application mode).
 _SEQUENCES = {
     b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down", b"\x03": "q", b"\x04": "q",
 }  # fmt: skip
@@ -27,7 +30,7 @@ class Action(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What is to be confirmed."""
+    """An action to confirm."""
 
     text: str
     action: Action
@@ -35,11 +38,11 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """What the viewer has chosen.
+    """The state of the view.
 
     :ivar selected: the number of a worker; None: none.
-    :ivar message: what became of the last action.
-    :ivar over: the viewer wants to leave.
+    :ivar message: the result of the last action.
+    :ivar over: the user quits.
     """
 
     order: str = ORDERS[0]
@@ -51,14 +54,14 @@ class View:
 
 
 class Ranked(NamedTuple):
-    """A worker as it was last seen, with how many requests it answered in a second since the time before."""
+    """A worker of a snapshot, and its requests per second since the snapshot before."""
 
     worker: JSON
     rate: float
 
 
 def rank(snapshot: JSON, previous: JSON | None, order: str) -> list[Ranked]:
-    """The workers in an order, each with its rate."""
+    """The workers, sorted, each with its rate."""
     rates = _rates(snapshot, previous)
     ranked = [Ranked(worker, rates[worker["worker"]]) for worker in snapshot["workers"]]
     if order == "rate":
@@ -73,14 +76,14 @@ def _rates(snapshot: JSON, previous: JSON | None) -> dict[int, float]:
     elapsed = snapshot["status"]["uptime"] - previous["status"]["uptime"] if previous else 0.0
     rates = {}
     for each in snapshot["workers"]:
-        # A worker that was not there before has answered all of its requests since.
+        # A new worker has answered all of its requests since.
         more = each["requests"] - before.get(each["worker"], 0)
         rates[each["worker"]] = max(0.0, more / elapsed) if elapsed > 0 else 0.0
     return rates
 
 
 def keys(data: bytes) -> list[str]:
-    """The keys in what a terminal sent; unknown sequences are none."""
+    """The keys in the bytes of a terminal; unknown sequences are skipped."""
     found = []
     while data:
         sequence = next((each for each in _SEQUENCES if data.startswith(each)), None)
@@ -88,7 +91,7 @@ def keys(data: bytes) -> list[str]:
             found.append(_SEQUENCES[sequence])
             data = data[len(sequence) :]
         elif data[:1] == b"\x1b":
-            # The rest of a sequence that means nothing here.
+            # The remainder of an unknown sequence.
             break
         else:
             found.append(data[:1].decode("latin-1"))
@@ -97,9 +100,9 @@ def keys(data: bytes) -> list[str]:
 
 
 def press(view: View, key: str, snapshot: JSON, previous: JSON | None) -> tuple[View, Action | None]:
-    """The view after a key, and what the server is asked because of it."""
+    """The view after a key, and the request to the server that follows."""
     if view.question is not None:
-        answered = replace(view, question=None, message="" if key == "y" else "nothing was changed")
+        answered = replace(view, question=None, message="" if key == "y" else "cancelled")
         return answered, view.question.action if key == "y" else None
     if key == "q":
         return replace(view, over=True), None
@@ -113,8 +116,17 @@ def press(view: View, key: str, snapshot: JSON, previous: JSON | None) -> tuple[
     return (replace(view, question=question, message=""), None) if question else (view, None)
 
 
+def done(action: Action, result: JSON) -> str:
+    """The message after an action that the server has carried out."""
+    if action.command == "scale":
+        return f"worker target set to {result['workers']}"
+    if action.command == "recycle":
+        return f"replacing worker {result['worker']}"
+    return "; ".join([f"reloaded in {time(result['took'])}", *left_out(result)])
+
+
 def _next(view: View, step: int, snapshot: JSON, previous: JSON | None) -> int | None:
-    """The worker above or below the selected one; at first the first, or the last."""
+    """The worker above or below the selected one; without one, the first or the last."""
     idents = [each.worker["worker"] for each in rank(snapshot, previous, view.order)]
     if not idents:
         return None
@@ -129,7 +141,7 @@ def _question(view: View, key: str, snapshot: JSON) -> Question | None:
         wanted = target + (1 if key == "+" else -1)
         return Question(f"scale from {target} to {wanted}", Action("scale", {"workers": wanted}))
     if key == "R":
-        return Question("reload settings and application", Action("reload", {}))
+        return Question("reload settings and app", Action("reload", {}))
     if key == "c" and view.selected is not None:
         return Question(f"replace worker {view.selected}", Action("recycle", {"worker": view.selected}))
     return None

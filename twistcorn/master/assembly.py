@@ -26,6 +26,7 @@ from ..wire.scoreboard import REGIONS, Scoreboard
 from . import procfs as files
 from . import selftest
 from .control.operations import Operations
+from .metrics.history import History
 from .metrics.insight import Insight
 from .metrics.measures import Measures
 from .metrics.page import Metrics
@@ -78,6 +79,7 @@ class Assembly:
         self.operations: Operations | None = None
         self.metrics: Metrics | None = None
         self._statsd: StatsD | None = None
+        self._history: History | None = None
         self._access = AnswerLog(reactor, self.scoreboard, self._log_answers)
         self._gaps: list[Callable[[float], object]] = []
 
@@ -139,6 +141,8 @@ class Assembly:
             # A server that stops has closed them already.
             lambda: [each.shown for each in self.listeners if each.fileno() >= 0], self._reactor.seconds,
         )  # fmt: skip
+        self._history = insight.history
+        self._history.start(self._reactor)
         self._gaps = getattr(self._reactor, "on_gap", [])
         self._gaps.append(self._missed)
         self.operations = Operations(self.supervisor, insight)
@@ -181,6 +185,8 @@ class Assembly:
     def _end(self) -> Deferred[None]:
         if self._missed in self._gaps:
             self._gaps.remove(self._missed)
+        if self._history is not None:
+            self._history.stop()
         if self._statsd is not None:
             self._statsd.stop()
         self.dispatcher.close_all()

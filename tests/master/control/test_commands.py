@@ -23,8 +23,9 @@ def reception(stage: Stage) -> Reception:
 
 
 @pytest.mark.parametrize("command", ["status", "workers", "connections", "snapshot", "watch"])
-def test_looking(reception: Reception, command: str) -> None:
-    """What can be seen is what `insight` says."""
+def test_looking(reception: Reception, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is what `insight` returns."""
+    monkeypatch.setattr("twistcorn.master.metrics.insight.rss_of", lambda pid: 1 << 20)
     assert reception.operations is not None
     look: Callable[[], Any] = getattr(reception.operations.insight, command.replace("watch", "snapshot"))
 
@@ -35,7 +36,7 @@ def test_looking(reception: Reception, command: str) -> None:
 def test_nothing_is_there_yet(reception: Reception, command: str) -> None:
     """Before the server serves, and after it, that is said."""
     reception.operations = None
-    assert reception.ask(command) == {"ok": False, "error": "the server is starting or stopping"}
+    assert reception.ask(command) == {"ok": False, "error": "the server is still starting, or already stopping"}
 
 
 class TestChanging:
@@ -48,8 +49,9 @@ class TestChanging:
     def test_scale_to_what_cannot_be(self, reception: Reception, workers: int) -> None:
         """It is refused."""
         answer = reception.ask("scale", workers=workers)
-        problem = f"invalid value {workers} for workers: expected a whole number from 1 to 256"
-        assert answer == {"ok": False, "error": problem}
+        assert answer == {
+            "ok": False, "error": f"invalid value {workers} for workers: expected a whole number from 1 to 256",
+        }  # fmt: skip
         assert reception.stage.supervisor.target == 3
 
     def test_drain_and_recycle(self, reception: Reception) -> None:
@@ -64,7 +66,7 @@ class TestChanging:
     def test_a_worker_that_is_not_there(self, reception: Reception, command: str) -> None:
         """It is said which there are."""
         answer = reception.ask(command, worker=9)
-        assert answer == {"ok": False, "error": "no worker 9; known workers: 1, 2, 3"}
+        assert answer == {"ok": False, "error": "no worker 9; workers: 1, 2, 3"}
 
     def test_set_and_get(self, reception: Reception) -> None:
         """The setting is changed, and seen so."""
@@ -90,12 +92,23 @@ class TestReload:
 
         answer = line.answer
         assert answer["ok"]
-        assert answer["result"]["generation"] == 2
+        assert answer["result"] == {"generation": 2, "took": 0.0, "needs_restart": []}
+
+    def test_it_leaves_out_what_needs_a_restart(self, reception: Reception) -> None:
+        """The answer names the options that keep their value until then."""
+        session, line = reception.connect()
+        reception.stage.write(listen=("tcp:9",), backlog=7, threads=9)
+        session.dataReceived(b'{"command": "reload"}\n')
+        reception.stage.boot_all()
+
+        assert line.answer["result"]["needs_restart"] == ["listen", "backlog"]
 
     def test_it_is_off(self, reception: Reception) -> None:
         """The answer says why."""
         reception.stage.written = SettingsError("invalid value 'x' for --threads: expected a number")
-        assert reception.ask("reload") == {"ok": False, "error": "invalid value 'x' for --threads: expected a number"}
+        assert reception.ask("reload") == {
+            "ok": False, "error": "reload cancelled: invalid value 'x' for --threads: expected a number",
+        }  # fmt: skip
 
     def test_new_code_does_not_boot(self, reception: Reception) -> None:
         """The answer says what the worker said."""
@@ -105,7 +118,7 @@ class TestReload:
         reception.stage.fails(first, "app.py, line 3\nSyntaxError")
 
         answer = line.answer
-        assert answer["error"] == "the code on disk fails to boot"
+        assert answer["error"] == "reload cancelled: the new code does not boot"
         assert answer["detail"] == "app.py, line 3\nSyntaxError"
 
     def test_the_server_stops_meanwhile(self, reception: Reception) -> None:
@@ -113,7 +126,7 @@ class TestReload:
         session, line = reception.connect()
         session.dataReceived(b'{"command": "reload"}\n')
         reception.stage.supervisor.stop(quick=True)
-        assert line.answer == {"ok": False, "error": "the server is stopping"}
+        assert line.answer == {"ok": False, "error": "reload cancelled: the server is stopping"}
 
 
 class TestStack:

@@ -78,7 +78,7 @@ def test_drain(stage: Stage, operations: Operations) -> None:
 @pytest.mark.parametrize("verb", ["drain", "recycle"])
 def test_worker_is_not_there(stage: Stage, operations: Operations, verb: str) -> None:
     """The reason names those that are."""
-    with pytest.raises(OperationError, match="no worker 9; known workers: 1, 2, 3"):
+    with pytest.raises(OperationError, match="no worker 9; workers: 1, 2, 3"):
         getattr(operations, verb)(9)
 
 

@@ -86,8 +86,42 @@ class TestStatus:
         assert "no module named shop" in insight.status()["reload"]["last"]["problem"]
         assert insight.status()["generation"] == 1
 
-    def test_travels(self, stage: Stage, insight: Insight) -> None:
+    def test_reload_left_out_a_change(self, stage: Stage, insight: Insight) -> None:
+        """Options that change at a restart only are named, as long as that reload is the last one."""
+        stage.write(backlog=7, threads=9)
+        stage.supervisor.reload()
+        stage.boot_all()
+        assert insight.status()["reload"]["last"]["needs_restart"] == ["backlog"]
+
+        stage.write()
+        stage.supervisor.reload()
+        stage.boot_all()
+        assert insight.status()["reload"]["last"]["needs_restart"] == []
+
+    def test_requests_of_the_last_seconds(self, stage: Stage, insight: Insight) -> None:
+        """Answers of the workers and the master's own, per second; what is older than ten seconds does not count."""
+        insight.history.start(stage.clock)
+        stage.answers(stage.ready[0], 1000)
+        stage.clock.pump([1.0] * 20)
+        stage.answers(stage.ready[0], 1090)
+        stage.dispatcher.answers.sent[502] += 9
+        stage.clock.advance(0.5)
+        requests = insight.status()["requests"]
+
+        assert requests["seconds"] == 9.5
+        assert (requests["rate"], requests["errors"]) == (round(99 / 9.5, 2), round(9 / 9.5, 2))
+        insight.history.stop()
+
+    def test_memory(self, stage: Stage, insight: Insight, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The master's and that of all workers."""
+        monkeypatch.setattr("twistcorn.master.metrics.insight.rss_of", lambda pid: 5)
+        stage.ready[0].rss, stage.ready[1].rss = 10, 20
+
+        assert insight.status()["memory"] == 35
+
+    def test_travels(self, stage: Stage, insight: Insight, monkeypatch: pytest.MonkeyPatch) -> None:
         """All of it is JSON, whatever is there."""
+        monkeypatch.setattr("twistcorn.master.metrics.insight.rss_of", lambda pid: 5)
         connection = stage.arrive(1, tcp)[0]
         runs(stage, connection, b"GET /caf\xe9", 1)
         stage.spawner.exits(stage.ready[0], signal=9)

@@ -249,7 +249,7 @@ class TestSettings:
             stage.supervisor.reload()
             stage.boot_all()
 
-        assert "--listen changed, but takes effect only at a restart" in texts(logged)
+        assert "--listen changed: not applied, needs a restart" in texts(logged)
         assert (stage.supervisor.settings.threads, stage.supervisor.settings.listen) == (9, stage.settings.listen)
 
 

@@ -166,7 +166,7 @@ class TestThreads:
         assert made.threads == 5
         assert [[settings.threads for settings in told(worker)] for worker in made.stage.ready] == [[5], [5]]
         assert made.stage.supervisor.tuning.get("threads")[0] == {
-            "name": "threads", "value": "4:6", "origin": "default", "change": "live",
+            "name": "threads", "value": "4:6", "origin": "default", "change": "live", "now": "5",
         }  # fmt: skip
 
     def test_before_workers(self, scaled: Any) -> None:

@@ -20,6 +20,7 @@ from twistcorn.master.control.operations import Operations
 from twistcorn.origins import Sourced
 from twistcorn.policy.worker import Worker, WorkerState
 from twistcorn.settings import LIVE, OPTIONS, Settings, from_json
+from twistcorn.syntax import Span
 from twistcorn.wire import amp_commands
 
 if TYPE_CHECKING:
@@ -313,3 +314,32 @@ class TestReload:
 
         entry = stage.supervisor.tuning.get("backlog")[0]
         assert (entry["value"], entry["origin"]) == ("2048", "default")
+
+
+class TestGetAfterScaling:
+    def test_number_that_was_scaled(self, stage: Stage) -> None:
+        """`get workers` is the target, whatever changed it, until a reload brings another number."""
+        stage.serve()
+        tuning = stage.supervisor.tuning
+        assert [tuning.get("workers")[0][each] for each in ("value", "origin")] == ["3", "default"]
+        for difference, value in ((2, "5"), (-1, "4")):
+            stage.supervisor.scale(difference)
+            assert [tuning.get("workers")[0][each] for each in ("value", "origin")] == [value, "scale"]
+
+        stage.supervisor.reload()
+        stage.boot_all()
+        assert tuning.get("workers")[0]["value"] == "4"
+        stage.write(workers=2)
+        stage.supervisor.reload()
+        stage.boot_all()
+        assert (tuning.get("workers")[0]["value"], stage.supervisor.target) == ("2", 2)
+
+    def test_number_within_a_range(self, stages: Any) -> None:
+        """The setting is the range; the present number is next to it."""
+        stage = stages(workers=2, workers_bounds=Span(2, 8))
+        stage.serve()
+        stage.supervisor.scale(3)
+
+        assert stage.supervisor.tuning.get("workers")[0] == {
+            "name": "workers", "value": "2:8", "origin": "default", "change": "live", "now": "5",
+        }  # fmt: skip

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from ...errors import SettingsError
 from ...logs.logger import Logger
-from ...policy.samples import KEPT_SAMPLES, SAMPLE_SECONDS, Counted, Shares
+from ...policy.samples import KEPT_SAMPLES, SAMPLE_SECONDS, Shares
 from ...settings import Settings
 from ...wire.scoreboard import W_CPU, W_HEARTBEAT, Scoreboard
 from ..control.operations import Operations
@@ -116,7 +116,7 @@ class Admin:
         self._supervisor = supervisor
         self.operations = operations
         self._metrics = metrics
-        self._history = History(self._counted, operations.insight.gauges)
+        self._history = operations.insight.history
         self._beat.start(SAMPLE_SECONDS, now=False).addErrback(self._broken)
 
     def close(self) -> Deferred[None]:
@@ -170,12 +170,8 @@ class Admin:
 
     # Each second
 
-    def _counted(self) -> Counted:
-        totals = self._supervisor.tally.totals()
-        return Counted(totals.requests, totals.statuses[-1], totals.latency)
-
     def _look(self) -> None:
-        self._sample = self._history.take()
+        self._sample = self._history.latest
         if not len(self._feed):
             return
         assert self.operations is not None

@@ -210,12 +210,16 @@ class Pages(Resource):
         return operations
 
     def _reload(self, visit: Visit) -> int:
+        operations = self._operations()
+
         def over(problem: str) -> int:
             if problem:
                 return refuse(visit, HTTPError(409, problem))
-            return answer(visit, "reloaded\n")
+            last = operations.insight.last_reload()
+            left_out = ", ".join(f"--{name}" for name in last["needs_restart"]) if last else ""
+            return answer(visit, "reloaded" + (f"; not applied until a restart: {left_out}" if left_out else "") + "\n")
 
-        _whenever(visit, self._operations().reload(), over, self._failed)
+        _whenever(visit, operations.reload(), over, self._failed)
         return int(NOT_DONE_YET)
 
     def _scale(self, visit: Visit) -> int:

@@ -1,7 +1,7 @@
-"""Carries out the commands of the control socket.
+"""Carries out the requests of the control socket.
 
-Law: a request comes checked (`orders`); `operations` decides whether it can be done now. A refusal is an
-`OperationError`. Nothing here knows of sockets.
+Law: requests arrive checked (`orders`); `operations` knows what can be done, and whether it can be done now. A refusal
+is an `OperationError`. No sockets here.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from .orders import ControlRequest
 from .recent import Recent
 
 if TYPE_CHECKING:
-    # It brings ampoule, and with that a reactor.
+    # It imports ampoule, which imports a reactor.
     from .operations import Operations
 
-#: Seconds for a worker to return its stacks: it needs milliseconds, unless a call holds its interpreter lock.
+#: For a worker to report its stacks: it takes milliseconds, unless something holds its interpreter lock.
 STACK_SECONDS = 2.0
-#: Between two snapshots of `watch`.
+#: Interval of the snapshots of `watch`.
 WATCH_SECONDS = 1.0
 
 JSON = dict[str, Any]
 
 
-#: One line for the error; the worker's own text becomes the detail.
-NEW_CODE_FAILS = "the code on disk fails to boot"
+#: The summary of a boot error of several lines, which follow it.
+NEW_CODE_FAILS = "the new code does not boot"
 
 
 class ControlCommands:
-    """Knows how each command is done.
+    """One method for each command.
 
-    :param operations: what can be asked now; None while the server starts or is gone.
-    :param recent: the log's latest events; None where the log is another program's.
-    :param stop: stops the program; None where the program is another's. Its argument: whether at once.
+    :param operations: returns the operations; None before the server serves and after its end.
+    :param recent: the latest log events; None in an embedding program.
+    :param stop: stops the program; its argument: whether at once. None in an embedding program.
     """
 
     def __init__(
@@ -56,19 +56,19 @@ class ControlCommands:
         self._stop = stop
 
     def do(self, request: ControlRequest) -> Any:
-        """Do it.
+        """Carry out a request.
 
         :return: the answer as plain values, or a Deferred that fires with it.
-        :raises OperationError: it cannot be done, and nothing was changed. A Deferred fails with it.
+        :raises OperationError: refused, and nothing has changed. A Deferred fails with it.
         """
         return getattr(self, f"_do_{request.command}")(**request.arguments)
 
     def follow(self, request: ControlRequest, tell: Callable[[object], None]) -> Callable[[], None] | None:
-        """Follow a command whose answer has no end; returns the function that ends that, None for other commands."""
+        """Send updates for a command whose answer has no end; returns a function that ends them, else None."""
         if request.command == "watch":
             watching = LoopingCall(lambda: tell(self._serving().insight.snapshot()))
             watching.clock = self._clock
-            # A server that stops has nothing to show any more.
+            # A server that stops has nothing left to show.
             watching.start(WATCH_SECONDS, now=False).addErrback(lambda failure: failure.trap(OperationError))
             return lambda: watching.stop() if watching.running else None
         if request.command == "logs" and request.arguments["follow"] and self._recent is not None:
@@ -78,7 +78,7 @@ class ControlCommands:
     def _serving(self) -> Operations:
         operations = self._operations()
         if operations is None:
-            raise OperationError("the server is starting or stopping")
+            raise OperationError("the server is still starting, or already stopping")
         return operations
 
     def _do_status(self) -> JSON:
@@ -99,13 +99,13 @@ class ControlCommands:
         operations = self._serving()
 
         def over(problem: str) -> JSON:
-            seen = operations.insight.snapshot()
-            last = seen["status"]["reload"]["last"]
             if "\n" in problem:
-                raise OperationError(NEW_CODE_FAILS, problem)
+                raise OperationError(f"reload cancelled: {NEW_CODE_FAILS}", problem)
             if problem:
-                raise OperationError(problem)
-            return {"generation": seen["status"]["generation"], "took": last["took"]}
+                raise OperationError(f"reload cancelled: {problem}")
+            last = operations.insight.last_reload()
+            assert last is not None
+            return {name: last[name] for name in ("generation", "took", "needs_restart")}
 
         return operations.reload().addCallback(over)
 
@@ -121,7 +121,7 @@ class ControlCommands:
         return {"worker": worker}
 
     def _do_stack(self, worker: int) -> Deferred[JSON]:
-        """The stacks of all threads of a worker; for an unresponsive one, the requests on the scoreboard."""
+        """The stacks of all threads of a worker; without an answer, only what the scoreboard says it is doing."""
         operations = self._serving()
         process = operations.worker(worker).process
         if process is None:
@@ -154,12 +154,12 @@ class ControlCommands:
 
     def _do_logs(self, count: int, follow: bool) -> list[JSON]:
         if self._recent is None:
-            raise OperationError("not available: the log belongs to the program that embeds this server")
+            raise OperationError("the server is embedded in another program: see that program's log")
         return self._recent.last(count)
 
     def _do_stop(self, quick: bool) -> JSON:
         if self._stop is None:
-            raise OperationError("not available: the server is embedded; stop the program that embeds it")
-        # When the answer is on its way.
+            raise OperationError("the server is embedded in another program: stop that program")
+        # After the answer is sent.
         self._clock.callLater(0, self._stop, quick)
         return {"quick": quick}

@@ -1,6 +1,6 @@
 """The operator's verbs, for the control socket and the admin page.
 
-Law: checks each request and has the supervisor carry it out. A refusal is an `OperationError` and changes nothing.
+Law: checks, then has the supervisor act. A refusal is an `OperationError` and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..workers.supervisor import Supervisor
 class Operations:
     """The verbs.
 
-    :ivar insight: what can be seen.
+    :ivar insight: the read-only view of the server.
     """
 
     def __init__(self, supervisor: Supervisor, insight: Insight) -> None:
@@ -25,11 +25,11 @@ class Operations:
         self.insight = insight
 
     def reload(self) -> Deferred[str]:
-        """Reload settings and application; fires with nothing, or with why it did not go through."""
+        """Reload settings and application; fires with an empty text, or with why the reload was cancelled."""
         return self._supervisor.reload()
 
     def scale(self, number: int) -> int:
-        """Set the worker target; returns it, within the bounds."""
+        """Set the worker target; returns it as the bounds of --workers allow it."""
         self._check_serving()
         if not 1 <= number <= MAX_WORKERS:
             raise OperationError(f"invalid value {number} for workers: expected a whole number from 1 to {MAX_WORKERS}")
@@ -37,24 +37,24 @@ class Operations:
         return self._supervisor.target
 
     def get(self, name: str = "") -> list[dict[str, str]]:
-        """What counts now, of one option or of all: its name and value, where that comes from, when a change counts."""
+        """The settings in effect, one or all: name, value, origin, and when a change takes effect."""
         return self._supervisor.tuning.get(name)
 
     def set(self, name: str, value: str) -> dict[str, str]:
-        """Change an option at once and until the server ends; returns what `get` says then.
+        """Change an option at once, until the server ends; returns its new entry of `get`.
 
-        :raises SettingsError: the value is not allowed.
+        :raises SettingsError: the value is invalid.
         """
         if self._supervisor.state == "stopping":
             raise OperationError("the server is stopping")
         return self._supervisor.tuning.set(name, value)
 
     def drain(self, ident: int) -> None:
-        """Have a worker hand everything back and go now; it is replaced meanwhile."""
+        """Have a worker return its connections and exit now; its replacement boots meanwhile."""
         self._supervisor.fleet.drain(self._serving_worker(ident))
 
     def recycle(self, ident: int) -> None:
-        """Have a worker replaced: it goes when its replacement is ready."""
+        """Replace a worker: it exits when its replacement is ready."""
         self._supervisor.fleet.outdate(self._serving_worker(ident), Outdated.ASKED)
 
     def worker(self, ident: int) -> Worker:
@@ -62,7 +62,7 @@ class Operations:
         worker = self._supervisor.workers.get(ident)
         if worker is None:
             known = ", ".join(map(str, sorted(self._supervisor.workers))) or "none"
-            raise OperationError(f"no worker {ident}; known workers: {known}")
+            raise OperationError(f"no worker {ident}; workers: {known}")
         return worker
 
     def _serving_worker(self, ident: int) -> Worker:

@@ -1,7 +1,7 @@
-"""Requests on the control socket: every command with its arguments, in one table, and the check of a line.
+"""Requests on the control socket: one table of the commands and their arguments, and the check of a line.
 
-Law: pure. What is not exactly as the table says is refused with one line, and a command that was accepted has all its
-arguments, of the right types.
+Law: pure. Anything that the table does not allow is refused with one line; an accepted command has all its arguments,
+of the right types.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...errors import OperationError
 
-#: Characters of a wrong value that a refusal shows.
+#: Of an invalid value that a refusal quotes: enough to recognize it.
 SHOWN_CHARS = 60
 
 
@@ -19,7 +19,7 @@ class Argument(NamedTuple):
     """One argument of a command.
 
     :ivar kind: its type in Python.
-    :ivar default: what it is when it is not given; None: it must be given.
+    :ivar default: None: the argument is required.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Argument(NamedTuple):
 
 
 class ControlRequest(NamedTuple):
-    """What was asked, complete and checked."""
+    """A request, complete and checked."""
 
     command: str
     arguments: dict[str, Any]
@@ -52,7 +52,7 @@ COMMANDS: dict[str, tuple[Argument, ...]] = {
     "logs": (Argument("count", int, 100), Argument("follow", bool, False)),
     "stop": (Argument("quick", bool, False),),
 }
-#: Their answer has no end: a line for each event.
+#: Commands whose answer has no end: a line for each event.
 FOLLOWING = ("watch", "logs")
 
 _KINDS = {int: "a whole number", str: "text without control characters", bool: "true or false"}
@@ -61,7 +61,7 @@ _KINDS = {int: "a whole number", str: "text without control characters", bool: "
 def read(line: bytes) -> ControlRequest:
     """The request in a line.
 
-    :raises OperationError: with what is wrong and what is allowed.
+    :raises OperationError: what is wrong, and what is expected.
     """
     try:
         value = json.loads(line)
@@ -71,7 +71,7 @@ def read(line: bytes) -> ControlRequest:
         raise OperationError('invalid request: expected an object such as {"command": "status"}')
     command = value.pop("command", None)
     if not isinstance(command, str) or command not in COMMANDS:
-        raise OperationError(f"unknown command {shown(command)}; known commands: {', '.join(COMMANDS)}")
+        raise OperationError(f"unknown command {shown(command)}; commands: {', '.join(COMMANDS)}")
     return ControlRequest(command, _arguments(command, value))
 
 
@@ -80,22 +80,22 @@ def _arguments(command: str, given: dict[str, Any]) -> dict[str, Any]:
     for name, kind, default in COMMANDS[command]:
         value = given.pop(name, default)
         if value is None:
-            raise OperationError(f"{command}: {name} is missing")
+            raise OperationError(f"{command}: missing argument {name}")
         # Exactly this type: true is an int in Python.
         if type(value) is not kind or (isinstance(value, str) and not value.isprintable()):
             raise OperationError(f"{command}: invalid value {shown(value)} for {name}: expected {_KINDS[kind]}")
         arguments[name] = value
     if given:
         allowed = ", ".join(argument.name for argument in COMMANDS[command]) or "none"
-        raise OperationError(f"{command}: unknown argument {shown(next(iter(given)))}; known arguments: {allowed}")
+        raise OperationError(f"{command}: unknown argument {shown(next(iter(given)))}; arguments: {allowed}")
     return arguments
 
 
 def shown(value: object) -> str:
-    """A value as a refusal shows it: JSON, in one short line."""
+    """A value as a refusal quotes it: JSON, in one short line."""
     try:
         text = json.dumps(value)
     except RecursionError:
-        # It could just be read.
-        return "nested too deep"
+        # json.loads allows a little more nesting than json.dumps.
+        return "(nested too deeply)"
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}..."

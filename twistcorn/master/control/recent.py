@@ -1,7 +1,7 @@
 """The latest events of the log, for `twistcorn logs`.
 
-Law: an observer that remembers a bounded number of them, each cut to a bounded size, and passes them on to those who
-follow; it writes nothing.
+Law: an observer that keeps a bounded number of events, each cut to a bounded size, and passes new ones to followers;
+it writes nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 from twisted.logger import ILogObserver, LogLevel, eventAsText
 from zope.interface import implementer
 
-from ...logs.events import is_noise
-
-#: Events that are remembered, and most characters of each: four MiB at the very worst, 100 KiB as a rule.
+#: Events kept, and the most characters of each: 4 MiB at worst, 100 KiB as a rule.
 MAX_EVENTS = 1000
 MAX_EVENT_CHARS = 4096
 
@@ -25,7 +23,7 @@ Entry = dict[str, Any]
 
 @implementer(ILogObserver)
 class Recent:
-    """Observes a log; what is below `info` is nothing for an operator.
+    """Observes a log, from level `info`.
 
     :param deliver: calls a function later, on the reactor's thread: an event may come from any thread, and a follower
         may log another one.
@@ -54,7 +52,7 @@ class Recent:
         return list(self._entries)[-count:] if count > 0 else []
 
     def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
-        """Pass each event to a follower from now on; returns the function that ends that."""
+        """Pass each new event to `follower`; returns a function that ends that."""
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 

@@ -1,7 +1,7 @@
 """One client of the control socket: lines in, lines out.
 
-Law: requests are answered one after the other, and not read faster than the client takes the answers. No line changes
-anything but by the `clerk`, and none ends in a traceback.
+Law: requests are answered one after the other, and not read faster than the client takes the answers. Only the
+`clerk` changes anything; no line ends in a traceback.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .orders import FOLLOWING, ControlRequest, read
 
 
 class SessionPhase(enum.Enum):
-    """What a session does.
+    """The phase of a session.
 
-    WAITING for a request; WORKING at one whose answer is not there yet; FOLLOWING: the answer has no end; CLOSING: what
-    comes is not read any more.
+    WAITING for a request; WORKING on one that is not answered yet; FOLLOWING: the answer has no end; CLOSING: input is
+    no longer read.
     """
 
     WAITING = enum.auto()
@@ -40,8 +40,8 @@ class SessionPhase(enum.Enum):
 class Session(Protocol):
     """One connection.
 
-    :param gone: called when the connection has ended.
-    :ivar stops: its client has sent `stop`, and waits for the end of the server.
+    :param gone: called when the connection is lost.
+    :ivar stops: its client has asked the server to stop, and waits for that.
     """
 
     log = Logger()
@@ -53,59 +53,59 @@ class Session(Protocol):
         self._phase = SessionPhase.WAITING
         self._unread = b""
         self._in_loop = False
-        #: Whether the client does not read, and how many lines were dropped because of that.
+        #: The client does not read what it was sent; lines dropped because of that.
         self._full = False
         self._dropped = 0
-        #: Whether reading is paused: too many requests wait for their answers.
+        #: So much is unanswered that reading from the socket is paused.
         self._held = False
-        #: The client has closed its sending side.
+        #: The client sends no more.
         self._ended = False
         self._unfollow: Callable[[], None] = lambda: None
 
     def connectionMade(self) -> None:
-        """Heed what the client can take."""
+        """Register for the backpressure of the client."""
         out: Any = self.transport
         self._out = out
         out.registerProducer(self, True)
 
     def refuse(self, why: str) -> None:
-        """Say why, and close."""
+        """Answer with an error, and close."""
         self._send({"ok": False, "error": why})
         self.close()
 
     def close(self) -> None:
-        """End the connection: what was said is still sent, unless the client does not take it."""
+        """End the connection; buffered answers are still sent, unless the client does not read."""
         if self._phase is not SessionPhase.CLOSING:
             self._phase = SessionPhase.CLOSING
             self._unread = b""
             self._unfollow()
-            # A transport with a producer would wait for it to finish.
+            # A transport with a producer waits for that to finish.
             self._out.unregisterProducer()
             if self._full:
                 self._out.abortConnection()
             else:
                 self._out.loseConnection()
 
-    # What comes
+    # Input
 
     def dataReceived(self, data: bytes) -> None:
-        """Some bytes of requests."""
+        """Bytes of requests."""
         if self._phase is not SessionPhase.CLOSING:
             self._unread += data
             self._process_next()
 
     def readConnectionLost(self) -> None:
-        """The client sends nothing more, but may still read (`nc -N`)."""
+        """The client sends no more, but may still read (`nc -N`)."""
         if self._phase is SessionPhase.FOLLOWING:
             self.close()
         self._ended = True
         self._process_next()
 
     def writeConnectionLost(self) -> None:
-        """As IHalfCloseableProtocol: we never close one half."""
+        """See IHalfCloseableProtocol: the server never closes one half."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection ended, from either side."""
+        """The connection is lost, whichever side ended it."""
         if self._phase is not SessionPhase.CLOSING:
             self._phase = SessionPhase.CLOSING
             self._unfollow()
@@ -116,12 +116,12 @@ class Session(Protocol):
         self._full = True
 
     def resumeProducing(self) -> None:
-        """It does again."""
+        """The client reads again."""
         self._full = False
         self._process_next()
 
     def stopProducing(self) -> None:
-        """As IPushProducer: `connectionLost` follows."""
+        """See IPushProducer: `connectionLost` follows."""
 
     # One request after the other
 
@@ -148,7 +148,7 @@ class Session(Protocol):
             self.close()
 
     def _is_endless(self) -> bool:
-        """Whether the next request is too long, or could only be answered after an answer that has no end."""
+        """Whether the next request is too long, or would have to wait for an answer that has no end."""
         if len(self._unread) < MAX_REQUEST:
             return False
         return self._phase is SessionPhase.FOLLOWING or b"\n" not in self._unread[:MAX_REQUEST]
@@ -184,7 +184,7 @@ class Session(Protocol):
             if detail := getattr(failure.value, "detail", ""):
                 line["detail"] = detail
         else:
-            self.log.failure("internal error in a control command", failure=failure)
+            self.log.failure("internal error in a command on the control socket", failure=failure)
         if self._phase is not SessionPhase.CLOSING:
             self._phase = SessionPhase.WAITING
             self._send(line)

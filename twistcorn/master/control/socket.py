@@ -1,7 +1,7 @@
 """The control socket: its file, and who may connect.
 
-Law: the file is created 0600, is never taken from a live server, and is removed at the end. Only root and the user of
-the master are admitted, checked by the kernel (SO_PEERCRED) whatever the permissions of the file.
+Law: the file has mode 0600 from its creation, is never taken from a live server, and is removed at the end. Only root
+and the master's user may connect, by the kernel's SO_PEERCRED, whatever the file's permissions become.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from ...wire.control import MAX_PATH, default_paths, peer_of
 from .commands import ControlCommands
 from .session import Session
 
-#: Connections at once, for people and scripts. Each holds at most one long answer in memory.
+#: Concurrent connections: people and scripts. Each holds at most one long answer in memory.
 MAX_CLIENTS = 64
 #: Connections that the kernel queues.
 BACKLOG = 64
-#: Until accepting is tried again after the system ran out of descriptors.
+#: Until accept(2) is retried when no descriptor is left.
 ACCEPT_RETRY_SECONDS = 1.0
-#: Servers that start at once check for a stale socket and replace it one after the other; each takes less than a
-#: millisecond. Tries, and the seconds between them.
+#: Two servers that start at once check for an existing socket, and replace it, one after the other; each takes less
+#: than a millisecond. Tries, and the seconds between them.
 _LOCK_TRIES, _LOCK_RETRY_SECONDS = 20, 0.005
 
 
 def place(environ: Mapping[str, str], uid: int) -> str:
-    """The default path of the socket: in the first writable directory.
+    """The default path of the socket: in the first default directory that exists and is writable.
 
-    :raises OperationError: there is none.
+    :raises OperationError: none is.
     """
     paths = default_paths(environ, uid)
     for path in paths:
         if os.access(os.path.dirname(path), os.W_OK | os.X_OK):
             return path
     folders = ", ".join(os.path.dirname(path) for path in paths)
-    raise OperationError(f"no writable directory ({folders}); set --control PATH or --control off")
+    raise OperationError(f"no writable directory among {folders}; set --control PATH, or --control off")
 
 
 def claim(path: str) -> socket.socket:
-    """A listening socket under this name; a dead server's is replaced.
+    """A listening socket at this path; a dead server's is replaced.
 
-    :raises OperationError: why there can be none.
+    :raises OperationError: why it cannot be created.
     """
     if len(os.fsencode(path)) > MAX_PATH:
-        raise OperationError(f"path too long: a socket path has at most {MAX_PATH} bytes; set --control PATH")
+        raise OperationError(f"path too long: a socket path has at most {MAX_PATH} bytes; set a shorter --control PATH")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        # bind(2) gives the file the socket's own mode, less the umask: it is never open to others.
+        # bind(2) gives the file the socket's own mode, less the umask: it is private from its creation.
         os.fchmod(sock.fileno(), 0o600)
         with _one_at_a_time(os.path.dirname(path)):
             _clear(path)
@@ -83,36 +83,36 @@ def _one_at_a_time(folder: str) -> Iterator[None]:
                 break
             except BlockingIOError:
                 time.sleep(_LOCK_RETRY_SECONDS)
-        # If another process keeps the lock, go on: bind(2) decides.
+        # A lock that another process keeps is no reason to go without a socket: then bind(2) decides.
         yield
     finally:
         os.close(descriptor)
 
 
 def _clear(path: str) -> None:
-    """Remove the socket of a server that is no more."""
+    """Remove the socket of a dead server."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OperationError("the path exists and is not a socket; set --control to another path")
+            raise OperationError("the file exists and is not a socket; set another --control PATH")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(path)
-            who = f"a running server (pid {peer_of(probe).pid}) listens there"
+            who = f"in use by a running server (pid {peer_of(probe).pid})"
         except ConnectionRefusedError:
             os.unlink(path)
             return
         except BlockingIOError:
-            who = "a busy server listens there"
-    raise OperationError(f"{who}; set --control to another path for this one")
+            who = "in use by a running server, which is busy"
+    raise OperationError(f"{who}; set another --control PATH for this one")
 
 
 class Control(FileDescriptor):
     """Accepts clients.
 
-    :param path: where, absolute; the file is there when this is made.
-    :raises OperationError: why there can be no socket at this place.
+    :param path: absolute; the constructor creates the file.
+    :raises OperationError: why the socket cannot be created.
     """
 
     log = Logger()
@@ -131,7 +131,7 @@ class Control(FileDescriptor):
         return self._sock.fileno()
 
     def doRead(self) -> None:
-        """Accept one; others get their turn with the next round."""
+        """Accept one client; others follow in the next round of the reactor."""
         try:
             accepted, _ = self._sock.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -161,16 +161,16 @@ class Control(FileDescriptor):
         factory.noisy = False
         self._clock.adoptStreamConnection(accepted.fileno(), socket.AF_UNIX, factory)
         if many:
-            session.refuse(f"too many clients: {MAX_CLIENTS} are connected")
+            session.refuse(f"too many clients: at most {MAX_CLIENTS}")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """An error on the socket itself, or the end of the reactor."""
         self.close()
 
     def close(self) -> None:
-        """Listen no more, and remove the file if it is still ours.
+        """Stop listening, and remove the file if it is still this server's.
 
-        Who asked for the end of the server waits for it: that connection ends with the process.
+        A client that asked the server to stop waits for that: its connection ends with the process.
         """
         self.stopReading()
         if self._sock.fileno() >= 0 and _identity(self.path) == self._file:
@@ -183,7 +183,7 @@ class Control(FileDescriptor):
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file this is; None: there is none."""
+    """Device and inode of a file; None: no such file."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -192,9 +192,9 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def open_control(reactor: Any, path: Callable[[], str], clerk: ControlCommands) -> Control | None:
-    """The control socket, or a warning and none: a server serves without it.
+    """The control socket, or None and a warning: the server serves without it.
 
-    :param path: tells where; raises `OperationError` when there is no place for it.
+    :param path: returns the path; raises `OperationError` when there is none.
     """
     where = ""
     try:

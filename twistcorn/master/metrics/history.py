@@ -1,23 +1,29 @@
 """A sample of the server each second.
 
-Law: looks and remembers a bounded while; what the numbers mean is `policy.samples`'.
+Law: samples, and keeps a bounded number of samples; what they mean is `policy.samples`'s business.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from ...policy.samples import Counted, Gauges, Sample, Samples, sample
+from ...policy.samples import SAMPLE_SECONDS, Counted, Gauges, Sample, Samples, sample
+from ...recurring import Recurring
+
+#: The period that `recent` covers: long enough for a steady p99, short enough to show what happens now.
+RECENT_SECONDS = 10
 
 
 class History:
     """The past of a server.
 
-    :param counted: what was counted until now; `gauges`: what is so now.
-    :param seconds: monotonic time, by which rates are measured.
+    :param counted: returns what has been counted so far; `gauges`: the present values.
+    :param seconds: monotonic time, for the rates.
+    :ivar latest: the latest sample as plain values; None before the first.
     """
 
     def __init__(
@@ -32,17 +38,38 @@ class History:
         self._now = now
         self._seconds = seconds
         self._samples = Samples()
-        self._at = seconds()
-        self._last = counted()
+        #: The counts of the last seconds, and when they were read.
+        self._marks = deque([(seconds(), counted())], maxlen=RECENT_SECONDS)
+        self._sampling: Recurring | None = None
+        self.latest: dict[str, Any] | None = None
+
+    def start(self, clock: Any) -> None:
+        """Take a sample each second."""
+        self._sampling = Recurring(clock, "sampling the load", self.take)
+        self._sampling.start(SAMPLE_SECONDS, now=False)
+
+    def stop(self) -> None:
+        """Take no more samples."""
+        if self._sampling is not None:
+            self._sampling.stop()
 
     def take(self) -> dict[str, Any]:
         """Take a sample of the time since the last one, and return it as plain values."""
         at, counted = self._seconds(), self._counted()
-        taken: Sample = sample(self._last, counted, max(at - self._at, 1e-3), self._now(), self._gauges())
-        self._at, self._last = at, counted
+        before, earlier = self._marks[-1]
+        taken = sample(earlier, counted, max(at - before, 1e-3), self._now(), self._gauges())
+        self._marks.append((at, counted))
         self._samples.add(taken)
-        return asdict(taken)
+        self.latest = asdict(taken)
+        return self.latest
+
+    def recent(self) -> tuple[float, Sample]:
+        """One sample of the last seconds up to now, and how many seconds it covers."""
+        before, earlier = self._marks[0]
+        # Just after the start there is no full second yet, and a rate over less would be noise.
+        seconds = max(self._seconds() - before, SAMPLE_SECONDS)
+        return seconds, sample(earlier, self._counted(), seconds, self._now(), self._gauges())
 
     def columns(self) -> dict[str, list[Any]]:
-        """All that is remembered, by what was measured."""
+        """All samples, by field."""
         return self._samples.columns()

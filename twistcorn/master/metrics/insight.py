@@ -1,7 +1,7 @@
-"""The present state of the server as plain values, for the command, the admin page and the metrics.
+"""What the server does right now, as plain values for the console and the admin page.
 
-Law: reads the table, the scoreboard and the records of the workers, and changes nothing. What it returns is made of
-dicts, lists, texts and numbers only, so that it can travel as JSON; ages and times are seconds, sizes bytes.
+Law: reads the table, the scoreboard and the records of the workers, and changes nothing. It returns dicts, lists, texts
+and numbers only, which is JSON; ages and times are seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import __version__
-from ...policy.samples import Gauges
+from ...policy.samples import Counted, Gauges
 from ...policy.worker import Worker, WorkerState
 from ...settings import Settings
 from ...wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot, SlotState
@@ -21,7 +21,10 @@ from ..sockets.dispatcher import Dispatcher
 from ..sockets.table import ConnectionRecord, ConnectionTable
 from ..workers.heartbeats import rss_of
 from ..workers.supervisor import Supervisor
+from .history import History
 
+#: What `status` tells of the requests of the last seconds.
+_REQUESTS = ("rate", "errors", "p50", "p95", "p99")
 #: In which a thread is at work on a request.
 _RUNNING = (SlotState.IN_APP, SlotState.RESPONDING)
 #: Connections that are listed at most: the oldest ones.
@@ -31,12 +34,13 @@ JSON = dict[str, Any]
 
 
 class Insight:
-    """Looks at a running master.
+    """A read-only view of a running master.
 
     :param listeners: where it listens, as the log says it.
     :param seconds: the supervisor's clock, in which workers are born.
     :param now: monotonic nanoseconds, as the workers write them.
     :param wall: seconds since the epoch, for people.
+    :ivar history: a sample each second, once it is started.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Insight:
         self._now = now
         self._wall = wall
         self._began = seconds()
+        self.history = History(self.counted, self.gauges, wall, seconds)
 
     @property
     def settings(self) -> Settings:
@@ -69,12 +74,13 @@ class Insight:
         """The server as a whole.
 
         `workers` counts them by state, with `target`; `threads` are those of ready workers, `busy` the requests in
-        them; `queued` requests and `waiting` connections have no worker; `reload` is the present one and the last.
+        them; `queue`: requests that wait for a thread or a worker; `requests`: the last seconds, in requests per second
+        and seconds.
         """
         supervisor, dispatcher = self._supervisor, self._dispatcher
         workers = list(supervisor.workers.values())
         ready = [worker for worker in workers if worker.state is WorkerState.READY]
-        reloads = supervisor.chronicle.reloads
+        seconds, recent = self.history.recent()
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -90,21 +96,31 @@ class Insight:
             },
             "threads": len(ready) * self.settings.threads,
             "busy": sum(self.word(worker, W_BUSY) for worker in ready),
+            "queue": recent.queue,
+            "requests": {"seconds": seconds, **{each: getattr(recent, each) for each in _REQUESTS}},
+            "memory": recent.memory,
             "connections": len(self._table),
             "waiting": dispatcher.waiting,
             "parked": len(dispatcher.parking),
             "ending": dispatcher.answers.ending,
             "lag": {"last": supervisor.lag.last, "worst": supervisor.lag.worst},
-            "reload": {
-                "running": supervisor.fleet.reloading,
-                "last": vars(reloads[-1]) if reloads else None,
-            },
+            "reload": {"running": supervisor.fleet.reloading, "last": self.last_reload()},
             "recycling_paused": supervisor.fleet.paused,
             "quarantine": supervisor.forensics.quarantine.quarantined(self._seconds()),
         }
 
+    def last_reload(self) -> JSON | None:
+        """The latest reload that has ended; None before the first."""
+        reloads = self._supervisor.chronicle.reloads
+        return _entry(reloads[-1]) if reloads else None
+
+    def counted(self) -> Counted:
+        """What has been counted so far: answers of the workers, and the master's own 502, 503 and 504."""
+        totals, own = self._supervisor.tally.totals(), self._dispatcher.answers.sent.total()
+        return Counted(totals.requests + own, totals.statuses[-1] + own, totals.latency)
+
     def gauges(self) -> Gauges:
-        """The server as a whole, in few numbers."""
+        """The present load and memory of the server as a whole."""
         threads = self.settings.threads
         workers = list(self._supervisor.workers.values())
         busy = [self.word(worker, W_BUSY) for worker in workers if worker.state is WorkerState.READY]
@@ -191,9 +207,14 @@ class Insight:
         return {
             "status": self.status(),
             "workers": self.workers(),
-            "ended": [vars(each) for each in chronicle.ended],
-            "reloads": [vars(each) for each in chronicle.reloads],
+            "ended": [_entry(each) for each in chronicle.ended],
+            "reloads": [_entry(each) for each in chronicle.reloads],
         }
+
+
+def _entry(record: Any) -> JSON:
+    """A record of the chronicle, as JSON has it."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(record).items()}
 
 
 def _age(now: int, since: int) -> float:

@@ -34,13 +34,15 @@ class Reloaded:
     """A reload that is over.
 
     :ivar at: when it was over, in seconds since the epoch; `took`: seconds.
-    :ivar problem: why it did not go through; empty when it did.
+    :ivar problem: why it was cancelled; empty when it succeeded.
+    :ivar needs_restart: long options that have changed, and that it left out: they change at a restart only.
     """
 
     at: float
     took: float
     generation: int
     problem: str
+    needs_restart: tuple[str, ...] = ()
 
 
 class Chronicle:

@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...errors import TwistcornError
 from ...logs.logger import Logger
-from ...settings import Settings
 from .chronicle import Chronicle, Reloaded
 from .fleet import Fleet
+from .tuning import Reread
 
 
 class Reloads:
@@ -32,7 +32,7 @@ class Reloads:
         clock: IReactorTime,
         fleet: Fleet,
         chronicle: Chronicle,
-        read: Callable[[], Settings],
+        read: Callable[[], Reread],
         stopping: Callable[[], bool],
     ) -> None:
         self._clock = clock
@@ -41,6 +41,7 @@ class Reloads:
         self._read = read
         self._stopping = stopping
         self._began = 0.0
+        self._needs_restart: tuple[str, ...] = ()
         self._present: list[Deferred[str]] = []
         self._next: list[Deferred[str]] = []
 
@@ -61,16 +62,16 @@ class Reloads:
     def go_on(self) -> None:
         """Begin the queued reload if that is possible now; cancel it if the server stops."""
         if self._next and self._stopping():
-            self.log.info("reload cancelled: the server is stopping")
+            self.log.info("reload is off: the server stops")
             self._tell("the server is stopping")
         elif self._next and self._fleet.open and not self._fleet.reloading:
             self._present, self._next = self._next, []
             self._begin()
 
     def _begin(self) -> None:
-        self._began = self._clock.seconds()
+        self._began, self._needs_restart = self._clock.seconds(), ()
         try:
-            settings = self._read()
+            settings, self._needs_restart = self._read()
         except TwistcornError as error:
             self.log.error("reload cancelled: {error}; nothing changed", error=str(error))
             self.ended(str(error))
@@ -80,7 +81,8 @@ class Reloads:
     def ended(self, problem: str) -> None:
         """The current one is over: answer its requests, and begin the next one."""
         took = self._clock.seconds() - self._began
-        self._chronicle.add_reload(Reloaded(time.time(), took, self._fleet.generation, problem))
+        generation, left_out = self._fleet.generation, () if problem else self._needs_restart
+        self._chronicle.add_reload(Reloaded(time.time(), took, generation, problem, left_out))
         told, self._present = self._present, []
         for over in told:
             over.callback(problem)

@@ -36,7 +36,7 @@ from .process import ExitStatus
 from .reloads import Reloads
 from .scaling import Scaling
 from .totals import Tally
-from .tuning import Tuning
+from .tuning import Reread, Tuning
 
 #: More deaths of serving workers than this, within these seconds, are logged as a crash loop.
 MAX_DEATHS_IN_PERIOD, DEATHS_PERIOD_SECONDS = 5, 60.0
@@ -145,7 +145,7 @@ class Supervisor:
         """
         return self._reloads.ask()
 
-    def _reread(self) -> Settings:
+    def _reread(self) -> Reread:
         return self.tuning.reread(Sourced.of(self._read()))
 
     def reload_ended(self, problem: str) -> None:

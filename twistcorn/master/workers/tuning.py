@@ -9,19 +9,41 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import OperationError
 from ...logs.logger import Logger
-from ...origins import DEFAULT, SET, Sourced
+from ...origins import DEFAULT, SCALE, SET, Sourced
 from ...policy.worker import SERVING, TIMERS, Worker, WorkerState
-from ...settings import FIELDS, LIVE, RESTART, Settings, flag, keep_fixed, parse_value, to_json, unfolded
+from ...settings import (
+    BOUNDS,
+    FIELDS,
+    LIVE,
+    RESTART,
+    Settings,
+    flag,
+    keep_fixed,
+    parse_value,
+    to_json,
+    unfolded,
+)
 from ...suggestions import did_you_mean
 from ...wire import amp_commands
 from .fleet import Fleet
 
 #: In which a worker can hear.
 _HEARS = (WorkerState.STARTING, *SERVING)
+
+
+class Reread(NamedTuple):
+    """What a reload read.
+
+    :ivar settings: those that count when the reload succeeds.
+    :ivar needs_restart: long options whose value has changed, and that keep their present value until a restart.
+    """
+
+    settings: Settings
+    needs_restart: tuple[str, ...] = ()
 
 
 class Tuning:
@@ -47,13 +69,22 @@ class Tuning:
         self.on_configured: list[Callable[[Settings], object]] = []
 
     def get(self, name: str = "") -> list[dict[str, str]]:
-        """What counts now, of one option or of all; secrets are not shown.
+        """The settings in effect, one or all; secrets are not shown. `now` is the present number within a range.
 
         :raises OperationError: there is no such option.
         """
         origins = {**self._origins, **dict.fromkeys(self._names, SET)}
         sourced = Sourced(self._fleet.settings, origins)
-        return [sourced.entry(known) for known in ([_known(name)] if name else FIELDS)]
+        target = self._fleet.target
+        if sourced.settings.workers_bounds is None and target != sourced.settings.workers:
+            sourced = Sourced(sourced.settings, {**origins, "workers": SCALE}).change(workers=target)
+        return [{**sourced.entry(known), **self._now(known)} for known in ([_known(name)] if name else FIELDS)]
+
+    def _now(self, name: str) -> dict[str, str]:
+        settings = self._fleet.settings
+        if name not in BOUNDS or getattr(settings, BOUNDS[name]) is None:
+            return {}
+        return {"now": str(self._fleet.target if name == "workers" else settings.threads)}
 
     def set(self, name: str, text: str) -> dict[str, str]:
         """Change an option at once, in all processes, until the server ends.
@@ -71,8 +102,8 @@ class Tuning:
         wanted = self._resolve(_scaled(present, Sourced(present).change(**fields).settings))
         if (wanted.threads == 1) is not (present.threads == 1):
             raise OperationError(
-                "threads cannot change to or from 1 in a running worker: change threads in the config file (or the"
-                " environment), then reload"
+                "threads cannot change to or from 1 in a running worker: change it in the config file or the"
+                " environment, and reload"
             )
         fields = {each: getattr(wanted, each) for each in fields}
         _check_file(fields.get("access_log", ""))
@@ -87,17 +118,17 @@ class Tuning:
         """Set the number of threads, as autoscaling decided within the bounds."""
         self._change({"threads": number})
 
-    def reread(self, read: Sourced) -> Settings:
-        """The settings for a reload, with what was set; what has to wait for a restart is logged."""
+    def reread(self, read: Sourced) -> Reread:
+        """The settings for a reload, with what was `set`; logs the options that keep their value until a restart."""
         present = self._fleet.settings
         settings, fixed = keep_fixed(present, read.settings)
         for name in fixed:
-            self.log.warn("--{name} changed, but takes effect only at a restart", name=name)
+            self.log.warn("--{name} changed: not applied, needs a restart", name=name)
         origins = {
             name: (self._origins if flag(FIELDS[name]) in fixed else read.origins).get(name, DEFAULT) for name in FIELDS
         }
         self._read = Sourced(settings, origins)
-        return _scaled(present, self._read.change(**self._fields).settings)
+        return Reread(_scaled(present, self._read.change(**self._fields).settings), tuple(fixed))
 
     def committed(self) -> None:
         """The settings of the reload count."""
@@ -162,8 +193,8 @@ def _instead(name: str) -> str:
     """What to do about an option that is not live."""
     option = flag(FIELDS[name])
     if FIELDS[name].metadata["change"] == RESTART:
-        return f"{option} takes effect only at a restart: change it where it was given, then restart the server"
-    return f"{option} takes effect at a reload: change it in the config file (or the environment), then reload"
+        return f"{option} needs a restart: change it where it is set, and restart the server"
+    return f"{option} needs a reload: change it in the config file or the environment, and reload"
 
 
 def _scaled(present: Settings, wanted: Settings) -> Settings:
