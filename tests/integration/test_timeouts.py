@@ -15,8 +15,8 @@ from tests.integration.gate import Gate
 from tests.integration.harness import GONE, READY, Server
 from tests.integration.load import Load
 
-STUCK = r"(GET|POST) /\w+ \[.+\]: 4 s, over --request-timeout 3 s, still running after RequestTimeout"
-REPLACED = r"GET /\w+ \[.+\]: 3 s, over --request-timeout 3 s; replacing worker \d+"
+STUCK = r"(GET|POST) /\w+ \[.+\]: \d+\.\d s, over --request-timeout 3 s, still running after RequestTimeout"
+REPLACED = r"GET /\w+ \[.+\]: \d+\.\d s, over --request-timeout 3 s; replacing worker \d+"
 
 
 def took(client: Client, target: str) -> tuple[int, float]:
@@ -40,7 +40,7 @@ def test_computation_is_interrupted_and_answered_504(start: Start) -> None:
         # The master has said what follows from that before it answers anything.
         said(server, "status")
         assert client.get("/pid").body == str(server.worker_pids[-1]).encode(), "the connection goes on"
-    server.wait_for(r"GET /spin \[.+\]: 1 s, over --request-timeout 0.5 s; replacing worker 1")
+    server.wait_for(r"GET /spin \[.+\]: \d+\.\d s, over --request-timeout 0.5 s; replacing worker 1")
     server.wait_for(r"GET /spin \[.*\]: the application took too long")
     server.wait_for(r"twistcorn\.errors\.RequestTimeout")
 

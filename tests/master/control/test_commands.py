@@ -173,7 +173,7 @@ class TestStop:
         """A service inside of another program is stopped by that, and writes its log there."""
         session, line = reception.connect(ControlCommands(reception.stage.clock, lambda: reception.operations))
         session.dataReceived(b'{"command": "%s"}\n' % command.encode())
-        assert "not available: " in line.answer["error"]
+        assert "embedded in another program: " in line.answer["error"]
 
 
 class TestFollowing:

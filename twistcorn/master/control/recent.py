@@ -13,6 +13,8 @@ from typing import Any
 from twisted.logger import ILogObserver, LogLevel, eventAsText
 from zope.interface import implementer
 
+from ...logs.events import is_noise
+
 #: Events kept, and the most characters of each: 4 MiB at worst, 100 KiB as a rule.
 MAX_EVENTS = 1000
 MAX_EVENT_CHARS = 4096

@@ -62,7 +62,7 @@ class Reloads:
     def go_on(self) -> None:
         """Begin the queued reload if that is possible now; cancel it if the server stops."""
         if self._next and self._stopping():
-            self.log.info("reload is off: the server stops")
+            self.log.info("reload cancelled: the server is stopping")
             self._tell("the server is stopping")
         elif self._next and self._fleet.open and not self._fleet.reloading:
             self._present, self._next = self._next, []

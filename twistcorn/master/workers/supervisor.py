@@ -273,7 +273,7 @@ class Supervisor:
         worker.interrupted = True
         stays = worker.state is not WorkerState.READY or worker.outdated is not None
         self.log.error(
-            "{name}: {age:.0f} s, over --request-timeout {timeout:g} s; {what}", name=name, age=age,
+            "{name}: {age:.1f} s, over --request-timeout {timeout:g} s; {what}", name=name, age=age,
             timeout=self.settings.request_timeout, ident=worker.ident,
             what=f"worker {worker.ident} is already being replaced" if stays
             else f"replacing worker {worker.ident}, where the interrupted call may have left a lock held",

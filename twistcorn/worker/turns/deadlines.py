@@ -134,7 +134,7 @@ class Deadlines:
 
     def _describe(self, hit: Hit) -> str:
         age = (self._now() - hit.connection.redo_log.counted_from) / 1e9
-        return f"{self._name_of(hit.seat, hit.connection)}: {age:.0f} s"
+        return f"{self._name_of(hit.seat, hit.connection)}: {age:.1f} s"
 
 
 def line_of(connection: Connection) -> str:
