@@ -213,7 +213,7 @@ class TestStuck:
                 room.passes(1.1)
 
         (text,) = map(formatEvent, logged)
-        assert text.startswith("a request: 4.0 s, over --request-timeout 3 s, still running after RequestTimeout;")
+        assert text.startswith("a request: 4.2 s, over --request-timeout 3 s, still running after RequestTimeout;")
         stacks = text.split("\nthread ")
         (its,) = [stack for stack in stacks if f"({thread.thread.native_id})" in stack.partition("\n")[0]]
         assert "in _run\n" in its, "the stack of its thread"
