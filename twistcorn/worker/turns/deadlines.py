@@ -36,7 +36,7 @@ class Hit:
     :ivar seat: of its thread.
     :ivar since: when it began; identifies it among the requests of its connection.
     :ivar at: when the exception was raised.
-    :ivar stuck: whether it is stuck.
+    :ivar stuck: whether it still ran a second after that.
     """
 
     seat: Seat
