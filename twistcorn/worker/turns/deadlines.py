@@ -125,9 +125,9 @@ class Deadlines:
         known, self._stuck = self._stuck, {(hit.connection, hit.since) for hit in stuck}
         if self._stuck - known:
             self.log.error(
-                "{requests}, over --request-timeout {timeout:g} s, still running after RequestTimeout; replacing"
+                "{names}, over --request-timeout {timeout:g} s, still running after RequestTimeout; replacing"
                 " worker; all threads:\n{stacks}",
-                requests=", ".join(map(self._describe, stuck)), timeout=self._timeout, stacks=format_stacks(),
+                names=", ".join(map(self._describe, stuck)), timeout=self._timeout, stacks=format_stacks(),
             )  # fmt: skip
         if self._stuck != known:
             self._on_stuck([hit.connection for hit in stuck])
