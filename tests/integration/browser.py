@@ -37,7 +37,7 @@ class Browser:
         for switch in (*_SWITCHES, f"--user-data-dir={profile}"):
             options.add_argument(switch)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        # A group of its own, so that nothing of it can be left behind unseen.
+        # Its own group, so that nothing of it can be left behind unseen.
         self._service = Service(find_program("chromedriver"), popen_kw={"start_new_session": True})
         self._driver = webdriver.Chrome(options=options, service=self._service)
         self._driver.set_script_timeout(TIMEOUT)
@@ -81,7 +81,7 @@ class Browser:
         self.ask(f"document.querySelector({selector!r}).click()")
 
     def complaints(self) -> list[str]:
-        """What the console said since the last time, but for what is only told."""
+        """What the console said since the last time, except plain messages."""
         entries: list[dict[str, Any]] = self._driver.get_log("browser")
         return [entry["message"] for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
 

@@ -126,7 +126,7 @@ class Client:
         return data
 
     def read(self, size: int) -> bytes:
-        """Read so many bytes."""
+        """Read this number of bytes."""
         pieces = [self._left]
         missing = size - len(self._left)
         while missing > 0:

@@ -15,7 +15,7 @@ _Crowd = TypeVar("_Crowd", bound="Crowd")
 
 
 class Crowd:
-    """So many clients, each in a thread of its own.
+    """A number of clients, each in its own thread.
 
     :ivar failures: what went wrong; must stay empty.
     """

@@ -36,7 +36,7 @@ class Visitor:
         assert self._sock.recv(1) == b"", f"{self.name} is still there"
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         self._sock.close()
 
 

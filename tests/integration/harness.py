@@ -54,7 +54,7 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
-    """Poll for what no event tells."""
+    """Poll for a state that causes no event."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
@@ -77,7 +77,7 @@ def group(number: int) -> list[int]:
 
 
 class Program:
-    """A running program, leader of a process group of its own.
+    """A running program, leader of its own process group.
 
     :ivar lines: everything it and its children wrote so far, line by line; `errors`: what went to standard error.
     :ivar times: when each line came, by the monotonic clock.
@@ -186,7 +186,7 @@ class Program:
         return code
 
     def all_gone(self, timeout: float = TIMEOUT) -> bool:
-        """Whether no process of it is left; waits for the last one to let go of its output."""
+        """Whether no process of it is left; waits for the last one to close its output."""
         deadline = time.monotonic() + timeout
         for reader in self._readers:
             reader.join(max(0.0, deadline - time.monotonic()))
@@ -241,7 +241,7 @@ class Server(Program):
             client.close()
 
     def ready(self, workers: int = 1) -> Server:
-        """Wait until it accepts connections and so many workers are ready."""
+        """Wait until it accepts connections and this number of workers is ready."""
         found = self.wait_for(r"serving on (?:http://\[?([^]]+?)\]?:(\d+)|unix:(.*))$")[0]
         self.address = found[3] if found[3] else (found[1], int(found[2]))
         if isinstance(self.address, str):
@@ -267,7 +267,7 @@ class Server(Program):
         return client
 
     def get(self, target: str = "/pid") -> str:
-        """The body of an answer on a connection of its own, which must be a good one.
+        """The body of an answer on a new connection; its status must be 200.
 
         The server ends the connection, and it does so after the request is no longer counted as one that runs.
         """
@@ -279,7 +279,7 @@ class Server(Program):
 
     @property
     def worker_pids(self) -> list[int]:
-        """The workers that got ready and are not told to be gone, in this order."""
+        """The workers that got ready and are not reported gone, in this order."""
         gone = {int(found["pid"]) for found in self.seen(GONE)}
         return [pid for found in self.seen(READY) if (pid := int(found["pid"])) not in gone]
 

@@ -17,7 +17,7 @@ _BODIES = [b"", b"small", b"m" * 70_000, b"large" * 240_000]
 
 
 class Load(Crowd):
-    """So many clients in a closed loop of GET and POST, from entering the `with` block to leaving it.
+    """A number of clients in a closed loop of GET and POST, from entering the `with` block to leaving it.
 
     :ivar failures: what went wrong; must stay empty.
     :ivar answers: what GET /who said since `forget`: version of the code, and pid.
@@ -75,7 +75,7 @@ class Load(Crowd):
         assert not any(thread.is_alive() for thread in self._threads), "some connections go on"
 
     def more(self, count: int) -> None:
-        """Wait until every client got so many more answers."""
+        """Wait until every client got this number of further answers."""
         with self._news:
             goals = [have + count for have in self._counts]
 
@@ -95,7 +95,7 @@ class Load(Crowd):
 
 
 def several(count: int, work: Callable[[int], object]) -> None:
-    """Do it in so many threads at once; what one of them raises is raised here."""
+    """Do it in this number of threads at once; an exception in one is raised here."""
     problems: list[BaseException] = []
 
     def one(number: int) -> None:

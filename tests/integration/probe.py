@@ -23,7 +23,7 @@ _lock = threading.Lock()
 
 
 def wait(name: str) -> bool:
-    """Say at the gate that this is there, and wait to be let go; False when the test went away instead."""
+    """Say at the gate that this is there, and wait to be released; False when the test went away instead."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         try:
             sock.connect("\0" + os.environ["GATE"])

@@ -25,7 +25,7 @@ _ORDERS = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
 
 
 class Terminal:
-    """A command on a terminal of its own, which is the controlling one of its session."""
+    """A command on its own terminal, which is the controlling one of its session."""
 
     def __init__(self, program: Program, *words: str, term: str = "xterm", size: tuple[int, int] = (100, 24)) -> None:
         self._master, slave = pty.openpty()

@@ -15,7 +15,7 @@ from tests.integration.crowd import Crowd
 
 
 class Storm(Crowd):
-    """So many clients, each on a keep-alive connection, from entering the `with` block to leaving it.
+    """A number of clients, each on a keep-alive connection, from entering the `with` block to leaving it.
 
     :param query: what is asked besides the name of the request.
     :ivar failures: what went wrong; an answer never does.

@@ -195,7 +195,7 @@ def test_client_cannot_forge_a_line(start: Start, folder: Path, format: str) -> 
 
 
 def test_log_that_cannot_be_written_stops_nobody(start: Start) -> None:
-    """It is told, and requests are answered."""
+    """It is logged, and requests are answered."""
     server = start("app:app", "--access-log", "missing/access").ready()
     server.wait_for(r"cannot open the access log .*/missing/access: No such file or directory")
     assert server.get("/version") == "one"

@@ -93,7 +93,7 @@ def test_socket_from_systemd_is_served_and_kept(
         assert server.get("/version") == "one"
         server.send(signal.SIGINT)
         server.exit_code()
-        # Whoever connects now waits for the next start.
+        # A client that connects now waits for the next start.
         with Client(sock.getsockname()):
             pass
         assert family == socket.AF_INET or Path(path).is_socket()
@@ -132,7 +132,7 @@ http {{
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[str]:
-    """nginx in front of http.sock, with a prefix of its own: the path of its socket."""
+    """nginx in front of http.sock, with its own prefix: the path of its socket."""
     here = tmp_path / "nginx"
     here.mkdir()
     front = here / "front.sock"

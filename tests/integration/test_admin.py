@@ -33,7 +33,7 @@ def act(admin: Client, action: str, body: str = "") -> tuple[int, str]:
 
 
 def said(server: Server) -> list[str]:
-    """What the program says to whoever started it, besides its log."""
+    """Lines of the program itself on standard error, besides its log."""
     return [line for line in server.errors if line.startswith("twistcorn: ")]
 
 

@@ -1,4 +1,4 @@
-"""The admin page in a real browser: it shows what happens, acts for whoever may, and survives its server."""
+"""The admin page in a real browser: it shows what happens, acts for authorized users, and survives its server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def number(browser: Browser, name: str) -> float:
 
 
 def test_page_shows_what_happens(start: Start, site: Path, gate: Gate, browser: Browser) -> None:
-    """Numbers move under load; what runs is shown as it is; a killed worker's row changes, and its end is told."""
+    """Numbers move under load; what runs is shown as it is; a killed worker's row changes, and its end is shown."""
     server = start("app:app", "--workers", "2", "--admin", "127.0.0.1:0").ready(2)
     show(browser, server)
     assert browser.column("workers", "PID") == [str(pid) for pid in server.worker_pids]
@@ -112,7 +112,7 @@ def test_page_is_for_light_and_dark_and_phones(
     assert browser.complaints() == []
 
 
-def test_actions_are_for_whoever_has_the_token(start: Start, browser: Browser) -> None:
+def test_actions_need_the_token(start: Start, browser: Browser) -> None:
     """Read-only without it; with it there are buttons, which do what they say."""
     server = start("app:app", "--admin", "127.0.0.1:0", "--admin-action-token", "act").ready()
     show(browser, server)

@@ -112,7 +112,7 @@ def test_app_that_does_not_finish_booting_is_3(start: Start, folder: Path, gate:
 
 
 def test_app_that_crashes_at_boot_is_3(start: Start, folder: Path) -> None:
-    """An application that kills its process while it is imported is told with the signal."""
+    """An application that kills its process while it is imported is reported with the signal."""
     put_probe(folder, end="os.kill(os.getpid(), 11)")
     assert "died while booting: SIGSEGV" in told(start("app:app"))
 

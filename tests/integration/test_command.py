@@ -78,7 +78,7 @@ class TestReload:
 
 class TestWorkers:
     def test_scale(self, start: Start) -> None:
-        """So many workers, and no other number."""
+        """The number of workers becomes the target."""
         server = start("app:app").ready()
         assert said(server, "scale", "3") == "worker target set to 3\n"
         server.ready(3)

@@ -25,7 +25,7 @@ def setting(server: Server, name: str) -> dict[str, str]:
 
 
 def test_it_is_changed(server: Server) -> None:
-    """What was set counts, is told so, and is seen in the workers."""
+    """A new value is confirmed, listed, and used by the workers."""
     assert (setting(server, "threads")["value"], setting(server, "threads")["origin"]) == ("2", "command line")
     assert said(server, "set", "threads", "3") == "threads set to 3\n"
     assert (setting(server, "threads")["value"], setting(server, "threads")["origin"]) == ("3", "set")

@@ -59,7 +59,7 @@ class EmbeddedService(Embedding):
 
     @inlineCallbacks
     def test_reloads_and_scales_by_its_verbs(self) -> Any:
-        """`reload` and `scale` do what the signals do for a server of its own."""
+        """`reload` and `scale` do what the signals do for a standalone server."""
         service = self.embed()
         self.parent.startService()
         yield service.when_ready()

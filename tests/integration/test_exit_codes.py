@@ -122,7 +122,7 @@ def test_wrong_value_in_the_environment_is_64_and_names_the_variable(start: Star
 
 
 def test_log_file_that_cannot_be_opened_is_64(start: Start) -> None:
-    """--log-file in a directory that is not there is told before anything starts."""
+    """--log-file in a missing directory is an error before anything starts."""
     server = start("app:app", "--log-file", "missing/log")
     assert server.exit_code() == 64
     assert server.errors == ["twistcorn: --log-file missing/log: No such file or directory"]

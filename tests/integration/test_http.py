@@ -143,7 +143,7 @@ def test_pipelined_requests_before_the_client_closes_its_side_are_answered(serve
 def test_connection_persists_as_asked(
     server: Server, version: str, asked: str, told: str | None, stays: bool
 ) -> None:
-    """Whether the connection goes on is what the client asked for, is told, and is done."""
+    """The connection stays open or closes as the client asked, and as the answer says."""
     with server.connect() as client:
         client.ask("/version", headers=asked, version=version)
         answer = client.response()

@@ -343,13 +343,13 @@ def _expect(program: Tuned) -> None:
 
     assert told("/pid") == 200
     program.set("expect", "early")
-    wait_until(lambda: told("/pid") == 100, "the client is told to send what nobody reads")
+    wait_until(lambda: told("/pid") == 100, "the client gets 100 Continue though the application does not read")
     program.set("expect", "read")
     wait_until(lambda: told("/pid") == 200, "it is not")
 
 
 def _workers(program: Tuned) -> None:
-    """Workers come and go; the application is told whether there are several."""
+    """Workers come and go; the application sees whether there are several."""
     server = program.serve()
     program.set("workers", "3")
     server.wait_for(READY, count=3)
@@ -404,7 +404,7 @@ def _drain_delay(program: Tuned) -> None:
 
 
 def _log_level(program: Tuned) -> None:
-    """What is less than it is not told any more, by the master and the workers."""
+    """Lines below it are not logged any more, by the master and the workers."""
     server = program.serve()
     program.set("log_level", "error")
     told = server.mark()
@@ -440,7 +440,7 @@ def _access_log_format(program: Tuned) -> None:
 
 
 def _slow(program: Tuned) -> None:
-    """A request that runs already is told, once it has run so long."""
+    """A request that runs already is logged, once it has run for that time."""
     server = program.serve()
     with server.connect() as client:
         client.ask("/wait?name=slow")
@@ -465,7 +465,7 @@ def test_every_live_option_has_its_claim() -> None:
 
 @pytest.mark.parametrize("option", CLAIMS)
 def test_effect(option: str, program: Tuned) -> None:
-    """What is set counts at once, for what waits or runs already as well, and is told as set."""
+    """What is set counts at once, for what waits or runs already as well, and is listed as set."""
     CLAIMS[option](program)
 
 

@@ -54,7 +54,7 @@ class Scrapes(Embedding):
 
     @inlineCallbacks
     def until(self, true: Any) -> Any:
-        """Wait for what no event tells; the time-out of the test is the deadline."""
+        """Wait for a state that causes no event; the time-out of the test is the deadline."""
         while not true():
             yield deferLater(reactor, 0.01, lambda: None)
 
@@ -70,7 +70,7 @@ class Scrapes(Embedding):
 
     @inlineCallbacks
     def send(self, service: WSGIPoolService, number: int) -> Any:
-        """So many requests, some at once, each on a connection that may have been used before."""
+        """A number of requests, some at once, each on a connection that may have been used before."""
         yield DeferredList([self.get(service, "/page") for _ in range(number)], fireOnOneErrback=True)
 
     @inlineCallbacks

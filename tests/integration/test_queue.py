@@ -16,7 +16,7 @@ from tests.integration.storm import Storm
 
 
 def occupy(server: Server, gate: Gate, count: int) -> list[tuple[Client, Visitor]]:
-    """So many requests are in the application, and stay there."""
+    """Keep this number of requests in the application."""
     found = []
     for number in range(count):
         client = server.connect()
@@ -95,7 +95,7 @@ def readable(client: Client) -> bool:
 
 
 def test_patience_ends(start: Start, gate: Gate) -> None:
-    """--queue-timeout: who has waited so long for a thread gets 503, and the application never sees it."""
+    """--queue-timeout: a request that has waited that long gets 503, and the application never sees it."""
     server = start("app:app", "--threads", "1", "--queue-timeout", "200ms").ready()
     ((_, visitor),) = occupy(server, gate, 1)
     with server.connect() as client:

@@ -98,7 +98,7 @@ def test_reload_strategies(start: Start, folder: Path, strategy: str) -> None:
 
 
 def test_settings_are_read_again(start: Start, folder: Path) -> None:
-    """HUP takes new values from the file; what the command line says stays, and what cannot change is told."""
+    """HUP takes new values from the file; the command line still wins; a change that needs a restart is logged."""
     file = folder / "twistcorn.conf"
     file.write_text("# as it was\nworkers = 1\nthreads = 3\nscript-name = /shop\n")
     server = start("app:app", "--config", str(file), "--threads", "2").ready()

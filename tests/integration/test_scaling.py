@@ -15,7 +15,7 @@ from tests.integration.test_live import Tuned
 
 
 class Callers(Crowd):
-    """So many clients, each on one keep-alive connection, whose requests wait in the application for a while.
+    """A number of clients, each on one keep-alive connection, whose requests wait in the application for a while.
 
     :ivar answers: how many there were.
     """

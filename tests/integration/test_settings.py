@@ -56,7 +56,7 @@ def test_command_line_goes_before_the_environment(start: Start) -> None:
 
 @pytest.mark.parametrize(("threads", "several"), [("1", "False"), ("2", "True")])
 def test_number_of_threads_from_the_environment(start: Start, threads: str, several: str) -> None:
-    """TWISTCORN_THREADS is the number of the application's threads, and it is told whether there are several."""
+    """TWISTCORN_THREADS is the number of the application's threads, and it sees whether there are several."""
     server = start("app:app", env={"TWISTCORN_THREADS": threads}).ready()
     assert server.get("/environ?key=wsgi.multithread") == several
 

@@ -78,7 +78,7 @@ def test_log_file_of_twistd_is_rotated(start: Start, folder: Path) -> None:
 
 @pytest.mark.parametrize("front", ["run", "twist", "twistd"])
 def test_signals_that_are_not_there_yet_say_so(start: Start, front: str) -> None:
-    """SIGUSR2 and SIGWINCH are told to be not there yet, and nothing ends."""
+    """SIGUSR2 and SIGWINCH are logged and ignored, and nothing ends."""
     server = start("--app", "app:app", front=front).ready()
     (pid,) = server.worker_pids
     for number in (signal.SIGUSR2, signal.SIGWINCH):

@@ -104,7 +104,7 @@ def test_worker_killed_during_the_stop(start: Start, gate: Gate) -> None:
         visitor = gate.visitor("request")
         server.send(signal.SIGTERM)
         server.wait_for("stopping gracefully")
-        wait_until(lambda: _finishing(server) == 2, "the workers have been told")
+        wait_until(lambda: _finishing(server) == 2, "the workers have their order")
         os.kill(visitor.pid, signal.SIGKILL)
         second = gate.visitor("request")
         assert second.pid != visitor.pid
@@ -114,7 +114,7 @@ def test_worker_killed_during_the_stop(start: Start, gate: Gate) -> None:
 
 
 def test_master_is_late_to_hear_the_signal_for_everybody(start: Start) -> None:
-    """Workers that were told before it do not leave their clients alone."""
+    """Workers that got it earlier do not leave their clients alone."""
     server = start("app:app", "--workers", "2").ready(2)
     clients = [server.connect() for _ in range(8)]
     for client in clients:

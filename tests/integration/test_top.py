@@ -60,7 +60,7 @@ class TestSeen:
         assert max(map(len, rows)) <= size[0]
 
     def test_paused(self, server: Server, top: Terminal) -> None:
-        """It says so, and goes on when it is told to."""
+        """It says so, and goes on at the next key."""
         top.type("p")
         top.wait_for_text("PAUSED")
         top.type("p")

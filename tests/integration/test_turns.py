@@ -16,7 +16,7 @@ from tests.integration.load import several
 MODES = ("adaptive", "inline", "pool")
 by_mode = pytest.mark.parametrize("turns", MODES)
 
-#: Each first segment of a path is a route of its own, on which nothing is known yet.
+#: Each first segment of a path is its own route, not measured yet.
 HELD = """
 from app import app as probe, wait
 
@@ -28,7 +28,7 @@ def app(environ, start_response):
 
 
 def put(folder: Path, text: str) -> str:
-    """Put an application beside the probe; returns how it is named."""
+    """Put an application next to the probe; returns its target."""
     (folder / "mine.py").write_text(text)
     return "mine:app"
 
@@ -56,7 +56,7 @@ class TestLongCalls:
     @by_mode
     @pytest.mark.parametrize("threads", [1, 2])
     def test_keep_every_thread(self, start: Start, folder: Path, gate: Gate, threads: int, turns: str) -> None:
-        """Somebody still leads: what needs no application is answered, and the rest as soon as a call ends."""
+        """A thread still leads: requests without the application are answered, others as soon as a call ends."""
         server = start(put(folder, HELD), "--turns", turns, "--threads", str(threads)).ready()
         clients = [server.connect() for _ in range(threads + 2)]
         for number, client in enumerate(clients):

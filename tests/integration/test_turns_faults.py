@@ -1,4 +1,4 @@
-"""Workers are killed and reloaded while the reactor changes hands: nobody hangs, nothing is lost but by a death."""
+"""Workers are killed and reloaded while the lead passes: no client hangs, nothing is lost but by a death."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.load import Load
 from tests.integration.test_reload import reload
 from tests.integration.test_turns import put
 
-#: Answers as the probe; a part of the calls lasts long enough to lose the reactor. `/threads` tells on how many threads
+#: Answers as the probe; a part of the calls lasts long enough to lose the reactor. `/threads` says on how many threads
 #: the application has run: on one where none did.
 LASTING = """
 import itertools
@@ -71,7 +71,7 @@ def serve(start: Start, folder: Path, turns: str, threads: int) -> Server:
 def begin(load: Load, server: Server, threads: int) -> None:
     """The load is there, and the reactor changes hands: otherwise all this shows nothing."""
     load.more(10)
-    # With one thread all calls run on that, whoever leads.
+    # With one thread all calls run on that, under any leader.
     if threads > 1:
         wait_until(lambda: int(server.get("/threads")) > 1, "calls on several threads")
 

@@ -1,4 +1,4 @@
-"""The application uses the worker's reactor: Deferreds, timers and calls from threads go on whoever leads."""
+"""The application uses the worker's reactor: Deferreds, timers and calls from threads go on under any leader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.load import several
 from tests.integration.test_turns import put
 
 #: Each request goes through the reactor, so that a call on its thread has to lose it. What runs in there checks that it
-#: is alone and on the reactor's thread; `/problems` tells what it found, `/leaders` how many threads have led for a
+#: is alone and on the reactor's thread; `/problems` says what it found, `/leaders` how many threads have led for a
 #: request.
 REACTIVE = """
 import threading
@@ -31,7 +31,7 @@ def run(function, *args):
     if function is not tick:
         leaders.add(threading.get_ident())
     if inside:
-        problems.append(f"{function} beside {inside}")
+        problems.append(f"{function} during {inside}")
     if not threadable.isInIOThread():
         problems.append(f"{function} is not on the reactor's thread")
     inside.append(function)

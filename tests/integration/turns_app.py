@@ -1,6 +1,6 @@
 """The application of tests/integration/test_turns_reactor.py: uses Twisted, threads and contexts as applications do.
 
-It is copied next to the test as `app.py`. Calls are slow where they shall lose the reactor.
+It is copied next to the test as `app.py`. Calls are slow where they must lose the reactor.
 """
 
 from __future__ import annotations

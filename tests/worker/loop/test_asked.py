@@ -121,7 +121,7 @@ class TestRead:
         assert served.count(W_SPOOLED) == 0
 
     def test_nothing_is_read_yet(self, make: Make) -> None:
-        """What only asks what kind of a stream it is has the client wait."""
+        """Asking only for the properties of the stream sends no 100 Continue."""
 
         def look(stream: Any) -> bytes:
             assert stream.readable()
@@ -139,7 +139,7 @@ class TestRead:
         assert statuses(client) == [100, 200]
 
     def test_large_body(self, make: Make) -> None:
-        """It comes in as many pieces as it likes, and is in a file, as any other."""
+        """It arrives in any number of pieces, and is kept in a file, as any other."""
         size = 3 << 20
         sent: list[int] = []
 
@@ -173,7 +173,7 @@ class TestRead:
         assert statuses(client) == [200]
 
     def test_what_follows(self, make: Make) -> None:
-        """Behind the body the next request stands, which is not read with it."""
+        """The next request follows the body, and is not read with it."""
         served, client = make(reader(lambda stream: stream.read(100)), BODY + NEXT)
         served.send(client, ASKS)
 
@@ -218,7 +218,7 @@ class TestNotRead:
 
         assert (answer.status, answer.body, answer["Connection"]) == (int(status[:3]), b"no", ["close"])
         assert served.slot().state is SlotState.CLOSING
-        # Whatever it does now, nothing of it is a request.
+        # Nothing that it sends now is a request.
         served.send(client, BODY + NEXT)
         assert len(client.answers()) == 1
         client.sock.close()
@@ -256,7 +256,7 @@ class TestNotRead:
         assert client.received.endswith(b"5\r\nbegun\r\n")
 
     def test_request_is_over(self, make: Make) -> None:
-        """Who has kept the stream gets nothing of the next request."""
+        """A stream that the application kept reads nothing of the next request."""
         kept: list[Any] = []
 
         def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
@@ -342,7 +342,7 @@ class TestDoesNotCome:
 
     @pytest.mark.parametrize(("length", "status"), [(1000, 503), (3000, 413)])
     def test_no_room_for_what_is_announced(self, make: Make, length: int, status: int) -> None:
-        """It is refused before the application is called, with a word on when to come back where that helps."""
+        """It is refused before the application is called, with Retry-After where that helps."""
         served, client = make(answers("200 OK"), settings=replace(READ, spool_size=2000))
         served.poller.spool.take(1500, 1500)
         served.send(client, post(b"Expect: 100-continue", b"Content-Length: %d" % length))
@@ -367,7 +367,7 @@ class TestDoesNotCome:
         assert statuses(client) == [100] * reads + [504]
 
     def test_room_is_gone_meanwhile(self, make: Make) -> None:
-        """503, with a word on when to come back."""
+        """503, with Retry-After."""
         served, client = make(reader(lambda stream: stream.read()), settings=replace(READ, spool_size=2000))
 
         def answer() -> None:
@@ -410,7 +410,7 @@ class TestEarly:
         assert [answer.body for answer in client.answers()] == [b"", BODY]
 
     def test_many_wait(self, make: Make) -> None:
-        """When clients hold as many threads as they may, bodies come before the application is called."""
+        """When clients hold all threads that they may, bodies are read before the application is called."""
         served, client = make(reader(lambda stream: stream.read()))
         while served.poller.spool.may_ask():
             pass

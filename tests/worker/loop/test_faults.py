@@ -68,7 +68,7 @@ def is_over(client: Client) -> bool:
 
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Why the worker ended, were it one."""
+    """Why the worker would have ended."""
     said: list[str] = []
 
     def fail(what: str, *rest: object) -> None:
@@ -111,7 +111,7 @@ class TestWaiting:
         assert worker.given_back() == [(Kind.WAITS, THREADS)]
 
     def test_timer_is_refused(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing counts as set that is not."""
+        """A timer that was not set does not count as set."""
         monkeypatch.setattr(worker.waiting, "_clock", clock := type("", (), {})())
         clock.callLater = once(worker.reactor.callLater)
         with told():
@@ -165,7 +165,7 @@ class TestAnswers:
         assert [len(client.answers()) for client in clients] == [1, 1]
 
     def test_access_log_fails(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A connection that ends is given away all the same, and whole."""
+        """A connection that closes is given up all the same, and completely."""
         served, client = serve()
         log: Any = type("", (), {"finished": once(lambda connection: None)})()
         served.poller.custody.access = log
@@ -194,7 +194,7 @@ class TestSweep:
     def test_one_cannot_be_looked_at(
         self, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch, place: str, seconds: float
     ) -> None:
-        """It ends; the time-outs of the others hold, and so do those of later looks."""
+        """It closes; the time-outs of the others hold, also at later checks."""
         served, client = serve()
         other = served.connect(1)
         for each in (client, other):
@@ -231,7 +231,7 @@ class TestSweep:
 
 
 class TestAdopt:
-    """A connection that comes."""
+    """A connection that arrives."""
 
     @pytest.mark.parametrize("place", ["take_descriptor", "arrived"])
     def test_fault(self, serve: Serve, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
@@ -326,7 +326,7 @@ class TestLostTurns:
         assert len(other.answers()) == 1
 
     def test_thread_breaks(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An error of ours on the way of a turn: the thread goes on, the request is found, the count is right."""
+        """An internal error around a turn: the thread goes on, the request is found, the count is right."""
         served, client = serve()
         turns = served.turns
 
@@ -372,7 +372,7 @@ class TestLostTurns:
 
 
 class TestTail:
-    """What is still to be done when the application has answered."""
+    """The steps after the application has answered."""
 
     @pytest.mark.parametrize("mode", ["inline", "pool"])
     @pytest.mark.parametrize("place", ["body", "access", "answered", "credit"])

@@ -1,4 +1,4 @@
-"""Time in which the worker did not run: who has how much more of it."""
+"""Time in which the worker did not run: which time-outs it extends, and by how much."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def test_waiting() -> None:
 
 
 def test_fields_are_those_of_a_connection() -> None:
-    """The stand-in here has nothing that a real one lacks."""
+    """The fake connection has no attribute that a real one lacks."""
     assert set(vars(Held(Phase.BODY))) - {"idle"} <= {*Connection.__slots__, "counted_from"}

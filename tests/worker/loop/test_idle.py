@@ -53,7 +53,7 @@ class TestIdleForLong:
         assert served.reports == [(Kind.PARKED, 0, 1)]
 
     def test_it_was_parked_before(self, serve: Serve, clock: Clock) -> None:
-        """Each answer gives it the time anew; its deadline stays what it was."""
+        """Each answer restarts the time; its deadline is unchanged."""
         served = serve()
         (client,) = connect(served, 1)
         clock.pass_by(served, 9)
@@ -67,7 +67,7 @@ class TestIdleForLong:
 
     @pytest.mark.parametrize("request_", [b"", head()[:5], head() + NEXT[:5]], ids=["nothing", "head", "next"])
     def test_it_asks(self, serve: Serve, clock: Clock, request_: bytes) -> None:
-        """One that never asked, or is just asking, has the time for a head and is not parked."""
+        """One without a request yet, or with an incomplete head, has the time for a head and is not parked."""
         served = serve(header_timeout=100.0)
         connect(served, 1, request_)
         clock.pass_by(served, 11)

@@ -133,7 +133,7 @@ class TestLends:
         assert [lend.slot for _, lend in worker.adopted] == list(range(1, room + 1))
 
     def test_many_messages(self, worker: Worker) -> None:
-        """Other descriptors get their turn in between."""
+        """Other descriptors are served in between."""
         for slot in range(MESSAGES_AT_ONCE + 1):
             worker.lend(slot)
         worker.read()
@@ -151,7 +151,7 @@ class TestLends:
 
     @pytest.mark.parametrize("unread", [False, True])
     def test_master_is_gone(self, worker: Worker, unread: bool) -> None:
-        """The channel is not read any more, and nothing is raised."""
+        """The channel is no longer read, and nothing is raised."""
         if unread:
             worker.lends.report(Kind.CLOSED, 1, 10)
             worker.lends.flush()

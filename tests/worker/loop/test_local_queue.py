@@ -66,7 +66,7 @@ class Worker(Served):
         return [b"hello"]
 
     def set_other(self, threads: int, busy: int, incoming: int = 0) -> None:
-        """What the other worker says of itself."""
+        """Set the load of the other worker."""
         for word, value in ((W_THREADS, threads), (W_BUSY, busy), (W_INCOMING, incoming)):
             self.board.words[self.other + word] = value
 
@@ -109,13 +109,13 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 
 class TestRules:
     def test_spare_threads(self) -> None:
-        """Free, not promised, and not wanted by those that wait in the master."""
+        """Free, not spoken for, and not needed by requests that wait in the master."""
         assert spare_threads([(8, 3, 0), (8, 9, 0), (8, 6, 1), (0, 0, 0)], 0) == 6
         assert spare_threads([(8, 3, 0)], 4) == 1
         assert spare_threads([], 0) == 0
 
     def test_waiting_in_all(self) -> None:
-        """More requests than threads, everywhere; a worker that drains has none to speak of."""
+        """More requests than threads, in all workers; a draining worker counts for nothing."""
         assert waiting_in_all([(8, 11, 0), (8, 2, 5), (0, 4, 0)], 2) == 5
 
 
@@ -141,7 +141,7 @@ class TestWait:
         assert worker.count(W_HOPS) == 1
 
     def test_worker_comes_while_the_numbers_are_read(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is seen the next time: the looks go on."""
+        """It is seen the next time: the checks go on."""
         column = Scoreboard.column
 
         def admitting(board: Scoreboard, word: int) -> list[int]:
@@ -172,7 +172,7 @@ class TestWait:
         assert worker.reports == []
 
     def test_others_wait_with_the_master(self, worker: Worker) -> None:
-        """The free threads are theirs."""
+        """The free threads are for those."""
         worker.board.words[H_QUEUED] = THREADS
         worker.ask(THREADS + 1)
         worker.wait()
@@ -229,7 +229,7 @@ class TestWait:
         assert worker.given_back() == [(Kind.WAITS, THREADS + 1)]
 
     def test_worker_drains(self, worker: Worker) -> None:
-        """What waits need not wait for its threads."""
+        """Requests do not wait for its threads."""
         worker.set_other(THREADS, THREADS)
         worker.ask(THREADS + 2)
         worker.poller.custody.drain()

@@ -1,4 +1,4 @@
-"""Heads that come in pieces: each byte is looked at once, the limits hold as they come, and when it is taken."""
+"""Heads that arrive in pieces: each byte is checked once, limits hold at each piece, and when bytes are taken."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINE = b"GET / HTTP/1.1\r\n"
 
 
 def first_refusal(data: bytes) -> tuple[int, int]:
-    """How many bytes it took until they were refused, and with which status."""
+    """After how many bytes the head was refused, and with which status."""
     partial = Partial()
     for size in range(1, len(data) + 1):
         try:
@@ -53,7 +53,7 @@ def first_refusal(data: bytes) -> tuple[int, int]:
     ],
 )
 def test_limits_hold_as_they_come(data: bytes, size: int, status: int) -> None:
-    """What can never become a request is refused with the byte that says so, and not at the end of the head."""
+    """A head that cannot become a request is refused at the byte that shows it, not at its end."""
     assert first_refusal(data) == (size, status)
 
 
@@ -93,7 +93,7 @@ def test_head_in_many_pieces_waits_its_turn(worker: Served) -> None:
 
 
 def test_unix_client_that_writes_byte_by_byte_is_read() -> None:
-    """The kernel lets its writer go on only when what it wrote is taken: a head is, though it is not whole."""
+    """The kernel lets its writer go on only when what it wrote is taken: a head is, though it is incomplete."""
     served = Served(app([b"hello"]))
     client = served.connect()
     request = head(b"X: " + b"a" * 2000)

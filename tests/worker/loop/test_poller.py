@@ -1,4 +1,4 @@
-"""Deadlines, ends and orders: what becomes of connections while nothing comes, or too much."""
+"""Deadlines, ends and orders: what happens to connections while nothing arrives, or too much."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def statuses(client: Client) -> list[int]:
 
 class TestDeadlines:
     def test_nothing_comes(self, serve: Serve, clock: Clock) -> None:
-        """A new connection has the time of a head, and then ends without a word."""
+        """A new connection has the time of a head, and is then closed without an answer."""
         served, client = serve()
         clock.pass_by(served, 9.9)
         assert (client.read(), client.closed) == (b"", False)
@@ -101,7 +101,7 @@ class TestDeadlines:
         assert client.closed
 
     def test_connection_is_idle(self, serve: Serve, clock: Clock) -> None:
-        """Between requests it has the time of --keep-alive, and then ends without a word."""
+        """Between requests it has the time of --keep-alive, and is then closed without an answer."""
         served, client = serve()
         served.send(client, head())
         clock.pass_by(served, 74.5)
@@ -157,7 +157,7 @@ class TestDeadlines:
 
     @pytest.mark.parametrize(("request_", "bound"), [(head(), LINGER_BYTES), (head(b"X : a"), MIN_REFUSED_BYTES)])
     def test_closing_client_sends_on(self, serve: Serve, request_: bytes, bound: int) -> None:
-        """What it sends is forgotten, up to a bound; more of it where the request was refused before it was whole."""
+        """What it sends is dropped, up to a bound; the bound is larger if the request was refused while incomplete."""
         closes = app([b"hello"], [("Connection", "close")])
         served, client = serve(closes, replace(DEFAULTS, limit_request_body=10))
         served.send(client, request_)
@@ -232,7 +232,7 @@ class TestLends:
         assert served.count(W_CONNECTIONS) == 1
 
     def test_worker_drains(self, serve: Serve) -> None:
-        """What still comes goes back untouched."""
+        """Lends that still arrive go back untouched."""
         served, _ = serve()
         served.poller.custody.drain()
         served.reports.clear()

@@ -171,7 +171,7 @@ class TestHands:
         run(crew)()
 
     def test_reactor_stops(self, run: Callable[..., Run]) -> None:
-        """The leader returns, still leading, and so does the main thread's crew; what was to be done at the end is."""
+        """The leader returns, still leading, and so does the main thread's crew; shutdown triggers run."""
         ends: list[str] = []
 
         def crew(one: Run) -> None:
@@ -234,7 +234,7 @@ class TestErrors:
     def test_poll_fails(
         self, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, problem: BaseException
     ) -> None:
-        """It ends the worker, and says what it was: the loop never goes on as if nothing had been."""
+        """It ends the worker, and names the error: the loop never goes on as if nothing had happened."""
         failed: list[tuple[str, BaseException | None]] = []
 
         def fail(what: str, failure: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""The redo log of a connection: what stands in its slot before a byte is taken or sent, and in which order it ends.
+"""The redo log of a connection: what its slot says before a byte is taken or sent, and in which order it ends.
 
 The master reads a slot after a worker's death; each order here is a case in which it would otherwise answer twice, or
 never.
@@ -211,7 +211,7 @@ class TestAnswer:
         assert worker.verbs(*ASIDE)[: len(ANSWER)] == ANSWER
 
     def test_client_is_slow(self, record: Record) -> None:
-        """What it has not taken is owed: the slot says RESPONDING until all is out."""
+        """Unsent bytes are owed: the slot says RESPONDING until all are sent."""
         worker = record(app([b"x" * (4 << 20)]))
         client = worker.connect()
         worker.send(client, head())
@@ -299,7 +299,7 @@ class TestRelease:
 
     @pytest.mark.parametrize("first", [b"", b"GET / HT", head()[:-2]])
     def test_worker_drains(self, record: Record, ends: Ends, first: bytes) -> None:
-        """IDLE, DEL, close without an end for the client, report; the next holder finds every byte."""
+        """IDLE, DEL, close without a shutdown, report; the next worker finds every byte."""
         ours, masters = ends
         worker = record()
         self.lent(worker, masters)
@@ -318,7 +318,7 @@ class TestRelease:
         assert ours.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
     def test_connection_was_used_before(self, record: Record, ends: Ends) -> None:
-        """The next holder's offsets go on from the last one's."""
+        """The next worker's offsets continue the last one's."""
         ours, masters = ends
         worker = record()
         self.lent(worker, masters)

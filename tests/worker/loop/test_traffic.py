@@ -45,7 +45,7 @@ def test_bytes_of_a_connection_that_leaves(served: Served) -> None:
 
 
 def test_a_connection_that_comes_back(served: Served, clock: Clock) -> None:
-    """What another worker has counted is not counted here."""
+    """Bytes that another worker has counted are not counted here."""
     client = served.connect()
     served.send(client, head())
     connection = served.connections()[0]

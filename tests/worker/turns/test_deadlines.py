@@ -186,7 +186,7 @@ class TestExtended:
         assert thread.seat.aim == FIRED
 
     def test_next_request(self, room: Room) -> None:
-        """It has no more than any other."""
+        """It has no more time than any other."""
         _, connection = room.runs()
         connection.redo_log.extend_deadline(60)
         connection.redo_log.write_in_app(LINE, 1, room.now)
@@ -266,7 +266,7 @@ class TestStuck:
 
 class TestLooking:
     def test_it_begins(self, room: Room) -> None:
-        """It looks again and again."""
+        """It checks again and again."""
         room.runs()
         room.deadlines.start()
         room.now += 4 * SECOND

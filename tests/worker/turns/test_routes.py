@@ -160,7 +160,7 @@ class TestTrials:
         assert route.again_at - later == pause
 
     def test_wait_between_the_bounds(self) -> None:
-        """It neither puts a route off nor brings it back: no route goes to and fro."""
+        """It moves a route neither to the pool nor back: no route goes to and fro."""
         between = int(WAITS_NANOSECONDS * 0.75)
         route = Route()
         for _ in range(50):
@@ -205,7 +205,7 @@ class TestTable:
 
     @pytest.mark.parametrize("code", [0, 404, 405, 410, 501])
     def test_nothing_is_there(self, code: int) -> None:
-        """A path that names nothing gets no entry, and the next time it is asked for nothing is known of it."""
+        """A path without a resource gets no entry, and is unknown at the next request."""
         routes, asked = Routes(), line("/made-up")
         routes.learn(asked, routes.find(asked), code)
         assert routes._known == {}

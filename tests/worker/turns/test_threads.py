@@ -1,4 +1,4 @@
-"""The claims of twistcorn.worker.turns.threads.limit: their number changes while requests run, and none is lost."""
+"""The claims of twistcorn.worker.turns.threads: their number changes while requests run, and none is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from twistcorn.worker.turns.leading import Lead
 
 @pytest.fixture
 def crew() -> Iterator[Callable[..., Crew]]:
-    """Makes a crew whose calls run in threads of their own."""
+    """Makes a crew whose calls run in the pool."""
     made: list[Crew] = []
 
     def make(threads: int, mode: str = "pool", **more: Any) -> Crew:
@@ -116,7 +116,7 @@ class TestMore:
 
 class TestFewer:
     def test_nothing_to_do(self, crew: Callable[[int], Crew]) -> None:
-        """Those that are too many leave, but for the one more that can lead."""
+        """Surplus threads end, except the deputy."""
         some = crew(8)
         resize(some, 2)
         some.until(lambda: len(app_threads()) == 3)
@@ -280,7 +280,7 @@ class TestNoThread:
 class TestWhoRunsTheApplication:
     @pytest.mark.parametrize("mode", ["inline", "pool", "adaptive"])
     def test_fast_and_slow_calls_are_mixed(self, crew: Callable[..., Crew], mode: str) -> None:
-        """As many threads as there may be, and not one more, however often the reactor changes hands."""
+        """As many threads as there may be, and not one more, however often the lead passes."""
         some, rand = crew(3, mode), random.Random(7)
         rests = [rand.choice((0.0, 0.0, 0.0, 0.001, 0.004)) for _ in range(600)]
         jobs = [Job(lambda seat, rest=rest: time.sleep(rest), f"/at-{n % 11}") for n, rest in enumerate(rests)]  # type: ignore[misc]

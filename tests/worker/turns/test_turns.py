@@ -1,4 +1,4 @@
-"""Turns: who runs a request, and who leads meanwhile."""
+"""Turns: which thread runs a request, and which one leads meanwhile."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class TestModes:
             each.end()
 
     def test_inline(self, crew: Make) -> None:
-        """A route is never put off, though its calls lose the reactor when they are long."""
+        """A route is never pooled, though its long calls lose the reactor."""
         one = crew(2, "inline")
         for _ in range(3):
             held = Held()
@@ -227,7 +227,7 @@ class TestOneThread:
         assert one.word(W_BUSY) == 0
 
     def test_many_long_calls(self, crew: Make) -> None:
-        """The reactor goes to and fro as often as it must."""
+        """The lead goes to and fro as often as needed."""
         one = crew(1)
         jobs = [Job(partial(rest, 0.006 if number % 3 else 0)) for number in range(60)]
         one.take(*jobs)
@@ -356,7 +356,7 @@ class TestStress:
         assert made.loop.leads >= lost
 
     def test_reactor_is_taken_while_calls_end(self, crew: Make) -> None:
-        """Another thread tries to take it all the time: who ends a call still leads, or knows that it does not."""
+        """Another thread tries to take it all the time: a thread that ends a call leads, or knows that it does not."""
         made, over = crew(4, "inline"), threading.Event()
 
         def grab() -> None:

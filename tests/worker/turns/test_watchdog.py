@@ -1,4 +1,4 @@
-"""The watchdog: which calls lose the reactor, and when it looks."""
+"""The watchdog: which calls lose the reactor, and when it checks."""
 
 from __future__ import annotations
 

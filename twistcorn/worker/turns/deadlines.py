@@ -36,7 +36,7 @@ class Hit:
     :ivar seat: of its thread.
     :ivar since: when it began; identifies it among the requests of its connection.
     :ivar at: when the exception was raised.
-    :ivar stuck: whether it is stuck.
+    :ivar stuck: whether it still ran a second after that.
     """
 
     seat: Seat
@@ -125,9 +125,9 @@ class Deadlines:
         known, self._stuck = self._stuck, {(hit.connection, hit.since) for hit in stuck}
         if self._stuck - known:
             self.log.error(
-                "{requests}, over --request-timeout {timeout:g} s, still running after RequestTimeout; replacing"
+                "{names}, over --request-timeout {timeout:g} s, still running after RequestTimeout; replacing"
                 " worker; all threads:\n{stacks}",
-                requests=", ".join(map(self._describe, stuck)), timeout=self._timeout, stacks=format_stacks(),
+                names=", ".join(map(self._describe, stuck)), timeout=self._timeout, stacks=format_stacks(),
             )  # fmt: skip
         if self._stuck != known:
             self._on_stuck([hit.connection for hit in stuck])

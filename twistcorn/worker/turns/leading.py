@@ -1,8 +1,8 @@
 """The lead: decides which thread leads the reactor, and passes the lead from one to the next.
 
-Law: exactly one thread leads. The lead is given away under the lock, to an idle thread; if there is none for a short
-time, the lead is vacant, and the next thread that becomes idle takes it. It is never given away unless a thread can
-follow. `turns.Turns` decides which thread runs which turn.
+Law: one thread leads at a time. It gives the lead away under the lock, to an idle thread; if there is none, the lead is
+vacant until a thread becomes idle and takes it. The lead is never given away unless a thread can follow soon.
+`turns.Turns` decides which thread runs which turn.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Lead:
                 handlers.tell(error)
 
     def run(self, seat: Seat) -> None:
-        """Run a thread, until it ends."""
+        """Lead, serve or wait on this thread, until it ends."""
         stays, led = True, False
         while stays and not self._over:
             if seat.leads:
