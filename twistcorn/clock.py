@@ -36,7 +36,7 @@ class SteadyClock:
             return self._by
         return now
 
-    def look_by(self, at: float) -> None:
+    def wake_by(self, at: float) -> None:
         """Expect the next reading by then, unless the process does not run; infinity: no expectation."""
         self._by = at
 

@@ -129,7 +129,7 @@ class StandaloneService(WSGIPoolService):
 
     def _child_ended(self) -> None:
         reaping.reap()
-        self._orphans.look()
+        self._orphans.search()
 
     def _reactor_runs(self) -> None:
         self._running = True

@@ -32,7 +32,7 @@ class SteadyReactor(EPollReactor):
 
     def doIteration(self, delay: Any) -> None:
         """Wait for events for at most `delay` seconds (None: no limit), and handle them."""
-        self._clock.look_by(math.inf if delay is None else self._clock.seconds() + delay)
+        self._clock.wake_by(math.inf if delay is None else self._clock.seconds() + delay)
         self.doPoll(delay)
 
     def runUntilCurrent(self) -> None:

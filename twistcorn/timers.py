@@ -57,7 +57,7 @@ class Timers(FileDescriptor):
     def fileno(self) -> int:
         return self._descriptor
 
-    def add(self, delay: float, function: Callable[..., object], args: Any, more: Any) -> DelayedCall:
+    def add_call(self, delay: float, function: Callable[..., object], args: Any, more: Any) -> DelayedCall:
         """See `IReactorTime.callLater`."""
         seconds = self.clock.seconds
         call = DelayedCall(seconds() + delay, function, args, more, self._one_less, self._sooner, seconds)
@@ -88,14 +88,14 @@ class Timers(FileDescriptor):
         if self._running:
             return
         if not self._calls:
-            self.clock.look_by(math.inf)
+            self.clock.wake_by(math.inf)
             # Not now: the host may be about to ask this reader for its descriptor.
             self._host.callFromThread(self._close)
             return
         if self._descriptor < 0:
             self._open()
         at, now = self._calls[0].time, self.clock.seconds()
-        self.clock.look_by(max(at, now))
+        self.clock.wake_by(max(at, now))
         # Zero would disarm it.
         whole, rest = divmod(max(1, int((at - now) * 1e9)), 1_000_000_000)
         spec = _Spec(0, 0, whole, rest)
@@ -172,7 +172,7 @@ class HostedReactor:
 
     def callLater(self, delay: float, function: Callable[..., object], *args: Any, **more: Any) -> DelayedCall:
         """See `IReactorTime`."""
-        return self._timers.add(delay, function, args, more)
+        return self._timers.add_call(delay, function, args, more)
 
     def getDelayedCalls(self) -> list[DelayedCall]:
         """See `IReactorTime`; ours only."""

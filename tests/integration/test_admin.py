@@ -116,7 +116,7 @@ def test_address_for_others_needs_a_token(start: Start) -> None:
     server = start("app:app", "--admin", "0.0.0.0:0")
     assert server.exit_code() == 64
     (line,) = said(server)
-    assert "set --admin-token, or name a loopback address" in line
+    assert "set --admin-token, or use a loopback address" in line
 
     server = start("app:app", "--admin", "0.0.0.0:0", "--admin-token", "see").ready()
     admin = server.admin()
@@ -152,7 +152,7 @@ def test_actions_do_what_they_say(server: Server, folder: Path) -> None:
         load.more(5)
         assert act(admin, "scale", "workers=3") == (200, "worker target set to 3\n")
         server.ready(3)
-        assert act(admin, "recycle", "worker=1") == (200, "worker 1 is replaced\n")
+        assert act(admin, "recycle", "worker=1") == (200, "replacing worker 1\n")
         server.wait_for(r"worker 1 \(pid \d+\) exited")
         put_probe(folder, "two")
         assert act(admin, "reload") == (200, "reloaded\n")

@@ -12,7 +12,7 @@ from tests.integration.conftest import Start, put_probe
 from tests.integration.harness import GONE, READY, wait_until
 from tests.integration.load import Load
 
-DONE = r"reload complete: generation (\d+) serves"
+DONE = r"reload complete: generation (\d+) is serving"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from tests.integration.gate import Gate
 from tests.integration.harness import GONE, READY, Server, wait_until
 from tests.integration.load import Load
 
-DONE = r"reload complete: generation (\d+) serves"
+DONE = r"reload complete: generation (\d+) is serving"
 OFF = r"reload cancelled: the code on disk fails to boot; the old workers keep serving"
 
 
@@ -116,7 +116,7 @@ def test_reload_during_boot_follows_it(start: Start, folder: Path, gate: Gate) -
     first = gate.visitor("import")
     put_probe(folder, "two")
     server.send(signal.SIGHUP)
-    server.wait_for(r"reload asked for")
+    server.wait_for(r"reload queued until")
     first.release()
     server.ready()
     server.wait_for(DONE)

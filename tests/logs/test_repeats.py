@@ -183,4 +183,4 @@ class TestServerLog:
         lock = log._lock
         server._after_fork()
         assert log._lock is not lock
-        assert log._tell_repeats(all_of_them=True) is None
+        assert log._log_repeats(all_of_them=True) is None

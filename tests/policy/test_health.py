@@ -15,7 +15,7 @@ def looks(*seen: tuple[float, int]) -> Pulse:
     """A pulse after some looks: when, and the beat that was there."""
     pulse = Pulse()
     for now, beat in seen:
-        pulse = pulse.look(beat, now, EVERY)
+        pulse = pulse.advance(beat, now, EVERY)
     return pulse
 
 
@@ -56,6 +56,6 @@ def test_master_is_late_at_any_time(gaps: list[float]) -> None:
     pulse, now = looks((1.0, 5)), 1.0
     for gap in gaps:
         now += gap
-        pulse = pulse.look(5, now, EVERY)
+        pulse = pulse.advance(5, now, EVERY)
 
     assert pulse.still <= MAX_INTERVALS * EVERY * len(gaps) + 1e-9

@@ -24,5 +24,5 @@ def test_worker(situation: str, looks: list[tuple[float, int, int, int]], deaf: 
     """What follows from one look after the other."""
     hearing = UNHEARD
     for now, unacknowledged, acknowledged, beat in looks:
-        hearing = hearing.look(unacknowledged, acknowledged, beat, now)
+        hearing = hearing.advance(unacknowledged, acknowledged, beat, now)
     assert hearing.is_deaf(looks[-1][0]) is deaf

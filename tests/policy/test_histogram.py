@@ -10,7 +10,7 @@ from twistcorn.policy.histogram import (
     BOUNDS,
     BUCKETS,
     FIRST_BOUND_NANOSECONDS,
-    add,
+    add_buckets,
     bucket,
     percentile,
     subtract,
@@ -67,4 +67,4 @@ class TestPercentile:
 @given(COUNTS, COUNTS)
 def test_what_came_in_between(one: list[int], other: list[int]) -> None:
     """Adding and subtracting undo each other."""
-    assert subtract(add(one, other), one) == other
+    assert subtract(add_buckets(one, other), one) == other

@@ -9,7 +9,7 @@ def looked(*looks: tuple[int, int], threads: int = 2) -> Progress:
     """One look a second: how many were answered, and how many run."""
     progress = Progress()
     for now, (answered, busy) in enumerate(looks):
-        progress = progress.look(answered, busy, threads, float(now))
+        progress = progress.advance(answered, busy, threads, float(now))
     return progress
 
 

@@ -15,7 +15,7 @@ def died(*deaths: str, after: int = 0) -> tuple[Quarantine, dict[str, int]]:
     """The record after some deaths, a second apart, each with the names that were there, and who is told of last."""
     record, told = Quarantine(), dict[str, int]()
     for second, names in enumerate(deaths):
-        record, told = record.add(float(second), names.split(", "), after)
+        record, told = record.add_deaths(float(second), names.split(", "), after)
     return record, told
 
 
@@ -54,15 +54,15 @@ def test_deaths(situation: str, deaths: list[str], after: int, told: dict[str, i
 class TestTime:
     def test_deaths_are_long_ago(self) -> None:
         """They count no longer."""
-        record, _ = Quarantine().add(0.0, [A], 2)
-        record, told = record.add(PERIOD_SECONDS + 1, [A], 2)
+        record, _ = Quarantine().add_deaths(0.0, [A], 2)
+        record, told = record.add_deaths(PERIOD_SECONDS + 1, [A], 2)
 
         assert (told, record.quarantined(PERIOD_SECONDS + 1)) == ({}, {})
 
     def test_deaths_are_within_the_period(self) -> None:
         """They count until its end."""
-        record, _ = Quarantine().add(0.0, [A], 2)
-        record, told = record.add(PERIOD_SECONDS, [A], 2)
+        record, _ = Quarantine().add_deaths(0.0, [A], 2)
+        record, told = record.add_deaths(PERIOD_SECONDS, [A], 2)
 
         assert told == {A: 2}
 
@@ -76,9 +76,9 @@ class TestTime:
 
     def test_it_kills_again(self) -> None:
         """After its sentence, the next one begins anew; and nobody else's grows with it."""
-        record, _ = Quarantine().add(0.0, [A], 1)
-        record, _ = record.add(10.0, [B], 1)
-        record, _ = record.add(20.0, [B], 1)
+        record, _ = Quarantine().add_deaths(0.0, [A], 1)
+        record, _ = record.add_deaths(10.0, [B], 1)
+        record, _ = record.add_deaths(20.0, [B], 1)
 
         assert record.quarantined(20.0) == {A: SENTENCE_SECONDS - 20, B: SENTENCE_SECONDS}
 
@@ -88,7 +88,7 @@ class TestTime:
         record, now = Quarantine(), 0.0
         for gap in gaps:
             now += gap
-            record, _ = record.add(now, [f"GET /{now}"], 1)
+            record, _ = record.add_deaths(now, [f"GET /{now}"], 1)
 
         assert all(now - kill.at <= PERIOD_SECONDS for kill in record.kills)
         assert all(end > now for _, end in record.until)

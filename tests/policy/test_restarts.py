@@ -25,7 +25,7 @@ def told(intensity: Intensity, times: list[float]) -> list[bool]:
     """What each of these moments is answered."""
     answers = []
     for now in times:
-        intensity, exceeded = intensity.add(now)
+        intensity, exceeded = intensity.add_death(now)
         answers.append(exceeded)
     return answers
 
@@ -90,7 +90,7 @@ class TestIntensity:
         """The record holds no more moments than the limit needs, however many there were."""
         intensity = Intensity(period=10, limit=3)
         for now in range(1000):
-            intensity, _ = intensity.add(now / 1000)
+            intensity, _ = intensity.add_death(now / 1000)
 
         assert intensity.times == (0.999, 0.998, 0.997, 0.996)
 

@@ -49,7 +49,7 @@ class TestSamples:
         """The past is told by what was measured."""
         samples = Samples()
         for time in (1.0, 2.0):
-            samples.add(sample(Counted(), counted(int(time)), 1.0, time, Gauges(queue=3)))
+            samples.add_sample(sample(Counted(), counted(int(time)), 1.0, time, Gauges(queue=3)))
 
         columns = samples.columns()
 
@@ -62,7 +62,7 @@ class TestSamples:
         """Only the latest are kept."""
         samples = Samples()
         for time in range(KEPT_SAMPLES + 5):
-            samples.add(sample(Counted(), Counted(), 1.0, float(time), Gauges()))
+            samples.add_sample(sample(Counted(), Counted(), 1.0, float(time), Gauges()))
 
         assert len(samples.columns()["time"]) == KEPT_SAMPLES
         assert samples.columns()["time"][0] == 5.0
@@ -73,16 +73,16 @@ class TestShares:
         """Processor time by time; a worker that is new has no share yet, one that is gone no trace."""
         shares = Shares()
 
-        assert shares.look({1: (1000, 300)}) == {1: None}
-        assert shares.look({1: (3000, 1300), 2: (3000, 10)}) == {1: 0.5, 2: None}
-        assert shares.look({}) == {}
-        assert shares.look({1: (4000, 1300)}) == {1: None}
+        assert shares.compare({1: (1000, 300)}) == {1: None}
+        assert shares.compare({1: (3000, 1300), 2: (3000, 10)}) == {1: 0.5, 2: None}
+        assert shares.compare({}) == {}
+        assert shares.compare({1: (4000, 1300)}) == {1: None}
 
     def test_no_beat_in_between(self) -> None:
         """What was so is so still; before the first beat there is nothing to tell."""
         shares = Shares()
-        shares.look({1: (1000, 0), 2: (0, 0)})
-        shares.look({1: (2000, 250), 2: (0, 0)})
+        shares.compare({1: (1000, 0), 2: (0, 0)})
+        shares.compare({1: (2000, 250), 2: (0, 0)})
 
-        assert shares.look({1: (2000, 250), 2: (0, 0)}) == {1: 0.25, 2: None}
-        assert shares.look({1: (2000, 250), 2: (9, 1)}) == {1: 0.25, 2: None}
+        assert shares.compare({1: (2000, 250), 2: (0, 0)}) == {1: 0.25, 2: None}
+        assert shares.compare({1: (2000, 250), 2: (9, 1)}) == {1: 0.25, 2: None}

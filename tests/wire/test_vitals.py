@@ -16,9 +16,9 @@ def test_look() -> None:
         pages = int(file.read().split()[1])
     go = threading.Event()
     thread = threading.Thread(target=go.wait)
-    before = vitals.look()
+    before = vitals.read_vitals()
     thread.start()
-    after = vitals.look()
+    after = vitals.read_vitals()
     go.set()
     thread.join()
 
@@ -36,4 +36,4 @@ def test_descriptors() -> None:
 
 def test_pss() -> None:
     """Shared pages count in part: no more than resident memory."""
-    assert 0 < vitals.pss() <= vitals.look().rss * 1.1
+    assert 0 < vitals.pss() <= vitals.read_vitals().rss * 1.1

@@ -63,7 +63,7 @@ class RecordingOut:
         assert data, "an empty piece would end a chunked body"
         self._take(data)
 
-    def look(self) -> None:
+    def check_client(self) -> None:
         assert not self.ending
         self.looks += 1
         if self.looks == self._left_at:

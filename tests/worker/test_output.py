@@ -20,7 +20,7 @@ def stream(tmp_path: Path) -> Iterator[LineStream]:
     file = open(tmp_path / "out", "w", encoding="utf-8")
     made = LineStream(file, lambda line: f"[worker 3] {line}\n")
     yield made
-    made.finish()
+    made.write_remainder()
     file.close()
 
 
@@ -45,7 +45,7 @@ def test_line_in_pieces_is_one(stream: LineStream, written: Path) -> None:
     assert written.read_text() == ""
     stream.write("e\nf")
     assert written.read_text() == "[worker 3] a-bcde\n"
-    stream.finish()
+    stream.write_remainder()
     assert written.read_text() == "[worker 3] a-bcde\n[worker 3] f\n"
 
 

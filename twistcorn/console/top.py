@@ -98,16 +98,16 @@ class Top:
 
     def _ask(self, action: Action) -> None:
         if self._asked is not None:
-            self._say("the previous action is still running")
+            self._show_message("the previous action is still running")
             return
         try:
             self._asked = Client(self._client.path)
             self._asked.send(action.command, **action.arguments)
             self._action = action
         except OSError as error:
-            self._say(str(error.strerror or error))
+            self._show_message(str(error.strerror or error))
             return
-        self._say(f"{action.command} ...")
+        self._show_message(f"{action.command} ...")
 
     def _answered(self, asked: Client) -> None:
         try:
@@ -115,11 +115,11 @@ class Top:
             if not lines:
                 return
             assert self._action is not None
-            self._say(done(self._action, result(lines[0])))
+            self._show_message(done(self._action, result(lines[0])))
         except OperationError as error:
-            self._say(str(error))
+            self._show_message(str(error))
         asked.close()
         self._asked = None
 
-    def _say(self, message: str) -> None:
+    def _show_message(self, message: str) -> None:
         self._view = replace(self._view, message=message)

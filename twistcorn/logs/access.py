@@ -70,9 +70,9 @@ class EntryLog:
         """
         if not target:
             return None
-        return Sink(descriptor=1, say=self._say) if target == "-" else Sink(target, say=self._say)
+        return Sink(descriptor=1, say=self._format_loss) if target == "-" else Sink(target, say=self._format_loss)
 
-    def _say(self, text: str, lost: int) -> bytes:
+    def _format_loss(self, text: str, lost: int) -> bytes:
         """A line of the sink itself, in JSON if the log is in JSON."""
         return as_json(own(text, lost), self._worker).encode() if self._format == JSON else plain(text, lost)
 
@@ -108,7 +108,7 @@ class EntryLog:
         self._attach(False)
         return sink
 
-    def add(self, entry: Entry) -> None:
+    def add_entry(self, entry: Entry) -> None:
         """Add the entry of a finished request."""
         self._noted.append(entry)
 

@@ -97,7 +97,7 @@ def _or_dash(text: str) -> str:
     return escape(text) or "-"
 
 
-def _word(text: str) -> str:
+def _quoted(text: str) -> str:
     """For an unquoted value: a space would look like the end of it."""
     return _or_dash(text).replace(" ", "\\x20")
 
@@ -111,7 +111,7 @@ _OF_LINE: dict[str, Callable[[Line | None], str]] = {
     "H": lambda line: f"HTTP/{line.version[0]}.{line.version[1]}" if line else "-",
 }
 _OF_BLOCK: dict[str, Callable[[Block | None], str]] = {
-    "u": lambda block: _word(user(block)),
+    "u": lambda block: _quoted(user(block)),
     "f": lambda block: _or_dash(field(block, "referer")),
     "a": lambda block: _or_dash(field(block, "user-agent")),
 }
@@ -212,15 +212,15 @@ class TextLines:
                 makers += [between, make]
             else:
                 if makers:
-                    self._add(_REMEMBERING[part](_joined(makers)))
+                    self._add_getter(_REMEMBERING[part](_joined(makers)))
                 self._template += between.replace("%", "%%")
                 part, makers = its_part, [make] if its_part else []
                 if not its_part and piece.kind != "end":
-                    self._add(self._getter(piece))
+                    self._add_getter(self._getter(piece))
             between = ""
         self._template += "\n"
 
-    def _add(self, getter: Get) -> None:
+    def _add_getter(self, getter: Get) -> None:
         self._template += "%s"
         self._getters.append(getter)
 
@@ -254,7 +254,7 @@ def _maker(piece: Atom) -> tuple[str, Callable[[Any], str] | None]:
     if kind == "i":
         return "block", lambda block: _or_dash(field(block, name))
     if kind == "atom" and name == "h":
-        return "address", _word
+        return "address", _quoted
     if kind == "atom" and name in _OF_LINE:
         return "line", _OF_LINE[name]
     if kind == "atom" and name in _OF_BLOCK:

@@ -153,7 +153,7 @@ def gist(event: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tell(held: Held, now: float) -> dict[str, Any]:
+def as_event(held: Held, now: float) -> dict[str, Any]:
     """The event that represents the suppressed ones.
 
     :param now: seconds since the epoch.

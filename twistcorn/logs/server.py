@@ -18,7 +18,7 @@ from twisted import logger
 from ..pristine import os, threading, time
 from ..shelter import hide, show
 from .events import as_json, as_text, level_of, own
-from .repeats import Repeats, gist, kind_of, tell
+from .repeats import Repeats, as_event, gist, kind_of
 from .sink import FINAL_FLUSH_SECONDS, Sink
 
 #: In ascending order of importance.
@@ -45,7 +45,7 @@ class ServerLog:
             with contextlib.suppress(OSError):
                 self.descriptor = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
         self._sink = Sink(
-            path, self.descriptor, self._say, idle=self._tell_repeats, standby=2 if self.descriptor != 2 else -1
+            path, self.descriptor, self._format_loss, idle=self._log_repeats, standby=2 if self.descriptor != 2 else -1
         )
         self._least = _ORDER["info"]
         self._worker = 0
@@ -72,7 +72,7 @@ class ServerLog:
         self._repeats = Repeats()
 
     def _write(self, event: dict[str, Any]) -> None:
-        line = self._made(event)
+        line = self._formatted(event)
         if line:
             self._sink.write(line.encode("utf-8", "backslashreplace"))
 
@@ -81,24 +81,24 @@ class ServerLog:
             kind = kind_of(event)
             if kind is None:
                 return True
-            self._tell_repeats()
+            self._log_repeats()
             with self._lock:
                 return self._repeats.admit(kind, time.monotonic(), lambda: gist(event))
         except BaseException:
             # The exception's class and text may be the application's: if they raise here, write the event as it is.
             return True
 
-    def _tell_repeats(self, all_of_them: bool = False) -> float | None:
+    def _log_repeats(self, all_of_them: bool = False) -> float | None:
         """Log the suppressed events; returns the seconds until there may be more."""
         with self._lock:
             now = time.monotonic()
             found = self._repeats.over(now, all_of_them)
             wait = self._repeats.wait(now)
         for held in found:
-            self._write(tell(held, time.time()))
+            self._write(as_event(held, time.time()))
         return wait
 
-    def _made(self, event: dict[str, Any]) -> str:
+    def _formatted(self, event: dict[str, Any]) -> str:
         make = as_json if self.as_json else as_text
         try:
             return make(event, self._worker)
@@ -127,16 +127,16 @@ class ServerLog:
 
     def flush(self, timeout: float = FINAL_FLUSH_SECONDS) -> None:
         """Write everything before the process ends, within the time-out in seconds."""
-        self._tell_repeats(all_of_them=True)
+        self._log_repeats(all_of_them=True)
         self._sink.flush(timeout)
 
-    def _say(self, text: str, lost: int) -> bytes:
+    def _format_loss(self, text: str, lost: int) -> bytes:
         return (as_json if self.as_json else as_text)(own(text, lost), self._worker).encode()
 
     def say_last(self, text: str) -> None:
         """See the function of this name."""
         with contextlib.suppress(OSError):
-            os.write(self.descriptor, self._say(text, 0))
+            os.write(self.descriptor, self._format_loss(text, 0))
 
     def begin(self) -> None:
         """Take everything logged in this process from now on."""

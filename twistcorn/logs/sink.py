@@ -172,7 +172,7 @@ class Sink:
             with self._lock:
                 self._thread = None
 
-    def _rest(self) -> None:
+    def _pause(self) -> None:
         """Wait until there is something to do."""
         while True:
             pause = self._idle()
@@ -187,7 +187,7 @@ class Sink:
 
     def _write_on(self) -> None:
         while True:
-            self._rest()
+            self._pause()
             with self._lock:
                 batch, self._waiting = self._waiting, []
                 lost, self._lost = self._lost, 0

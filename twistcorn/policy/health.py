@@ -24,7 +24,7 @@ class Pulse(NamedTuple):
     looked: float = 0.0
     still: float = 0.0
 
-    def look(self, beat: int, now: float, every: float) -> Pulse:
+    def advance(self, beat: int, now: float, every: float) -> Pulse:
         """Look again.
 
         :param beat: what the worker wrote last; 0 before it has a heart.

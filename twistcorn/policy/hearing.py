@@ -27,7 +27,7 @@ class Hearing(NamedTuple):
     beat: int = 0
     beats: int = 0
 
-    def look(self, unacknowledged: int, acknowledged: int, beat: int, now: float) -> Hearing:
+    def advance(self, unacknowledged: int, acknowledged: int, beat: int, now: float) -> Hearing:
         """Look again.
 
         :param unacknowledged: lends on their way to it; `acknowledged`: how many it has acknowledged so far.

@@ -39,7 +39,7 @@ def percentile(counts: Sequence[int], fraction: float) -> float:
     return BOUNDS[-1]
 
 
-def add(first: Sequence[int], second: Sequence[int]) -> list[int]:
+def add_buckets(first: Sequence[int], second: Sequence[int]) -> list[int]:
     """Both together."""
     return [one + other for one, other in zip(first, second, strict=True)]
 

@@ -40,7 +40,7 @@ class Told:
         """Its samples as text."""
         return [f"{key} {number(value)}" for values in self.groups.values() for key, value in values.items()]
 
-    def add(self, groups: Mapping[str, Values]) -> None:
+    def add_groups(self, groups: Mapping[str, Values]) -> None:
         """Sum up."""
         for group, values in groups.items():
             sums = self.groups.get(group)
@@ -68,12 +68,12 @@ def parse(data: bytes, worker: int) -> list[Told]:
     :raises ValueError: it is something else.
     """
     try:
-        return [_told(worker, *entry) for entry in json.loads(data)]
+        return [_read_family(worker, *entry) for entry in json.loads(data)]
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"no families: {error}") from None
 
 
-def _told(worker: int, name: str, kind: str, help: str, groups: dict[str, Values]) -> Told:
+def _read_family(worker: int, name: str, kind: str, help: str, groups: dict[str, Values]) -> Told:
     for values in groups.values():
         if not {type(value) for value in values.values()} <= {int, float}:
             raise TypeError(f"{name} has a value that is no number")
@@ -99,7 +99,7 @@ def total(reports: Iterable[list[Told]], kinds: Iterable[str] = SUMMED) -> list[
             if family.kind in kinds:
                 first = found.setdefault(family.name, Told(family.name, family.kind, family.help))
                 if first.kind == family.kind:
-                    first.add(family.groups)
+                    first.add_groups(family.groups)
     return list(found.values())
 
 

@@ -23,7 +23,7 @@ class Progress(NamedTuple):
     answered: int = -1
     since: float = -1.0
 
-    def look(self, answered: int, busy: int, threads: int, now: float) -> Progress:
+    def advance(self, answered: int, busy: int, threads: int, now: float) -> Progress:
         """The state after another look."""
         if answered != self.answered or busy < threads:
             return Progress(answered)

@@ -39,7 +39,7 @@ class Quarantine(NamedTuple):
     kills: tuple[Kill, ...] = ()
     until: tuple[tuple[str, float], ...] = ()
 
-    def add(self, now: float, names: Iterable[str], after: int) -> tuple[Quarantine, dict[str, int]]:
+    def add_deaths(self, now: float, names: Iterable[str], after: int) -> tuple[Quarantine, dict[str, int]]:
         """A worker died of one of these.
 
         :param after: deaths that bring quarantine; 0: none.

@@ -35,7 +35,7 @@ class RedoVerdict(enum.Enum):
     CLOSE = "end it"
 
     @property
-    def word(self) -> str:
+    def name_of(self) -> str:
         """For the log, behind a number of connections."""
         return _WORDS[self]
 

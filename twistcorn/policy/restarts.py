@@ -74,16 +74,16 @@ class Intensity:
     times: tuple[float, ...] = ()
     told: float | None = None
 
-    def add(self, now: float) -> tuple[Intensity, bool]:
+    def add_death(self, now: float) -> tuple[Intensity, bool]:
         """It happened now: the new record, and whether to say that the limit is passed.
 
         True comes once per period however often it happens, so that a crash loop fills no log.
         """
         kept = tuple(time for time in (now, *self.times) if now - time <= self.period)[: self.limit + 1]
-        exceeded = len(kept) > self.limit and not self._told_lately(now)
+        exceeded = len(kept) > self.limit and not self._logged_recently(now)
         told = now if exceeded else self.told
         return replace(self, times=kept, told=told), exceeded
 
-    def _told_lately(self, now: float) -> bool:
+    def _logged_recently(self, now: float) -> bool:
         """A report from the future, left by a clock that was set back, does not count."""
         return self.told is not None and 0 <= now - self.told <= self.period

@@ -97,7 +97,7 @@ class Samples:
     def __init__(self, kept: int = KEPT_SAMPLES) -> None:
         self._samples: deque[Sample] = deque(maxlen=kept)
 
-    def add(self, sample: Sample) -> None:
+    def add_sample(self, sample: Sample) -> None:
         """One more; the oldest goes when there are too many."""
         self._samples.append(sample)
 
@@ -114,7 +114,7 @@ class Shares:
         self._seen: dict[int, tuple[int, int]] = {}
         self._shares: dict[int, float | None] = {}
 
-    def look(self, seen: Mapping[int, tuple[int, int]]) -> dict[int, float | None]:
+    def compare(self, seen: Mapping[int, tuple[int, int]]) -> dict[int, float | None]:
         """The share of each between its last two beats, 1 for one processor; None before there were two.
 
         :param seen: by worker, when its heart beat, and the processor time that it had had by then; both nanoseconds.

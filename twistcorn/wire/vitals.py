@@ -26,7 +26,7 @@ class Vitals(NamedTuple):
     threads: int
 
 
-def look() -> Vitals:
+def read_vitals() -> Vitals:
     """Measure this process; zeros for figures that the kernel withholds."""
     rss = threads = 0
     with contextlib.suppress(OSError, ValueError, IndexError), open_file("/proc/self/stat", "rb") as file:

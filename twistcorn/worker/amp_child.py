@@ -108,7 +108,7 @@ class WorkerChild(amp_commands.QuietAMP, AMPChild):  # type: ignore[misc]
             self._tell_failure(str(error))
             return
         forks.leave_if_forked()
-        if wrong := self._inherited.look():
+        if wrong := self._inherited.check():
             failing.fail(wrong)
         self._on_loaded()
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK

@@ -92,7 +92,7 @@ class Exports:
 
     def _collect(self, registry: Any) -> bytes:
         texts, size, over = [], 2, 0
-        for text in self._told(registry):
+        for text in self._lines(registry):
             if size + len(text) + 2 > MAX_BYTES:
                 over += 1
             else:
@@ -102,7 +102,7 @@ class Exports:
             self._warn(f"{over} application metrics left out: together they exceed {MAX_BYTES} bytes")
         return f"[{', '.join(texts)}]".encode()
 
-    def _told(self, registry: Any) -> Iterator[str]:
+    def _lines(self, registry: Any) -> Iterator[str]:
         """Yield all available families in JSON, whichever collector raises."""
         # An attribute of prometheus_client's own registry; without it, the first collector that raises ends the loop.
         for collector in list(getattr(registry, "_collector_to_names", None) or [registry]):

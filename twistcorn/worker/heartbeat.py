@@ -90,7 +90,7 @@ class Heartbeat:
         now, words, region = self._now(), self._words, self._region
         words[region + W_HEARTBEAT] = now
         words[region + W_LAG], words[region + W_WORST_LAG] = self._lag(now)
-        seen = vitals.look()
+        seen = vitals.read_vitals()
         words[region + W_RSS] = seen.rss
         words[region + W_CPU] = seen.cpu
         words[region + W_OS_THREADS] = seen.threads

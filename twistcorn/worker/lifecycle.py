@@ -87,7 +87,7 @@ class Lifecycle:
         self._poller: Poller | None = None
         self._channel: LendChannel | None = None
         self._vitals = Heartbeat(reactor, board, self._region, settings.heartbeat_timeout, prove=self._prove)
-        self._vitals.on_beat = self._look_at_ground
+        self._vitals.on_beat = self._check_ground
         self._soundness: Soundness | None = None
         self.on_configured: list[Callable[[Settings], object]] = []
         self._access: AccessLog | None = None
@@ -117,7 +117,7 @@ class Lifecycle:
         self._put_right()
         return loaded
 
-    def _look_at_ground(self) -> None:
+    def _check_ground(self) -> None:
         """At each heartbeat: check whether the application has changed what the server needs of the interpreter."""
         self._put_right()
         if not (self._words_lost or failing.has_last_words()):
@@ -212,11 +212,11 @@ class Lifecycle:
             descriptors, echo, poller.holdings.prove, self._reactor.own_numbers(),
             lambda: words[region + W_REQUESTS] + words[region + W_LED_REQUESTS],
         )  # fmt: skip
-        failing.prepare(lambda: self._soundness is None or self._soundness.sure, self._soundness.look_at_descriptors)
+        failing.prepare(lambda: self._soundness is None or self._soundness.sure, self._soundness.check_descriptors)
 
     def _prove(self) -> None:
         if self._soundness is not None:
-            self._soundness.look()
+            self._soundness.check()
 
     def configure(self, settings: Settings) -> None:
         """Use these settings from now on; a worker cannot change between one thread and several."""

@@ -80,7 +80,7 @@ class LineStream(io.TextIOWrapper):
         for line in lines:
             self.write(line)
 
-    def finish(self) -> None:
+    def write_remainder(self) -> None:
         """Write the unfinished lines, at exit."""
         hidden = hide()
         try:
@@ -109,7 +109,7 @@ def begin(settings: Settings, worker: int) -> None:
         if type(stream) is io.TextIOWrapper:
             dressed = LineStream(stream, _dresser(name, worker, as_json))
             setattr(sys, name, dressed)
-            atexit.register(dressed.finish)
+            atexit.register(dressed.write_remainder)
 
 
 def _dresser(stream: str, worker: int, as_json: bool) -> Callable[[str], str]:

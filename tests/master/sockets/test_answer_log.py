@@ -142,7 +142,7 @@ class TestLines:
         """Its line is there all the same."""
         connection = logged.asks()
         connection.sock.close()
-        logged.log.note(connection, 502, 16, b"", 0.0)
+        logged.log.log_answer(connection, 502, 16, b"", 0.0)
 
         assert logged.lines() == ['- "-" 502 16 "-" 0 1 -']
 

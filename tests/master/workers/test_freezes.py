@@ -64,7 +64,7 @@ def stands_still(desk: Desk, witness: Any, seconds: float) -> Any:
     for look in range(round(seconds / STEP)):
         worker.pulse = Pulse(1, 10.0 + look * STEP, look * STEP)
         witness.step()
-        freezes.look(worker, 10.0 + look * STEP, settings)
+        freezes.examine(worker, 10.0 + look * STEP, settings)
     return worker.freeze
 
 
@@ -87,7 +87,7 @@ def test_holder_shows_late(desk: Desk) -> None:
                 witness.rates = {MAIN: 0, ONE: 25, OTHER: 0}
             worker.pulse = Pulse(1, 10.0 + look * STEP, look * STEP)
             witness.step()
-            freezes.look(worker, 10.0 + look * STEP, settings)
+            freezes.examine(worker, 10.0 + look * STEP, settings)
     assert worker.freeze is not None
     assert worker.freeze.thread == 0x70 + ONE
     assert witness.asked == [worker.pid, ONE]

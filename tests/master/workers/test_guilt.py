@@ -188,7 +188,7 @@ class TestQuarantine:
         stage.boot_all()
         now, quarantine = stage.clock.seconds(), stage.supervisor.forensics.quarantine
         for number in range(MAX_QUARANTINED + 50):
-            quarantine, _ = quarantine.add(now + number / 100, [f"GET /{number}"], 1)
+            quarantine, _ = quarantine.add_deaths(now + number / 100, [f"GET /{number}"], 1)
         stage.supervisor.forensics.quarantine = quarantine
         stage.spawner.exits(stage.ready[0], signal=signal.SIGKILL)
 

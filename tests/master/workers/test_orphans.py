@@ -38,7 +38,7 @@ class Left:
 
     def ends(self, *pids: int) -> None:
         self.alive -= set(pids)
-        self.orphans.look()
+        self.orphans.search()
 
     def begin(self, *pids: int) -> None:
         self.alive |= set(pids)

@@ -70,7 +70,8 @@ class TestSet:
     def test_option_that_is_not_live(self, stage: Stage, name: str) -> None:
         """What to do instead is said, and nothing changed."""
         stage.serve()
-        with pytest.raises(OperationError, match=r"needs a (reload|restart): change it .*, and (reload|restart the server)$"):
+        instead = r"needs a (reload|restart): change it .*, and (reload|restart the server)$"
+        with pytest.raises(OperationError, match=instead):
             change(stage, name, "1")
 
         assert stage.supervisor.settings == stage.settings

@@ -35,7 +35,7 @@ def feed(body: LengthBody | ChunkedBody, pieces: list[bytes]) -> bytes:
 
 
 def kept(store: Store) -> bytes:
-    return store.finish().file.read()
+    return store.close_body().file.read()
 
 
 class TestLengthBody:

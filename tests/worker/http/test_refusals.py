@@ -23,7 +23,7 @@ def told(board: Scoreboard, refusals: Refusals, *moments: float, peer: str = "19
     """The log lines of refusals at these moments."""
     with capturedLogs() as events:
         for now in moments:
-            refusals.tell(peer, HTTPError(400, "malformed request line"), now)
+            refusals.log_refusal(peer, HTTPError(400, "malformed request line"), now)
     return [formatEvent(event) for event in events]
 
 

@@ -26,19 +26,19 @@ MIB = 1 << 20
 
 
 def kept(store: Store) -> bytes:
-    return store.finish().file.read()
+    return store.close_body().file.read()
 
 
 def refusal(store: Store, data: bytes) -> int:
     """The status that refuses these bytes; the body is then dropped, as its connection ends."""
     with pytest.raises(HTTPError) as caught:
-        store.add(data)
+        store.append(data)
     store.drop()
     return caught.value.status
 
 
 def is_in_memory(store: Store) -> bool:
-    return isinstance(store.finish().file, io.BytesIO)
+    return isinstance(store.close_body().file, io.BytesIO)
 
 
 def on_board(spool: Spool) -> int:
@@ -52,7 +52,7 @@ class TestStore:
         """It stays in memory."""
         made = store(0)
         for size in pieces:
-            made.add(b"x" * size)
+            made.append(b"x" * size)
 
         assert is_in_memory(made)
         assert kept(made) == b"x" * sum(pieces)
@@ -64,9 +64,9 @@ class TestStore:
         """It is in a file that has no name, so that nothing has to remove it."""
         made = store(0)
         for number, size in enumerate(pieces):
-            made.add(b"%d" % number * size)
+            made.append(b"%d" % number * size)
 
-        assert os.fstat(made.finish().file.fileno()).st_nlink == 0
+        assert os.fstat(made.close_body().file.fileno()).st_nlink == 0
         assert list(tmp_path.iterdir()) == []
         assert kept(made) == b"".join(b"%d" % number * size for number, size in enumerate(pieces))
 
@@ -84,9 +84,9 @@ class TestStore:
 
         monkeypatch.setattr(pristine.os, "open", refuses)
         made = store(0)
-        made.add(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
+        made.append(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
 
-        assert os.fstat(made.finish().file.fileno()).st_nlink == 0
+        assert os.fstat(made.close_body().file.fileno()).st_nlink == 0
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("pieces", [[10], [4, 6], [10, 0]])
@@ -94,7 +94,7 @@ class TestStore:
         """The limit is what is allowed."""
         made = store(10)
         for size in pieces:
-            made.add(b"x" * size)
+            made.append(b"x" * size)
 
         assert made.size == 10
 
@@ -103,9 +103,9 @@ class TestStore:
         """It is refused with 413, and the bytes above are not kept."""
         made = store(10)
         for size in pieces[:-1]:
-            made.add(b"x" * size)
+            made.append(b"x" * size)
         with pytest.raises(HTTPError) as caught:
-            made.add(b"x" * pieces[-1])
+            made.append(b"x" * pieces[-1])
 
         assert caught.value.status == 413
         assert len(kept(made)) <= 10
@@ -115,9 +115,9 @@ class TestStore:
         """It leaves no descriptor behind, and its room is free, however often it is dropped."""
         made = store(0)
         before = len(os.listdir("/proc/self/fd"))
-        made.add(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
+        made.append(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
         if whole:
-            made.finish()
+            made.close_body()
         made.drop()
         made.drop()
 
@@ -131,7 +131,7 @@ class TestMemory:
         made = [store(0) for _ in range(150)]
         for _ in range(10):
             for each in made:
-                each.add(b"x" * 100_000)
+                each.append(b"x" * 100_000)
                 assert spool._held <= MAX_MEMORY_BYTES
 
         assert on_board(spool) == 150_000_000
@@ -141,12 +141,12 @@ class TestMemory:
         """When the bodies are gone, the next one is in memory again."""
         made = [store(0) for _ in range(100)]
         for each in made:
-            each.add(b"x" * MIB)
+            each.append(b"x" * MIB)
         assert not is_in_memory(made[-1])
         for each in made:
             each.drop()
         last = store(0)
-        last.add(b"x" * MIB)
+        last.append(b"x" * MIB)
 
         assert is_in_memory(last)
 
@@ -159,11 +159,11 @@ class TestLimit:
     def test_others_have_the_room(self, store: Made, spool: Spool) -> None:
         """503, for one that would fit alone; when the others are gone it does."""
         first = store(0)
-        first.add(b"x" * 2 * MIB)
+        first.append(b"x" * 2 * MIB)
         assert refusal(store(0), b"x" * 2 * MIB) == 503
         assert on_board(spool) == 2 * MIB
         first.drop()
-        store(0).add(b"x" * 2 * MIB)
+        store(0).append(b"x" * 2 * MIB)
 
     def test_another_worker_has_the_room(self, store: Made, spool: Spool) -> None:
         """The limit is the whole server's."""
@@ -171,18 +171,18 @@ class TestLimit:
         spool._words[other] = 3 * MIB
         assert refusal(store(0), b"x") == 503
         spool._words[other] = 0
-        store(0).add(b"x")
+        store(0).append(b"x")
 
     def test_larger_than_all(self, store: Made) -> None:
         """413: it would never fit."""
         made = store(0)
-        made.add(b"x" * 2 * MIB)
+        made.append(b"x" * 2 * MIB)
         assert refusal(made, b"x" * 2 * MIB) == 413
 
     @pytest.mark.parametrize(("length", "status"), [(3 * MIB, 503), (2 * MIB + 1, 503), (3 * MIB + 1, 413)])
     def test_announced_length(self, store: Made, spool: Spool, length: int, status: int) -> None:
         """A body without room is refused before it comes; announcing uses no room."""
-        store(0).add(b"x" * MIB)
+        store(0).append(b"x" * MIB)
         with pytest.raises(HTTPError) as caught:
             spool.check(length)
         spool.check(2 * MIB)
@@ -194,7 +194,7 @@ class TestLimit:
         """It counts at once; with 0 there is none."""
         assert refusal(store(0), b"x" * 4 * MIB) == 413
         spool.configure(replace(DEFAULTS, spool_size=0))
-        store(0).add(b"x" * 4 * MIB)
+        store(0).append(b"x" * 4 * MIB)
         spool.check(1 << 60)
 
 
@@ -229,8 +229,8 @@ class TestNoFiles:
         with capturedLogs() as events:
             first, second = store(0), store(0)
             for _ in range(20):
-                first.add(b"a" * MIB)
-                second.add(b"b" * MIB)
+                first.append(b"a" * MIB)
+                second.append(b"b" * MIB)
         lines = [event["log_format"].format(**event) for event in events]
 
         assert kept(first) == b"a" * 20 * MIB
@@ -243,8 +243,8 @@ class TestNoFiles:
     def test_memory_is_full(self, store: Made, spool: Spool) -> None:
         """507; the others keep their bytes, and small bodies still come in."""
         first, second = store(0), store(0)
-        first.add(b"a" * (MAX_MEMORY_BYTES - MIB))
-        second.add(b"b" * 2000)
+        first.append(b"a" * (MAX_MEMORY_BYTES - MIB))
+        second.append(b"b" * 2000)
 
         assert refusal(store(0), b"x" * 2 * MIB) == 507
         assert len(kept(first)) == MAX_MEMORY_BYTES - MIB
@@ -258,7 +258,7 @@ class TestNoFiles:
         """Its contents return to memory, also those before a partial write."""
         made, pieces = store(0), [b"%d" % number * 700_000 for number in range(8)]
         for piece in pieces:
-            made.add(piece)
+            made.append(piece)
 
         assert is_in_memory(made)
         assert kept(made) == b"".join(pieces)
@@ -268,7 +268,7 @@ class TestNoFiles:
     def test_file_cannot_be_read_back(self, store: Made, monkeypatch: pytest.MonkeyPatch) -> None:
         """507."""
         made = store(0)
-        made.add(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
+        made.append(b"x" * (MAX_BODY_MEMORY_BYTES + 1))
         monkeypatch.setattr(pristine.os, "pread", lambda *arguments: b"")
 
         assert refusal(made, b"x" * 2 * MIB) == 507
@@ -276,13 +276,13 @@ class TestNoFiles:
     def test_files_are_available_again(self, store: Made, tmp_path: Path) -> None:
         """The next body is in one; what lies in the file of another is not touched by the directory's end."""
         before = store(0)
-        before.add(b"x" * 2 * MIB)
+        before.append(b"x" * 2 * MIB)
         shutil.rmtree(tmp_path)
-        before.add(b"x")
-        store(0).add(b"x" * 2 * MIB)
+        before.append(b"x")
+        store(0).append(b"x" * 2 * MIB)
         tmp_path.mkdir()
         after = store(0)
-        after.add(b"x" * 2 * MIB)
+        after.append(b"x" * 2 * MIB)
 
         assert not is_in_memory(before)
         assert not is_in_memory(after)

@@ -385,7 +385,7 @@ class TestTail:
         service: Any = served.turns._server
         data = head()
         if place == "body":
-            real = Store.finish
+            real = Store.close_body
 
             def finish(store: Store) -> Any:
                 made: Any = real(store)
@@ -394,7 +394,7 @@ class TestTail:
                     made.drop = once(made.drop)
                 return made
 
-            monkeypatch.setattr(Store, "finish", finish)
+            monkeypatch.setattr(Store, "close_body", finish)
             data = post(b"Content-Length: %d" % (2 << 20), body=b"x" * (2 << 20))
         elif place == "access":
             service.access = type("", (), {"note": once(lambda *args: None)})()

@@ -101,20 +101,20 @@ class TestLook:
     def test_all_is_well(self, number: int) -> None:
         """No fault is reported, however often it is checked."""
         descriptors = watching(number)
-        assert [descriptors.look() for _ in range(3)] == ["", "", ""]
+        assert [descriptors.check() for _ in range(3)] == ["", "", ""]
 
     def test_what_is_written_to_it_does_not_matter(self, number: int) -> None:
         """A file that grows and moves on stays the same file."""
         descriptors = watching(number)
         os.write(number, b"more")
         os.lseek(number, 1, os.SEEK_SET)
-        assert descriptors.look() == ""
+        assert descriptors.check() == ""
 
     def test_closed(self, number: int) -> None:
         """The message has its number and name, and where to read about it."""
         descriptors = watching(number)
         os.close(number)
-        assert descriptors.look() == (
+        assert descriptors.check() == (
             f"the application closed or replaced the server's file descriptor {number} (channel);"
             " see docs/application.md, Descriptors"
         )
@@ -124,26 +124,26 @@ class TestLook:
         """An open number that leads elsewhere is as bad as a closed one."""
         descriptors = watching(number)
         os.dup2(make(stack), number)
-        assert f"file descriptor {number} (channel);" in descriptors.look()
+        assert f"file descriptor {number} (channel);" in descriptors.check()
 
     def test_replaced_by_itself(self, number: int) -> None:
         """Closed and put back, it is ours again."""
         descriptors = watching(number)
         aside = os.dup(number)
         os.close(number)
-        assert descriptors.look()
+        assert descriptors.check()
         os.dup2(aside, number)
         os.close(aside)
-        assert descriptors.look() == ""
+        assert descriptors.check() == ""
 
     def test_closed_before_it_is_watched(self, number: int) -> None:
         """The first check finds it, whatever has the number by then."""
         os.close(number)
         descriptors = watching(number)
-        assert f"descriptor {number} " in descriptors.look()
+        assert f"descriptor {number} " in descriptors.check()
         with tempfile.TemporaryFile() as other:
             os.dup2(other.fileno(), number)
-            assert f"descriptor {number} " in descriptors.look()
+            assert f"descriptor {number} " in descriptors.check()
 
     def test_several(self, stack: ExitStack, number: int) -> None:
         """The message has all lost ones, in the order in which they were named, and no other."""
@@ -153,7 +153,7 @@ class TestLook:
         descriptors.watch(number, "channel")
         os.close(number)
         os.close(other)
-        assert f"file descriptors {other} (orders), {number} (channel);" in descriptors.look()
+        assert f"file descriptors {other} (orders), {number} (channel);" in descriptors.check()
 
     def test_it_touches_nothing(self, number: int) -> None:
         """A number that is in other use now stays as it is."""
@@ -162,7 +162,7 @@ class TestLook:
         try:
             os.write(writer, b"theirs")
             os.dup2(reader, number)
-            descriptors.look()
+            descriptors.check()
             assert os.read(number, 10) == b"theirs"
         finally:
             os.close(reader)
@@ -250,9 +250,9 @@ from twistcorn.worker.process.descriptors import inherited
 for number in range(3, 8):
     os.dup2(os.memfd_create("theirs"), number)
 watched = inherited()
-assert watched.look() == ""
+assert watched.check() == ""
 os.dup2(os.memfd_create("another"), int(sys.argv[1]))
-print(watched.look())
+print(watched.check())
 """
     for number, name in names.items():
         assert f"file descriptor {number} ({name});" in alone(source, str(number))
@@ -267,11 +267,11 @@ for number in range(3, 8):
     os.dup2(os.memfd_create("theirs"), number)
 watched = inherited()
 os.close(SCOREBOARD), os.close(LAST_WORDS)
-print(repr(watched.look()))
+print(repr(watched.check()))
 """)
     assert told == "''\n"
 
 
 def test_a_part_of_them() -> None:
     """A descriptor that is not watched is not missed."""
-    assert inherited(()).look() == ""
+    assert inherited(()).check() == ""

@@ -54,13 +54,13 @@ class Worker:
 
     def beat(self) -> None:
         """A heartbeat is due, and the loop turns after it."""
-        self.soundness.look()
+        self.soundness.check()
         self.loop.turn()
 
     def ends(self) -> Ended:
         """How it ends at the next check."""
         with pytest.raises(Ended) as caught:
-            self.soundness.look()
+            self.soundness.check()
         return caught.value
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ def test_sound(worker: Worker) -> None:
     for _ in range(50):
         worker.beat()
         worker.answered += 1
-        worker.soundness.look_at_descriptors()
+        worker.soundness.check_descriptors()
 
 
 class TestDescriptors:
@@ -195,14 +195,14 @@ class TestBlame:
         self.breaks(worker, "descriptor")
         worker.answered += ended
         with pytest.raises(Ended) as caught:
-            worker.soundness.look_at_descriptors()
+            worker.soundness.check_descriptors()
         assert caught.value.sure is (ended <= 1)
 
     def test_only_a_look_that_finds_all_well_counts(self, worker: Worker) -> None:
         """A check on a client's behalf is not a complete one: requests that ended since stay suspect."""
         worker.beat()
         worker.answered += 1
-        worker.soundness.look_at_descriptors()
+        worker.soundness.check_descriptors()
         assert not worker.soundness.sure
         worker.beat()
         assert worker.soundness.sure

@@ -34,13 +34,13 @@ class Nobody:
 
 
 def look(judge: Judge, now: int, delay: int = 0, since: int = 1) -> CallVerdict:
-    return judge.look(since, since + now, lambda: delay)
+    return judge.judge(since, since + now, lambda: delay)
 
 
 class TestJudge:
     def test_call_is_young(self) -> None:
         """Nothing is asked about it."""
-        assert Judge().look(0, SUSPECT_NANOSECONDS - 1, lambda: pytest.fail("asked")) is CallVerdict.KEEP
+        assert Judge().judge(0, SUSPECT_NANOSECONDS - 1, lambda: pytest.fail("asked")) is CallVerdict.KEEP
 
     def test_call_lasts(self) -> None:
         """Seen twice, it loses the reactor when its time is over."""

@@ -70,7 +70,7 @@ class Admin:
         self._visits = Visits(reactor)
         self._port: Any = None
         self._file = ""
-        self._beat = LoopingCall(self._look)
+        self._beat = LoopingCall(self._check_readers)
         self._beat.clock = reactor
         self._state = Stage.BOUND
         self._supervisor: Supervisor
@@ -170,13 +170,13 @@ class Admin:
 
     # Each second
 
-    def _look(self) -> None:
+    def _check_readers(self) -> None:
         self._sample = self._history.latest
         if not len(self._feed):
             return
         assert self.operations is not None
-        word, workers = self.operations.insight.word, self._supervisor.workers
-        self._cpu = self._shares.look({i: (word(w, W_HEARTBEAT), word(w, W_CPU)) for i, w in workers.items()})
+        word, workers = self.operations.insight.read_word, self._supervisor.workers
+        self._cpu = self._shares.compare({i: (word(w, W_HEARTBEAT), word(w, W_CPU)) for i, w in workers.items()})
         chronicle = self._supervisor.chronicle
         happened = sum(chronicle.causes.values()) + chronicle.reloads_done + chronicle.reloads_failed
         recent = self._recent() if happened != self._told else b""

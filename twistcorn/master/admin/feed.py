@@ -62,7 +62,7 @@ class Feed:
         """Whether there are as many readers as may be."""
         return len(self._readers) >= MAX_READERS
 
-    def add(self, request: Any, first: bytes) -> None:
+    def add_reader(self, request: Any, first: bytes) -> None:
         """Send events to the sender of this request from now on, starting with `first`."""
         reader = Reader(request, self._clock)
         self._readers.append(reader)

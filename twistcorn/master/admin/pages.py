@@ -192,7 +192,7 @@ class Pages(Resource):
         if visit.method == b"HEAD":
             visit.finish()
         else:
-            self._feed.add(visit, self._source.events())
+            self._feed.add_reader(visit, self._source.events())
         return int(NOT_DONE_YET)
 
     def _metrics(self, visit: Visit) -> int:

@@ -47,7 +47,7 @@ class Recent:
         entry = {"time": event["log_time"], "level": level.name, "text": text[:MAX_EVENT_CHARS]}
         self._entries.append(entry)
         if self._followers:
-            self._deliver(self._tell, entry)
+            self._deliver(self._publish, entry)
 
     def last(self, count: int) -> list[Entry]:
         """The latest `count` events, oldest first."""
@@ -58,6 +58,6 @@ class Recent:
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 
-    def _tell(self, entry: Entry) -> None:
+    def _publish(self, entry: Entry) -> None:
         for follower in list(self._followers):
             follower(entry)

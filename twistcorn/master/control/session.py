@@ -172,7 +172,7 @@ class Session(Protocol):
         self._phase = SessionPhase.WAITING
         self.stops = self.stops or request.command == "stop"
         if request.command in FOLLOWING:
-            unfollow = self._clerk.follow(request, self._tell)
+            unfollow = self._clerk.follow(request, self._send_result)
             if unfollow is not None:
                 self._phase, self._unfollow = SessionPhase.FOLLOWING, unfollow
 
@@ -189,7 +189,7 @@ class Session(Protocol):
             self._phase = SessionPhase.WAITING
             self._send(line)
 
-    def _tell(self, result: object) -> None:
+    def _send_result(self, result: object) -> None:
         """Send a further line, unless the client does not read."""
         if self._full:
             self._dropped += 1

@@ -59,7 +59,7 @@ class History:
         before, earlier = self._marks[-1]
         taken = sample(earlier, counted, max(at - before, 1e-3), self._now(), self._gauges())
         self._marks.append((at, counted))
-        self._samples.add(taken)
+        self._samples.add_sample(taken)
         self.latest = asdict(taken)
         return self.latest
 

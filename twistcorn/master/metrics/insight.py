@@ -95,7 +95,7 @@ class Insight:
                 **{each.value: sum(worker.state is each for worker in workers) for each in WorkerState},
             },
             "threads": len(ready) * self.settings.threads,
-            "busy": sum(self.word(worker, W_BUSY) for worker in ready),
+            "busy": sum(self.read_word(worker, W_BUSY) for worker in ready),
             "queue": recent.queue,
             "requests": {"seconds": seconds, **{each: getattr(recent, each) for each in _REQUESTS}},
             "memory": recent.memory,
@@ -123,7 +123,7 @@ class Insight:
         """The present load and memory of the server as a whole."""
         threads = self.settings.threads
         workers = list(self._supervisor.workers.values())
-        busy = [self.word(worker, W_BUSY) for worker in workers if worker.state is WorkerState.READY]
+        busy = [self.read_word(worker, W_BUSY) for worker in workers if worker.state is WorkerState.READY]
         return Gauges(
             busy=sum(min(each, threads) for each in busy),
             threads=len(busy) * threads,
@@ -148,15 +148,15 @@ class Insight:
             "state": worker.state.value,
             "outdated": worker.outdated.value if worker.outdated else "",
             "age": self._seconds() - worker.born,
-            "busy": self.word(worker, W_BUSY),
+            "busy": self.read_word(worker, W_BUSY),
             "threads": self.settings.threads,
             "connections": worker.connections,
-            "requests": self.word(worker, W_REQUESTS) + self.word(worker, W_LED_REQUESTS),
+            "requests": self.read_word(worker, W_REQUESTS) + self.read_word(worker, W_LED_REQUESTS),
             "rss": worker.rss,
             "doing": sorted(doing, key=lambda each: -each["age"]),
         }
 
-    def word(self, worker: Worker, number: int) -> int:
+    def read_word(self, worker: Worker, number: int) -> int:
         """A word of a worker's region of the scoreboard."""
         return int(self._scoreboard.words[self._scoreboard.worker_base(worker.region) + number])
 

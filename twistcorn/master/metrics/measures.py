@@ -172,7 +172,7 @@ class Measures:
         return words
 
     def _of_master(self) -> list[Family]:
-        seen, lag = vitals.look(), self._supervisor.lag
+        seen, lag = vitals.read_vitals(), self._supervisor.lag
         if self._monotonic() - self._rare[0] >= MEMORY_INTERVAL_SECONDS:
             self._rare = (self._monotonic(), vitals.pss(), vitals.descriptors())
         _, pss, descriptors = self._rare

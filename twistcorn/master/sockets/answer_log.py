@@ -57,7 +57,7 @@ class AnswerLog(EntryLog):
         """Be as the settings say from now on."""
         self.set(settings.access_log, settings.access_log_format)
 
-    def note(self, connection: ConnectionRecord, status: int, sent: int, unread: bytes, since: float) -> None:
+    def log_answer(self, connection: ConnectionRecord, status: int, sent: int, unread: bytes, since: float) -> None:
         """Log a request that the master answers, or whose response a dead worker left incomplete.
 
         :param status: of the answer, or NO_STATUS.
@@ -75,7 +75,7 @@ class AnswerLog(EntryLog):
         entry.queued = max(0.0, now / 1e9 - since) if since else 0.0
         entry.address, entry.code, entry.sent = _address(connection), status, sent
         entry.attempt, entry.keep, entry.whole = connection.attempt + 1, False, status != NO_STATUS
-        self.add(entry)
+        self.add_entry(entry)
 
 
 def read(unread: bytes, known: str) -> tuple[LoggedLine | None, LoggedFields | None]:

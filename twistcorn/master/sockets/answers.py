@@ -71,7 +71,7 @@ class _Ending(FileDescriptor):
         self._until = reactor.seconds() + seconds
         self._left = LINGER_BYTES
         self._came = self.longer = False
-        self._timer = reactor.callLater(LINGER_SECONDS, self._look)
+        self._timer = reactor.callLater(LINGER_SECONDS, self._check_clients)
         self.startReading()
 
     def fileno(self) -> int:
@@ -81,19 +81,19 @@ class _Ending(FileDescriptor):
         size = kernel.discard(self._sock, min(_PIECE_BYTES, self._left))
         self._left -= size
         self._came = True
-        if size == 0 or (self._left <= 0 and not self._goes_on()):
+        if size == 0 or (self._left <= 0 and not self._still_sends()):
             # The end of the stream, an error, or more bytes than the limit.
             self._over()
 
-    def _look(self) -> None:
+    def _check_clients(self) -> None:
         """Close a connection that has sent nothing since the last check."""
-        if self._came and self._clock.seconds() < self._until and self._goes_on():
+        if self._came and self._clock.seconds() < self._until and self._still_sends():
             self._came = False
-            self._timer = self._clock.callLater(LINGER_SECONDS, self._look)
+            self._timer = self._clock.callLater(LINGER_SECONDS, self._check_clients)
         else:
             self._over()
 
-    def _goes_on(self) -> bool:
+    def _still_sends(self) -> bool:
         if not self.longer and self._most > LINGER_BYTES and self._may_go_on():
             self.longer = True
             self._left += self._most - LINGER_BYTES
@@ -145,10 +145,10 @@ class Answers:
         :param method: of the request, if a worker noted it; otherwise the unread bytes are peeked at.
         :param since: when it began to wait, in monotonic seconds; 0.0: it did not.
         """
-        unread = _look(connection.sock, PEEK_BYTES if self.log is not None else len("HEAD "))
+        unread = peek(connection.sock, PEEK_BYTES if self.log is not None else len("HEAD "))
         text = make(status, method or _method(unread))
         if self.log is not None:
-            self.log.note(connection, status, len(text.partition(b"\r\n\r\n")[2]), unread, since)
+            self.log.log_answer(connection, status, len(text.partition(b"\r\n\r\n")[2]), unread, since)
         # What lies unread when a socket is closed resets the connection, and the answer with it.
         kernel.discard(connection.sock, LINGER_BYTES)
         with contextlib.suppress(OSError):
@@ -159,7 +159,7 @@ class Answers:
     def note_cut(self, connection: ConnectionRecord) -> None:
         """Log a response that a dead worker left incomplete."""
         if self.log is not None:
-            self.log.note(connection, NO_STATUS, 0, _look(connection.sock, PEEK_BYTES), 0.0)
+            self.log.log_answer(connection, NO_STATUS, 0, peek(connection.sock, PEEK_BYTES), 0.0)
 
     def end(self, connection: ConnectionRecord) -> None:
         """Close a connection that no worker uses, in order: the client reads what was sent before."""
@@ -193,7 +193,7 @@ class Answers:
             self._over(connection)
 
 
-def _look(sock: socket.socket, most: int) -> bytes:
+def peek(sock: socket.socket, most: int) -> bytes:
     """The first bytes that wait unread; nothing on a broken socket."""
     try:
         # A client may send an empty line first (RFC 9112 section 2.2).

@@ -68,7 +68,7 @@ class Recovery:
             slot = self._scoreboard.read_slot(connection.slot)
             decision = self._decide(connection, slot, worker.blame)
             blamed = decision is RedoVerdict.ANSWER_502 and connection.slot in worker.blame.slots
-            word = f"answered {worker.blame.status}" if blamed else decision.word
+            word = f"answered {worker.blame.status}" if blamed else decision.name_of
             found[_ORDER.index(decision), word] += 1
             if decision in _GO_ON:
                 again.append(connection)

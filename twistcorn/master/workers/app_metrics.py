@@ -54,13 +54,13 @@ class AppMetrics:
         if len(self._waiting) == 1:
             answers = DeferredList([self._ask(worker) for worker in asked])
             timer = self._clock.callLater(SCRAPE_SECONDS, answers.cancel)
-            answers.addBoth(self._finish, timer)
+            answers.addBoth(self._end_scrape, timer)
         return gathered
 
     def _counts(self, worker: Worker) -> bool:
         return bool(self._board.words[self._board.worker_base(worker.region) + W_EXPORTS])
 
-    def _finish(self, result: object, timer: Any) -> None:
+    def _end_scrape(self, result: object, timer: Any) -> None:
         if timer.active():
             timer.cancel()
         merged = merge(self._gone, self._known.values())
@@ -83,7 +83,7 @@ class AppMetrics:
             return
         self._learn(worker, data)
 
-    def told(self, worker: Worker, data: bytes, last: bool) -> None:
+    def record(self, worker: Worker, data: bytes, last: bool) -> None:
         """A leaving worker sends a piece of its last report."""
         whole = self._parts.pop(worker.ident, b"") + data
         if last:

@@ -57,7 +57,7 @@ class Death(NamedTuple):
     last_words: str = ""
     connections: str = ""
 
-    def word(self, worker: Worker) -> str:
+    def as_text(self, worker: Worker) -> str:
         """The cause in one word, as the chronicle and the metrics count it."""
         if worker.boot_error or not (worker.was_ready or worker.state in LEAVING):
             return "boot"

@@ -89,7 +89,7 @@ class Forensics:
             # A thread of the application's own died; the requests only happened to be there.
             return {}
         names = blamed or [each.name for each in death.running]
-        self.quarantine, offenders = self.quarantine.add(self._clock.seconds(), names, after)
+        self.quarantine, offenders = self.quarantine.add_deaths(self._clock.seconds(), names, after)
         return offenders
 
     def _running(self, worker: Worker) -> dict[int, tuple[str, int, int]]:

@@ -105,7 +105,7 @@ class Freezes:
         self._witness = witness or Witness()
         self._now = now
 
-    def look(self, worker: Worker, now: float, settings: Settings) -> None:
+    def examine(self, worker: Worker, now: float, settings: Settings) -> None:
         """Update what is known of a worker after a heartbeat check; a live one is forgotten."""
         timeout, still, freeze = settings.heartbeat_timeout, worker.pulse.still, worker.freeze
         if not worker.pulse.is_lost(FIRST_CHECK_SHARE * timeout):

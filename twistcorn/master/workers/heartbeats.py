@@ -68,7 +68,7 @@ class HeartbeatMonitor:
         self._scoreboard = scoreboard
         self._freezes = freezes
         self._rss = rss
-        self._looking = Recurring(clock, "the care of workers", self._look)
+        self._looking = Recurring(clock, "the care of workers", self._check_workers)
         self._looks = 0
 
     def start(self) -> None:
@@ -79,7 +79,7 @@ class HeartbeatMonitor:
         """End the checks."""
         self._looking.stop()
 
-    def _look(self) -> None:
+    def _check_workers(self) -> None:
         self._looks += 1
         now = self._clock.seconds()
         settings = self._fleet.settings
@@ -113,8 +113,8 @@ class HeartbeatMonitor:
 
     def _check_heartbeat(self, worker: Worker, now: float, settings: Settings) -> None:
         beat = self._scoreboard.words[self._scoreboard.worker_base(worker.region) + W_HEARTBEAT]
-        worker.pulse = worker.pulse.look(beat, now, CHECK_SECONDS)
-        self._freezes.look(worker, now, settings)
+        worker.pulse = worker.pulse.advance(beat, now, CHECK_SECONDS)
+        self._freezes.examine(worker, now, settings)
         why = self._freezes.judge(worker, now, settings, self._is_crowded())
         if worker.state is not WorkerState.READY:
             # Without a connection no client waits for it: it may be running exit handlers, which have their own limit.
@@ -138,7 +138,7 @@ class HeartbeatMonitor:
 
     def _test_hearing(self, worker: Worker, now: float) -> None:
         for attempt in range(2):
-            worker.hearing = worker.hearing.look(worker.unacknowledged, worker.acknowledged, worker.pulse.beat, now)
+            worker.hearing = worker.hearing.advance(worker.unacknowledged, worker.acknowledged, worker.pulse.beat, now)
             why = why_deaf(worker.hearing, worker.channel_failed, now)
             if not why:
                 return
@@ -158,7 +158,7 @@ class HeartbeatMonitor:
         """After an interruption: all of its threads may wait for a lock that is never released."""
         words, base = self._scoreboard.words, self._scoreboard.worker_base(worker.region)
         answered = words[base + W_REQUESTS] + words[base + W_LED_REQUESTS]
-        worker.progress = worker.progress.look(answered, words[base + W_BUSY], threads, now)
+        worker.progress = worker.progress.advance(answered, words[base + W_BUSY], threads, now)
         if worker.progress.has_stalled(now) and worker.state in SERVING:
             why = "no request completed since one was interrupted; the application may be deadlocked"
             self._fleet.kill(worker, why)

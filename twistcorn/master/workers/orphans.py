@@ -90,16 +90,16 @@ class Orphans:
             case.timer = self._clock.callLater(EXEC_SECONDS, self._signal, case, signal.SIGTERM)
             self._cases.append(case)
 
-    def look(self) -> None:
+    def search(self) -> None:
         """A process has ended: it may have been the last one, or may have left orphans itself."""
         for case in list(self._cases):
-            self._look(case)
+            self._check_case(case)
 
     def when_ended(self) -> Deferred[None]:
         """Fires when nothing is being ended."""
         ended: Deferred[None] = Deferred()
         self._waiting.append(ended)
-        self._tell()
+        self._log_left()
         return ended
 
     def _signal(self, case: OrphanCase, number: int) -> None:
@@ -108,9 +108,9 @@ class Orphans:
             case.timer = self._clock.callLater(TERM_SECONDS, self._signal, case, signal.SIGKILL)
         else:
             case.timer = self._clock.callLater(AFTER_KILL_SECONDS, self._give_up, case)
-        self._look(case)
+        self._check_case(case)
 
-    def _look(self, case: OrphanCase) -> None:
+    def _check_case(self, case: OrphanCase) -> None:
         found = self._copies_of(case.image)
         if not found:
             self._close(case)
@@ -141,9 +141,9 @@ class Orphans:
                 count=f"{len(case.sent)} process{'es' * (len(case.sent) > 1)}", pids=_listed(list(case.sent)),
                 killed=f"; by SIGKILL: {_listed(killed)}" if killed else "",
             )  # fmt: skip
-        self._tell()
+        self._log_left()
 
-    def _tell(self) -> None:
+    def _log_left(self) -> None:
         if not self._cases:
             waiting, self._waiting = self._waiting, []
             for each in waiting:

@@ -85,7 +85,7 @@ class Scaling:
         self._used: dict[Worker, Used] = {}
         self._states = [SizingState(), SizingState()]
         self._target = fleet.target
-        self._looking = Recurring(clock, "the look at the load", self._look)
+        self._looking = Recurring(clock, "the look at the load", self._sample_load)
 
     def start(self) -> None:
         """Begin to sample."""
@@ -95,7 +95,7 @@ class Scaling:
         """End the samples."""
         self._looking.stop()
 
-    def _look(self) -> None:
+    def _sample_load(self) -> None:
         settings = self._fleet.settings
         if settings.workers_bounds is None and settings.threads_bounds is None:
             self._used = {}

@@ -287,7 +287,7 @@ class Supervisor:
 
     def exported(self, worker: Worker, data: bytes, last: bool) -> None:
         """A leaving worker sends the metrics of its application."""
-        self.exports.told(worker, data, last)
+        self.exports.record(worker, data, last)
 
     def exited(self, worker: Worker, status: ExitStatus) -> None:
         """A process is dead and reaped."""
@@ -307,7 +307,7 @@ class Supervisor:
             self._warn_of_crash_loop()
         self._look_for_offenders(death)
         self.chronicle.add_end(
-            Ended(time.time(), worker.ident, worker.pid, worker.generation, death.word(worker), text)
+            Ended(time.time(), worker.ident, worker.pid, worker.generation, death.as_text(worker), text)
         )
         self._ended(worker, worker.boot_error or text)
 
@@ -342,7 +342,7 @@ class Supervisor:
         return not self._serving and not worker.was_ready and self._stopped is None
 
     def _warn_of_crash_loop(self) -> None:
-        self._deaths, exceeded = self._deaths.add(self._clock.seconds())
+        self._deaths, exceeded = self._deaths.add_death(self._clock.seconds())
         if exceeded:
             self.log.warn(
                 "crash loop: more than {deaths} worker deaths within {period:g} s; still replacing each at once",

@@ -134,7 +134,7 @@ class Tuning:
         """The settings of the reload count."""
         if self._read is not None:
             self._origins, self._read = dict(self._read.origins), None
-        self._tell()
+        self._notify()
 
     def _change(self, fields: dict[str, Any]) -> None:
         before = self._fleet.settings
@@ -142,7 +142,7 @@ class Tuning:
         for worker in list(self._fleet.workers.values()):
             if worker.process is not None and worker.state in _HEARS:
                 self._tell_worker(worker, before)
-        self._tell()
+        self._notify()
 
     def _tell_worker(self, worker: Worker, before: Settings) -> None:
         now = self._fleet.settings
@@ -153,7 +153,7 @@ class Tuning:
         if (timer := TIMERS.get(worker.state)) in FIELDS:
             self._fleet.machine.retime(worker, getattr(now, timer) - getattr(before, timer))
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for told in self.on_configured:
             try:
                 told(self._fleet.settings)

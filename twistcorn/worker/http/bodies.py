@@ -48,7 +48,7 @@ class LengthBody:
     def feed(self, data: bytes) -> int:
         """Take the bytes that belong to the body; returns their number."""
         taken = min(self.left, len(data))
-        self.store.add(data[:taken] if taken < len(data) else data)
+        self.store.append(data[:taken] if taken < len(data) else data)
         self.left -= taken
         self.done = self.left == 0
         return taken
@@ -90,7 +90,7 @@ class ChunkedBody:
                 break
             position += taken
         if pieces:
-            self.store.add(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self.store.append(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         return position - kept
 
     def _step(self, data: bytes, position: int, pieces: list[bytes]) -> int:

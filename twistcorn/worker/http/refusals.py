@@ -29,7 +29,7 @@ class Refusals:
         self._lines = 0
         self._unsaid = 0
 
-    def tell(self, peer: str, error: HTTPError, now: float) -> None:
+    def log_refusal(self, peer: str, error: HTTPError, now: float) -> None:
         """Count and log a refused request.
 
         :param peer: the client's address, empty on a UNIX socket.

@@ -120,7 +120,7 @@ def _check_anew(headers: Any) -> Fields:
             known = None
         if known is None:
             known = _check_field(header)
-        text += known if isinstance(known, str) else _note(fields, known)
+        text += known if isinstance(known, str) else _note_special(fields, known)
     fields.text = text
     return fields
 
@@ -169,7 +169,7 @@ def _tolerate(given: object, complaint: str) -> None:
     warnings.warn(complaint.replace("must", "should", 1), RuntimeWarning, stacklevel=4)
 
 
-def _note(fields: Fields, field: _Special) -> str:
+def _note_special(fields: Fields, field: _Special) -> str:
     """Record a special field; returns what is sent of it here."""
     name, value, line = field
     if name == "content-length":

@@ -166,7 +166,7 @@ class Spool:
         os.unlink(name)
         return descriptor
 
-    def tell(self, problem: OSError) -> None:
+    def log_problem(self, problem: OSError) -> None:
         """Log that a file could not be created or written."""
         now = time.monotonic()
         with self._lock:
@@ -189,7 +189,7 @@ class Store:
 
     :param limit: most bytes allowed, 0 for any number.
     :ivar size: bytes stored.
-    :ivar file: to read the complete body from (`finish`).
+    :ivar file: to read the complete body from (`close_body`).
     """
 
     file: IO[bytes]
@@ -206,7 +206,7 @@ class Store:
         self._dropped = False
         self.size = 0
 
-    def add(self, data: bytes) -> None:
+    def append(self, data: bytes) -> None:
         """Store more bytes. After an exception, the body can only be dropped.
 
         :raises HTTPError: 413 past the limit; 503 and 507 without room.
@@ -237,7 +237,7 @@ class Store:
                 _write_all(self._descriptor, self._memory.getvalue())
             _write_all(self._descriptor, data)
         except OSError as problem:
-            self._spool.tell(problem)
+            self._spool.log_problem(problem)
             return False
         if self._memory is not None:
             self._memory = None
@@ -271,7 +271,7 @@ class Store:
             memory.write(piece)
         return memory
 
-    def finish(self) -> Store:
+    def close_body(self) -> Store:
         """Complete the body: `file` is at its start."""
         if self._memory is not None:
             self._memory.seek(0)

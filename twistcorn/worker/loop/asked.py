@@ -118,7 +118,7 @@ class AskedBody(io.BufferedIOBase):
             self._store.drop()
             raise ClientGone(f"request body not received: {self._over}")
         self._request.expects = False
-        return self._store.finish().file
+        return self._store.close_body().file
 
     def _begin(self, seat: Seat | None) -> None:
         """Take the head, and send 100 Continue unless the client has begun to send the body."""

@@ -172,7 +172,7 @@ def _begin_body(
     if length < 0:
         taken = body.feed(rest)
         if body.done:
-            _finish(request, body)
+            _complete(request, body)
             connection.stream.request_end += taken
             return Found.REQUEST
         body.store.drop()
@@ -196,8 +196,8 @@ def _new_body(length: int, settings: Settings, spool: Spool) -> LengthBody | Chu
     return LengthBody(length, store)
 
 
-def _finish(request: Request, body: LengthBody | ChunkedBody) -> None:
-    request.body, request.length = body.store.finish(), body.store.size
+def _complete(request: Request, body: LengthBody | ChunkedBody) -> None:
+    request.body, request.length = body.store.close_body(), body.store.size
 
 
 def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found:
@@ -215,7 +215,7 @@ def _take_body(connection: Connection, settings: Settings, ended: bool) -> Found
             return Found.END
         connection.deadline = (now := time.monotonic()) + settings.body_timeout
         if body.done:
-            _finish(request, body)
+            _complete(request, body)
             connection.body = None
             return Found.REQUEST
         if now > end:

@@ -29,7 +29,7 @@ def check_known(known: Connection, descriptor: int) -> None:
         os.close(descriptor)
         failing.fail(f"the application closed file descriptor {descriptor}, a client connection")
     known.stream.sock.detach()
-    _tell(descriptor)
+    _log_closed(descriptor)
 
 
 def take_descriptor(descriptor: int, family: int) -> socket.socket:
@@ -52,7 +52,7 @@ def part(epoll: select.epoll, sock: socket.socket, shut: bool) -> None:
         epoll.unregister(descriptor)
     except OSError:
         sock.detach()
-        _tell(descriptor)
+        _log_closed(descriptor)
         return
     if shut:
         # A child that the application forked may have a copy: without this the client would never see the end.
@@ -70,7 +70,7 @@ def reset(sock: socket.socket) -> None:
     _connect(sock.fileno(), address, len(address))
 
 
-def _tell(descriptor: int) -> None:
+def _log_closed(descriptor: int) -> None:
     _log.error(
         "the application closed file descriptor {number}, a client connection; that client is disconnected",
         number=descriptor,

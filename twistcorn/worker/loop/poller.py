@@ -165,7 +165,7 @@ class Poller:
             self.holdings.epoll.modify(connection.stream.sock, WATCHED)
         elif connection.partial is not None and connection.partial.looks > MAX_PEEKS:
             self.holdings.epoll.modify(connection.stream.sock, _RESTING)
-            self._resting.add(connection)
+            self._resting.rest(connection)
 
     def _watch_again(self, connection: Connection) -> None:
         if connection.partial is not None and connection.phase is Phase.READING:
@@ -252,7 +252,7 @@ class Poller:
     def refuse(self, connection: Connection, error: HTTPError) -> None:
         """Answer with an error, then close; bytes behind the request are never read as another one."""
         now = time.monotonic()
-        self._refusals.tell(connection.peer[0], error, now)
+        self._refusals.log_refusal(connection.peer[0], error, now)
         if self.custody.access is not None:
             self.custody.access.refused(connection, error.status)
         connection.redo_log.write_closing()

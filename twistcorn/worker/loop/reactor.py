@@ -102,7 +102,7 @@ class WorkerReactor(EPollReactor):
         timeout: float | None = self.timeout()
         return timeout if self.running else 0
 
-    def _tell_gap(self, gap: float) -> None:
+    def _report_gap(self, gap: float) -> None:
         """Report a gap before any timer runs: clients and requests are not late because this process was stopped."""
         for tell in self.on_gap:
             tell(gap)
@@ -114,7 +114,7 @@ class WorkerReactor(EPollReactor):
                     threadable.registerAsIOThread()
                     now = time.monotonic()
                     if now - self._turned > GAP_SECONDS:
-                        self._tell_gap(now - self._turned)
+                        self._report_gap(now - self._turned)
                     self._turned = now
                     self.runUntilCurrent()
                     forks.leave_if_forked()

@@ -24,7 +24,7 @@ class Resting:
         self._watch = watch
         self._resting: list[Connection] = []
 
-    def add(self, connection: Connection) -> None:
+    def rest(self, connection: Connection) -> None:
         """Rest this connection until the timer fires."""
         if not self._resting:
             self._clock.callLater(REST_SECONDS, self._over)

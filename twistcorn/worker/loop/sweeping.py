@@ -99,7 +99,7 @@ class Sweeper:
             for connection in leaving(self._holdings.connections.values(), self._settings, now):
                 self._alone(connection, lambda each: self._custody.give_back(each, Kind.PARKED))
         for connection in self._holdings.all():
-            self._alone(connection, lambda each: self._look_at(each, now))
+            self._alone(connection, lambda each: self._check(each, now))
         self._find_lost()
 
     def _alone(self, connection: Connection, act: Callable[[Connection], object]) -> None:
@@ -108,7 +108,7 @@ class Sweeper:
         except Exception:
             self._actions.abandon(connection)
 
-    def _look_at(self, connection: Connection, now: float) -> None:
+    def _check(self, connection: Connection, now: float) -> None:
         if self._holdings.stopping and connection.phase is Phase.READING and not connection.header_since:
             connection.deadline = min(connection.deadline, now + LAST_REQUEST_SECONDS)
         if connection.deadline < now and connection.phase is not Phase.TURN:

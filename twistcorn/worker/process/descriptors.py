@@ -49,7 +49,7 @@ class Descriptors:
         """Watch a descriptor; one that is already closed shows at the first check."""
         self._known[number] = name, Identity.of(number) or Identity(-1, -1)
 
-    def look(self) -> str:
+    def check(self) -> str:
         """What is wrong, as a phrase for the log; empty if all is well."""
         lost = [f"{number} ({name})" for number, (name, known) in self._known.items() if not known.is_there(number)]
         if not lost:

@@ -94,7 +94,7 @@ def leave(error: BaseException | None = None) -> NoReturn:
             # C code forked it: no lock here can be trusted.
             os.write(2, b"a process forked by C code of the application returned into the server: exiting\n")
             os._exit(1)
-        code = _tell(error)
+        code = _report_exit(error)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 getattr(stream, "finish", stream.flush)()
@@ -103,7 +103,7 @@ def leave(error: BaseException | None = None) -> NoReturn:
         os._exit(code)
 
 
-def _tell(error: BaseException | None) -> int:
+def _report_exit(error: BaseException | None) -> int:
     if error is None:
         return 0
     if isinstance(error, SystemExit):

@@ -48,10 +48,10 @@ class Guarded:
                 # The application is in a sheltered call, such as logging: raise the exception right after it.
                 thread.owed = error
             else:
-                tell(error, signal.Signals(number).name, number)
+                report(error, signal.Signals(number).name, number)
 
 
-def tell(error: BaseException, name: str = "signal", number: int = 0) -> None:
+def report(error: BaseException, name: str = "signal", number: int = 0) -> None:
     """Log an exception that a handler of the application raised in server code."""
     now = time.monotonic()
     if now - _told.get(number, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:

@@ -49,17 +49,17 @@ class Soundness:
         """Whether no request has ended since the last good check: then a request that runs now has broken it."""
         return self._answered() == self._then
 
-    def look_at_descriptors(self) -> None:
+    def check_descriptors(self) -> None:
         """Check the descriptors when a client's descriptor is gone; on any thread.
 
         The client's request already counts as ended, but may be the one that broke them: hence `<= 1`.
         """
-        if wrong := self._descriptors.look():
+        if wrong := self._descriptors.check():
             failing.fail(wrong, sure=self._answered() - self._then <= 1)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Check once; returns only if all is well."""
-        wrong = self._descriptors.look()
+        wrong = self._descriptors.check()
         if wrong:
             failing.fail(wrong, sure=self.sure)
         try:

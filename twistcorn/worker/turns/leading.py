@@ -173,7 +173,7 @@ class Lead:
             try:
                 seat.gate.acquire()
             except BaseException as error:
-                handlers.tell(error)
+                handlers.report(error)
 
     def run(self, seat: Seat) -> None:
         """Lead, serve or wait on this thread, until it ends."""

@@ -44,7 +44,7 @@ class Judge:
         self._seen = 0
         self._delay = 0
 
-    def look(self, since: int, now: int, delay: Callable[[], int]) -> CallVerdict:
+    def judge(self, since: int, now: int, delay: Callable[[], int]) -> CallVerdict:
         """Judge the call that runs now.
 
         :param since: when the call began; identifies it.
@@ -105,11 +105,11 @@ class Watchdog:
 
     def _watch(self) -> None:
         try:
-            self._look_on()
+            self._watch_calls()
         except BaseException:
             failing.fail("its watchdog failed", Failure())
 
-    def _look_on(self) -> None:
+    def _watch_calls(self) -> None:
         judge, idle, last = Judge(), 0, 0
         while not self._over:
             time.sleep(CHECK_SECONDS)
@@ -119,14 +119,14 @@ class Watchdog:
             else:
                 idle, last = 0, call[1]
             if call is not None:
-                self._look(judge, *call)
+                self._check(judge, *call)
             elif idle > IDLE_CHECKS:
                 self._sleep()
                 idle = 0
 
-    def _look(self, judge: Judge, seat: Seat, since: int) -> None:
+    def _check(self, judge: Judge, seat: Seat, since: int) -> None:
         try:
-            verdict = judge.look(since, time.monotonic_ns(), seat.delay)
+            verdict = judge.judge(since, time.monotonic_ns(), seat.delay)
             if verdict is not CallVerdict.KEEP:
                 self._replace(since, verdict is CallVerdict.REPLACE)
         except Exception:

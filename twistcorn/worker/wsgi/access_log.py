@@ -29,7 +29,7 @@ class AccessLog(EntryLog):
         """Apply the settings."""
         self.set(settings.access_log, settings.access_log_format)
 
-    def note(self, connection: Connection, reply: Reply, start: int) -> None:
+    def log_request(self, connection: Connection, reply: Reply, start: int) -> None:
         """Record a request whose thread is done with it; the client may still be reading."""
         request, environ = reply.request, reply.environ
         head = reply.head

@@ -139,7 +139,7 @@ class AppServer:
             if request.body.__class__ is not bytes:
                 request.body.drop()
             if self.access is not None:
-                self.access.note(connection, reply, now)
+                self.access.log_request(connection, reply, now)
         except BaseException:
             # The response is complete: this error must affect neither the client nor the thread.
             self.log.failure("internal error after a request")
@@ -154,10 +154,10 @@ class AppServer:
             connection.stream.keep = False
         # The poller owns the connection from here on: do not touch it.
         self._poller.turn_ended(connection)
-        self._tell_free_late()
+        self._report_free_thread_late()
         return False
 
-    def _tell_free_late(self) -> None:
+    def _report_free_thread_late(self) -> None:
         try:
             self.report_free_thread()
         except BaseException:

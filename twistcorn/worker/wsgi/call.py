@@ -59,7 +59,7 @@ class Out(Protocol):
     def more(self, data: bytes) -> None:
         """Send more of the body."""
 
-    def look(self) -> None:
+    def check_client(self) -> None:
         """Check the client: the body has produced nothing for a while.
 
         :raises ClientGone: the client has closed the connection.
@@ -103,7 +103,7 @@ class Call:
                 chunk, iterable = iterable[0], None
                 self._first(chunk, True)
                 if self._left:
-                    self._finish()
+                    self._close_reply()
                 else:
                     self.out.end()
                 return
@@ -115,7 +115,7 @@ class Call:
             closing, iterable = iterable, None
             self._close(closing)
             forks.leave_if_forked()
-            self._finish()
+            self._close_reply()
         except NoBodyIsDue:
             forks.leave_if_forked()
             self.out.end()
@@ -141,16 +141,16 @@ class Call:
             elif self._status is not None and self._is_bodiless():
                 return
             else:
-                self._look()
+                self._check_client_sometimes()
 
-    def _look(self) -> None:
+    def _check_client_sometimes(self) -> None:
         """An empty piece: check now and then that the client is still there."""
         now = time.monotonic_ns()
         if not self._looked:
             self._looked = now
         elif now - self._looked > CHECK_NANOSECONDS:
             self._looked = now
-            self.out.look()
+            self.out.check_client()
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -195,7 +195,7 @@ class Call:
         if data:
             self.out.more(data)
         else:
-            self._look()
+            self._check_client_sometimes()
 
     def _first(self, data: bytes, whole: bool) -> None:
         if self._status is None:
@@ -252,7 +252,7 @@ class Call:
         self._left -= len(data)
         return data
 
-    def _finish(self) -> None:
+    def _close_reply(self) -> None:
         if not self._begun:
             self._first(b"", True)
         if self._left and not self._is_bodiless():

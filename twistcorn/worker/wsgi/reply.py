@@ -156,7 +156,7 @@ class Reply:
             self._connection.stream.send(b"", data, self._wait, False)
         self._back_to_app()
 
-    def look(self) -> None:
+    def check_client(self) -> None:
         """Check that the client is still there; the application's clock keeps running."""
         self._seat.shield()
         if presence.is_gone(self._connection.stream.sock):

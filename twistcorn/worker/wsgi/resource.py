@@ -81,7 +81,7 @@ class RequestOut:
         self._wanted.wait()
         self._wait(lambda: self._request.write(data))
 
-    def look(self) -> None:
+    def check_client(self) -> None:
         """Check that the client is still there."""
         if self._gone:
             raise ClientGone
