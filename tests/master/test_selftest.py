@@ -12,7 +12,7 @@ from tests.master.stage import process, tcp, texts
 from twistcorn.errors import BootError
 from twistcorn.master import selftest
 from twistcorn.master.assembly import Assembly
-from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets import tcp_info
 from twistcorn.policy.abilities import ESSENTIAL, Ability
 from twistcorn.policy.redo import Facts
 from twistcorn.settings import Settings
@@ -41,7 +41,7 @@ def test_trial_fails(ability: Ability) -> None:
 def test_kernel_that_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zeros pass for counts nowhere, nor does an old structure that is too short for them."""
     for facts in (Facts(True, False, 0, 0, 0), Facts(True, False, 0, None, None)):
-        monkeypatch.setattr(kernel, "facts", lambda sock, facts=facts: facts)
+        monkeypatch.setattr(tcp_info, "facts", lambda sock, facts=facts: facts)
         assert selftest.missing() == [Ability.COUNTS]
 
 

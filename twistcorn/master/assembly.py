@@ -23,8 +23,7 @@ from ..policy.cores import auto_workers
 from ..settings import Settings
 from ..syntax import MAX_WORKERS
 from ..wire.scoreboard import REGIONS, Scoreboard
-from . import procfs as files
-from . import selftest
+from . import procfs, selftest
 from .control.operations import Operations
 from .metrics.history import History
 from .metrics.insight import Insight
@@ -96,7 +95,7 @@ class Assembly:
 
     def _resolve(self, settings: Settings) -> Settings:
         if settings.workers == 0:
-            wanted, reason = auto_workers(len(os.sched_getaffinity(0)), files.read)
+            wanted, reason = auto_workers(len(os.sched_getaffinity(0)), procfs.read)
             settings = replace(settings, workers=min(wanted, MAX_WORKERS))
             self.log.info("--workers auto: {reason}", reason=reason)
         access = settings.access_log

@@ -16,7 +16,7 @@ from ..policy.abilities import Ability
 from ..policy.redo import Facts
 from ..wire import channel
 from ..wire.scoreboard import Scoreboard
-from .sockets import tcp_info as kernel
+from .sockets import tcp_info
 
 #: Milliseconds that something may take to arrive over loopback, which it usually does at once.
 ARRIVAL_MILLISECONDS = 1000
@@ -66,21 +66,21 @@ def try_unread() -> bool:
     with ours, theirs:
         theirs.send(b"hello")
         ours.recv(3, socket.MSG_PEEK)
-        before = kernel.unread(ours)
+        before = tcp_info.unread(ours)
         ours.recv(3)
-        return (before, kernel.unread(ours)) == (5, 2)
+        return (before, tcp_info.unread(ours)) == (5, 2)
 
 
 def try_counts() -> bool:
     """The kernel counts bytes read from and written to a TCP stream exactly."""
     with _tcp() as (ours, client):
-        found = [kernel.facts(ours)]
+        found = [tcp_info.facts(ours)]
         client.send(b"hello")
         _await(ours)
-        found.append(kernel.facts(ours))
+        found.append(tcp_info.facts(ours))
         ours.recv(3)
         ours.send(b"answers")
-        found.append(kernel.facts(ours))
+        found.append(tcp_info.facts(ours))
         return found == [
             Facts(True, False, 0, 0, 0),
             Facts(True, False, 5, 0, 0),
@@ -91,7 +91,7 @@ def try_counts() -> bool:
 def try_reset() -> bool:
     """The client sees a reset at once, though a copy of the connection is open."""
     with _tcp() as (ours, client), ours.dup():
-        kernel.reset(ours)
+        tcp_info.reset(ours)
         _await(client)
         try:
             client.recv(1, socket.MSG_DONTWAIT)

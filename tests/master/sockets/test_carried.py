@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.master.stage import Desk, process, tcp
-from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets import tcp_info
 from twistcorn.policy.worker import Worker
 from twistcorn.wire.channel import CARRIES, Kind, Report
 from twistcorn.wire.scoreboard import S_CONSUMED0, SlotState, pack_state
@@ -28,7 +28,7 @@ def carried(desk: Desk) -> tuple[Worker, Worker]:
     (connection,) = desk.arrive(1, tcp)
     desk.spawner.takes(first)
     desk.client(0).sendall(HEAD)
-    assert kernel.discard(connection.sock, len(HEAD)) == len(HEAD)
+    assert tcp_info.discard(connection.sock, len(HEAD)) == len(HEAD)
     desk.dispatcher.dismiss(first)
     (lend,) = process(first).lends
     desk.spawner.reports(first, Report(Kind.CARRIED, lend.slot, lend.sequence, HEAD))
@@ -61,7 +61,7 @@ def test_worker_that_took_more_dies(desk: Desk) -> None:
     (lend,) = process(second).lends
     desk.client(0).sendall(b"X: a")
     (connection,) = desk.table
-    kernel.discard(connection.sock, 4)
+    tcp_info.discard(connection.sock, 4)
     words, base = desk.board.words, desk.board.slot_base(lend.slot)
     words[base] = pack_state(SlotState.READING, 0, lend.sequence)
     desk.spawner.exits(second, signal=9)

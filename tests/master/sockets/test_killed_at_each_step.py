@@ -22,7 +22,7 @@ from tests.http.served import Client, Served, answers
 from tests.master.stage import Desk, process, tcp
 from tests.worker.apps import Body, Start, app
 from tests.worker.recorders import Entry, Recorded, RecordingBoard
-from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets import tcp_info
 from twistcorn.settings import Settings
 from twistcorn.worker.loop.addresses import Address
 from twistcorn.worker.wsgi.call import Application
@@ -116,7 +116,7 @@ class Scene:
         self.runs_before = self._count_runs()
         self.client.sock.setblocking(False)
         self.got = len(self.client.read())
-        facts = kernel.facts(self._connection.sock)
+        facts = tcp_info.facts(self._connection.sock)
         assert facts.consumed is not None
         self.taken = facts.consumed
         self._missing = b"".join(turn.parts)[facts.consumed + facts.unread :]
@@ -167,7 +167,7 @@ class Scene:
 
     def _check_log(self) -> None:
         """The next holder begins where the streams are, with time to do so."""
-        slot, facts = self._desk.board.read_slot(0), kernel.facts(self._connection.sock)
+        slot, facts = self._desk.board.read_slot(0), tcp_info.facts(self._connection.sock)
         assert (slot.consumed0, slot.written_end) == (facts.consumed, facts.written)
         assert facts.unread or slot.deadline > time.monotonic_ns()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.master.stage import Desk, process, tcp
-from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets import tcp_info
 from twistcorn.master.sockets.parking import EVENTS_AT_ONCE, SWEEP_SECONDS
 from twistcorn.master.sockets.table import ConnectionRecord
 from twistcorn.wire.channel import Kind, Report
@@ -91,7 +91,7 @@ class TestParked:
     def test_client_resets_it(self, desk: Desk) -> None:
         """As when it closes."""
         park(desk)
-        kernel.reset(desk.client(0))
+        tcp_info.reset(desk.client(0))
         desk.clock.turn()
 
         assert len(desk.table) == 0

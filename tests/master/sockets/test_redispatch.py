@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.master.stage import Desk, process, tcp
-from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets import tcp_info
 from twistcorn.policy.blame import Blame
 from twistcorn.policy.redo import MAX_DEATHS
 from twistcorn.wire.scoreboard import CONSUMED, SlotState
@@ -187,7 +187,7 @@ class TestTouched:
         dying = desk.worker()
         (connection,) = desk.arrive(1, tcp)
         desk.writes(connection, SlotState.IN_APP)
-        kernel.reset(desk.client(0))
+        tcp_info.reset(desk.client(0))
         desk.spawner.exits(dying, signal=9)
 
         assert len(desk.table) == 0

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 from tests.master.sockets.test_parking import park
 from tests.master.stage import Desk, process, tcp
 from twistcorn.master.sockets import backlog as waiting
-from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets import tcp_info
 from twistcorn.master.sockets.parking import SWEEP_SECONDS
 
 
@@ -31,7 +31,7 @@ def once(real: Callable[..., Any]) -> Callable[..., Any]:
 def test_idle_connection_that_asks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is closed; one that asks in the same moment, and one that asks later, are lent."""
     park(desk, 3)
-    monkeypatch.setattr(kernel, "facts", once(kernel.facts))
+    monkeypatch.setattr(tcp_info, "facts", once(tcp_info.facts))
     with capturedLogs() as told:
         for number in (0, 1):
             desk.client(number).sendall(b"GET")
@@ -58,7 +58,7 @@ def test_idle_connection_whose_time_is_over(desk: Desk, monkeypatch: pytest.Monk
 def test_connection_that_waits_for_a_worker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits on, as the others do, and all are lent to the worker that comes."""
     desk.arrive(3, tcp)
-    monkeypatch.setattr(kernel, "facts", once(kernel.facts))
+    monkeypatch.setattr(tcp_info, "facts", once(tcp_info.facts))
     with capturedLogs() as told:
         desk.clock.advance(waiting.SWEEP_SECONDS)
     assert desk.dispatcher.waiting == 3

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.master.stage import tcp
-from twistcorn.master.sockets import tcp_info as kernel
+from twistcorn.master.sockets import tcp_info
 from twistcorn.policy.redo import Facts
 
 Pair = tuple[socket.socket, socket.socket]
@@ -36,7 +36,7 @@ def wait_for_end(sock: socket.socket) -> None:
 class TestFacts:
     def test_nothing_happened(self, pair: Pair) -> None:
         """Both streams are at their beginnings."""
-        assert kernel.facts(pair[0]) == Facts(True, False, 0, 0, 0)
+        assert tcp_info.facts(pair[0]) == Facts(True, False, 0, 0, 0)
 
     def test_request_waits(self, pair: Pair) -> None:
         """What is only looked at is not taken."""
@@ -44,7 +44,7 @@ class TestFacts:
         client.sendall(b"x" * 100)
         assert ours.recv(1000, socket.MSG_PEEK) == b"x" * 100
 
-        assert kernel.facts(ours) == Facts(True, False, 100, 0, 0)
+        assert tcp_info.facts(ours) == Facts(True, False, 100, 0, 0)
 
     def test_client_sends_meanwhile(self, pair: Pair) -> None:
         """What arrives between two questions to the kernel does not pass for taken."""
@@ -52,9 +52,9 @@ class TestFacts:
         code = "import socket\nsock = socket.socket(fileno=0)\nfor _ in range(20000): sock.send(b'x')"
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sender = subprocess.Popen([sys.executable, "-c", code], stdin=client.fileno())
-        seen = {kernel.facts(ours).consumed}
+        seen = {tcp_info.facts(ours).consumed}
         while sender.poll() is None:
-            seen.add(kernel.facts(ours).consumed)
+            seen.add(tcp_info.facts(ours).consumed)
 
         assert (sender.returncode, seen) == (0, {0})
 
@@ -65,7 +65,7 @@ class TestFacts:
         ours.recv(30)
         ours.send(b"y" * 7)
 
-        assert kernel.facts(ours) == Facts(True, False, 70, 7, 30)
+        assert tcp_info.facts(ours) == Facts(True, False, 70, 7, 30)
 
     @pytest.mark.parametrize("taken", [0, 40, 100])
     def test_client_ended_its_side(self, pair: Pair, taken: int) -> None:
@@ -79,7 +79,7 @@ class TestFacts:
         if taken == 100:
             assert ours.recv(1) == b""
 
-        assert kernel.facts(ours) == Facts(True, True, 100 - taken, 0, taken)
+        assert tcp_info.facts(ours) == Facts(True, True, 100 - taken, 0, taken)
 
     def test_client_does_not_read(self, pair: Pair) -> None:
         """What the kernel took counts, sent or not: it will be."""
@@ -88,34 +88,34 @@ class TestFacts:
         with contextlib.suppress(BlockingIOError):
             while True:
                 total += ours.send(b"z" * 100_000)
-        assert kernel.facts(ours).written == total
+        assert tcp_info.facts(ours).written == total
 
         client.settimeout(5)
         read = 0
         while read < total:
             read += len(client.recv(1 << 20))
-        assert kernel.facts(ours).written == total
+        assert tcp_info.facts(ours).written == total
 
     def test_more_was_announced(self, pair: Pair) -> None:
         """What waits for more (MSG_MORE) counts."""
         ours, _ = pair
         ours.send(b"head", socket.MSG_MORE)
 
-        assert kernel.facts(ours).written == 4
+        assert tcp_info.facts(ours).written == 4
 
     def test_client_reset_it(self, pair: Pair) -> None:
         """There is nobody to answer."""
         ours, client = pair
-        kernel.reset(client)
+        tcp_info.reset(client)
         wait_for_end(ours)
 
-        assert not kernel.facts(ours).alive
+        assert not tcp_info.facts(ours).alive
 
     def test_we_ended_it(self, pair: Pair) -> None:
         """Nothing more can be sent."""
         pair[0].shutdown(socket.SHUT_WR)
 
-        assert not kernel.facts(pair[0]).alive
+        assert not tcp_info.facts(pair[0]).alive
 
     def test_unix_socket(self) -> None:
         """Its kernel counts nothing but what waits."""
@@ -123,12 +123,12 @@ class TestFacts:
         with ours, client:
             client.sendall(b"hello")
 
-            assert kernel.facts(ours) == Facts(True, False, 5, None, None)
+            assert tcp_info.facts(ours) == Facts(True, False, 5, None, None)
 
     def test_kernel_says_nothing(self) -> None:
         """A socket that it has no answer for is as good as dead."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            assert not kernel.facts(listening).alive
+            assert not tcp_info.facts(listening).alive
 
 
 class TestDiscard:
@@ -137,7 +137,7 @@ class TestDiscard:
         ours, client = pair
         client.sendall(b"request" + b"next")
 
-        assert kernel.discard(ours, 7) == 7
+        assert tcp_info.discard(ours, 7) == 7
         assert ours.recv(100) == b"next"
 
     def test_there_is_less(self, pair: Pair) -> None:
@@ -146,8 +146,8 @@ class TestDiscard:
         ours.setblocking(True)
         client.sendall(b"abc")
 
-        assert kernel.discard(ours, 100_000) == 3
-        assert kernel.discard(ours, 100_000) == 0
+        assert tcp_info.discard(ours, 100_000) == 3
+        assert tcp_info.discard(ours, 100_000) == 0
 
 
 class TestReset:
@@ -155,7 +155,7 @@ class TestReset:
         """The client is told at once."""
         ours, client = pair
         with ours.dup():
-            kernel.reset(ours)
+            tcp_info.reset(ours)
 
             with pytest.raises(ConnectionResetError):
                 client.recv(1)

@@ -16,7 +16,7 @@ from ...policy.samples import Counted, Gauges
 from ...policy.worker import Worker, WorkerState
 from ...settings import Settings
 from ...wire.scoreboard import W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard, Slot, SlotState
-from ..sockets import tcp_info as kernel
+from ..sockets import tcp_info
 from ..sockets.dispatcher import Dispatcher
 from ..sockets.table import ConnectionRecord, ConnectionTable
 from ..workers.heartbeats import rss_of
@@ -234,7 +234,7 @@ def _peer(connection: ConnectionRecord) -> str:
 
 def _bytes(connection: ConnectionRecord, slot: Slot | None) -> tuple[int, int]:
     """Bytes received and sent: what the kernel counts; on a UNIX socket what the worker noted at its last request."""
-    facts = kernel.facts(connection.sock)
+    facts = tcp_info.facts(connection.sock)
     if facts.consumed is not None and facts.written is not None:
         return facts.consumed + facts.unread, facts.written
     return (slot.consumed0, slot.written_end) if slot is not None else (0, 0)

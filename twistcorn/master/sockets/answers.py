@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from ...settings import Settings
 from ...wire.closing import LINGER_BYTES, LINGER_SECONDS, MIN_REFUSED_BYTES
-from . import tcp_info as kernel
+from . import tcp_info
 from .answer_log import NO_STATUS, PEEK_BYTES, AnswerLog
 from .table import ConnectionRecord
 
@@ -78,7 +78,7 @@ class _Ending(FileDescriptor):
         return self._sock.fileno()
 
     def doRead(self) -> None:
-        size = kernel.discard(self._sock, min(_PIECE_BYTES, self._left))
+        size = tcp_info.discard(self._sock, min(_PIECE_BYTES, self._left))
         self._left -= size
         self._came = True
         if size == 0 or (self._left <= 0 and not self._still_sends()):
@@ -150,7 +150,7 @@ class Answers:
         if self.log is not None:
             self.log.log_answer(connection, status, len(text.partition(b"\r\n\r\n")[2]), unread, since)
         # What lies unread when a socket is closed resets the connection, and the answer with it.
-        kernel.discard(connection.sock, LINGER_BYTES)
+        tcp_info.discard(connection.sock, LINGER_BYTES)
         with contextlib.suppress(OSError):
             connection.sock.send(text, socket.MSG_DONTWAIT)
             self.sent[status] += 1

@@ -15,7 +15,7 @@ from ...logs.logger import Logger
 from ...policy.queue import Queue
 from ...settings import Settings
 from ...wire.scoreboard import H_QUEUED, S_DEADLINE, S_QUEUED, Scoreboard
-from . import tcp_info as kernel
+from . import tcp_info
 from .answers import Answers
 from .table import ConnectionRecord
 
@@ -130,7 +130,7 @@ class Backlog:
         for _ in range(min(CHECKED_AT_ONCE, len(self.connections))):
             connection = self.connections.popleft()
             try:
-                asks = bool(connection.carried) or kernel.facts(connection.sock).unread > 0
+                asks = bool(connection.carried) or tcp_info.facts(connection.sock).unread > 0
                 asking += asks
                 if asks and (connection.since < oldest or asking > self._settings.queue_size):
                     self._answers.answer(connection, 503, since=connection.since)

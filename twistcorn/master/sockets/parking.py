@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from ...logs.logger import Logger
 from ...wire.scoreboard import S_DEADLINE, Scoreboard
-from . import tcp_info as kernel
+from . import tcp_info
 from .table import ConnectionRecord
 
 _WATCHED = select.EPOLLIN | select.EPOLLRDHUP
@@ -95,7 +95,7 @@ class Parking(FileDescriptor):
     def _asks(self, connection: ConnectionRecord) -> bool:
         """Whether there is something to read; otherwise the client has left, and its connection ends."""
         try:
-            if kernel.facts(connection.sock).unread:
+            if tcp_info.facts(connection.sock).unread:
                 return True
             self._close(connection)
         except Exception:

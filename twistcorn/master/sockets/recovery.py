@@ -16,7 +16,7 @@ from ...policy.redo import REPEATED, Facts, Log, RedoCase, RedoVerdict, verdict
 from ...policy.worker import Worker
 from ...settings import Settings
 from ...wire.scoreboard import S_CONSUMED0, S_DEADLINE, S_WRITTEN_END, Scoreboard, Slot
-from . import tcp_info as kernel
+from . import tcp_info
 from .answers import Answers
 from .table import ConnectionRecord, ConnectionTable
 
@@ -75,7 +75,7 @@ class Recovery:
         return Recovered(again, {word: count for (_, word), count in sorted(found.items())})
 
     def _decide(self, connection: ConnectionRecord, slot: Slot, blame: Blame) -> RedoVerdict:
-        facts = kernel.facts(connection.sock)
+        facts = tcp_info.facts(connection.sock)
         if not self.counts:
             facts = facts._replace(written=None, consumed=None)
         connection.died_at(slot.consumed0)
@@ -126,7 +126,7 @@ class Recovery:
         if facts.consumed is not None and facts.written is not None:
             consumed = facts.consumed - len(self._table.carried(connection))
             if decision is RedoVerdict.DISCARD_AND_LEND:
-                consumed = facts.consumed + kernel.discard(connection.sock, slot.consume_to - facts.consumed)
+                consumed = facts.consumed + tcp_info.discard(connection.sock, slot.consume_to - facts.consumed)
                 words[base + S_DEADLINE] = int((self._now() + self.settings.keep_alive) * 1e9)
             words[base + S_CONSUMED0] = consumed
             words[base + S_WRITTEN_END] = facts.written

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ...policy.worker import Worker
 from ...wire.channel import CARRIES, Lend
 from ...wire.scoreboard import S_ATTEMPT, S_CONSUMED0, Scoreboard, SlotState, pack_state
-from . import tcp_info as kernel
+from . import tcp_info
 
 _SEQUENCES = 1 << 32
 #: Bytes of heads kept for all connections together: 512 of the largest. Beyond that the answer is 503.
@@ -167,7 +167,7 @@ class ConnectionTable:
         self._drop_carried(connection)
         with contextlib.suppress(OSError):
             if reset:
-                kernel.reset(connection.sock)
+                tcp_info.reset(connection.sock)
             # A process forked by the app may still have a copy: shutting down ends the connection all the same.
             connection.sock.shutdown(socket.SHUT_RDWR)
         connection.sock.close()

@@ -16,7 +16,7 @@ from ...policy.cgroups import read_oom_kills
 from ...policy.quarantine import Quarantine
 from ...policy.worker import LEAVING, Worker
 from ...wire.scoreboard import Scoreboard, SlotState
-from .. import procfs as files
+from .. import procfs
 from ..sockets.table import ConnectionTable
 from .death_report import Death, Running
 from .process import ExitStatus
@@ -36,7 +36,7 @@ class Forensics:
         table: ConnectionTable,
         scoreboard: Scoreboard,
         now: Callable[[], int] = time.monotonic_ns,
-        oom_kills: Callable[[], int | None] = lambda: read_oom_kills(files.read),
+        oom_kills: Callable[[], int | None] = lambda: read_oom_kills(procfs.read),
     ) -> None:
         self._clock = clock
         self._table = table

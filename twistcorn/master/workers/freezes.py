@@ -34,7 +34,7 @@ from ...policy.worker import Worker
 from ...settings import Settings
 from ...wire.scoreboard import S_RESTART, Scoreboard, SlotState
 from ...wire.testimony import TESTIFY
-from ..sockets import tcp_info as kernel
+from ..sockets import tcp_info
 from ..sockets.recovery import log_of
 from ..sockets.table import ConnectionTable
 from .death_report import of_application, without_ours
@@ -194,7 +194,7 @@ class Freezes:
         repeated = REPEATED[settings.replay]
         for connection in self._table.held_by(worker):
             with contextlib.suppress(OSError):
-                if not (unread := kernel.unread(connection.sock)):
+                if not (unread := tcp_info.unread(connection.sock)):
                     continue
                 slot = self._scoreboard.read_slot(connection.slot)
                 if is_kept_waiting(log_of(slot), unread, slot.thread, freeze.thread, repeated):

@@ -19,7 +19,7 @@ from ...policy.worker import Worker
 from ...recurring import Recurring
 from ...settings import Settings
 from ...wire.scoreboard import H_QUEUED, W_BUSY, W_LED_REQUESTS, W_REQUESTS, Scoreboard
-from .. import procfs as files
+from .. import procfs
 from ..sockets.dispatcher import Dispatcher
 from .fleet import Fleet
 
@@ -38,7 +38,7 @@ def processor_time(pid: int) -> float:
 
 def free_memory() -> int | None:
     """Bytes of available memory; None when unknown."""
-    return memory.room(files.read)
+    return memory.room(procfs.read)
 
 
 class Used(NamedTuple):
