@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
 from twistcorn.steady_reactor import SteadyReactor
-from twistcorn.timers import HostedReactor, steady
+from twistcorn.timers import HostedReactor, closed, steady
 
 PATIENCE = 10.0
 
@@ -143,6 +143,29 @@ class TestTimers:
         hosted.callLater(0.0, done.append, 2).cancel()
         host.runUntilCurrent()
         assert set(host.getReaders()) == before
+
+    @pytest.mark.parametrize("left", ["nothing", "due", "cancelled", "later"])
+    def test_closed(self, host: Host, hosted: Any, left: str) -> None:
+        """A service that has ended leaves its host as it found it, whatever was due or cancelled meanwhile."""
+        done: list[str] = []
+        if left == "due":
+            hosted.callLater(0, done.append, "due")
+        elif left == "cancelled":
+            calls = [hosted.callLater(delay, done.append, "late") for delay in (0, 60, 60)]
+            calls[1].cancel()
+            calls[2].cancel()
+        elif left == "later":
+            hosted.callLater(60, done.append, "late")
+        closed(hosted).addCallback(lambda _: done.append("closed"))
+        run_until(host, done, 2 if left in ("due", "cancelled") else 1)
+        assert done[-1] == "closed"
+        assert bool(host.getReaders()[1:]) is (left == "later")
+
+    def test_closed_on_a_reactor_of_our_own(self) -> None:
+        """Nothing of ours is in it."""
+        done: list[str] = []
+        closed(Clock()).addCallback(lambda _: done.append("closed"))
+        assert done == ["closed"]
 
     def test_only_the_timer_wakes_the_host(self, host: Host, hosted: Any) -> None:
         """The host waits in its own way: what wakes it is a descriptor that is readable."""

@@ -32,7 +32,7 @@ from .interpreter import require_lock
 from .logs.logger import Logger
 from .origins import CODE, Sourced
 from .settings import Settings, from_values
-from .timers import steady
+from .timers import closed, steady
 from .wire.control import OFF
 
 if TYPE_CHECKING:
@@ -194,21 +194,25 @@ class WSGIPoolService(Service):
         # Imported late: ampoule installs a reactor, and the embedding program may choose its own first.
         from .master.assembly import Assembly
 
-        python = platform.python_version()
+        self._assembled = Assembly(self._reactor, self.settings, self._origins)
+        self.settings = self._assembled.settings
+        self._listeners = self._assembled.listeners
+        self._places = self._assembled.places
+
+    def _introduce(self) -> None:
+        """Log what begins here; the addresses are bound, so that one that is taken is the only line."""
+        settings, python = self.settings, platform.python_version()
         self.log.info(
             "twistcorn {version}, Python {python}, pid {pid}", version=__version__, python=python, pid=os.getpid()
         )
-        self._assembled = Assembly(self._reactor, self.settings, self._origins)
-        self.settings = settings = self._assembled.settings
         self.log.info(
             "{app}: {workers} x {threads}", app=f"app {settings.app}" if settings.app else f"app in {settings.chdir}",
             workers=_counted(settings.workers, "worker"), threads=_counted(settings.threads, "thread"),
         )  # fmt: skip
-        self._listeners = self._assembled.listeners
-        self._places = self._assembled.places
 
     def _start_pool(self) -> None:
         if not self._told_stopped and self._assembled is not None:
+            self._introduce()
             self._control = self._open_control()
             self._assembled.start(self._became_ready, self._fatal, self._reread)
 
@@ -287,6 +291,7 @@ class WSGIPoolService(Service):
                 listener.drain_backlog()
         yield DeferredList([maybeDeferred(listener.close) for listener in self._listeners])
         yield self._assembled.stop(quick)
+        yield closed(self._reactor)
 
     def _delay(self) -> Deferred[None]:
         """The drain delay: load balancers learn that this server is not ready, while it still answers all requests."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -115,6 +116,20 @@ class Timers(FileDescriptor):
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def report_closed(self, closed: Deferred[None]) -> None:
+        """Fire this once the timerfd is closed, or is needed for a call that is not due yet; not within `doRead`.
+
+        What is due now may be Twisted's own: the end of a process's pipe, for one.
+        """
+        pending = self.pending()
+        if not pending:
+            self._calls, self._cancelled = [], 0
+            self._close()
+        if not pending or any(call.time > self.clock.seconds() for call in pending):
+            closed.callback(None)
+        else:
+            self._host.callFromThread(self.report_closed, closed)
+
     def doRead(self) -> None:
         # After a cancelled call it may be readable with nothing due; it is rearmed below all the same.
         now = self.clock.seconds()
@@ -174,6 +189,12 @@ class HostedReactor:
         """See `IReactorTime`."""
         return self._timers.add_call(delay, function, args, more)
 
+    def closed(self) -> Deferred[None]:
+        """Fires when the timerfd is closed, if no call is left: the host's reactor is as clean as before."""
+        closed: Deferred[None] = Deferred()
+        self._host.callFromThread(self._timers.report_closed, closed)
+        return closed
+
     def getDelayedCalls(self) -> list[DelayedCall]:
         """See `IReactorTime`; ours only."""
         return self._timers.pending()
@@ -182,3 +203,8 @@ class HostedReactor:
 def steady(reactor: Any) -> Any:
     """A reactor that does not use the wall clock: the given one, or the given one with our own timers."""
     return HostedReactor(reactor) if abs(reactor.seconds() - time.time()) < _SAME_CLOCK_SECONDS else reactor
+
+
+def closed(reactor: Any) -> Deferred[None]:
+    """Fires when nothing of our time is left in a reactor that `steady` returned."""
+    return reactor.closed() if isinstance(reactor, HostedReactor) else succeed(None)

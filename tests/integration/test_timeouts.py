@@ -138,7 +138,8 @@ def test_worker_that_holds_the_interpreter_lock_is_replaced(start: Start) -> Non
         assert status == 504
         # As above.
         assert 2 < seconds < 4
-    server.wait_for(rf"pid {victim}\) was killed: .* more than 1 s, and .* was over; running: GET /hold")
+    over = "with a request over its --request-timeout"
+    server.wait_for(rf"pid {victim}\) was killed: .* more than 1 s, {over}; running: GET /hold")
     assert int(server.get()) != victim
 
 

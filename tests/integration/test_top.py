@@ -91,7 +91,7 @@ class TestKeys:
         top.type("Ry")
         top.wait_for_text("generation 2")
         top.wait_for_text("reloaded in ")
-        server.wait_for("reload done")
+        server.wait_for("reload complete")
 
 
 class TestEnd:

@@ -397,7 +397,7 @@ class TestTail:
             monkeypatch.setattr(Store, "close_body", finish)
             data = post(b"Content-Length: %d" % (2 << 20), body=b"x" * (2 << 20))
         elif place == "access":
-            service.access = type("", (), {"note": once(lambda *args: None)})()
+            service.access = type("", (), {"log_request": once(lambda *args: None)})()
         elif place == "answered":
             monkeypatch.setattr(service, "answered", once(service.answered))
         else:

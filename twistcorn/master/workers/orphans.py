@@ -85,7 +85,7 @@ class Orphans:
     def left(self, worker: Worker) -> None:
         """A worker is dead and reaped; its orphans are ours by now."""
         image = self._images.pop(worker.ident, b"")
-        if self._copies_of(image):
+        if self._find(image):
             case = OrphanCase(f"worker {worker.ident} (pid {worker.pid})", image)
             case.timer = self._clock.callLater(EXEC_SECONDS, self._signal, case, signal.SIGTERM)
             self._cases.append(case)
@@ -110,8 +110,12 @@ class Orphans:
             case.timer = self._clock.callLater(AFTER_KILL_SECONDS, self._give_up, case)
         self._check_case(case)
 
+    def _find(self, image: bytes) -> list[int]:
+        """The copies of an image. One whose parent ends during the first search is found by the second one only."""
+        return self._copies_of(image) or self._copies_of(image)
+
     def _check_case(self, case: OrphanCase) -> None:
-        found = self._copies_of(case.image)
+        found = self._find(case.image)
         if not found:
             self._close(case)
         elif case.number:

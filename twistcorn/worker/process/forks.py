@@ -97,7 +97,7 @@ def leave(error: BaseException | None = None) -> NoReturn:
         code = _report_exit(error)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
-                getattr(stream, "finish", stream.flush)()
+                getattr(stream, "write_remainder", stream.flush)()
         server.flush()
     finally:
         os._exit(code)
