@@ -67,6 +67,20 @@ def test_child_of_a_child() -> None:
         assert second in copies._children(pid)
 
 
+def test_child_of_a_child_that_is_exiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found, though the memory of the one between is gone, and it is not yet a child of ours."""
+    def fork_again() -> None:
+        if not os.fork():
+            signal.pause()
+
+    with forked(fork_again) as pid:
+        image = image_of(pid)
+        monkeypatch.setattr(copies, "image_of", lambda each: b"" if each == pid else image_of(each))
+        (second,) = copies_of(image, os.getpid())
+        os.kill(second, signal.SIGKILL)
+        assert second in copies._children(pid)
+
+
 def test_own_session() -> None:
     """A daemon is none."""
     with forked(os.setsid):

@@ -33,8 +33,12 @@ def copies_of(image: bytes, parent: int) -> list[int]:
     session = os.getsid(0)
     found = []
     for pid in _children(parent):
-        if _is_copy(pid, session) and image_of(pid) == image:
+        its = image_of(pid)
+        if its == image and _is_copy(pid, session):
             found += [pid, *copies_of(image, pid)]
+        elif not its:
+            # It is exiting, and its memory is gone: its children are not yet those of its parent.
+            found += copies_of(image, pid)
     return found
 
 
