@@ -1,7 +1,7 @@
 """One client of the control socket: lines in, lines out.
 
 Law: requests are answered one after the other, and not read faster than the client takes the answers. Only the
-`clerk` changes anything; no line ends in a traceback.
+`commands` changes anything; no line ends in a traceback.
 """
 
 from __future__ import annotations
