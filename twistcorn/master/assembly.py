@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 #: Most connections when the operator did not say: a slot costs 256 bytes once it was used.
 DEFAULT_CONNECTIONS = 65536
 #: Descriptors that the master needs besides connections: logs, listeners, 64 clients of the control socket; some for
-#: each worker; and where there is an admin endpoint, those of its visitors (`http_server`, which is not loaded without it).
+#: each worker; and with an admin endpoint, those of its visitors (`http_server`, which is not loaded without it).
 RESERVED_DESCRIPTORS = 192
 DESCRIPTORS_OF_A_WORKER = 6
 DESCRIPTORS_OF_ADMIN = 128
