@@ -22,11 +22,6 @@ PLUGIN = ROOT / "twisted" / "plugins" / "twistcorn_plugin.py"
 
 LONGEST_MODULE = 350
 LONGEST_FUNCTION = 40
-#: Modules that are clearer whole than in halves, and why. The lengths are alarms, no aims.
-WHOLE = {
-    "twistcorn/worker/turns/turns.py": "inline turns, pooled turns and the queue between them share one lock: each half"
-    " would name the other's fields",
-}
 LONGEST_README = 100
 
 #: Each room of the house, and the rooms that it may import. `testing` may import all of them.
@@ -468,10 +463,7 @@ class TestShape:
         """A module is short enough to be read in one go; a longer one is two things."""
         lengths = [(module, len(module.path.read_text().splitlines())) for module in HOUSE]
         offences = [f"{module.at(1)} has {length}" for module, length in lengths if length > LONGEST_MODULE]
-        offences = [offence for offence in offences if offence.split(":")[0] not in WHOLE]
         broken(f"no module has more than {LONGEST_MODULE} lines:", offences)
-        short = [f"{module.at(1)} has {length}" for module, length in lengths if length <= LONGEST_MODULE]
-        broken("WHOLE names modules that are short:", [at for at in short if at.split(":")[0] in WHOLE])
 
     def test_functions(self) -> None:
         """A function fits on a screen, its docstring aside."""

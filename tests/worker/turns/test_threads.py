@@ -58,7 +58,7 @@ def busy(crew: Crew, count: int) -> list[Held]:
     for each in held:
         crew.take(each)
         # Each wakes its own thread.
-        crew.loop.tell(lambda seat: crew.turns._tick())
+        crew.loop.tell(lambda seat: crew.turns._staffing.tick())
     return held
 
 
@@ -236,7 +236,7 @@ class TestNoThread:
         slow = [Job(wait_for_client) for _ in range(2)]
         for each in slow:
             some.take(each)
-            some.loop.tell(lambda seat: some.turns._tick())
+            some.loop.tell(lambda seat: some.turns._staffing.tick())
         some.until(lambda: some.turns.threads.aside == 2)
         waiting = Job()
         some.take(waiting)
@@ -272,7 +272,7 @@ class TestNoThread:
         some.take(job)
         refused.clear()
         some.turns.threads._again_at = 0.0
-        some.loop.tell(lambda seat: some.turns._tick())
+        some.loop.tell(lambda seat: some.turns._staffing.tick())
         job.wait()
         held.end()
 
@@ -311,7 +311,7 @@ class TestStandIns:
         jobs = [Job(wait_for_client, f"/at-{number}") for number in range(count)]
         for job in jobs:
             crew.take(job)
-            crew.loop.tell(lambda seat: crew.turns._tick())
+            crew.loop.tell(lambda seat: crew.turns._staffing.tick())
         return jobs, back
 
     def test_more_slow_clients_than_stand_ins(self, crew: Callable[..., Crew]) -> None:
@@ -376,7 +376,7 @@ class TestStandIns:
         try:
             for job in jobs:
                 some.take(job)
-                some.loop.tell(lambda seat: some.turns._tick())
+                some.loop.tell(lambda seat: some.turns._staffing.tick())
             some.until(lambda: some.turns.threads.aside == 4)
             back.set()
             for job in jobs:

@@ -11,12 +11,14 @@ from typing import Any
 
 from ...logs.entries import Entry
 from ...pristine import socket
-from ...wire.scoreboard import Scoreboard
+from ...wire.scoreboard import ENDS, FRAMED, Scoreboard
 from ..http.request import Request
 from .partial import Partial
 from .phases import Phase
 from .redo_log import RedoLog
 from .stream import SCRATCH_BYTES, Stream
+
+_FRAMED_LAST = FRAMED | ENDS
 
 
 class Connection:
@@ -95,9 +97,9 @@ class Connection:
         :param length: the length of the whole response, 0 when unknown.
         """
         stream = self.stream
-        self.redo_log.write_responding(
-            stream.written, length, stream.request_end, length > 0 or chunked, not stream.keep
-        )
+        flags = (FRAMED if length or chunked else 0) | (0 if stream.keep else ENDS)
+        end = stream.written + length if length else 0
+        self.redo_log.write_responding(stream.written, end, stream.request_end, flags)
 
     def send_answer(self, scratch: bytearray) -> None:
         """Send the complete answer; bytes that the kernel does not take now become `stream.unsent`."""
@@ -105,7 +107,9 @@ class Connection:
         assert answer is not None
         stream = self.stream
         sock, size = stream.sock, len(answer)
-        self.redo_log.write_responding(stream.written, size, stream.request_end, True, not stream.keep)
+        written = stream.written
+        flags = FRAMED if stream.keep else _FRAMED_LAST
+        self.redo_log.write_responding(written, written + size, stream.request_end, flags)
         try:
             sent = sock.send(answer)
         except BlockingIOError:
@@ -116,7 +120,7 @@ class Connection:
             if self.entry is not None:
                 self.entry.sent, self.entry.whole = 0, False
             return
-        stream.written += sent
+        stream.written = written + sent
         if sent < size:
             stream.unsent = memoryview(answer)[sent:]
             if self.entry is not None:

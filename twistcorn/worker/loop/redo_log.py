@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from ...wire.scoreboard import (
     CONSUMED,
-    ENDS,
-    FRAMED,
     S_ATTEMPT,
     S_CONSUME_TO,
     S_CONSUMED0,
@@ -161,19 +159,19 @@ class RedoLog:
         """Attribute a death of the worker to this request again: its thread is at work on it."""
         self._words[self._base + S_THREAD] = thread
 
-    def write_responding(self, written: int, length: int, consume_to: int, framed: bool, ends: bool) -> None:
+    def write_responding(self, written: int, end: int, consume_to: int, flags: int) -> None:
         """The first byte of a response is about to be sent.
 
         :param written: where it begins in the stream to the client.
-        :param length: its length, 0 when unknown.
+        :param end: where it ends there, 0 when unknown.
         :param consume_to: where its request ends in the stream from the client.
-        :param framed: whether the client can see that a response is cut; `ends`: whether the connection ends with it.
+        :param flags: FRAMED, if the client can see that a response is cut; ENDS, if the connection ends with it.
         """
         words, base = self._words, self._base
         words[base + S_WRITTEN0] = written
-        words[base + S_WRITTEN_END] = written + length if length else 0
+        words[base + S_WRITTEN_END] = end
         words[base + S_CONSUME_TO] = consume_to
-        words[base] = self._state | _RESPONDING | self._flags | (FRAMED if framed else 0) | (ENDS if ends else 0)
+        words[base] = self._state | _RESPONDING | self._flags | flags
 
     def write_end(self, end: int) -> None:
         """Where a response of unknown length ends, once that is known; bytes up to there may still be unsent."""

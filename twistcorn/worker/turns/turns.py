@@ -1,6 +1,7 @@
 """Turns: decides which thread runs the application for a request.
 
-Law: `threads` starts and ends the threads, `leading` passes the lead; here each request gets a thread. The leader runs
+Law: `threads` starts and ends the threads, `leading` passes the lead, `staffing` finds a thread for a request that
+waits; here each request gets its way. The leader runs
 a call itself while calls of that route do not wait (`routes`); other requests are queued for the other threads. The
 deputy leads and never runs the application, so that a thread can always follow when a call lasts (`watchdog`) or the
 leader is needed for a call. Taking a seat's baton decides whether that seat keeps the lead: while a call runs, any
@@ -24,10 +25,8 @@ from ..loop.seats import Seat
 from .leading import Lead
 from .roles import Loop, Server
 from .routes import Route, Routes
+from .staffing import Staffing
 from .threads import Threads
-
-#: Seconds that a request waits for a running thread before another one is woken.
-TICK_SECONDS = 0.002
 
 
 class Turns:
@@ -43,19 +42,8 @@ class Turns:
     """
 
     __slots__ = (
-        "_lock",
-        "_loop",
-        "_mode",
-        "_overdue",
-        "_queue",
-        "_routes",
-        "_running",
-        "_server",
-        "_ticking",
-        "_watchdog",
-        "counts",
-        "lead",
-        "threads",
+        "_lock", "_loop", "_mode", "_queue", "_routes", "_running", "_server", "_staffing", "_watchdog", "counts",
+        "lead", "threads",
     )  # fmt: skip
 
     log = Logger()
@@ -78,6 +66,7 @@ class Turns:
             work=lambda seat: self.lead.run(seat),
         )  # fmt: skip
         self.lead = Lead(loop, self.threads, self, on_stuck)
+        self._staffing = Staffing(loop, self._queue, self.threads, self.lead)
         self._lock, self._watchdog = self.threads.lock, self.lead.watchdog
         self._mode = mode
         self._routes = Routes()
@@ -85,9 +74,6 @@ class Turns:
         self._server = server
         #: Requests that run in the pool, or wait for a thread.
         self._running = 0
-        #: A request has waited for long enough, and only the leader is left to run it.
-        self._overdue = False
-        self._ticking = False
 
     @property
     def seats(self) -> set[Seat]:
@@ -106,15 +92,17 @@ class Turns:
         request = connection.request
         assert request is not None
         route = request.line.route or self._routes.find(request.line)
-        if self.threads.limit == 1:
+        threads = self.threads
+        limit = threads.limit
+        if limit == 1:
             inline = True
         elif self._mode == "adaptive":
             inline = not route.pooled or route.wants_trial(time.monotonic_ns())
         else:
             inline = self._mode == "inline"
         # A client that waits for 100 Continue must not hold up the others.
-        if inline and self.threads.active < self.threads.limit and not request.expects:
-            if seat.serves and (self._watchdog.works or self.threads.limit == 1):
+        if inline and threads.active < limit and not request.expects:
+            if seat.serves and (self._watchdog.works or limit == 1):
                 self.run_inline(connection, seat, route)
                 return
             if self._watchdog.works and self._pass_on(connection, seat, route):
@@ -132,9 +120,9 @@ class Turns:
         return True
 
     def run_inline(self, connection: Connection, seat: Seat, route: Route) -> None:
-        timed = route.is_due() and not self.threads.active
-        now = time.monotonic_ns()
-        processor = time.thread_time_ns() if timed else 0
+        threads, counts = self.threads, self.counts
+        timed = route.is_due() and not threads.active
+        now, processor = time.monotonic_ns(), time.thread_time_ns() if timed else 0
         # One by one: assigning five at once would build a tuple.
         seat.inline = True
         seat.answered = seat.stood = False
@@ -142,8 +130,8 @@ class Turns:
         seat.code = 0
         line = connection.request.line  # type: ignore[union-attr]
         row = seat.row = line.row
-        if self.counts.busy != self._running + 1:
-            self.counts.set_busy(self._running + 1)
+        if counts.busy != self._running + 1:
+            counts.set_busy(self._running + 1)
         self.lead.last = (seat, now, route)
         seat.baton.append(now)
         if self._watchdog.sleeping:
@@ -162,14 +150,14 @@ class Turns:
             if made:
                 # The request is over, though its answer is not sent.
                 if seat.leads:
-                    seat.ended = self.counts.count_led(row, connection.code, now)
+                    seat.ended = counts.count_led(row, connection.code, now)
                 else:
                     self.answered(seat, connection.code)
                 self._server.deliver(connection, seat, now)
             seat.began = 0
         if not route.known:
             self._learn(line, route, connection.code if made else seat.code)
-        if timed and not self.threads.active:
+        if timed and not threads.active:
             end = time.monotonic_ns()
             route.sample(end - now - (time.thread_time_ns() - processor), end - now, end)
 
@@ -185,39 +173,10 @@ class Turns:
             if self.threads.active >= self.threads.limit or self.threads.limit == 1:
                 return
             if not self.threads.active or route.waits:
-                self._find_thread(seat)
+                self._staffing.find_thread(seat)
                 return
         # A second thread could not compute at the same time: it would compete for the interpreter lock.
-        self._tick_later()
-
-    def _tick_later(self) -> None:
-        if not self._ticking:
-            self._loop.callLater(TICK_SECONDS, self._tick)
-            self._ticking = True
-
-    def _find_thread(self, leader: Seat) -> None:
-        """Find a thread for a queued request; if there is no other, the leader gives up the lead and runs it.
-
-        On the leader's thread, at a point where it can give up the lead at once.
-        """
-        if not self.threads.staff() and leader.serves and leader.leads and self.lead.deputy is not None:
-            leader.leads = False
-            self.threads.active += 1
-            self.threads.expect(leader)
-            self.lead.give_away()
-
-    def _tick(self) -> None:
-        """Find threads for requests that still wait: the running threads do not get free soon enough."""
-        self._ticking = False
-        try:
-            with self._lock:
-                if self._queue and self.threads.active < self.threads.limit and not self.threads.staff():
-                    self._overdue = True
-        except Exception:
-            self.log.failure("internal error while finding threads for queued requests; they stay queued")
-        finally:
-            if self._queue:
-                self._tick_later()
+        self._staffing.check_later()
 
     def settle(self, seat: Seat) -> bool:
         """Before the leader waits for events: write the busy count again, as writes without the lock may have crossed.
@@ -226,10 +185,7 @@ class Turns:
         """
         with self._lock:
             self.counts.set_busy(self._running)
-            if self._overdue:
-                self._overdue = False
-                if self._queue and self.threads.active < self.threads.limit != 1:
-                    self._find_thread(seat)
+            self._staffing.settle(seat)
         return seat.leads
 
     def keep_up(self) -> None:
@@ -282,8 +238,7 @@ class Turns:
             if self.threads.limit == 1 or seat.leads:
                 return
             self.threads.step_aside(seat)
-            waits = self._queue and self.threads.active < self.threads.limit and not self.threads.staff()
-            self._overdue |= bool(waits)
+            waits = self._staffing.lacks_thread()
         if waits:
             self._loop.wakeUp()
 
