@@ -70,7 +70,7 @@ class Admin:
         self._visits = Visits(reactor)
         self._port: Any = None
         self._file = ""
-        self._beat = LoopingCall(self._check_readers)
+        self._beat = LoopingCall(self._feed_readers)
         self._beat.clock = reactor
         self._state = Stage.BOUND
         self._supervisor: Supervisor
@@ -170,7 +170,7 @@ class Admin:
 
     # Each second
 
-    def _check_readers(self) -> None:
+    def _feed_readers(self) -> None:
         self._sample = self._history.latest
         if not len(self._feed):
             return

@@ -105,7 +105,7 @@ class Backlog:
         since: float = self._scoreboard.words[self._scoreboard.slot_base(connection.slot) + S_QUEUED] / 1e9
         return since
 
-    def note_queue(self) -> None:
+    def publish_queue(self) -> None:
         """After lending: publish how many requests still wait, and schedule the next check."""
         self._scoreboard.words[H_QUEUED] = len(self.requests)
         if self.requests and self._tick is None:

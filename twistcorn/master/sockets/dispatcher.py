@@ -114,7 +114,7 @@ class Dispatcher:
             lent = self._lend(batches, 0) | self._lend(self._choose_free(), channel.HOPPED)
             if self._retry is not None or not lent:
                 break
-        self._waiting.note_queue()
+        self._waiting.publish_queue()
         self._report_emptied()
         self._let_go()
 

@@ -99,7 +99,7 @@ class Orphans:
         """Fires when nothing is being ended."""
         ended: Deferred[None] = Deferred()
         self._waiting.append(ended)
-        self._log_left()
+        self._report_ended()
         return ended
 
     def _signal(self, case: OrphanCase, number: int) -> None:
@@ -145,9 +145,9 @@ class Orphans:
                 count=f"{len(case.sent)} process{'es' * (len(case.sent) > 1)}", pids=_listed(list(case.sent)),
                 killed=f"; by SIGKILL: {_listed(killed)}" if killed else "",
             )  # fmt: skip
-        self._log_left()
+        self._report_ended()
 
-    def _log_left(self) -> None:
+    def _report_ended(self) -> None:
         if not self._cases:
             waiting, self._waiting = self._waiting, []
             for each in waiting:

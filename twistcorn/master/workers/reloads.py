@@ -63,7 +63,7 @@ class Reloads:
         """Begin the queued reload if that is possible now; cancel it if the server stops."""
         if self._next and self._stopping():
             self.log.info("reload cancelled: the server is stopping")
-            self._log_outcome("the server is stopping")
+            self._answer_queued("the server is stopping")
         elif self._next and self._fleet.open and not self._fleet.reloading:
             self._present, self._next = self._next, []
             self._begin()
@@ -92,9 +92,9 @@ class Reloads:
         """Cancel all reloads: the server stops."""
         self._next = [*self._present, *self._next]
         self._present = []
-        self._log_outcome("the server is stopping")
+        self._answer_queued("the server is stopping")
 
-    def _log_outcome(self, problem: str) -> None:
+    def _answer_queued(self, problem: str) -> None:
         told, self._next = self._next, []
         for over in told:
             over.callback(problem)

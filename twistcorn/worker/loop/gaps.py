@@ -44,13 +44,13 @@ class Gaps:
         self._others = list(others)
         self._spent = spent
         self._known = spent()
-        self._looking = Recurring(clock, "the processor time check", self._check)
+        self._looking = Recurring(clock, "the processor time check", self._note_processor_time)
 
     def start(self) -> None:
         """Read the processor time from now on."""
         self._looking.start(CHECK_SECONDS, now=False)
 
-    def _check(self) -> None:
+    def _note_processor_time(self) -> None:
         self._known = self._spent()
 
     def missed(self, gap: float) -> None:
